@@ -1,0 +1,170 @@
+/** Statements about blobs and about which repository may show them. */
+import type { Digest } from "../oci/digest.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
+import type { BlobFacts, Whereabouts } from "./metadata-store.ts";
+import { findRepository, beginRepository } from "./repositories.ts";
+import { first, rows } from "./sql.ts";
+import type { Transaction } from "./sql.ts";
+import { discard, review } from "./trash.ts";
+
+const FIND_SHOWN = `
+  select b.size, b.storage_key, b.mtime, b.created_at, i.payload,
+    case when l.touched_at < b.touched_at then l.touched_at else b.touched_at end as touched_at
+  from repo r
+  join repo_blob l on l.repo = r.id
+  join blob b on b.digest = l.digest
+  left join blob_inline i on i.digest = b.digest
+  where r.name = $1 and l.digest = $2 and b.state = 'live'`;
+
+const FIND_BYTES = `
+  select b.storage_key, b.mtime, b.state, i.payload from blob b left join blob_inline i on i.digest = b.digest
+  where b.digest = $1`;
+
+const IS_SHOWN = `
+  select 1 as found from repo_blob l join blob b on b.digest = l.digest
+  where l.repo = $1 and l.digest = $2 and b.state = 'live'`;
+
+const IS_NEEDED = `select 1 as found from manifest_blob where blob = $1 limit 1`;
+
+const TOUCH_LINK = `update repo_blob set touched_at = $3 where repo = $1 and digest = $2 and touched_at < $3`;
+const TOUCH_BLOB = `update blob set touched_at = $2 where digest = $1 and touched_at < $2`;
+
+const ADD = `
+  insert into blob (digest, size, storage_key, mtime, state, created_at, touched_at, unref_at)
+  values ($1, $2, $3, $4, 'live', $5, $5, $5)`;
+
+const REPLACE = `update blob set size = $2, storage_key = $3, mtime = $4, state = 'live' where digest = $1`;
+
+const REFRESH = `update blob set touched_at = $2, unref_at = $2 where digest = $1`;
+
+const PUT_INLINE = `
+  insert into blob_inline (digest, payload) values ($1, $2) on conflict (digest) do update set payload = excluded.payload`;
+const DROP_INLINE = `delete from blob_inline where digest = $1`;
+
+const LINK = `
+  insert into repo_blob (repo, digest, touched_at, unref_at) values ($1, $2, $3, $3)
+  on conflict (repo, digest) do update set touched_at = excluded.touched_at, unref_at = excluded.unref_at`;
+
+const UNLINK = `delete from repo_blob where repo = $1 and digest = $2 returning digest`;
+
+const UNREFERENCE = `update blob set unref_at = $2 where digest = $1`;
+
+const FOUND_AFTER_ALL = `
+  insert into manifest_blob (repo, manifest, blob)
+  select repo, manifest, digest from manifest_missing where repo = $1 and digest = $2
+  on conflict (repo, manifest, blob) do nothing`;
+
+const NOT_MISSING = `delete from manifest_missing where repo = $1 and digest = $2`;
+
+const MARK_DAMAGED = `update blob set state = 'damaged' where digest = $1 and storage_key = $2`;
+
+const CONFIRM = `update blob set mtime = $3 where digest = $1 and storage_key = $2`;
+
+const SHOWN_BY = `
+  select r.name from repo_blob l join repo r on r.id = l.repo where l.digest = $1 order by r.name limit $2`;
+
+/** How long after its row a file is kept: a reader may have read the row and not opened the file yet. */
+const READERS_MS = 60_000;
+
+interface BytesRow {
+  readonly storage_key: string | null;
+  readonly mtime: number | null;
+  readonly payload: Uint8Array | null;
+}
+
+function whereabouts(row: BytesRow): Whereabouts {
+  if (row.storage_key !== null) return { kind: "stored", storageKey: row.storage_key, mtimeMs: row.mtime ?? 0 };
+  return { kind: "inline", payload: row.payload ?? new Uint8Array() };
+}
+
+export function* findBlob(name: RepositoryName, digest: Digest): Transaction<BlobFacts | undefined> {
+  const row = yield* first<BytesRow & { size: number; created_at: number; touched_at: number }>(FIND_SHOWN, name, digest);
+  return row && { digest, size: row.size, at: whereabouts(row), createdAt: row.created_at, touchedAt: row.touched_at };
+}
+
+export function* findBytes(digest: Digest): Transaction<Whereabouts | undefined> {
+  const row = yield* first<BytesRow & { state: string }>(FIND_BYTES, digest);
+  return row?.state === "live" ? whereabouts(row) : undefined;
+}
+
+export function* touchBlob(name: RepositoryName, digest: Digest, now: number): Transaction<boolean> {
+  const repo = yield* findRepository(name);
+  if (repo === undefined || !(yield* first(IS_SHOWN, repo, digest))) return false;
+  if (yield* first(IS_NEEDED, digest)) return true;
+  yield* rows(TOUCH_LINK, repo, digest, now);
+  yield* rows(TOUCH_BLOB, digest, now);
+  return true;
+}
+
+export function* mountBlob(
+  name: RepositoryName,
+  from: RepositoryName,
+  digest: Digest,
+  now: number,
+  reviewAfter: number,
+): Transaction<boolean> {
+  const source = yield* findRepository(from);
+  if (source === undefined || !(yield* first(IS_SHOWN, source, digest))) return false;
+  const repo = yield* beginRepository(name, now);
+  yield* linkBlob(repo, digest, now, reviewAfter);
+  return true;
+}
+
+/** Records bytes that are durable now. When they were here already, the new ones become trash. */
+export function* addBlob(
+  digest: Digest,
+  size: number,
+  at: Whereabouts,
+  brokenKey: string | undefined,
+  now: number,
+): Transaction<void> {
+  const [key, mtime] = at.kind === "stored" ? [at.storageKey, at.mtimeMs] : [null, null];
+  const found = yield* first<BytesRow & { state: string }>(FIND_BYTES, digest);
+  if (found === undefined) {
+    yield* rows(ADD, digest, size, key, mtime, now);
+    if (at.kind === "inline") yield* rows(PUT_INLINE, digest, at.payload);
+  } else if (found.state === "damaged" || (found.storage_key !== null && found.storage_key === brokenKey)) {
+    yield* rows(REPLACE, digest, size, key, mtime);
+    if (at.kind === "inline") yield* rows(PUT_INLINE, digest, at.payload);
+    else yield* rows(DROP_INLINE, digest);
+    if (found.storage_key !== null) yield* discard(found.storage_key, now + READERS_MS);
+  } else if (key !== null) {
+    yield* discard(key, now);
+  }
+  yield* rows(REFRESH, digest, now);
+}
+
+/** Lets a repository show a blob, and tells the manifests that were waiting for it. */
+export function* linkBlob(repo: number, digest: Digest, now: number, reviewAfter: number): Transaction<void> {
+  yield* rows(LINK, repo, digest, now);
+  yield* rows(TOUCH_BLOB, digest, now);
+  yield* rows(FOUND_AFTER_ALL, repo, digest);
+  yield* rows(NOT_MISSING, repo, digest);
+  yield* review("blob", repo, digest, reviewAfter);
+}
+
+export function* unlinkBlob(
+  name: RepositoryName,
+  digest: Digest,
+  now: number,
+  reviewAfter: number,
+): Transaction<boolean> {
+  const repo = yield* findRepository(name);
+  if (repo === undefined || !(yield* first(UNLINK, repo, digest))) return false;
+  yield* rows(UNREFERENCE, digest, now);
+  yield* review("blob", repo, digest, reviewAfter);
+  return true;
+}
+
+export function* markDamaged(digest: Digest, storageKey: string): Transaction<void> {
+  yield* rows(MARK_DAMAGED, digest, storageKey);
+}
+
+export function* confirmBlob(digest: Digest, storageKey: string, mtimeMs: number): Transaction<void> {
+  yield* rows(CONFIRM, digest, storageKey, mtimeMs);
+}
+
+export function* repositoriesWithBlob(digest: Digest, limit: number): Transaction<readonly RepositoryName[]> {
+  const found = yield* rows<{ name: RepositoryName }>(SHOWN_BY, digest, limit);
+  return found.map((row) => row.name);
+}

@@ -1,0 +1,62 @@
+/**
+ * SQL in the memory of the process: SQLite compiled to WebAssembly, so that it runs wherever JavaScript does and obeys
+ * the very statements that a registry on disk obeys.
+ */
+import initSqlJs from "sql.js";
+import type { Database, Statement as Prepared } from "sql.js";
+import { SQLITE_MIGRATIONS } from "../migrations/migrations.ts";
+import { runAtOnce } from "../sql.ts";
+import type { Row, SqlEngine, Statement, Transaction } from "../sql.ts";
+
+export class MemoryEngine implements SqlEngine {
+  readonly #database: Database;
+  readonly #prepared = new Map<string, Prepared>();
+
+  private constructor(database: Database) {
+    this.#database = database;
+  }
+
+  static async open(): Promise<MemoryEngine> {
+    const { Database: Sqlite } = await initSqlJs();
+    const database = new Sqlite();
+    database.exec("pragma foreign_keys = on");
+    for (const step of SQLITE_MIGRATIONS) database.exec(step);
+    return new MemoryEngine(database);
+  }
+
+  async read<Result>(work: () => Transaction<Result>): Promise<Result> {
+    return runAtOnce(work(), (statement) => this.#run(statement));
+  }
+
+  async write<Result>(work: () => Transaction<Result>): Promise<Result> {
+    this.#database.exec("begin");
+    try {
+      const result = runAtOnce(work(), (statement) => this.#run(statement));
+      this.#database.exec("commit");
+      return result;
+    } catch (error) {
+      this.#database.exec("rollback");
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#database.close();
+  }
+
+  #run(statement: Statement): readonly Row[] {
+    let prepared = this.#prepared.get(statement.text);
+    if (!prepared) {
+      prepared = this.#database.prepare(statement.text.replaceAll(/\$(\d+)/g, "?$1"));
+      this.#prepared.set(statement.text, prepared);
+    }
+    try {
+      prepared.bind([...statement.values]);
+      const found: Row[] = [];
+      while (prepared.step()) found.push(prepared.getAsObject());
+      return found;
+    } finally {
+      prepared.reset();
+    }
+  }
+}

@@ -1,0 +1,248 @@
+/**
+ * The metadata port: what the registry knows, as operations of its own trade. Each is atomic: it happens whole or not
+ * at all, and what it changed is durable when it resolves. Bytes lie in `storage/`; here is only where.
+ */
+import type { Algorithm, Digest } from "../oci/digest.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
+import type { Tag } from "../oci/tag.ts";
+
+/** A page of a list in byte order: what comes after `after`, at most `limit` items. */
+export interface Page<Key extends string> {
+  readonly after?: Key;
+  readonly limit: number;
+}
+
+/** An upload as its row has it. */
+export interface UploadFacts {
+  readonly id: string;
+  /** Where its bytes lie when they are not `staged`. */
+  readonly draftKey: string;
+  /** The bytes while they are few: they lie in the row. */
+  readonly staged: Uint8Array | undefined;
+  readonly algorithm: Algorithm;
+  /** Bytes that count. */
+  readonly received: number;
+  /** SHA-256 of those bytes, when some process had hashed all of them. */
+  readonly digestSoFar: Digest | undefined;
+  /** Goes up with every change: a writer that holds an old one has lost the upload. */
+  readonly version: number;
+  /** Until when a writer holds it, in milliseconds since 1970; undefined when none does. */
+  readonly claimedUntil: number | undefined;
+  readonly startedAt: number;
+}
+
+/** Where the bytes of a blob are: in a store, or in the row. */
+export type Whereabouts =
+  | { readonly kind: "stored"; readonly storageKey: string; readonly mtimeMs: number }
+  | { readonly kind: "inline"; readonly payload: Uint8Array };
+
+export interface BlobFacts {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  readonly at: Whereabouts;
+  readonly createdAt: number;
+  /** When somebody was last promised that it is here, by the repository's link and by the blob: the older of both. */
+  readonly touchedAt: number;
+}
+
+export interface ManifestFacts {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
+export interface StoredManifest extends ManifestFacts {
+  readonly payload: Uint8Array;
+}
+
+/** What the referrers list shows of a manifest. */
+export interface ReferrerFacts extends ManifestFacts {
+  readonly artifactType: string | undefined;
+  /** A JSON object's text. */
+  readonly annotations: string | undefined;
+}
+
+/** A reference inside a manifest. Its digest may be of an algorithm that we do not compute. */
+export interface Needed {
+  readonly digest: string;
+  readonly size: number;
+  /** Whether the manifest may be stored when this is not here. */
+  readonly optional: boolean;
+}
+
+/** What must hold of a tag before it is changed (RFC 9110, 13.1): it points at one of these, or does not exist. */
+export type TagCondition =
+  { readonly kind: "is"; readonly digests: readonly string[] } | { readonly kind: "exists" } | { readonly kind: "absent" };
+
+export interface NewManifest {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly artifactType: string | undefined;
+  readonly subject: string | undefined;
+  readonly configDigest: string | undefined;
+  readonly annotations: string | undefined;
+  readonly payload: Uint8Array;
+  readonly blobs: readonly Needed[];
+  readonly children: readonly Needed[];
+  readonly tags: readonly Tag[];
+  /** Checked against the one tag, when there is one. */
+  readonly condition: TagCondition | undefined;
+}
+
+export type PutManifestResult =
+  | { readonly kind: "stored" }
+  /** Needed content that this repository does not have. */
+  | { readonly kind: "missing"; readonly digests: readonly string[] }
+  /** The manifest says another size than the content has. */
+  | { readonly kind: "size"; readonly digest: string; readonly said: number; readonly actual: number }
+  | { readonly kind: "condition" };
+
+export type ChangeResult = "done" | "absent" | "condition";
+
+export interface TagFacts {
+  readonly name: Tag;
+  readonly digest: Digest;
+  readonly updatedAt: number;
+}
+
+export interface TagEvent {
+  readonly digest: Digest;
+  readonly since: number;
+  /** Undefined while the tag still points there. */
+  readonly until: number | undefined;
+}
+
+export interface NewUpload {
+  readonly id: string;
+  readonly draftKey: string;
+  readonly algorithm: Algorithm;
+  readonly expiresAt: number;
+}
+
+export interface UploadClaim {
+  readonly id: string;
+  /** The version that the claimer has seen. */
+  readonly version: number;
+  readonly until: number;
+  readonly expiresAt: number;
+  /** What the draft is about to become, when it is about to: known before the rename, so that no file is orphaned. */
+  readonly finalKey?: string;
+}
+
+export interface UploadProgress {
+  readonly id: string;
+  /** The version that the writer holds. */
+  readonly version: number;
+  readonly received: number;
+  readonly digestSoFar: Digest | undefined;
+  readonly staged: Uint8Array | undefined;
+  readonly expiresAt: number;
+}
+
+export interface FinishedUpload {
+  readonly id: string;
+  readonly version: number;
+  readonly digest: Digest;
+  readonly size: number;
+  readonly at: Whereabouts;
+  /** A key under which the same digest was recorded and whose bytes were found missing or wrong just now. */
+  readonly brokenKey?: string;
+}
+
+export interface SignatureFacts {
+  readonly name: string;
+  readonly content: Uint8Array;
+}
+
+export interface MetadataStore {
+  /** Whether something is in the repository: a manifest, a blob or an upload. */
+  repositoryExists(name: RepositoryName): Promise<boolean>;
+  /** Repositories with at least one manifest. */
+  repositories(page: Page<RepositoryName>): Promise<readonly RepositoryName[]>;
+
+  /** Records the intent to upload; the repository begins with it when it is new. */
+  createUpload(name: RepositoryName, upload: NewUpload): Promise<void>;
+  findUpload(name: RepositoryName, id: string): Promise<UploadFacts | undefined>;
+  /** The new version, or undefined when somebody else holds the upload or has changed it. */
+  claimUpload(claim: UploadClaim): Promise<number | undefined>;
+  /** Whether the writer still held it: the claim then lasts until `until`. */
+  renewUpload(claim: UploadClaim): Promise<boolean>;
+  /** Lets the holder of a claim write to another draft; the old one goes to the trash. False when he lost the claim. */
+  moveUpload(id: string, version: number, draftKey: string): Promise<boolean>;
+  /** Records what has arrived and gives the claim up. The new version, or undefined when the writer had lost it. */
+  saveUpload(progress: UploadProgress): Promise<number | undefined>;
+  /**
+   * Turns the upload into a blob of its repository. False when the upload is gone (its own bytes are then the caller's to
+   * remove). Bytes that were here already make the new ones trash.
+   */
+  finishUpload(finished: FinishedUpload): Promise<boolean>;
+  /** False when there is no such upload. Its bytes go to the trash. */
+  cancelUpload(name: RepositoryName, id: string): Promise<boolean>;
+  /** Ends uploads whose time is over; gives how many. */
+  expireUploads(limit: number): Promise<number>;
+
+  /** Undefined when this repository does not show such a blob, or it is damaged. */
+  findBlob(name: RepositoryName, digest: Digest): Promise<BlobFacts | undefined>;
+  /** Where the bytes of a digest are, whatever repository shows them. */
+  findBytes(digest: Digest): Promise<Whereabouts | undefined>;
+  /**
+   * Promises a client anew that the blob stays for a while, unless a manifest needs it anyhow. False when the repository
+   * does not show it any more.
+   */
+  touchBlob(name: RepositoryName, digest: Digest): Promise<boolean>;
+  /** Lets `name` show a blob that `from` shows. False when `from` does not. */
+  mountBlob(name: RepositoryName, from: RepositoryName, digest: Digest): Promise<boolean>;
+  /** Repositories that show the blob. */
+  repositoriesWithBlob(digest: Digest, limit: number): Promise<readonly RepositoryName[]>;
+  /** The repository no longer shows the blob. False when it did not. */
+  unlinkBlob(name: RepositoryName, digest: Digest): Promise<boolean>;
+  /** The bytes under this key are not what they should be: nobody is shown them until they are pushed again. */
+  markDamaged(digest: Digest, storageKey: string): Promise<void>;
+  /** The bytes were hashed again and are good, as of this time of their file. */
+  confirmBlob(digest: Digest, storageKey: string, mtimeMs: number): Promise<void>;
+
+  findManifest(name: RepositoryName, digest: Digest): Promise<ManifestFacts | undefined>;
+  findManifestByTag(name: RepositoryName, tag: Tag): Promise<ManifestFacts | undefined>;
+  readManifest(name: RepositoryName, digest: Digest): Promise<StoredManifest | undefined>;
+  readManifestByTag(name: RepositoryName, tag: Tag): Promise<StoredManifest | undefined>;
+  putManifest(name: RepositoryName, manifest: NewManifest): Promise<PutManifestResult>;
+  /** Removes the manifest and every tag that points at it. */
+  deleteManifest(name: RepositoryName, digest: Digest): Promise<boolean>;
+  manifests(name: RepositoryName, page: Page<Digest>): Promise<readonly ManifestFacts[]>;
+
+  /** Points the tag at a manifest of the repository; "absent" when that is not here. */
+  putTag(name: RepositoryName, tag: Tag, digest: Digest, condition?: TagCondition): Promise<ChangeResult>;
+  deleteTag(name: RepositoryName, tag: Tag, condition?: TagCondition): Promise<ChangeResult>;
+  tags(name: RepositoryName, page: Page<Tag>): Promise<readonly TagFacts[]>;
+  /** What the tag has pointed at, newest first. */
+  tagHistory(name: RepositoryName, tag: Tag, limit: number): Promise<readonly TagEvent[]>;
+
+  /**
+   * Manifests whose subject is `subject`, of any of `artifactTypes` (undefined for all), in order of their digests. At
+   * least one when there is one; more while their descriptors together take at most `maxBytes`.
+   */
+  referrers(
+    name: RepositoryName,
+    subject: Digest,
+    filter: { readonly after?: Digest; readonly artifactTypes?: readonly string[]; readonly maxBytes: number },
+  ): Promise<{ readonly referrers: readonly ReferrerFacts[]; readonly more: boolean }>;
+
+  signatures(name: RepositoryName, manifest: Digest): Promise<readonly SignatureFacts[]>;
+  /** "absent" when there is no such manifest, "exists" when one of the names is taken. */
+  putSignatures(
+    name: RepositoryName,
+    manifest: Digest,
+    signatures: readonly SignatureFacts[],
+  ): Promise<"done" | "absent" | "exists">;
+
+  /** Keys whose bytes may be removed now. */
+  dueTrash(limit: number): Promise<readonly string[]>;
+  /** Forgets keys whose bytes are gone. */
+  forgetTrash(keys: readonly string[]): Promise<void>;
+
+  /** Rejects when the database cannot answer. */
+  checkReady(): Promise<void>;
+  close(): Promise<void>;
+}

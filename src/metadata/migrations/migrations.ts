@@ -1,0 +1,21 @@
+/** The steps by which a database got its present shape: numbered, forward only. */
+import sqlite0001 from "./sqlite/0001_registry.sql" with { type: "text" };
+
+/** The statements that make each version out of the one before; the first makes version 1 out of nothing. */
+export const SQLITE_MIGRATIONS: readonly string[] = [sqlite0001];
+
+/** A database that this program cannot use: a person has to do something first. */
+export class SchemaError extends Error {
+  override readonly name = "SchemaError";
+}
+
+/** The steps that a database of version `found` still needs. Refused when it is of a newer program. */
+export function pendingMigrations(found: number, migrations: readonly string[]): readonly string[] {
+  if (found > migrations.length) {
+    throw new SchemaError(
+      `the database has schema version ${found}, and this program knows versions up to ${migrations.length}: ` +
+        "start the newer Stowage that wrote it, or restore a backup that is older",
+    );
+  }
+  return migrations.slice(found);
+}

@@ -1,0 +1,44 @@
+/** Statements about repositories. */
+import type { RepositoryName } from "../oci/repository-name.ts";
+import type { Page } from "./metadata-store.ts";
+import { first, rows } from "./sql.ts";
+import type { Transaction } from "./sql.ts";
+
+const FIND = `select id from repo where name = $1`;
+
+const BEGIN = `insert into repo (name, created_at) values ($1, $2) on conflict (name) do nothing`;
+
+const EXISTS = `
+  select 1 as found from repo where name = $1 and (
+    exists (select 1 from manifest where repo = repo.id) or
+    exists (select 1 from repo_blob where repo = repo.id) or
+    exists (select 1 from upload where repo = repo.id))`;
+
+const LIST = `
+  select name from repo
+  where name > $1 and exists (select 1 from manifest where repo = repo.id)
+  order by name limit $2`;
+
+/** The number of the repository, or undefined when nobody has written to it. */
+export function* findRepository(name: RepositoryName): Transaction<number | undefined> {
+  return (yield* first<{ id: number }>(FIND, name))?.id;
+}
+
+/** The number of the repository, which begins now if it is new. */
+export function* beginRepository(name: RepositoryName, now: number): Transaction<number> {
+  const found = yield* findRepository(name);
+  if (found !== undefined) return found;
+  yield* rows(BEGIN, name, now);
+  const begun = yield* findRepository(name);
+  if (begun === undefined) throw new Error(`the repository ${name} went while it began`);
+  return begun;
+}
+
+export function* repositoryExists(name: RepositoryName): Transaction<boolean> {
+  return (yield* first(EXISTS, name)) !== undefined;
+}
+
+export function* listRepositories(page: Page<RepositoryName>): Transaction<readonly RepositoryName[]> {
+  const found = yield* rows<{ name: RepositoryName }>(LIST, page.after ?? "", page.limit);
+  return found.map((row) => row.name);
+}

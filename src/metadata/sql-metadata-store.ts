@@ -1,0 +1,221 @@
+/** The metadata port on any SQL engine: each operation is one transaction of its noun's file. */
+import type { Digest } from "../oci/digest.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
+import type { Tag } from "../oci/tag.ts";
+import type { Clock } from "../lib/clock.ts";
+import * as blobs from "./blobs.ts";
+import * as manifests from "./manifests.ts";
+import type * as port from "./metadata-store.ts";
+import * as repositories from "./repositories.ts";
+import * as signatures from "./signatures.ts";
+import { first } from "./sql.ts";
+import type { SqlEngine } from "./sql.ts";
+import * as tags from "./tags.ts";
+import * as trash from "./trash.ts";
+import * as uploads from "./uploads.ts";
+
+/** How long things are kept for somebody who may still come for them, in milliseconds. */
+export interface Periods {
+  /** What a client was just told is here, and nothing needs yet. */
+  readonly leaseMs: number;
+  /** What just lost its last reference. */
+  readonly graceMs: number;
+  /** A manifest whose tag moved away. */
+  readonly undoMs: number;
+}
+
+export const DEFAULT_PERIODS: Periods = { leaseMs: 3_600_000, graceMs: 3_600_000, undoMs: 7 * 86_400_000 };
+
+export class SqlMetadataStore implements port.MetadataStore {
+  readonly #engine: SqlEngine;
+  readonly #clock: Clock;
+  readonly #periods: Periods;
+
+  constructor(engine: SqlEngine, clock: Clock, periods: Periods = DEFAULT_PERIODS) {
+    this.#engine = engine;
+    this.#clock = clock;
+    this.#periods = periods;
+  }
+
+  repositoryExists(name: RepositoryName): Promise<boolean> {
+    return this.#engine.read(() => repositories.repositoryExists(name));
+  }
+
+  repositories(page: port.Page<RepositoryName>): Promise<readonly RepositoryName[]> {
+    return this.#engine.read(() => repositories.listRepositories(page));
+  }
+
+  createUpload(name: RepositoryName, upload: port.NewUpload): Promise<void> {
+    return this.#engine.write(() => uploads.createUpload(name, upload, this.#clock.now()));
+  }
+
+  findUpload(name: RepositoryName, id: string): Promise<port.UploadFacts | undefined> {
+    return this.#engine.read(() => uploads.findUpload(name, id));
+  }
+
+  claimUpload(claim: port.UploadClaim): Promise<number | undefined> {
+    return this.#engine.write(() => uploads.claimUpload(claim, this.#clock.now()));
+  }
+
+  renewUpload(claim: port.UploadClaim): Promise<boolean> {
+    return this.#engine.write(() => uploads.renewUpload(claim));
+  }
+
+  moveUpload(id: string, version: number, draftKey: string): Promise<boolean> {
+    return this.#engine.write(() => uploads.moveUpload(id, version, draftKey, this.#clock.now()));
+  }
+
+  saveUpload(progress: port.UploadProgress): Promise<number | undefined> {
+    return this.#engine.write(() => uploads.saveUpload(progress));
+  }
+
+  finishUpload(finished: port.FinishedUpload): Promise<boolean> {
+    return this.#engine.write(() => {
+      const now = this.#clock.now();
+      return uploads.finishUpload(finished, now, this.#leaseAfter(now));
+    });
+  }
+
+  cancelUpload(name: RepositoryName, id: string): Promise<boolean> {
+    return this.#engine.write(() => uploads.cancelUpload(name, id, this.#clock.now()));
+  }
+
+  expireUploads(limit: number): Promise<number> {
+    return this.#engine.write(() => uploads.expireUploads(limit, this.#clock.now()));
+  }
+
+  findBlob(name: RepositoryName, digest: Digest): Promise<port.BlobFacts | undefined> {
+    return this.#engine.read(() => blobs.findBlob(name, digest));
+  }
+
+  findBytes(digest: Digest): Promise<port.Whereabouts | undefined> {
+    return this.#engine.read(() => blobs.findBytes(digest));
+  }
+
+  touchBlob(name: RepositoryName, digest: Digest): Promise<boolean> {
+    return this.#engine.write(() => blobs.touchBlob(name, digest, this.#clock.now()));
+  }
+
+  mountBlob(name: RepositoryName, from: RepositoryName, digest: Digest): Promise<boolean> {
+    return this.#engine.write(() => {
+      const now = this.#clock.now();
+      return blobs.mountBlob(name, from, digest, now, this.#leaseAfter(now));
+    });
+  }
+
+  repositoriesWithBlob(digest: Digest, limit: number): Promise<readonly RepositoryName[]> {
+    return this.#engine.read(() => blobs.repositoriesWithBlob(digest, limit));
+  }
+
+  unlinkBlob(name: RepositoryName, digest: Digest): Promise<boolean> {
+    return this.#engine.write(() => {
+      const now = this.#clock.now();
+      return blobs.unlinkBlob(name, digest, now, now + this.#periods.graceMs);
+    });
+  }
+
+  markDamaged(digest: Digest, storageKey: string): Promise<void> {
+    return this.#engine.write(() => blobs.markDamaged(digest, storageKey));
+  }
+
+  confirmBlob(digest: Digest, storageKey: string, mtimeMs: number): Promise<void> {
+    return this.#engine.write(() => blobs.confirmBlob(digest, storageKey, mtimeMs));
+  }
+
+  findManifest(name: RepositoryName, digest: Digest): Promise<port.ManifestFacts | undefined> {
+    return this.#engine.read(() => manifests.findManifest(name, digest));
+  }
+
+  findManifestByTag(name: RepositoryName, tag: Tag): Promise<port.ManifestFacts | undefined> {
+    return this.#engine.read(() => manifests.findManifestByTag(name, tag));
+  }
+
+  readManifest(name: RepositoryName, digest: Digest): Promise<port.StoredManifest | undefined> {
+    return this.#engine.read(() => manifests.readManifest(name, digest));
+  }
+
+  readManifestByTag(name: RepositoryName, tag: Tag): Promise<port.StoredManifest | undefined> {
+    return this.#engine.read(() => manifests.readManifestByTag(name, tag));
+  }
+
+  putManifest(name: RepositoryName, manifest: port.NewManifest): Promise<port.PutManifestResult> {
+    return this.#engine.write(() => {
+      const now = this.#clock.now();
+      return manifests.putManifest(name, manifest, now, now + this.#periods.undoMs);
+    });
+  }
+
+  deleteManifest(name: RepositoryName, digest: Digest): Promise<boolean> {
+    return this.#engine.write(() => {
+      const now = this.#clock.now();
+      return manifests.deleteManifest(name, digest, now, now + this.#periods.graceMs);
+    });
+  }
+
+  manifests(name: RepositoryName, page: port.Page<Digest>): Promise<readonly port.ManifestFacts[]> {
+    return this.#engine.read(() => manifests.listManifests(name, page));
+  }
+
+  putTag(name: RepositoryName, tag: Tag, digest: Digest, condition?: port.TagCondition): Promise<port.ChangeResult> {
+    return this.#engine.write(() => {
+      const now = this.#clock.now();
+      return tags.putTag(name, tag, digest, condition, now, now + this.#periods.undoMs);
+    });
+  }
+
+  deleteTag(name: RepositoryName, tag: Tag, condition?: port.TagCondition): Promise<port.ChangeResult> {
+    return this.#engine.write(() => {
+      const now = this.#clock.now();
+      return tags.deleteTag(name, tag, condition, now, now + this.#periods.undoMs);
+    });
+  }
+
+  tags(name: RepositoryName, page: port.Page<Tag>): Promise<readonly port.TagFacts[]> {
+    return this.#engine.read(() => tags.listTags(name, page));
+  }
+
+  tagHistory(name: RepositoryName, tag: Tag, limit: number): Promise<readonly port.TagEvent[]> {
+    return this.#engine.read(() => tags.tagHistory(name, tag, limit));
+  }
+
+  referrers(
+    name: RepositoryName,
+    subject: Digest,
+    filter: { readonly after?: Digest; readonly artifactTypes?: readonly string[]; readonly maxBytes: number },
+  ): Promise<{ readonly referrers: readonly port.ReferrerFacts[]; readonly more: boolean }> {
+    return this.#engine.read(() => manifests.listReferrers(name, subject, filter));
+  }
+
+  signatures(name: RepositoryName, manifest: Digest): Promise<readonly port.SignatureFacts[]> {
+    return this.#engine.read(() => signatures.listSignatures(name, manifest));
+  }
+
+  putSignatures(
+    name: RepositoryName,
+    manifest: Digest,
+    given: readonly port.SignatureFacts[],
+  ): Promise<"done" | "absent" | "exists"> {
+    return this.#engine.write(() => signatures.putSignatures(name, manifest, given));
+  }
+
+  dueTrash(limit: number): Promise<readonly string[]> {
+    return this.#engine.read(() => trash.dueTrash(this.#clock.now(), limit));
+  }
+
+  forgetTrash(keys: readonly string[]): Promise<void> {
+    return this.#engine.write(() => trash.forgetTrash(keys));
+  }
+
+  async checkReady(): Promise<void> {
+    await this.#engine.read(() => first(`select 1 as answer`));
+  }
+
+  close(): Promise<void> {
+    return this.#engine.close();
+  }
+
+  /** When a blob that nothing may ever need is to be looked at: its promise and the time after it are over then. */
+  #leaseAfter(now: number): number {
+    return now + this.#periods.leaseMs + this.#periods.graceMs;
+  }
+}

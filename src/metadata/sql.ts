@@ -1,0 +1,47 @@
+/**
+ * Work on a database, written once for every engine. A transaction is a generator that yields statements and is given
+ * their rows: an engine whose calls return at once runs it in one go, so that nothing gets in between; one that waits
+ * for a server awaits each statement.
+ */
+
+export type Value = string | number | Uint8Array | null;
+
+export type Row = Readonly<Record<string, unknown>>;
+
+/** SQL that all engines understand, with `$1`, `$2` … for the values. */
+export interface Statement {
+  readonly text: string;
+  readonly values: readonly Value[];
+}
+
+export type Transaction<Result> = Generator<Statement, Result, readonly Row[]>;
+
+export interface SqlEngine {
+  /** Runs work that only reads, on one consistent state. It sees everything whose `write` has resolved. */
+  read<Result>(work: () => Transaction<Result>): Promise<Result>;
+
+  /**
+   * Runs work that writes, whole or not at all; durable when it resolves. When the work throws, nothing of it is kept
+   * and the error is passed on. It may be run again from its start when the database is busy.
+   */
+  write<Result>(work: () => Transaction<Result>): Promise<Result>;
+
+  close(): Promise<void>;
+}
+
+/** All rows of a statement. `Fields` is what the text selects. */
+export function* rows<Fields>(text: string, ...values: readonly Value[]): Transaction<readonly Fields[]> {
+  return (yield { text, values }) as readonly Fields[];
+}
+
+/** The first row of a statement, or undefined. */
+export function* first<Fields>(text: string, ...values: readonly Value[]): Transaction<Fields | undefined> {
+  return (yield { text, values })[0] as Fields | undefined;
+}
+
+/** Carries a transaction out on an engine whose calls return at once. */
+export function runAtOnce<Result>(work: Transaction<Result>, run: (statement: Statement) => readonly Row[]): Result {
+  let step = work.next();
+  while (!step.done) step = work.next(run(step.value));
+  return step.value;
+}

@@ -1,0 +1,45 @@
+/** One connection to a SQLite file, with its statements prepared once. */
+import { Database } from "bun:sqlite";
+import type { Statement as Prepared } from "bun:sqlite";
+import type { Row, Statement } from "../sql.ts";
+
+export class Connection {
+  readonly #database: Database;
+  readonly #prepared = new Map<string, Prepared<Row, (string | number | Uint8Array | null)[]>>();
+
+  private constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Opens the file, which is made when it is not there. */
+  static open(path: string, pragmas: readonly string[]): Connection {
+    const connection = new Connection(new Database(path, { create: true, readwrite: true, strict: true }));
+    for (const pragma of pragmas) connection.exec(`pragma ${pragma}`);
+    return connection;
+  }
+
+  /** Runs text that has no values and gives no rows; several statements may stand in it. */
+  exec(text: string): void {
+    this.#database.exec(text);
+  }
+
+  run(statement: Statement): readonly Row[] {
+    let prepared = this.#prepared.get(statement.text);
+    if (!prepared) {
+      // SQLite takes $1 for a name and numbers names as they first appear; ?1 is what other engines mean by $1.
+      prepared = this.#database.prepare(statement.text.replaceAll(/\$(\d+)/g, "?$1"));
+      this.#prepared.set(statement.text, prepared);
+    }
+    return prepared.all(...statement.values);
+  }
+
+  close(): void {
+    for (const prepared of this.#prepared.values()) prepared.finalize();
+    this.#database.close();
+  }
+}
+
+/** SQLite's name for what went wrong, such as `SQLITE_BUSY`; undefined when the error is not SQLite's. */
+export function sqliteCode(error: unknown): string | undefined {
+  return error instanceof Error && error.name === "SQLiteError" ? (error as Error & { code?: string }).code : undefined;
+}

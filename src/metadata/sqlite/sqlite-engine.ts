@@ -1,0 +1,184 @@
+/** SQL on a SQLite file, through Bun's own binding. */
+import { randomInt } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { OciError } from "../../oci/error.ts";
+import { SQLITE_MIGRATIONS, pendingMigrations } from "../migrations/migrations.ts";
+import { runAtOnce } from "../sql.ts";
+import type { SqlEngine, Statement, Transaction } from "../sql.ts";
+import { Connection, sqliteCode } from "./connection.ts";
+
+/**
+ * `foreign_keys` is off by default. A waiting BEGIN blocks the event loop, so `busy_timeout` is small and we try again
+ * ourselves. `synchronous=full` syncs the log at each commit: what was answered is durable.
+ */
+const PRAGMAS = ["busy_timeout = 5", "journal_mode = wal", "synchronous = full", "foreign_keys = on", "temp_store = memory"];
+
+/** Around the statements of a read, so that they all see the state that the first one saw. */
+const BEGIN: Statement = { text: "begin", values: [] };
+const COMMIT: Statement = { text: "commit", values: [] };
+
+/** Milliseconds after which a database that stays busy is given up on. */
+const BUSY_LIMIT_MS = 10_000;
+
+interface Member {
+  run(): void;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * Writers that come at the same time share one commit, and so one sync of the disk: each runs in a savepoint of its
+ * own, and all are answered after the commit.
+ */
+export class SqliteEngine implements SqlEngine {
+  readonly #writer: Connection;
+  /** Another connection: on the writer's a read would see a transaction that is not committed. */
+  readonly #reader: Connection;
+  #waiting: Member[] = [];
+  #committing: Promise<void> | undefined;
+  /** Why no write is taken any more: after a failed sync nobody knows what is on the disk. */
+  #broken: Error | undefined;
+
+  private constructor(writer: Connection, reader: Connection) {
+    this.#writer = writer;
+    this.#reader = reader;
+  }
+
+  /** Opens the file and brings its schema up to date. With `alone` no other process can open it until it is closed. */
+  static async open(path: string, options: { readonly alone?: boolean } = {}): Promise<SqliteEngine> {
+    const pragmas = options.alone ? ["locking_mode = exclusive", ...PRAGMAS] : PRAGMAS;
+    const writer = await whenFree(() => Connection.open(path, pragmas));
+    try {
+      await whenFree(() => migrate(writer));
+      return new SqliteEngine(writer, options.alone ? writer : Connection.open(path, [...PRAGMAS, "query_only = on"]));
+    } catch (error) {
+      writer.close();
+      throw error;
+    }
+  }
+
+  read<Result>(work: () => Transaction<Result>): Promise<Result> {
+    return whenFree(() => {
+      this.#reader.run(BEGIN);
+      try {
+        return runAtOnce(work(), (statement) => this.#reader.run(statement));
+      } finally {
+        this.#reader.run(COMMIT);
+      }
+    });
+  }
+
+  write<Result>(work: () => Transaction<Result>): Promise<Result> {
+    const { promise, resolve, reject } = Promise.withResolvers<Result>();
+    let result: Result;
+    this.#waiting.push({
+      run: () => void (result = runAtOnce(work(), (statement) => this.#writer.run(statement))),
+      resolve: () => resolve(result),
+      reject,
+    });
+    // Not at once: requests that are already readable get to join.
+    this.#committing ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#commitWaiting());
+    return promise;
+  }
+
+  async close(): Promise<void> {
+    await this.#committing;
+    if (this.#reader !== this.#writer) this.#reader.close();
+    this.#writer.close();
+  }
+
+  async #commitWaiting(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const members = this.#waiting;
+      this.#waiting = [];
+      try {
+        if (this.#broken) throw this.#broken;
+        await whenFree(() => this.#writer.exec("begin immediate"));
+        this.#commit(members);
+      } catch (error) {
+        for (const member of members) member.reject(error);
+      }
+    }
+    this.#committing = undefined;
+  }
+
+  /** Runs all members and commits; nothing here waits, so that no other statement gets in between. */
+  #commit(members: readonly Member[]): void {
+    const done: Member[] = [];
+    try {
+      for (const member of members) if (this.#runMember(member)) done.push(member);
+      this.#writer.exec("commit");
+    } catch (error) {
+      this.#rollBack();
+      if (isSyncFailure(error)) {
+        this.#broken = new Error("the database could not be synced to its disk; restart when the disk is well again", {
+          cause: error,
+        });
+      }
+      throw error;
+    }
+    for (const member of done) member.resolve();
+  }
+
+  /** False when the work threw: it is undone and its caller told, and the others go on. */
+  #runMember(member: Member): boolean {
+    this.#writer.exec("savepoint member");
+    try {
+      member.run();
+    } catch (error) {
+      try {
+        this.#writer.exec("rollback to member; release member");
+      } catch {
+        throw error; // SQLite gave the whole transaction up, as it does when the disk is full
+      }
+      member.reject(error);
+      return false;
+    }
+    this.#writer.exec("release member");
+    return true;
+  }
+
+  #rollBack(): void {
+    try {
+      this.#writer.exec("rollback");
+    } catch {
+      // SQLite has rolled back by itself: after a full disk or an I/O error it does.
+    }
+  }
+}
+
+/** Whether a sync of the disk failed: what was written before may or may not be there, and trying again lies. */
+function isSyncFailure(error: unknown): boolean {
+  return /^SQLITE_IOERR_(?:DIR_)?FSYNC/.test(sqliteCode(error) ?? "");
+}
+
+/** Runs `attempt` until the database is not busy with another process; then 503. */
+async function whenFree<Result>(attempt: () => Result): Promise<Result> {
+  const deadline = performance.now() + BUSY_LIMIT_MS;
+  for (;;) {
+    try {
+      return attempt();
+    } catch (error) {
+      if (!sqliteCode(error)?.startsWith("SQLITE_BUSY")) throw error;
+      if (performance.now() > deadline) {
+        throw new OciError("UNAVAILABLE", { message: "the registry is busy, try again in a moment", cause: error });
+      }
+      await sleep(1 + randomInt(10));
+    }
+  }
+}
+
+function migrate(connection: Connection): void {
+  connection.exec("begin immediate");
+  try {
+    const [row] = connection.run({ text: "pragma user_version", values: [] });
+    const found = Number(row?.["user_version"] ?? 0);
+    const pending = pendingMigrations(found, SQLITE_MIGRATIONS);
+    for (const step of pending) connection.exec(step);
+    if (pending.length > 0) connection.exec(`pragma user_version = ${SQLITE_MIGRATIONS.length}`);
+    connection.exec("commit");
+  } catch (error) {
+    connection.exec("rollback");
+    throw error;
+  }
+}

@@ -1,0 +1,38 @@
+/** Statements about bytes that nobody needs any more, and about what may have lost its last reference. */
+import { rows } from "./sql.ts";
+import type { Transaction } from "./sql.ts";
+
+const DISCARD = `
+  insert into trash (storage_key, after) values ($1, $2) on conflict (storage_key) do nothing`;
+
+const DUE = `select storage_key from trash where after <= $1 order by after limit $2`;
+
+const FORGET = `delete from trash where storage_key = $1`;
+
+const REVIEW = `
+  insert into gc_queue (kind, repo, digest, review_after) values ($1, $2, $3, $4)
+  on conflict (kind, repo, digest) do update set review_after = excluded.review_after`;
+
+/** The bytes under `key` may be removed after that time. */
+export function* discard(key: string, after: number): Transaction<void> {
+  yield* rows(DISCARD, key, after);
+}
+
+export function* dueTrash(now: number, limit: number): Transaction<readonly string[]> {
+  const due = yield* rows<{ storage_key: string }>(DUE, now, limit);
+  return due.map((row) => row.storage_key);
+}
+
+export function* forgetTrash(keys: readonly string[]): Transaction<void> {
+  for (const key of keys) yield* rows(FORGET, key);
+}
+
+/** Asks the collection to look at the manifest, or at the blob and the repository's link to it, after that time. */
+export function* review(kind: "manifest" | "blob", repo: number, digest: string, after: number): Transaction<void> {
+  if (kind === "manifest") {
+    yield* rows(REVIEW, "manifest", repo, digest, after);
+  } else {
+    yield* rows(REVIEW, "link", repo, digest, after);
+    yield* rows(REVIEW, "blob", 0, digest, after);
+  }
+}

@@ -1,0 +1,140 @@
+/** Statements about uploads: the journal of intents. */
+import type { Algorithm, Digest } from "../oci/digest.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
+import { addBlob, linkBlob } from "./blobs.ts";
+import type { FinishedUpload, NewUpload, UploadClaim, UploadFacts, UploadProgress } from "./metadata-store.ts";
+import { beginRepository } from "./repositories.ts";
+import { first, rows } from "./sql.ts";
+import type { Transaction } from "./sql.ts";
+import { discard } from "./trash.ts";
+
+const CREATE = `
+  insert into upload (id, repo, storage_key, algorithm, received, version, started_at, expires_at)
+  values ($1, $2, $3, $4, 0, 1, $5, $6)`;
+
+const FIND = `
+  select u.storage_key, u.algorithm, u.received, u.digest_so_far, u.version, u.claimed_until, u.started_at, i.payload
+  from repo r join upload u on u.repo = r.id left join upload_inline i on i.upload = u.id
+  where r.name = $1 and u.id = $2`;
+
+const CLAIM = `
+  update upload set claimed_until = $3, expires_at = $4, final_key = coalesce($5, final_key), version = version + 1
+  where id = $1 and version = $2 and (claimed_until is null or claimed_until <= $6)
+  returning version`;
+
+const RENEW = `update upload set claimed_until = $3, expires_at = $4 where id = $1 and version = $2 returning id`;
+
+const KEY = `select storage_key from upload where id = $1 and version = $2`;
+const MOVE = `update upload set storage_key = $3 where id = $1 and version = $2`;
+
+const SAVE = `
+  update upload set received = $3, digest_so_far = $4, expires_at = $5, claimed_until = null, version = version + 1
+  where id = $1 and version = $2
+  returning version`;
+
+const PUT_STAGED = `
+  insert into upload_inline (upload, payload) values ($1, $2) on conflict (upload) do update set payload = excluded.payload`;
+const DROP_STAGED = `delete from upload_inline where upload = $1`;
+
+const END = `delete from upload where id = $1 and version = $2 returning repo, storage_key`;
+
+const CANCEL = `
+  delete from upload where id = $2 and repo = (select id from repo where name = $1)
+  returning storage_key, final_key`;
+
+const EXPIRED = `
+  select id from upload where expires_at <= $1 and (claimed_until is null or claimed_until <= $1)
+  order by expires_at limit $2`;
+
+const REMOVE = `delete from upload where id = $1 returning storage_key, final_key`;
+
+interface Keys {
+  readonly storage_key: string;
+  readonly final_key: string | null;
+}
+
+export function* createUpload(name: RepositoryName, upload: NewUpload, now: number): Transaction<void> {
+  const repo = yield* beginRepository(name, now);
+  yield* rows(CREATE, upload.id, repo, upload.draftKey, upload.algorithm, now, upload.expiresAt);
+}
+
+export function* findUpload(name: RepositoryName, id: string): Transaction<UploadFacts | undefined> {
+  const row = yield* first<{
+    storage_key: string;
+    algorithm: Algorithm;
+    received: number;
+    digest_so_far: Digest | null;
+    version: number;
+    claimed_until: number | null;
+    started_at: number;
+    payload: Uint8Array | null;
+  }>(FIND, name, id);
+  return (
+    row && {
+      id,
+      draftKey: row.storage_key,
+      staged: row.payload ?? undefined,
+      algorithm: row.algorithm,
+      received: row.received,
+      digestSoFar: row.digest_so_far ?? undefined,
+      version: row.version,
+      claimedUntil: row.claimed_until ?? undefined,
+      startedAt: row.started_at,
+    }
+  );
+}
+
+export function* claimUpload(claim: UploadClaim, now: number): Transaction<number | undefined> {
+  const { id, version, until, expiresAt, finalKey = null } = claim;
+  return (yield* first<{ version: number }>(CLAIM, id, version, until, expiresAt, finalKey, now))?.version;
+}
+
+export function* renewUpload(claim: UploadClaim): Transaction<boolean> {
+  return (yield* first(RENEW, claim.id, claim.version, claim.until, claim.expiresAt)) !== undefined;
+}
+
+export function* moveUpload(id: string, version: number, draftKey: string, now: number): Transaction<boolean> {
+  const held = yield* first<{ storage_key: string }>(KEY, id, version);
+  if (!held) return false;
+  yield* rows(MOVE, id, version, draftKey);
+  yield* discard(held.storage_key, now);
+  return true;
+}
+
+export function* saveUpload(progress: UploadProgress): Transaction<number | undefined> {
+  const { id, version, received, digestSoFar = null, expiresAt, staged } = progress;
+  const saved = yield* first<{ version: number }>(SAVE, id, version, received, digestSoFar, expiresAt);
+  if (!saved) return undefined;
+  if (staged) yield* rows(PUT_STAGED, id, staged);
+  else yield* rows(DROP_STAGED, id);
+  return saved.version;
+}
+
+export function* finishUpload(finished: FinishedUpload, now: number, reviewAfter: number): Transaction<boolean> {
+  const ended = yield* first<{ repo: number; storage_key: string }>(END, finished.id, finished.version);
+  if (!ended) return false;
+  yield* addBlob(finished.digest, finished.size, finished.at, finished.brokenKey, now);
+  yield* linkBlob(ended.repo, finished.digest, now, reviewAfter);
+  return true;
+}
+
+export function* cancelUpload(name: RepositoryName, id: string, now: number): Transaction<boolean> {
+  const cancelled = yield* first<Keys>(CANCEL, name, id);
+  if (!cancelled) return false;
+  yield* discardKeys(cancelled, now);
+  return true;
+}
+
+export function* expireUploads(limit: number, now: number): Transaction<number> {
+  const expired = yield* rows<{ id: string }>(EXPIRED, now, limit);
+  for (const { id } of expired) {
+    const removed = yield* first<Keys>(REMOVE, id);
+    if (removed) yield* discardKeys(removed, now);
+  }
+  return expired.length;
+}
+
+function* discardKeys(keys: Keys, now: number): Transaction<void> {
+  yield* discard(keys.storage_key, now);
+  if (keys.final_key !== null) yield* discard(keys.final_key, now);
+}

@@ -1,0 +1,94 @@
+/** Content digests (image-spec, descriptor.md, "Digests"): their grammar, and hashing that goes on piece by piece. */
+import { createHash } from "node:crypto";
+import type { Hash } from "node:crypto";
+import { OciError } from "./error.ts";
+
+declare const brand: unique symbol;
+
+/** A content digest of an algorithm we compute, in its registered form, such as `sha256:9f86d0…`. */
+export type Digest = string & { readonly [brand]: "Digest" };
+
+const HEX_LENGTH = { sha256: 64, sha512: 128 } as const;
+
+/** The algorithms we compute: sha256 is REQUIRED, sha512 is registered (image-spec, "Registered algorithms"). */
+export type Algorithm = keyof typeof HEX_LENGTH;
+
+/** `algorithm:encoded`, whatever the algorithm (image-spec, "Digests"). */
+const GRAMMAR = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/;
+
+/** The algorithm that `text` names, or undefined when it is none of ours. */
+export function parseAlgorithm(text: string): Algorithm | undefined {
+  return text === "sha256" || text === "sha512" ? text : undefined;
+}
+
+/** The digest that `text` spells, or undefined when it spells none of an algorithm we compute. */
+export function parseDigest(text: string): Digest | undefined {
+  const colon = text.indexOf(":");
+  const algorithm = parseAlgorithm(text.slice(0, colon));
+  if (algorithm === undefined || text.length !== colon + 1 + HEX_LENGTH[algorithm]) return undefined;
+  for (let at = colon + 1; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    // "lowercase hex": upper case MUST be refused.
+    if (!((code >= 48 && code <= 57) || (code >= 97 && code <= 102))) return undefined;
+  }
+  return text as Digest;
+}
+
+/** As `parseDigest`, but a text that is no digest is refused with `DIGEST_INVALID`. */
+export function digest(text: string): Digest {
+  const parsed = parseDigest(text);
+  if (parsed === undefined) {
+    throw new OciError("DIGEST_INVALID", {
+      message: "invalid digest: it must be sha256: and 64, or sha512: and 128, lowercase hexadecimal digits",
+      detail: { digest: text.slice(0, 256) },
+    });
+  }
+  return parsed;
+}
+
+/** Whether `text` has the grammar of a digest, also of an algorithm that we do not know. */
+export function isDigestLike(text: string): boolean {
+  return GRAMMAR.test(text);
+}
+
+export function algorithmOf(of: Digest): Algorithm {
+  return of.slice(0, of.indexOf(":")) as Algorithm;
+}
+
+/** The part after the colon. */
+export function encodedOf(of: Digest): string {
+  return of.slice(of.indexOf(":") + 1);
+}
+
+/** The digest of bytes that are at hand. */
+export function digestOf(bytes: Uint8Array, algorithm: Algorithm = "sha256"): Digest {
+  return `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}` as Digest;
+}
+
+/** Hashes bytes as they come, under one or several algorithms at once. */
+export class Digester {
+  readonly #hashes: ReadonlyMap<Algorithm, Hash>;
+
+  private constructor(hashes: ReadonlyMap<Algorithm, Hash>) {
+    this.#hashes = hashes;
+  }
+
+  static of(...algorithms: readonly Algorithm[]): Digester {
+    return new Digester(new Map(algorithms.map((algorithm) => [algorithm, createHash(algorithm)])));
+  }
+
+  update(bytes: Uint8Array): void {
+    for (const hash of this.#hashes.values()) hash.update(bytes);
+  }
+
+  /** A digester of the same bytes so far that goes its own way from here. */
+  copy(): Digester {
+    return new Digester(new Map([...this.#hashes].map(([algorithm, hash]) => [algorithm, hash.copy()])));
+  }
+
+  /** The digest of all bytes so far; undefined when they were not hashed with `algorithm`. More may follow. */
+  digest(algorithm: Algorithm): Digest | undefined {
+    const hash = this.#hashes.get(algorithm);
+    return hash && (`${algorithm}:${hash.copy().digest("hex")}` as Digest);
+  }
+}

@@ -1,0 +1,61 @@
+/** The refusals that a client may be told of: one table of the protocol's error codes. */
+
+/**
+ * Status and message of every code (distribution-spec, "Error Codes"; the last group comes from Docker's registry API,
+ * which the spec names as legacy). A refusal may override the status where the spec gives one code two.
+ */
+const CATALOGUE = {
+  BLOB_UNKNOWN: [404, "blob unknown to registry"],
+  BLOB_UPLOAD_INVALID: [400, "blob upload invalid"],
+  BLOB_UPLOAD_UNKNOWN: [404, "blob upload unknown to registry"],
+  DIGEST_INVALID: [400, "provided digest did not match uploaded content"],
+  MANIFEST_BLOB_UNKNOWN: [400, "manifest references a manifest or blob unknown to registry"],
+  MANIFEST_INVALID: [400, "manifest invalid"],
+  MANIFEST_UNKNOWN: [404, "manifest unknown to registry"],
+  NAME_INVALID: [400, "invalid repository name"],
+  NAME_UNKNOWN: [404, "repository name not known to registry"],
+  SIZE_INVALID: [400, "provided length did not match content length"],
+  UNAUTHORIZED: [401, "authentication required"],
+  DENIED: [403, "requested access to the resource is denied"],
+  UNSUPPORTED: [405, "the operation is unsupported"],
+  TOOMANYREQUESTS: [429, "too many requests"],
+
+  PAGINATION_NUMBER_INVALID: [400, "invalid number of results requested"],
+  TAG_INVALID: [400, "invalid tag"],
+  UNAVAILABLE: [503, "service unavailable"],
+  UNKNOWN: [500, "unknown error"],
+} as const satisfies Record<string, readonly [status: number, message: string]>;
+
+export type ErrorCode = keyof typeof CATALOGUE;
+
+/** Every code there is, for the documents and their test. */
+export const ERROR_CODES: readonly ErrorCode[] = Object.keys(CATALOGUE) as ErrorCode[];
+
+export interface OciErrorOptions {
+  /** What was wrong and what to do, in words for a person; the table's sentence when absent. */
+  readonly message?: string;
+  /** Anything that JSON can say: it becomes the error's `detail`. */
+  readonly detail?: unknown;
+  /** The table's status when absent. */
+  readonly status?: number;
+  /** More entries of the same reply, such as one for each missing blob. */
+  readonly details?: readonly unknown[];
+  readonly cause?: unknown;
+}
+
+/** A refusal the client may be told of. Any other error is a fault of ours and becomes a bare 500. */
+export class OciError extends Error {
+  override readonly name = "OciError";
+  readonly code: ErrorCode;
+  readonly status: number;
+  /** One `detail` for each entry of the reply; at least one, which may be undefined. */
+  readonly details: readonly unknown[];
+
+  constructor(code: ErrorCode, options: OciErrorOptions = {}) {
+    const [status, message] = CATALOGUE[code];
+    super(options.message ?? message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.status = options.status ?? status;
+    this.details = options.details ?? [options.detail];
+  }
+}

@@ -1,0 +1,18 @@
+/** `<tag-or-digest>`: how a manifest is named in a request. */
+import { digest } from "./digest.ts";
+import type { Digest } from "./digest.ts";
+import { parseTag } from "./tag.ts";
+import type { Tag } from "./tag.ts";
+
+export type Reference =
+  { readonly kind: "tag"; readonly tag: Tag } | { readonly kind: "digest"; readonly digest: Digest };
+
+/**
+ * What `text` names: with a colon it is a digest or an error (`DIGEST_INVALID`), never a tag. Undefined when it can
+ * be neither.
+ */
+export function parseReference(text: string): Reference | undefined {
+  if (text.includes(":")) return { kind: "digest", digest: digest(text) };
+  const tag = parseTag(text);
+  return tag && { kind: "tag", tag };
+}

@@ -1,0 +1,35 @@
+/** What the services of a registry work with. Drivers are chosen by whoever makes the registry. */
+import type { Clock } from "../lib/clock.ts";
+import type { MetadataStore } from "../metadata/metadata-store.ts";
+import type { BlobStore } from "../storage/blob-store.ts";
+import type { UploadMemory } from "./upload-memory.ts";
+
+export interface RegistryLimits {
+  /** Bytes up to which a blob lies in the database instead of a file; 0 keeps every blob a file. */
+  readonly inlineBytes: number;
+  /** Whether manifests may name blobs and manifests that are not here. */
+  readonly sparse: boolean;
+  /** How long an upload that nobody goes on with is kept, in milliseconds. */
+  readonly uploadExpiryMs: number;
+  /** How long a writer holds an upload without a sign of life, in milliseconds. */
+  readonly claimMs: number;
+  /** How long a client may count on a blob that it was told exists, in milliseconds. */
+  readonly leaseMs: number;
+}
+
+export const DEFAULT_LIMITS: RegistryLimits = {
+  inlineBytes: 16 * 1024,
+  sparse: false,
+  uploadExpiryMs: 168 * 3_600_000,
+  claimMs: 60_000,
+  leaseMs: 3_600_000,
+};
+
+export interface Backend {
+  readonly store: BlobStore;
+  readonly metadata: MetadataStore;
+  readonly clock: Clock;
+  readonly limits: RegistryLimits;
+  /** What this process remembers of uploads under way. */
+  readonly uploads: UploadMemory;
+}

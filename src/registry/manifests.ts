@@ -1,0 +1,184 @@
+/** The manifests of a repository, by digest. */
+import type { NewManifest, PutManifestResult, TagCondition } from "../metadata/metadata-store.ts";
+import { algorithmOf, digestOf, parseDigest } from "../oci/digest.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { OciError } from "../oci/error.ts";
+import { MAX_MANIFEST_SIZE, readManifest } from "../oci/manifest.ts";
+import type { ManifestContent } from "../oci/manifest.ts";
+import { isForeignLayer } from "../oci/media-type.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
+import type { Tag } from "../oci/tag.ts";
+import type { Backend } from "./backend.ts";
+import { paged } from "./pages.ts";
+import type { PageStart } from "./pages.ts";
+import { absent } from "./repository-absence.ts";
+
+/** What is known of a manifest without its bytes. */
+export interface ManifestDescriptor {
+  /** As it was pushed, without parameters. */
+  readonly mediaType: string;
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/** A manifest: exactly the bytes that were pushed, wherever they are kept. */
+export interface Manifest extends ManifestDescriptor {
+  readonly payload: Uint8Array;
+}
+
+export interface PutManifestOptions {
+  /** The `Content-Type` it came with, without parameters; found out from the bytes when absent. */
+  readonly mediaType?: string;
+  /** Refused with `DIGEST_INVALID` when the bytes do not have it; their SHA-256 when absent. */
+  readonly digest?: Digest;
+  /** Tags that shall point at it. */
+  readonly tags?: readonly Tag[];
+  /** What must hold of the (one) tag; refused with status 412 when it does not. */
+  readonly condition?: TagCondition;
+}
+
+export interface PutManifest extends ManifestDescriptor {
+  /** What the manifest says it is about: it is in that digest's list of referrers now. */
+  readonly subject?: string;
+}
+
+export interface ManifestService {
+  exists(digest: Digest): Promise<boolean>;
+  /** Undefined when the repository has no such manifest. */
+  stat(digest: Digest): Promise<ManifestDescriptor | undefined>;
+  /** Undefined when the repository has no such manifest. */
+  find(digest: Digest): Promise<Manifest | undefined>;
+  /**
+   * Stores a manifest byte by byte, with its tags and its place among the referrers of its subject, all at once; durable
+   * when it resolves. Refused with `DIGEST_INVALID`, `SIZE_INVALID` (413), `MANIFEST_INVALID` or `MANIFEST_BLOB_UNKNOWN`.
+   */
+  put(payload: Uint8Array, options?: PutManifestOptions): Promise<PutManifest>;
+  /** Removes it with every tag that points at it; refused with `MANIFEST_UNKNOWN` or `NAME_UNKNOWN` on absence. */
+  delete(digest: Digest): Promise<void>;
+  /** Every manifest, in order of the digests. */
+  all(from?: PageStart<Digest>): AsyncIterable<ManifestDescriptor>;
+}
+
+export class LocalManifests implements ManifestService {
+  readonly #backend: Backend;
+  readonly #name: RepositoryName;
+
+  constructor(backend: Backend, name: RepositoryName) {
+    this.#backend = backend;
+    this.#name = name;
+  }
+
+  async exists(digest: Digest): Promise<boolean> {
+    return (await this.stat(digest)) !== undefined;
+  }
+
+  stat(digest: Digest): Promise<ManifestDescriptor | undefined> {
+    return this.#backend.metadata.findManifest(this.#name, digest);
+  }
+
+  find(digest: Digest): Promise<Manifest | undefined> {
+    return this.#backend.metadata.readManifest(this.#name, digest);
+  }
+
+  async put(payload: Uint8Array, options: PutManifestOptions = {}): Promise<PutManifest> {
+    if (payload.length > MAX_MANIFEST_SIZE) throw manifestTooLarge();
+    const digest = digestOf(payload, options.digest ? algorithmOf(options.digest) : "sha256");
+    if (options.digest !== undefined && options.digest !== digest) {
+      throw new OciError("DIGEST_INVALID", {
+        message: "the manifest that was received does not have this digest",
+        detail: { digest: options.digest, received: digest },
+      });
+    }
+    const content = readManifest(payload, options.mediaType);
+    const result = await this.#backend.metadata.putManifest(this.#name, {
+      ...factsOf(content, this.#backend.limits.sparse),
+      digest,
+      payload,
+      tags: options.tags ?? [],
+      condition: options.condition,
+    });
+    refuse(result);
+    const { mediaType, subject } = content;
+    return { mediaType, digest, size: payload.length, ...(subject ? { subject: subject.digest } : {}) };
+  }
+
+  async delete(digest: Digest): Promise<void> {
+    if (!(await this.#backend.metadata.deleteManifest(this.#name, digest))) {
+      await absent(this.#backend, this.#name, "MANIFEST_UNKNOWN", { digest });
+    }
+  }
+
+  all(from: PageStart<Digest> = {}): AsyncIterable<ManifestDescriptor> {
+    return paged(
+      from,
+      (page) => this.#backend.metadata.manifests(this.#name, page),
+      (manifest) => manifest.digest,
+    );
+  }
+}
+
+export function manifestTooLarge(): OciError {
+  return new OciError("SIZE_INVALID", {
+    status: 413,
+    message: `a manifest may have at most ${MAX_MANIFEST_SIZE} bytes: move what is large into a blob`,
+    detail: { limit: MAX_MANIFEST_SIZE },
+  });
+}
+
+function factsOf(
+  content: ManifestContent,
+  sparse: boolean,
+): Omit<NewManifest, "digest" | "payload" | "tags" | "condition"> {
+  const needed = (descriptor: Descriptor, optional: boolean) => ({
+    digest: descriptor.digest,
+    size: descriptor.size,
+    optional,
+  });
+  return {
+    mediaType: content.mediaType,
+    artifactType: content.artifactType,
+    subject: content.subject?.digest,
+    configDigest: content.config?.digest,
+    annotations: content.annotations && JSON.stringify(content.annotations),
+    // Foreign layers lie at their urls, not with us ("non-distributable"): they may be missing.
+    blobs: content.blobs.map((blob) =>
+      needed(blob, sparse || isForeignLayer(blob.mediaType) || (blob.urls !== undefined && blob.urls.length > 0)),
+    ),
+    children: content.children.map((child) => needed(child, sparse)),
+  };
+}
+
+function refuse(result: PutManifestResult): void {
+  switch (result.kind) {
+    case "stored":
+      return;
+    case "missing":
+      // One entry for each: a client that pushes again learns all that it has to push.
+      throw new OciError("MANIFEST_BLOB_UNKNOWN", {
+        message: "the manifest needs content that this repository does not have: push it first",
+        details: result.digests.map((digest) => ({ digest })),
+      });
+    case "size":
+      throw new OciError("MANIFEST_INVALID", {
+        message: `the manifest says that ${result.digest} has ${result.said} bytes, but it has ${result.actual}`,
+        detail: { digest: result.digest, said: result.said, actual: result.actual },
+      });
+    case "condition":
+      throw conditionFailed();
+  }
+}
+
+/** "The server MUST … respond with 412" when a condition does not hold (RFC 9110, 13.1.1 and 13.1.2). */
+export function conditionFailed(): OciError {
+  return new OciError("UNSUPPORTED", {
+    status: 412,
+    message: "the tag is not as If-Match or If-None-Match says: look at it again",
+  });
+}
+
+/** The digest of a descriptor when it is one that we could hold. */
+export function localDigest(descriptor: Descriptor): Digest | undefined {
+  return parseDigest(descriptor.digest);
+}

@@ -1,0 +1,47 @@
+/** A collection of repositories, addressable by name. */
+import type { RepositoryName } from "../oci/repository-name.ts";
+import type { Backend } from "./backend.ts";
+import { paged } from "./pages.ts";
+import type { PageStart } from "./pages.ts";
+import { LocalRepository } from "./repository.ts";
+import type { Repository } from "./repository.ts";
+import { GlobalScope } from "./scope.ts";
+import type { Scope } from "./scope.ts";
+
+export interface Namespace {
+  /** The names that can be used with it. */
+  readonly scope: Scope;
+  /** A reference to the repository, whether or not there is anything in it. */
+  repository(name: RepositoryName): Repository;
+  /** The repositories that hold at least one manifest, in byte order of their names. */
+  repositories(from?: PageStart<RepositoryName>): AsyncIterable<RepositoryName>;
+  /** Rejects, saying why, when it could not serve now. */
+  checkReady(): Promise<void>;
+}
+
+/** The namespace of what is stored here. */
+export class LocalNamespace implements Namespace {
+  readonly scope: Scope = GlobalScope;
+  readonly #backend: Backend;
+
+  constructor(backend: Backend) {
+    this.#backend = backend;
+  }
+
+  repository(name: RepositoryName): Repository {
+    return new LocalRepository(this.#backend, name);
+  }
+
+  repositories(from: PageStart<RepositoryName> = {}): AsyncIterable<RepositoryName> {
+    return paged(
+      from,
+      (page) => this.#backend.metadata.repositories(page),
+      (name) => name,
+    );
+  }
+
+  async checkReady(): Promise<void> {
+    await this.#backend.metadata.checkReady();
+    await this.#backend.store.checkReady();
+  }
+}

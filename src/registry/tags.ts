@@ -1,0 +1,76 @@
+/** The tags of a repository. */
+import type { ChangeResult, TagCondition, TagEvent, TagFacts } from "../metadata/metadata-store.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
+import type { Tag } from "../oci/tag.ts";
+import type { Backend } from "./backend.ts";
+import { conditionFailed } from "./manifests.ts";
+import type { Manifest, ManifestDescriptor } from "./manifests.ts";
+import { paged } from "./pages.ts";
+import type { PageStart } from "./pages.ts";
+import { absent } from "./repository-absence.ts";
+
+export interface TagService {
+  exists(tag: Tag): Promise<boolean>;
+  /** What the tag points at; undefined when there is no such tag. */
+  stat(tag: Tag): Promise<ManifestDescriptor | undefined>;
+  /** The manifest it points at; undefined when there is no such tag. */
+  find(tag: Tag): Promise<Manifest | undefined>;
+  /** Points the tag at a manifest of this repository; refused with `MANIFEST_UNKNOWN` when that is not here. */
+  put(tag: Tag, digest: Digest, condition?: TagCondition): Promise<void>;
+  /** Removes the tag, not the manifest; refused with `MANIFEST_UNKNOWN` or `NAME_UNKNOWN` on absence. */
+  delete(tag: Tag, condition?: TagCondition): Promise<void>;
+  /** Tags in byte order, from any place on; read page by page, so that a million of them need no memory. */
+  list(from?: PageStart<Tag>): AsyncIterable<TagFacts>;
+  /** What the tag has pointed at, newest first. */
+  history(tag: Tag, limit?: number): Promise<readonly TagEvent[]>;
+}
+
+const HISTORY_LIMIT = 1000;
+
+export class LocalTags implements TagService {
+  readonly #backend: Backend;
+  readonly #name: RepositoryName;
+
+  constructor(backend: Backend, name: RepositoryName) {
+    this.#backend = backend;
+    this.#name = name;
+  }
+
+  async exists(tag: Tag): Promise<boolean> {
+    return (await this.stat(tag)) !== undefined;
+  }
+
+  stat(tag: Tag): Promise<ManifestDescriptor | undefined> {
+    return this.#backend.metadata.findManifestByTag(this.#name, tag);
+  }
+
+  find(tag: Tag): Promise<Manifest | undefined> {
+    return this.#backend.metadata.readManifestByTag(this.#name, tag);
+  }
+
+  async put(tag: Tag, digest: Digest, condition?: TagCondition): Promise<void> {
+    await this.#settle(await this.#backend.metadata.putTag(this.#name, tag, digest, condition), { digest });
+  }
+
+  async delete(tag: Tag, condition?: TagCondition): Promise<void> {
+    await this.#settle(await this.#backend.metadata.deleteTag(this.#name, tag, condition), { tag });
+  }
+
+  list(from: PageStart<Tag> = {}): AsyncIterable<TagFacts> {
+    return paged(
+      from,
+      (page) => this.#backend.metadata.tags(this.#name, page),
+      (tag) => tag.name,
+    );
+  }
+
+  history(tag: Tag, limit: number = HISTORY_LIMIT): Promise<readonly TagEvent[]> {
+    return this.#backend.metadata.tagHistory(this.#name, tag, limit);
+  }
+
+  async #settle(result: ChangeResult, detail: Readonly<Record<string, unknown>>): Promise<void> {
+    if (result === "condition") throw conditionFailed();
+    if (result === "absent") await absent(this.#backend, this.#name, "MANIFEST_UNKNOWN", detail);
+  }
+}

@@ -1,0 +1,275 @@
+/** Takes the bytes of one request into an upload: socket → hash → row or file. */
+import { randomUUID } from "node:crypto";
+import type { UploadFacts, Whereabouts } from "../metadata/metadata-store.ts";
+import { Digester, algorithmOf } from "../oci/digest.ts";
+import type { Algorithm, Digest } from "../oci/digest.ts";
+import { OciError } from "../oci/error.ts";
+import type { Draft, DraftKey, StorageKey } from "../storage/blob-store.ts";
+import type { Backend } from "./backend.ts";
+
+/** The sender broke off: the bytes before it are good, and nobody is there to be answered. */
+export class BrokenBodyError extends Error {
+  override readonly name = "BrokenBodyError";
+}
+
+/** A draft is claimed anew when this part of the claim is over. */
+const RENEW_AT = 1 / 4;
+
+/**
+ * Holds an upload for one request. While the bytes are few they stay in memory and then in the row; the first byte
+ * beyond the limit makes the draft, and with it the claim that keeps other processes away. Until `save` or `finish`
+ * nothing counts; `rollBack` makes it as it was.
+ */
+export class UploadWriter implements AsyncDisposable {
+  readonly #backend: Backend;
+  readonly #facts: UploadFacts;
+  /** What the upload is about to be closed with. */
+  readonly #intent: Digest | undefined;
+  /** Bytes that are not in a draft, when none is open. */
+  #staged: Uint8Array[];
+  #draft: Draft | undefined;
+  #draftKey: DraftKey;
+  /** Hashes all bytes from the first on; undefined when another process took some of them. */
+  #digester: Digester | undefined;
+  /** The hash as it was, to roll back to. */
+  readonly #before: Digester | undefined;
+  #version: number;
+  #claimed = false;
+  #renewAt = 0;
+  #received: number;
+  /** Whether this writer has nothing left to undo or record. */
+  #settled = false;
+
+  private constructor(backend: Backend, facts: UploadFacts, intent: Digest | undefined) {
+    this.#backend = backend;
+    this.#facts = facts;
+    this.#intent = intent;
+    this.#staged = facts.staged ? [facts.staged] : [];
+    this.#draftKey = facts.draftKey as DraftKey;
+    this.#version = facts.version;
+    this.#received = facts.received;
+    this.#digester = this.#initialDigester();
+    this.#before = this.#digester?.copy();
+  }
+
+  /**
+   * Refused with 409 when another writer holds the upload. Undefined when the bytes that were recorded are lost.
+   * `intent` is the digest that the upload is about to be closed with.
+   */
+  static async open(backend: Backend, facts: UploadFacts, intent?: Digest): Promise<UploadWriter | undefined> {
+    const writer = new UploadWriter(backend, facts, intent);
+    if (writer.#hasDraft()) return (await writer.#reopenDraft()) ? writer : undefined;
+    if (writer.#heldByAnother()) throw busyUpload(facts.id);
+    return writer;
+  }
+
+  /** Bytes that came through this writer. */
+  get added(): number {
+    return this.#received - this.#facts.received;
+  }
+
+  /** Rejects with `BrokenBodyError` when the source breaks, and with whatever else when the store does. */
+  async writeAll(source: AsyncIterable<Uint8Array>): Promise<void> {
+    const iterator = source[Symbol.asyncIterator]();
+    for (;;) {
+      const step = await iterator.next().catch((error: unknown) => {
+        throw new BrokenBodyError("the body broke off", { cause: error });
+      });
+      if (step.done) return;
+      await this.#write(step.value);
+    }
+  }
+
+  /** Records what has arrived as part of the upload, durable, and lets the upload go. */
+  async save(): Promise<void> {
+    await this.#draft?.sync();
+    const staged = this.#draft ? undefined : this.#stagedBytes();
+    if (!(await this.#record(this.#received, this.#digester, staged))) throw busyUpload(this.#facts.id);
+    this.#settled = true;
+  }
+
+  /** Makes the upload as it was before this writer, as far as the disk allows, and lets it go. */
+  async rollBack(): Promise<void> {
+    if (this.#settled || !this.#claimed) return;
+    // Bytes beyond what the row counts do no harm: who goes on with the draft cuts them off first.
+    if (this.#hasDraft()) await this.#draft?.truncate(this.#facts.received).catch(() => undefined);
+    await this.#record(this.#facts.received, this.#before, this.#facts.staged);
+  }
+
+  /** Whether all bytes together have this digest. Reads them again when they were not hashed with its algorithm. */
+  async matches(digest: Digest): Promise<boolean> {
+    return (await this.#digestNow(algorithmOf(digest))) === digest;
+  }
+
+  /** Turns the upload into a blob, durable. False when the upload had ended meanwhile. */
+  async finish(digest: Digest): Promise<boolean> {
+    const { store, metadata } = this.#backend;
+    const brokenKey = await this.#brokenKey(digest);
+    const at = await this.#seal(digest);
+    const finished = { id: this.#facts.id, version: this.#version, digest, size: this.#received, at };
+    const done = await metadata.finishUpload(brokenKey === undefined ? finished : { ...finished, brokenKey });
+    if (!done && at.kind === "stored") await store.delete([at.storageKey as StorageKey]);
+    return done;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#draft?.[Symbol.asyncDispose]();
+  }
+
+  /** Whether the upload's earlier bytes lie in a draft. */
+  #hasDraft(): boolean {
+    return this.#facts.received > 0 && this.#facts.staged === undefined;
+  }
+
+  #fitsInline(): boolean {
+    const { inlineBytes } = this.#backend.limits;
+    return inlineBytes > 0 && this.#received <= inlineBytes;
+  }
+
+  #heldByAnother(): boolean {
+    const { claimedUntil } = this.#facts;
+    return claimedUntil !== undefined && claimedUntil > this.#backend.clock.now();
+  }
+
+  #initialDigester(): Digester | undefined {
+    const { id, version, received, staged, algorithm } = this.#facts;
+    if (this.#hasDraft()) return this.#backend.uploads.recall(id, version)?.copy();
+    // SHA-256 always; another algorithm when the client named it early.
+    const algorithms = new Set<Algorithm>(["sha256", algorithm]);
+    if (this.#intent) algorithms.add(algorithmOf(this.#intent));
+    const digester = Digester.of(...algorithms);
+    if (staged && received > 0) digester.update(staged);
+    return digester;
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    this.#digester?.update(bytes);
+    this.#received += bytes.length;
+    if (!this.#draft && this.#fitsInline()) {
+      this.#staged.push(bytes);
+      return;
+    }
+    if (!this.#draft) await this.#openDraft();
+    await this.#draft?.append(bytes);
+    if (this.#backend.clock.now() >= this.#renewAt) await this.#renew();
+  }
+
+  /** Makes the draft, and puts into it what was held in memory. */
+  async #openDraft(): Promise<void> {
+    await this.#claim();
+    this.#draft = await this.#backend.store.stage(this.#draftKey);
+    for (const piece of this.#staged) await this.#draft.append(piece);
+    this.#staged = [];
+  }
+
+  /** Goes on with the draft of earlier requests. False when it is lost. */
+  async #reopenDraft(): Promise<boolean> {
+    const { store, metadata } = this.#backend;
+    const { id, received, claimedUntil } = this.#facts;
+    await this.#claim();
+    if (claimedUntil !== undefined) {
+      // The last writer died, or sleeps: should he wake up, he writes into a file that nobody uses any more.
+      const fresh = store.draftKey(`${id}.${randomUUID().slice(0, 8)}`);
+      if (!(await store.copyDraft(this.#draftKey, fresh, received))) return false;
+      if (!(await metadata.moveUpload(id, this.#version, fresh))) throw busyUpload(id);
+      this.#draftKey = fresh;
+    }
+    this.#draft = await store.reopen(this.#draftKey, received);
+    return this.#draft !== undefined;
+  }
+
+  async #claim(): Promise<void> {
+    const claimed = await this.#backend.metadata.claimUpload(this.#claimTerms());
+    if (claimed === undefined) throw busyUpload(this.#facts.id);
+    this.#version = claimed;
+    this.#claimed = true;
+  }
+
+  async #renew(): Promise<void> {
+    if (!(await this.#backend.metadata.renewUpload(this.#claimTerms()))) throw busyUpload(this.#facts.id);
+  }
+
+  #claimTerms(): { id: string; version: number; until: number; expiresAt: number; finalKey?: string } {
+    const { clock, limits, store } = this.#backend;
+    const now = clock.now();
+    this.#renewAt = now + limits.claimMs * RENEW_AT;
+    return {
+      id: this.#facts.id,
+      version: this.#version,
+      until: now + limits.claimMs,
+      expiresAt: now + limits.uploadExpiryMs,
+      ...(this.#intent ? { finalKey: store.storageKey(this.#draftKey, this.#intent) } : {}),
+    };
+  }
+
+  /** False when the writer has lost the upload. */
+  async #record(received: number, digester: Digester | undefined, staged: Uint8Array | undefined): Promise<boolean> {
+    const { metadata, clock, limits, uploads } = this.#backend;
+    const saved = await metadata.saveUpload({
+      id: this.#facts.id,
+      version: this.#version,
+      received,
+      digestSoFar: digester?.digest("sha256"),
+      staged,
+      expiresAt: clock.now() + limits.uploadExpiryMs,
+    });
+    if (saved === undefined) return false;
+    if (digester) uploads.remember(this.#facts.id, saved, digester);
+    return true;
+  }
+
+  async #digestNow(algorithm: Algorithm): Promise<Digest | undefined> {
+    const running = this.#digester?.digest(algorithm);
+    if (running) return running;
+    const { digestSoFar } = this.#facts;
+    if (algorithm === "sha256" && this.added === 0 && digestSoFar) return digestSoFar;
+    const digester = Digester.of(algorithm);
+    if (this.#draft) {
+      await this.#draft.sync();
+      for await (const piece of this.#backend.store.readDraft(this.#draftKey, this.#received)) digester.update(piece);
+    } else {
+      digester.update(this.#stagedBytes());
+    }
+    return digester.digest(algorithm);
+  }
+
+  /** Makes the bytes durable where they shall stay. */
+  async #seal(digest: Digest): Promise<Whereabouts> {
+    if (!this.#draft && !this.#fitsInline()) await this.#openDraft();
+    if (!this.#draft) return { kind: "inline", payload: this.#stagedBytes() };
+    await this.#draft.sync();
+    const { store } = this.#backend;
+    const storageKey = store.storageKey(this.#draftKey, digest);
+    const { mtimeMs } = await store.seal(this.#draftKey, storageKey);
+    // From here on the file may be the blob of a row, whatever we get to hear of it: it is not touched any more.
+    this.#settled = true;
+    return { kind: "stored", storageKey, mtimeMs };
+  }
+
+  /** The key under which the digest is recorded already, when its bytes are not there. */
+  async #brokenKey(digest: Digest): Promise<string | undefined> {
+    const at = await this.#backend.metadata.findBytes(digest);
+    if (at?.kind !== "stored") return undefined;
+    const stat = await this.#backend.store.stat(at.storageKey as StorageKey);
+    return stat?.size === this.#received ? undefined : at.storageKey;
+  }
+
+  #stagedBytes(): Uint8Array {
+    const joined = new Uint8Array(this.#staged.reduce((size, piece) => size + piece.length, 0));
+    let at = 0;
+    for (const piece of this.#staged) {
+      joined.set(piece, at);
+      at += piece.length;
+    }
+    return joined;
+  }
+}
+
+/** How a second writer is refused. */
+export function busyUpload(id: string): OciError {
+  return new OciError("BLOB_UPLOAD_INVALID", {
+    status: 409,
+    message: "another request is writing to this upload: wait for it to end",
+    detail: { id },
+  });
+}

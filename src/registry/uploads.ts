@@ -1,0 +1,209 @@
+/** Uploads of blobs into a repository. */
+import { randomUUID } from "node:crypto";
+import type { UploadFacts } from "../metadata/metadata-store.ts";
+import type { Algorithm, Digest } from "../oci/digest.ts";
+import { OciError } from "../oci/error.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
+import type { Backend } from "./backend.ts";
+import { BrokenBodyError, UploadWriter, busyUpload } from "./upload-writer.ts";
+
+export interface UploadOptions {
+  /** The algorithm of the digest that the upload will be closed with, when it is known early. */
+  readonly algorithm?: Algorithm;
+}
+
+/** Where bytes belong, when the sender says so. */
+export interface ChunkPlace {
+  /** Refused unless this is where the upload stands. */
+  readonly start?: number;
+  /** Refused unless exactly this many bytes come. */
+  readonly length?: number;
+}
+
+/**
+ * A blob on its way. One writer at a time: a second one is refused with status 409, in whatever process he is. A
+ * method that is refused with `BLOB_UPLOAD_UNKNOWN` found that the upload has ended.
+ */
+export interface BlobUpload {
+  readonly id: string;
+  readonly startedAt: Date;
+  /** Bytes that count so far, as this handle last knew. */
+  readonly size: number;
+
+  /**
+   * Adds bytes, read from a stream, and gives the new size; they are durable when it resolves. Bytes whose place was
+   * given are taken all or not at all. Without a place, what came before the stream broke is kept and counted, and
+   * the break is passed on.
+   */
+  append(bytes: AsyncIterable<Uint8Array>, place?: ChunkPlace): Promise<number>;
+
+  /**
+   * Closes the upload with what may still come, and verifies every digest; resolves when the blob is durable and in
+   * the repository. When the content does not match, the upload is gone (`DIGEST_INVALID`); after any other refusal or
+   * fault it is as it was before.
+   */
+  finish(digests: readonly [Digest, ...Digest[]], bytes?: AsyncIterable<Uint8Array>, place?: ChunkPlace): Promise<void>;
+
+  /** Ends the upload; nothing of it stays. */
+  cancel(): Promise<void>;
+}
+
+export class LocalUpload implements BlobUpload {
+  readonly #backend: Backend;
+  readonly #name: RepositoryName;
+  #facts: UploadFacts;
+
+  private constructor(backend: Backend, name: RepositoryName, facts: UploadFacts) {
+    this.#backend = backend;
+    this.#name = name;
+    this.#facts = facts;
+  }
+
+  static async begin(backend: Backend, name: RepositoryName, options: UploadOptions): Promise<LocalUpload> {
+    const { store, metadata, clock, limits } = backend;
+    const id = randomUUID();
+    const draftKey = store.draftKey(id);
+    const algorithm = options.algorithm ?? "sha256";
+    const startedAt = clock.now();
+    await metadata.createUpload(name, { id, draftKey, algorithm, expiresAt: startedAt + limits.uploadExpiryMs });
+    return new LocalUpload(backend, name, {
+      id,
+      draftKey,
+      algorithm,
+      startedAt,
+      staged: undefined,
+      received: 0,
+      digestSoFar: undefined,
+      version: 1,
+      claimedUntil: undefined,
+    });
+  }
+
+  static async resume(backend: Backend, name: RepositoryName, id: string): Promise<LocalUpload | undefined> {
+    const facts = await backend.metadata.findUpload(name, id);
+    return facts && new LocalUpload(backend, name, facts);
+  }
+
+  get id(): string {
+    return this.#facts.id;
+  }
+
+  get startedAt(): Date {
+    return new Date(this.#facts.startedAt);
+  }
+
+  get size(): number {
+    return this.#facts.received;
+  }
+
+  async append(bytes: AsyncIterable<Uint8Array>, place: ChunkPlace = {}): Promise<number> {
+    using _claim = this.#claim();
+    await this.#refresh();
+    this.#checkStart(place);
+    await using writer = await this.#open();
+    try {
+      await this.#take(writer, bytes, place);
+    } catch (error) {
+      await writer.rollBack();
+      throw error;
+    }
+    await this.#refresh();
+    return this.size;
+  }
+
+  async finish(
+    digests: readonly [Digest, ...Digest[]],
+    bytes?: AsyncIterable<Uint8Array>,
+    place: ChunkPlace = {},
+  ): Promise<void> {
+    using _claim = this.#claim();
+    await this.#refresh();
+    this.#checkStart(place);
+    const [digest] = digests;
+    await using writer = await this.#open(digest);
+    try {
+      if (bytes) await writer.writeAll(bytes);
+      this.#checkLength(writer, place);
+      for (const expected of digests) {
+        if (!(await writer.matches(expected))) throw await this.#mismatch(expected);
+      }
+      if (!(await writer.finish(digest))) throw unknownUpload(this.id);
+    } catch (error) {
+      await writer.rollBack();
+      throw error;
+    }
+    this.#backend.uploads.forget(this.id);
+  }
+
+  async cancel(): Promise<void> {
+    this.#backend.uploads.forget(this.id);
+    if (!(await this.#backend.metadata.cancelUpload(this.#name, this.id))) throw unknownUpload(this.id);
+  }
+
+  /** Inside this process a second writer is told so without asking the database. */
+  #claim(): Disposable {
+    const claim = this.#backend.uploads.writers.claim(this.id);
+    if (!claim) throw busyUpload(this.id);
+    return claim;
+  }
+
+  async #refresh(): Promise<void> {
+    const facts = await this.#backend.metadata.findUpload(this.#name, this.id);
+    if (!facts) throw unknownUpload(this.id);
+    this.#facts = facts;
+  }
+
+  /** Writes the bytes of one request and records them; those before a break too, when nobody said where they belong. */
+  async #take(writer: UploadWriter, bytes: AsyncIterable<Uint8Array>, place: ChunkPlace): Promise<void> {
+    try {
+      await writer.writeAll(bytes);
+    } catch (error) {
+      if (error instanceof BrokenBodyError && place.start === undefined) await writer.save();
+      throw error;
+    }
+    this.#checkLength(writer, place);
+    await writer.save();
+  }
+
+  async #open(intent?: Digest): Promise<UploadWriter> {
+    const writer = await UploadWriter.open(this.#backend, this.#facts, intent);
+    if (writer) return writer;
+    await this.cancel(); // its bytes are lost: the client has to begin again
+    throw unknownUpload(this.id);
+  }
+
+  #checkStart({ start }: ChunkPlace): void {
+    if (start === undefined || start === this.size) return;
+    // "If a chunk is uploaded out of order, the registry MUST respond with 416" (Pushing a blob in chunks).
+    throw new OciError("BLOB_UPLOAD_INVALID", {
+      status: 416,
+      message: `the chunk begins at byte ${start}, but the upload stands at byte ${this.size}: go on from there`,
+      detail: { id: this.id, start, size: this.size },
+    });
+  }
+
+  #checkLength(writer: UploadWriter, { length }: ChunkPlace): void {
+    if (length === undefined || length === writer.added) return;
+    throw new OciError("SIZE_INVALID", {
+      message: `the range announced ${length} bytes, but ${writer.added} came: send the chunk again`,
+      detail: { id: this.id, announced: length, received: writer.added },
+    });
+  }
+
+  /** Ends an upload whose content is not what its digest says: sending more of it cannot help. */
+  async #mismatch(expected: Digest): Promise<OciError> {
+    this.#backend.uploads.forget(this.id);
+    await this.#backend.metadata.cancelUpload(this.#name, this.id);
+    return new OciError("DIGEST_INVALID", {
+      message: "the content that was received does not have this digest: upload it again",
+      detail: { digest: expected },
+    });
+  }
+}
+
+export function unknownUpload(id: string): OciError {
+  return new OciError("BLOB_UPLOAD_UNKNOWN", {
+    message: "this upload is unknown, has ended or has expired: begin another with POST",
+    detail: { id },
+  });
+}

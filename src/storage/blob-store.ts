@@ -1,0 +1,88 @@
+/** The storage port: bytes under opaque keys. What the keys mean is known to `metadata/` alone. */
+import type { Digest } from "../oci/digest.ts";
+
+declare const draft: unique symbol;
+declare const stored: unique symbol;
+
+/** Names bytes that are still arriving. Made by the store that keeps them; never used twice. */
+export type DraftKey = string & { readonly [draft]: "DraftKey" };
+
+/** Names a finished blob. Made by the store that keeps it; never used twice, so what it names cannot change. */
+export type StorageKey = string & { readonly [stored]: "StorageKey" };
+
+export interface BlobStat {
+  /** Bytes. */
+  readonly size: number;
+  /** When the bytes were last touched, in milliseconds since 1970: a change says that somebody else wrote here. */
+  readonly mtimeMs: number;
+}
+
+/** Both ends are counted in. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Where the bytes of a blob are to be had: a file that the kernel can send, or a stream. Nothing is open yet. */
+export type BlobSource =
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "stream"; open(range?: ByteRange): AsyncIterable<Uint8Array> };
+
+/** Bytes that are arriving, held by one writer. Disposing it closes what is open and keeps what was written. */
+export interface Draft extends AsyncDisposable {
+  /** Adds bytes at the end. The buffer may be used again when it resolves. */
+  append(bytes: Uint8Array): Promise<void>;
+  /** Cuts off what is behind the first `size` bytes. */
+  truncate(size: number): Promise<void>;
+  /** Durable when it resolves: the bytes, and the name they are found by. */
+  sync(): Promise<void>;
+}
+
+/**
+ * Bytes under opaque keys. A key is given once, never again: what it names cannot change, and is gone when deleted.
+ * Every method may be called concurrently for different keys; one draft has one writer, as its claim in the
+ * upload's row says.
+ */
+export interface BlobStore {
+  /** The name for bytes of an upload; `upload` is an id that is never used twice. */
+  draftKey(upload: string): DraftKey;
+
+  /** The name of the blob that a draft shall become. */
+  storageKey(draft: DraftKey, digest: Digest): StorageKey;
+
+  /** A place for bytes that are still arriving, empty. Nobody sees them before `seal`. */
+  stage(key: DraftKey): Promise<Draft>;
+
+  /** Goes on with a draft after its first `size` bytes. Undefined when it is not there, or has fewer. */
+  reopen(key: DraftKey, size: number): Promise<Draft | undefined>;
+
+  /**
+   * Copies the first `size` bytes of a draft into a fresh one, for a writer that takes over from another. False when
+   * they are not there.
+   */
+  copyDraft(from: DraftKey, to: DraftKey, size: number): Promise<boolean>;
+
+  /** The first `size` bytes of a draft, to hash them again. */
+  readDraft(key: DraftKey, size: number): AsyncIterable<Uint8Array>;
+
+  /**
+   * Makes a draft a blob under `key`, whole or not at all. Durable when it resolves: the bytes, the name and every
+   * folder above it. Rejects, and leaves the draft, when the disk says no; never tried again by itself.
+   */
+  seal(draft: DraftKey, key: StorageKey): Promise<BlobStat>;
+
+  /** Undefined when the store has no such blob. */
+  stat(key: StorageKey): Promise<BlobStat | undefined>;
+
+  /** Names the bytes for a reply; opens nothing. */
+  source(key: StorageKey): BlobSource;
+
+  /** The bytes themselves, for reading inside the process. */
+  read(key: StorageKey, range?: ByteRange): AsyncIterable<Uint8Array>;
+
+  /** Keys that are not there are no error. */
+  delete(keys: readonly (DraftKey | StorageKey)[]): Promise<void>;
+
+  /** Rejects, saying why, when the store could not take a blob now. */
+  checkReady(): Promise<void>;
+}

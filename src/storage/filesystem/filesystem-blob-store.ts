@@ -1,0 +1,149 @@
+/** Blobs as files in the data folder. `layout.ts` draws the tree. */
+import { constants } from "node:fs";
+import { access, copyFile, open, rename, stat, truncate, unlink } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Digest } from "../../oci/digest.ts";
+import type { BlobSource, BlobStat, BlobStore, ByteRange, Draft, DraftKey, StorageKey } from "../blob-store.ts";
+import { FileDraft } from "./file-draft.ts";
+import { Folders } from "./folders.ts";
+import { BLOBS, UPLOADS, draftKey, storageKey } from "./layout.ts";
+
+/** Only the owner may read: layers can hold secrets. */
+const FILE_MODE = 0o600;
+const READ_SIZE = 256 * 1024;
+
+export class FilesystemBlobStore implements BlobStore {
+  readonly #root: string;
+  readonly #folders: Folders;
+
+  private constructor(root: string) {
+    this.#root = root;
+    this.#folders = new Folders(root);
+  }
+
+  /** Opens the store in `root`, a folder that is there. */
+  static async open(root: string): Promise<FilesystemBlobStore> {
+    const store = new FilesystemBlobStore(root);
+    await store.#folders.ensure(join(root, UPLOADS));
+    await store.#folders.ensure(join(root, BLOBS));
+    return store;
+  }
+
+  draftKey(upload: string): DraftKey {
+    return draftKey(upload);
+  }
+
+  storageKey(draft: DraftKey, digest: Digest): StorageKey {
+    return storageKey(draft, digest);
+  }
+
+  async stage(key: DraftKey): Promise<Draft> {
+    const path = this.#path(key);
+    // An upload whose last writer died before it recorded a byte leaves a file behind: it counts for nothing.
+    return new FileDraft(await open(path, "w", FILE_MODE), 0, () => this.#folders.sync(dirname(path)));
+  }
+
+  async reopen(key: DraftKey, size: number): Promise<Draft | undefined> {
+    const path = this.#path(key);
+    const handle = await open(path, "r+").catch(ignoreMissing);
+    if (!handle) return undefined;
+    try {
+      if ((await handle.stat()).size >= size) {
+        await handle.truncate(size);
+        return new FileDraft(handle, size, () => this.#folders.sync(dirname(path)));
+      }
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+    await handle.close();
+    return undefined;
+  }
+
+  async copyDraft(from: DraftKey, to: DraftKey, size: number): Promise<boolean> {
+    const [source, target] = [this.#path(from), this.#path(to)];
+    const found = await stat(source).catch(ignoreMissing);
+    if (!found || found.size < size) return false;
+    // Where the file system can, the copy shares the blocks and costs nothing.
+    await copyFile(source, target, constants.COPYFILE_FICLONE);
+    await truncate(target, size);
+    return true;
+  }
+
+  readDraft(key: DraftKey, size: number): AsyncIterable<Uint8Array> {
+    return readFile(this.#path(key), { start: 0, end: size - 1 });
+  }
+
+  async seal(draft: DraftKey, key: StorageKey): Promise<BlobStat> {
+    const [from, to] = [this.#path(draft), this.#path(key)];
+    const folder = dirname(to);
+    await syncFile(from);
+    await this.#folders.ensure(folder);
+    await rename(from, to).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT") throw error;
+      // Somebody tidied an empty folder away: make it once more.
+      this.#folders.forget(folder);
+      await this.#folders.ensure(folder);
+      await rename(from, to);
+    });
+    await this.#folders.sync(folder); // the name is durable only once its folder is; waiters share one sync
+    const { size, mtimeMs } = await stat(to);
+    return { size, mtimeMs };
+  }
+
+  async stat(key: StorageKey): Promise<BlobStat | undefined> {
+    const found = await stat(this.#path(key)).catch(ignoreMissing);
+    return found?.isFile() ? { size: found.size, mtimeMs: found.mtimeMs } : undefined;
+  }
+
+  source(key: StorageKey): BlobSource {
+    return { kind: "file", path: this.#path(key) };
+  }
+
+  read(key: StorageKey, range?: ByteRange): AsyncIterable<Uint8Array> {
+    return readFile(this.#path(key), range);
+  }
+
+  async delete(keys: readonly (DraftKey | StorageKey)[]): Promise<void> {
+    for (const key of keys) await unlink(this.#path(key)).catch(ignoreMissing);
+  }
+
+  async checkReady(): Promise<void> {
+    await access(join(this.#root, UPLOADS), constants.W_OK | constants.X_OK);
+  }
+
+  #path(key: DraftKey | StorageKey): string {
+    return join(this.#root, key);
+  }
+}
+
+async function* readFile(path: string, range?: ByteRange): AsyncGenerator<Uint8Array> {
+  const handle = await open(path, "r");
+  try {
+    let position = range?.start ?? 0;
+    const end = range ? range.end + 1 : Infinity;
+    while (position < end) {
+      const buffer = new Uint8Array(Math.min(READ_SIZE, end - position));
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
+      if (bytesRead === 0) return;
+      position += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+async function syncFile(path: string): Promise<void> {
+  const handle = await open(path, "r+");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code === "ENOENT") return undefined;
+  throw error;
+}

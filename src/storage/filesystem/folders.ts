@@ -1,0 +1,81 @@
+/** Folders whose names are durable. */
+import { mkdir, open } from "node:fs/promises";
+import { dirname } from "node:path";
+
+/** Only the owner may look: layers can hold secrets. */
+const FOLDER_MODE = 0o700;
+
+/**
+ * Makes folders and makes names in them durable. A name (of a file or of a folder) outlives a power loss only when
+ * the folder that holds it was synced after the name was made.
+ */
+export class Folders {
+  readonly #root: string;
+  /** Folders that this process has seen durable, each with what is still being done for it. */
+  readonly #known = new Map<string, Promise<void>>();
+  readonly #syncing = new Map<string, { readonly next: Promise<void>; started: boolean }>();
+
+  /** `root` is taken to be there already, and durable. */
+  constructor(root: string) {
+    this.#root = root;
+    this.#known.set(root, Promise.resolve());
+  }
+
+  /**
+   * Makes `folder`, below the root, and those above it; durable when it resolves. A folder that is there already is
+   * synced into its parent once all the same: the process that made it may have died before it did so.
+   */
+  ensure(folder: string): Promise<void> {
+    const known = this.#known.get(folder);
+    if (known) return known;
+    const made = this.#make(folder);
+    this.#known.set(folder, made);
+    made.catch(() => this.#known.delete(folder));
+    return made;
+  }
+
+  /** Forgets that `folder` is there, because it was found missing. */
+  forget(folder: string): void {
+    if (folder !== this.#root) this.#known.delete(folder);
+  }
+
+  /**
+   * Makes the names durable that were made in `folder` before the call. Calls that come while a sync runs share the
+   * next one.
+   */
+  sync(folder: string): Promise<void> {
+    const waiting = this.#syncing.get(folder);
+    if (waiting && !waiting.started) return waiting.next;
+    const entry = { started: false, next: Promise.resolve() };
+    entry.next = (async () => {
+      // The sync under way may have begun before the caller's rename: it does not count for him.
+      await waiting?.next.catch(() => undefined);
+      entry.started = true;
+      try {
+        await syncFolder(folder);
+      } finally {
+        if (this.#syncing.get(folder) === entry) this.#syncing.delete(folder);
+      }
+    })();
+    this.#syncing.set(folder, entry);
+    return entry.next;
+  }
+
+  async #make(folder: string): Promise<void> {
+    const parent = dirname(folder);
+    await this.ensure(parent);
+    await mkdir(folder, { mode: FOLDER_MODE }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "EEXIST") throw error;
+    });
+    await this.sync(parent);
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

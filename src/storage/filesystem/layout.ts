@@ -1,0 +1,26 @@
+/** Where files lie under the data folder. Keys are paths inside it. */
+import type { Digest } from "../../oci/digest.ts";
+import { algorithmOf, encodedOf } from "../../oci/digest.ts";
+import type { DraftKey, StorageKey } from "../blob-store.ts";
+
+/**
+ * ```
+ * <data>/
+ *   uploads/<upload id>                            bytes that are still arriving
+ *   blobs/sha256/9f/<64 hex digits>.<upload id>    a blob: what `sha256sum` says of it is its name
+ * ```
+ * The id behind the digits makes each key fresh: bytes that are pushed again never get the name of a file that
+ * somebody may be about to remove.
+ */
+export const UPLOADS = "uploads";
+export const BLOBS = "blobs";
+
+export function draftKey(upload: string): DraftKey {
+  return `${UPLOADS}/${upload}` as DraftKey;
+}
+
+export function storageKey(draft: DraftKey, digest: Digest): StorageKey {
+  const hex = encodedOf(digest);
+  const upload = draft.slice(UPLOADS.length + 1);
+  return `${BLOBS}/${algorithmOf(digest)}/${hex.slice(0, 2)}/${hex}.${upload}` as StorageKey;
+}
