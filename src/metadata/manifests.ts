@@ -118,7 +118,7 @@ export function* readManifestByTag(name: RepositoryName, tag: Tag): Transaction<
   return row && { ...facts(row), payload: row.payload };
 }
 
-export function* listManifests(name: RepositoryName, page: Page<Digest>): Transaction<readonly ManifestFacts[]> {
+export function* listManifests(name: RepositoryName, page: Page): Transaction<readonly ManifestFacts[]> {
   return (yield* rows<FactsRow>(LIST, name, page.after ?? "", page.limit)).map(facts);
 }
 
@@ -218,7 +218,7 @@ export function* deleteManifest(
 export function* listReferrers(
   name: RepositoryName,
   subject: Digest,
-  filter: { readonly after?: Digest; readonly artifactTypes?: readonly string[]; readonly maxBytes: number },
+  filter: { readonly after?: string; readonly artifactTypes?: readonly string[]; readonly maxBytes: number },
 ): Transaction<{ readonly referrers: readonly ReferrerFacts[]; readonly more: boolean }> {
   const repo = yield* findRepository(name);
   const referrers: ReferrerFacts[] = [];

@@ -6,9 +6,9 @@ import type { Algorithm, Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
 
-/** A page of a list in byte order: what comes after `after`, at most `limit` items. */
-export interface Page<Key extends string> {
-  readonly after?: Key;
+/** A page of a list in byte order: what comes after `after`, which need not exist, at most `limit` items. */
+export interface Page {
+  readonly after?: string;
   readonly limit: number;
 }
 
@@ -72,9 +72,10 @@ export interface Needed {
   readonly optional: boolean;
 }
 
-/** What must hold of a tag before it is changed (RFC 9110, 13.1): it points at one of these, or does not exist. */
+/** What must hold of a tag before it is changed (RFC 9110, 13.1): whether it exists, or what it points at. */
 export type TagCondition =
-  { readonly kind: "is"; readonly digests: readonly string[] } | { readonly kind: "exists" } | { readonly kind: "absent" };
+  | { readonly kind: "exists" | "absent" }
+  | { readonly kind: "is" | "is not"; readonly digests: readonly string[] };
 
 export interface NewManifest {
   readonly digest: Digest;
@@ -160,7 +161,7 @@ export interface MetadataStore {
   /** Whether something is in the repository: a manifest, a blob or an upload. */
   repositoryExists(name: RepositoryName): Promise<boolean>;
   /** Repositories with at least one manifest. */
-  repositories(page: Page<RepositoryName>): Promise<readonly RepositoryName[]>;
+  repositories(page: Page): Promise<readonly RepositoryName[]>;
 
   /** Records the intent to upload; the repository begins with it when it is new. */
   createUpload(name: RepositoryName, upload: NewUpload): Promise<void>;
@@ -210,12 +211,12 @@ export interface MetadataStore {
   putManifest(name: RepositoryName, manifest: NewManifest): Promise<PutManifestResult>;
   /** Removes the manifest and every tag that points at it. */
   deleteManifest(name: RepositoryName, digest: Digest): Promise<boolean>;
-  manifests(name: RepositoryName, page: Page<Digest>): Promise<readonly ManifestFacts[]>;
+  manifests(name: RepositoryName, page: Page): Promise<readonly ManifestFacts[]>;
 
   /** Points the tag at a manifest of the repository; "absent" when that is not here. */
   putTag(name: RepositoryName, tag: Tag, digest: Digest, condition?: TagCondition): Promise<ChangeResult>;
   deleteTag(name: RepositoryName, tag: Tag, condition?: TagCondition): Promise<ChangeResult>;
-  tags(name: RepositoryName, page: Page<Tag>): Promise<readonly TagFacts[]>;
+  tags(name: RepositoryName, page: Page): Promise<readonly TagFacts[]>;
   /** What the tag has pointed at, newest first. */
   tagHistory(name: RepositoryName, tag: Tag, limit: number): Promise<readonly TagEvent[]>;
 
@@ -226,7 +227,7 @@ export interface MetadataStore {
   referrers(
     name: RepositoryName,
     subject: Digest,
-    filter: { readonly after?: Digest; readonly artifactTypes?: readonly string[]; readonly maxBytes: number },
+    filter: { readonly after?: string; readonly artifactTypes?: readonly string[]; readonly maxBytes: number },
   ): Promise<{ readonly referrers: readonly ReferrerFacts[]; readonly more: boolean }>;
 
   signatures(name: RepositoryName, manifest: Digest): Promise<readonly SignatureFacts[]>;

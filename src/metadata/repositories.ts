@@ -38,7 +38,7 @@ export function* repositoryExists(name: RepositoryName): Transaction<boolean> {
   return (yield* first(EXISTS, name)) !== undefined;
 }
 
-export function* listRepositories(page: Page<RepositoryName>): Transaction<readonly RepositoryName[]> {
+export function* listRepositories(page: Page): Transaction<readonly RepositoryName[]> {
   const found = yield* rows<{ name: RepositoryName }>(LIST, page.after ?? "", page.limit);
   return found.map((row) => row.name);
 }

@@ -41,7 +41,7 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.read(() => repositories.repositoryExists(name));
   }
 
-  repositories(page: port.Page<RepositoryName>): Promise<readonly RepositoryName[]> {
+  repositories(page: port.Page): Promise<readonly RepositoryName[]> {
     return this.#engine.read(() => repositories.listRepositories(page));
   }
 
@@ -152,7 +152,7 @@ export class SqlMetadataStore implements port.MetadataStore {
     });
   }
 
-  manifests(name: RepositoryName, page: port.Page<Digest>): Promise<readonly port.ManifestFacts[]> {
+  manifests(name: RepositoryName, page: port.Page): Promise<readonly port.ManifestFacts[]> {
     return this.#engine.read(() => manifests.listManifests(name, page));
   }
 
@@ -170,7 +170,7 @@ export class SqlMetadataStore implements port.MetadataStore {
     });
   }
 
-  tags(name: RepositoryName, page: port.Page<Tag>): Promise<readonly port.TagFacts[]> {
+  tags(name: RepositoryName, page: port.Page): Promise<readonly port.TagFacts[]> {
     return this.#engine.read(() => tags.listTags(name, page));
   }
 
@@ -181,7 +181,7 @@ export class SqlMetadataStore implements port.MetadataStore {
   referrers(
     name: RepositoryName,
     subject: Digest,
-    filter: { readonly after?: Digest; readonly artifactTypes?: readonly string[]; readonly maxBytes: number },
+    filter: { readonly after?: string; readonly artifactTypes?: readonly string[]; readonly maxBytes: number },
   ): Promise<{ readonly referrers: readonly port.ReferrerFacts[]; readonly more: boolean }> {
     return this.#engine.read(() => manifests.listReferrers(name, subject, filter));
   }

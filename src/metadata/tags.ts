@@ -43,6 +43,8 @@ export function* conditionHolds(repo: number, tag: Tag, condition: TagCondition 
       return target !== undefined;
     case "is":
       return target !== undefined && condition.digests.includes(target);
+    case "is not":
+      return target === undefined || !condition.digests.includes(target);
   }
 }
 
@@ -100,7 +102,7 @@ export function* removeTagsOf(repo: number, digest: Digest, now: number): Transa
   for (const { name } of yield* rows<{ name: Tag }>(OF_MANIFEST, repo, digest)) yield* removeTag(repo, name, now);
 }
 
-export function* listTags(name: RepositoryName, page: Page<Tag>): Transaction<readonly TagFacts[]> {
+export function* listTags(name: RepositoryName, page: Page): Transaction<readonly TagFacts[]> {
   const found = yield* rows<{ name: Tag; digest: Digest; updated_at: number }>(LIST, name, page.after ?? "", page.limit);
   return found.map((row) => ({ name: row.name, digest: row.digest, updatedAt: row.updated_at }));
 }

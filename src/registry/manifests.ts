@@ -1,6 +1,6 @@
 /** The manifests of a repository, by digest. */
 import type { NewManifest, PutManifestResult, TagCondition } from "../metadata/metadata-store.ts";
-import { algorithmOf, digestOf, parseDigest } from "../oci/digest.ts";
+import { algorithmOf, digestOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { OciError } from "../oci/error.ts";
@@ -58,7 +58,7 @@ export interface ManifestService {
   /** Removes it with every tag that points at it; refused with `MANIFEST_UNKNOWN` or `NAME_UNKNOWN` on absence. */
   delete(digest: Digest): Promise<void>;
   /** Every manifest, in order of the digests. */
-  all(from?: PageStart<Digest>): AsyncIterable<ManifestDescriptor>;
+  all(from?: PageStart): AsyncIterable<ManifestDescriptor>;
 }
 
 export class LocalManifests implements ManifestService {
@@ -110,7 +110,7 @@ export class LocalManifests implements ManifestService {
     }
   }
 
-  all(from: PageStart<Digest> = {}): AsyncIterable<ManifestDescriptor> {
+  all(from: PageStart = {}): AsyncIterable<ManifestDescriptor> {
     return paged(
       from,
       (page) => this.#backend.metadata.manifests(this.#name, page),
@@ -176,9 +176,4 @@ export function conditionFailed(): OciError {
     status: 412,
     message: "the tag is not as If-Match or If-None-Match says: look at it again",
   });
-}
-
-/** The digest of a descriptor when it is one that we could hold. */
-export function localDigest(descriptor: Descriptor): Digest | undefined {
-  return parseDigest(descriptor.digest);
 }

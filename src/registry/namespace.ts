@@ -14,7 +14,7 @@ export interface Namespace {
   /** A reference to the repository, whether or not there is anything in it. */
   repository(name: RepositoryName): Repository;
   /** The repositories that hold at least one manifest, in byte order of their names. */
-  repositories(from?: PageStart<RepositoryName>): AsyncIterable<RepositoryName>;
+  repositories(from?: PageStart): AsyncIterable<RepositoryName>;
   /** Rejects, saying why, when it could not serve now. */
   checkReady(): Promise<void>;
 }
@@ -32,7 +32,7 @@ export class LocalNamespace implements Namespace {
     return new LocalRepository(this.#backend, name);
   }
 
-  repositories(from: PageStart<RepositoryName> = {}): AsyncIterable<RepositoryName> {
+  repositories(from: PageStart = {}): AsyncIterable<RepositoryName> {
     return paged(
       from,
       (page) => this.#backend.metadata.repositories(page),

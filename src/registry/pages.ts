@@ -1,9 +1,9 @@
 /** Lists that are read page by page, from any place on. */
 import type { Page } from "../metadata/metadata-store.ts";
 
-export interface PageStart<Key extends string> {
+export interface PageStart {
   /** Only what comes after it, by bytes; it need not exist. */
-  readonly after?: Key;
+  readonly after?: string;
   /** At most so many; all when absent. */
   readonly limit?: number;
 }
@@ -11,10 +11,10 @@ export interface PageStart<Key extends string> {
 const PAGE_SIZE = 1000;
 
 /** All items from a place on. At most one page is in memory; what is added or removed meanwhile may or may not show. */
-export async function* paged<Key extends string, Item>(
-  from: PageStart<Key>,
-  read: (page: Page<Key>) => Promise<readonly Item[]>,
-  keyOf: (item: Item) => Key,
+export async function* paged<Item>(
+  from: PageStart,
+  read: (page: Page) => Promise<readonly Item[]>,
+  keyOf: (item: Item) => string,
 ): AsyncGenerator<Item> {
   let { after } = from;
   let left = from.limit ?? Infinity;

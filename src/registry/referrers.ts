@@ -9,8 +9,8 @@ import type { Backend } from "./backend.ts";
 export interface ReferrersFilter {
   /** Only referrers of any of these types; all when absent. */
   readonly artifactTypes?: readonly string[];
-  /** Only those whose digests come after this one. */
-  readonly after?: Digest;
+  /** Only those whose digests come after it, by bytes. */
+  readonly after?: string;
 }
 
 export interface ReferrersPage {

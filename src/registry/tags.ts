@@ -21,7 +21,7 @@ export interface TagService {
   /** Removes the tag, not the manifest; refused with `MANIFEST_UNKNOWN` or `NAME_UNKNOWN` on absence. */
   delete(tag: Tag, condition?: TagCondition): Promise<void>;
   /** Tags in byte order, from any place on; read page by page, so that a million of them need no memory. */
-  list(from?: PageStart<Tag>): AsyncIterable<TagFacts>;
+  list(from?: PageStart): AsyncIterable<TagFacts>;
   /** What the tag has pointed at, newest first. */
   history(tag: Tag, limit?: number): Promise<readonly TagEvent[]>;
 }
@@ -57,7 +57,7 @@ export class LocalTags implements TagService {
     await this.#settle(await this.#backend.metadata.deleteTag(this.#name, tag, condition), { tag });
   }
 
-  list(from: PageStart<Tag> = {}): AsyncIterable<TagFacts> {
+  list(from: PageStart = {}): AsyncIterable<TagFacts> {
     return paged(
       from,
       (page) => this.#backend.metadata.tags(this.#name, page),

@@ -36,6 +36,7 @@ export class SqliteEngine implements SqlEngine {
   readonly #reader: Connection;
   #waiting: Member[] = [];
   #committing: Promise<void> | undefined;
+  readonly #others: { close(): void }[] = [];
   /** Why no write is taken any more: after a failed sync nobody knows what is on the disk. */
   #broken: Error | undefined;
 
@@ -81,10 +82,17 @@ export class SqliteEngine implements SqlEngine {
     return promise;
   }
 
+  /** The engine, which closes `other` when it is closed. */
+  closingAlso(other: { close(): void }): this {
+    this.#others.push(other);
+    return this;
+  }
+
   async close(): Promise<void> {
     await this.#committing;
     if (this.#reader !== this.#writer) this.#reader.close();
     this.#writer.close();
+    for (const other of this.#others) other.close();
   }
 
   async #commitWaiting(): Promise<void> {

@@ -1,0 +1,76 @@
+/** `stowage cat`: prints the bytes of a blob or a manifest, wherever they lie. */
+import { parseArgs } from "node:util";
+import { parseDigest } from "../oci/digest.ts";
+import { parseRepositoryName } from "../oci/repository-name.ts";
+import { parseTag } from "../oci/tag.ts";
+import { silentLogger } from "../observe/logger.ts";
+import type { Repository } from "../registry/repository.ts";
+import { CommandError } from "./command-error.ts";
+import { openRegistry } from "./open-registry.ts";
+import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
+
+const HELP = `stowage cat REPOSITORY@DIGEST | REPOSITORY:TAG [options]: prints a blob or a manifest
+
+  stowage cat team/app:latest
+  stowage cat team/app@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 > layer.tar.gz
+
+  --config CONFIG.yml   the settings file of the server
+${SETTINGS_HELP}
+`;
+
+export async function cat(
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    options: { ...SETTINGS_OPTIONS, config: { type: "string" }, help: { type: "boolean", short: "h" } },
+    allowPositionals: true,
+  });
+  if (values.help) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  const [reference] = positionals;
+  if (reference === undefined || positionals.length > 1) {
+    throw new CommandError("cat takes one reference: stowage cat team/app@sha256:… or stowage cat team/app:latest");
+  }
+  const { settings } = settingsFrom(values.config, values, environment);
+  await using registry = await openRegistry(settings, silentLogger());
+  const [name, rest] = split(reference);
+  const bytes = await find(registry.namespace.repository(name), rest);
+  if (!bytes) throw new CommandError(`there is no ${reference} in this registry`);
+  for await (const piece of bytes) {
+    if (!process.stdout.write(piece)) await new Promise((resolve) => process.stdout.once("drain", resolve));
+  }
+  return 0;
+}
+
+function split(reference: string): [ReturnType<typeof requireName>, string] {
+  const mark = reference.includes("@") ? reference.indexOf("@") : reference.lastIndexOf(":");
+  if (mark < 0) throw new CommandError(`${reference} names neither a digest nor a tag: try ${reference}:latest`);
+  return [requireName(reference.slice(0, mark)), reference.slice(mark + 1)];
+}
+
+function requireName(text: string): NonNullable<ReturnType<typeof parseRepositoryName>> {
+  const name = parseRepositoryName(text);
+  if (name === undefined) throw new CommandError(`${text} is no repository's name: it looks like team/app`);
+  return name;
+}
+
+async function find(repository: Repository, rest: string): Promise<AsyncIterable<Uint8Array> | undefined> {
+  const digest = parseDigest(rest);
+  const tag = parseTag(rest);
+  if (digest === undefined && tag === undefined) {
+    throw new CommandError(`${rest} is neither a digest nor a tag: a digest looks like sha256:… with 64 digits`);
+  }
+  const manifest = digest
+    ? await repository.manifests.find(digest)
+    : tag && (await repository.tags.find(tag));
+  if (manifest) return once(manifest.payload);
+  return digest && (await repository.blobs.find(digest))?.read();
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}

@@ -1,0 +1,27 @@
+/** Opens the registry that the settings describe. */
+import { resolve } from "node:path";
+import type { Settings } from "../config/schema.ts";
+import { createRegistry } from "../create-registry.ts";
+import type { Registry } from "../create-registry.ts";
+import type { Logger } from "../observe/logger.ts";
+import { CommandError } from "./command-error.ts";
+
+/** Errors whose message is meant for the person who starts the program. */
+const EXPLAINED: ReadonlySet<string> = new Set(["DataFolderError", "SchemaError", "ListenError"]);
+
+export async function openRegistry(settings: Settings, log: Logger): Promise<Registry> {
+  const { filesystem, inline } = settings.storage;
+  process.umask(0o077); // files can hold secrets: nobody else may read them
+  return await createRegistry({
+    storage: { folder: resolve(filesystem.rootdirectory), singleProcess: filesystem.singleprocess },
+    deleteEnabled: settings.storage.delete.enabled,
+    limits: { inlineBytes: inline, sparse: settings.validation.manifests.sparse },
+    log,
+  }).catch(explained);
+}
+
+/** Passes an error on as one line for a person when it has one. */
+export function explained(error: unknown): never {
+  if (error instanceof Error && EXPLAINED.has(error.name)) throw new CommandError(error.message, { cause: error });
+  throw error;
+}

@@ -1,0 +1,65 @@
+/** The commands of the program: one file each, found by its name. */
+import { nearest } from "../lib/nearest.ts";
+import { VERSION } from "../version.ts";
+import { CommandError } from "./command-error.ts";
+
+const HELP = `Stowage ${VERSION}: a registry of container images
+
+  stowage serve [CONFIG.yml]      serve the registry (docker push, docker pull, …)
+  stowage cat REPO@DIGEST         print a blob or a manifest
+  stowage --version               print the version
+  stowage --help                  print this; COMMAND --help tells more
+
+Start it and push an image:
+
+  stowage serve &
+  docker tag IMAGE localhost:5000/IMAGE && docker push localhost:5000/IMAGE
+`;
+
+type Command = (
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+) => Promise<number>;
+
+/** Loaded when asked for: what is not needed does not make the start slow. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  serve: async () => (await import("./serve.ts")).serve,
+  cat: async () => (await import("./cat.ts")).cat,
+};
+
+/** Carries out a command line and gives the exit code. */
+export async function run(
+  argv: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<number> {
+  const [word = "--help", ...args] = argv;
+  try {
+    if (word === "--version" || word === "-v" || word === "version") return say(`${VERSION}\n`);
+    if (word === "--help" || word === "-h" || word === "help") return say(HELP);
+    const load = Object.hasOwn(COMMANDS, word) ? COMMANDS[word] : undefined;
+    if (!load) throw unknownCommand(word);
+    return await (await load())(args, environment);
+  } catch (error) {
+    if (!(error instanceof CommandError) && !isUsageError(error)) throw error;
+    process.stderr.write(`stowage: ${error.message}\n`);
+    return 1;
+  }
+}
+
+function say(text: string): number {
+  process.stdout.write(text);
+  return 0;
+}
+
+function unknownCommand(word: string): CommandError {
+  const meant = nearest(word, Object.keys(COMMANDS));
+  return new CommandError(
+    `${word} is not a command${meant === undefined ? "" : `: did you mean ${meant}?`} stowage --help lists them`,
+  );
+}
+
+/** What `parseArgs` says of an option that is not there. */
+function isUsageError(error: unknown): error is Error {
+  const { code } = error as { code?: string };
+  return error instanceof Error && code !== undefined && code.startsWith("ERR_PARSE_ARGS");
+}

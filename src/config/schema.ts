@@ -1,0 +1,88 @@
+/** The settings: one schema, strict, so that a typo never turns something off in silence. */
+import { z } from "zod";
+
+/** `host:port` as distribution writes it, or the path of a Unix socket. */
+const address = z.string().refine((text) => parseAddress(text) !== undefined, {
+  error: 'expected host:port such as "127.0.0.1:5000", ":5000" for all addresses, "[::1]:5000", or "unix:/run/stowage.sock"',
+});
+
+const UNITS: Readonly<Record<string, number>> = { "": 1, b: 1, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3 };
+
+/** A number of bytes, or a text such as `16KiB`. */
+const bytes = z
+  .union([z.number(), z.string()])
+  .transform((value, context) => {
+    const match = /^(\d+)\s*([a-z]*)$/i.exec(String(value).trim());
+    const unit = match && UNITS[(match[2] ?? "").toLowerCase()];
+    const size = match && unit !== undefined && unit !== null ? Number(match[1]) * unit : NaN;
+    if (Number.isSafeInteger(size)) return size;
+    context.addIssue({ code: "custom", message: 'expected a number of bytes such as 16384 or "16KiB"' });
+    return z.NEVER;
+  });
+
+/** More than this in rows of a database would make it slow for everything else. */
+const MAX_INLINE = 1024 ** 2;
+
+export const Settings = z.strictObject({
+  log: z
+    .strictObject({
+      level: z.enum(["debug", "info", "warn", "error"]).default("info"),
+      /** Text at a terminal and JSON elsewhere, when absent. */
+      formatter: z.enum(["text", "json"]).optional(),
+    })
+    .prefault({}),
+  http: z.strictObject({ addr: address.default("127.0.0.1:5000") }).prefault({}),
+  storage: z
+    .strictObject({
+      filesystem: z
+        .strictObject({
+          rootdirectory: z.string().min(1).default("./data"),
+          /** Only one process ever opens the folder: allows file systems over a network. */
+          singleprocess: z.boolean().default(false),
+        })
+        .prefault({}),
+      delete: z.strictObject({ enabled: z.boolean().default(true) }).prefault({}),
+      /** Blobs up to this size lie in the database. */
+      inline: bytes.pipe(z.number().max(MAX_INLINE)).prefault(16 * 1024),
+    })
+    .prefault({}),
+  validation: z
+    .strictObject({
+      manifests: z.strictObject({ sparse: z.boolean().default(false) }).prefault({}),
+    })
+    .prefault({}),
+});
+
+export type Settings = z.output<typeof Settings>;
+
+/** Every setting by its path, such as `http.addr`. */
+export const SETTING_PATHS: readonly string[] = pathsOf(Settings, []);
+
+export type ListenAddress =
+  | { readonly kind: "tcp"; readonly hostname: string; readonly port: number }
+  | { readonly kind: "unix"; readonly path: string };
+
+/** Undefined when `text` is no address. */
+export function parseAddress(text: string): ListenAddress | undefined {
+  if (text.startsWith("unix:")) {
+    const path = text.slice("unix:".length).replace(/^\/\//, "");
+    return path === "" ? undefined : { kind: "unix", path };
+  }
+  if (text.startsWith("/")) return { kind: "unix", path: text };
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^[\]:/\s]*)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (!match || port > 65535) return undefined;
+  return { kind: "tcp", hostname: match[1] ?? (match[2] || "0.0.0.0"), port };
+}
+
+function pathsOf(schema: z.ZodType, path: readonly string[]): string[] {
+  const inner = unwrapped(schema);
+  if (!(inner instanceof z.ZodObject)) return [path.join(".")];
+  return Object.entries(inner.shape as Record<string, z.ZodType>).flatMap(([key, value]) => pathsOf(value, [...path, key]));
+}
+
+function unwrapped(schema: z.ZodType): z.ZodType {
+  return schema instanceof z.ZodPrefault || schema instanceof z.ZodDefault || schema instanceof z.ZodOptional
+    ? unwrapped(schema.unwrap() as z.ZodType)
+    : schema;
+}

@@ -1,0 +1,83 @@
+/** Chooses the drivers and puts a registry together: for the program and for programs that embed it. */
+import { createReadStream } from "node:fs";
+import { Readable } from "node:stream";
+import { systemClock } from "./lib/clock.ts";
+import type { Clock } from "./lib/clock.ts";
+import type { MetadataStore } from "./metadata/metadata-store.ts";
+import { SqlMetadataStore } from "./metadata/sql-metadata-store.ts";
+import type { SqlEngine } from "./metadata/sql.ts";
+import { silentLogger } from "./observe/logger.ts";
+import type { Logger } from "./observe/logger.ts";
+import { DEFAULT_LIMITS } from "./registry/backend.ts";
+import type { Backend, RegistryLimits } from "./registry/backend.ts";
+import { tidy } from "./registry/gc/housekeeping.ts";
+import { LocalNamespace } from "./registry/namespace.ts";
+import type { Namespace } from "./registry/namespace.ts";
+import { UploadMemory } from "./registry/upload-memory.ts";
+import { createHandler } from "./server/handler.ts";
+import type { Handler } from "./server/handler.ts";
+import { toResponse } from "./server/reply.ts";
+import type { OpenFile } from "./server/reply.ts";
+import type { BlobStore } from "./storage/blob-store.ts";
+import { VERSION } from "./version.ts";
+
+export interface RegistryOptions {
+  /**
+   * Where everything is kept: in memory, gone with the process and good on any runtime, or in a folder, as files and a
+   * SQLite database (on Bun).
+   */
+  readonly storage: "memory" | { readonly folder: string; readonly singleProcess?: boolean };
+  /** Whether clients may delete; true when absent. */
+  readonly deleteEnabled?: boolean;
+  readonly limits?: Partial<RegistryLimits>;
+  readonly log?: Logger;
+  readonly clock?: Clock;
+}
+
+export interface Registry extends AsyncDisposable {
+  readonly namespace: Namespace;
+  /** Answers a request as the server does; it never rejects. */
+  fetch(request: Request): Promise<Response>;
+  /** As `fetch`, for a server that writes replies itself. */
+  readonly handle: Handler;
+  /** Removes what nobody needs any more: uploads whose time is over, and bytes that were thrown away. */
+  tidy(): Promise<{ readonly uploads: number; readonly files: number }>;
+  /** Closes the drivers; no request may be running. */
+  close(): Promise<void>;
+}
+
+/** Opens a registry. Whoever opens it closes it, by `close` or `await using`. */
+export async function createRegistry(options: RegistryOptions): Promise<Registry> {
+  const { clock = systemClock, log = silentLogger(), deleteEnabled = true } = options;
+  const [store, engine] = await openDrivers(options.storage);
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const metadata: MetadataStore = new SqlMetadataStore(engine, clock);
+  const backend: Backend = { store, metadata, clock, limits, uploads: new UploadMemory() };
+  const namespace = new LocalNamespace(backend);
+  const handle = createHandler(namespace, { deleteEnabled, version: VERSION }, log);
+  const close = (): Promise<void> => metadata.close();
+  return {
+    namespace,
+    handle,
+    fetch: async (request) => toResponse(await handle(request), request.method, readFile),
+    tidy: () => tidy(backend),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** Drivers are chosen here and nowhere else; what is not chosen is not loaded. */
+async function openDrivers(storage: RegistryOptions["storage"]): Promise<[BlobStore, SqlEngine]> {
+  if (storage === "memory") {
+    const { MemoryBlobStore } = await import("./storage/memory/memory-blob-store.ts");
+    const { MemoryEngine } = await import("./metadata/memory/memory-engine.ts");
+    return [new MemoryBlobStore(), await MemoryEngine.open()];
+  }
+  const { openDataFolder } = await import("./metadata/sqlite/data-folder.ts");
+  const { FilesystemBlobStore } = await import("./storage/filesystem/filesystem-blob-store.ts");
+  const engine = await openDataFolder(storage.folder, { alone: storage.singleProcess ?? false });
+  return [await FilesystemBlobStore.open(storage.folder), engine];
+}
+
+const readFile: OpenFile = (path, { start, end }) =>
+  Readable.toWeb(createReadStream(path, { start, end })) as unknown as ReadableStream<Uint8Array>;

@@ -1,0 +1,31 @@
+/** Stowage as a library: a registry inside another program. */
+export { createRegistry } from "./create-registry.ts";
+export type { Registry, RegistryOptions } from "./create-registry.ts";
+export type { RegistryLimits } from "./registry/backend.ts";
+export type { Namespace } from "./registry/namespace.ts";
+export type { Repository } from "./registry/repository.ts";
+export type { Blob, BlobReply, BlobService } from "./registry/blobs.ts";
+export type { BlobUpload, ChunkPlace, UploadOptions } from "./registry/uploads.ts";
+export type {
+  Manifest,
+  ManifestDescriptor,
+  ManifestService,
+  PutManifest,
+  PutManifestOptions,
+} from "./registry/manifests.ts";
+export type { TagService } from "./registry/tags.ts";
+export type { TagCondition, TagEvent, TagFacts } from "./metadata/metadata-store.ts";
+export type { ReferrersFilter, ReferrersPage, ReferrersService } from "./registry/referrers.ts";
+export type { SignatureService } from "./registry/signatures.ts";
+export type { PageStart } from "./registry/pages.ts";
+export { GlobalScope } from "./registry/scope.ts";
+export type { Scope } from "./registry/scope.ts";
+export { digest, digestOf, parseDigest } from "./oci/digest.ts";
+export type { Algorithm, Digest } from "./oci/digest.ts";
+export type { Annotations, Descriptor, Platform } from "./oci/descriptor.ts";
+export { parseRepositoryName, repositoryName } from "./oci/repository-name.ts";
+export type { RepositoryName } from "./oci/repository-name.ts";
+export { parseTag, tag } from "./oci/tag.ts";
+export type { Tag } from "./oci/tag.ts";
+export { OciError } from "./oci/error.ts";
+export type { ErrorCode } from "./oci/error.ts";

@@ -1,0 +1,48 @@
+/** Conditional requests (RFC 9110, 13). An entity tag is the digest in quotes; clients that leave those out are understood. */
+import type { TagCondition } from "../metadata/metadata-store.ts";
+import { conditionFailed } from "../registry/manifests.ts";
+import { empty } from "./reply.ts";
+import type { Reply } from "./reply.ts";
+
+export function entityTag(digest: string): string {
+  return `"${digest}"`;
+}
+
+/**
+ * What the conditions of a GET or HEAD make of it: 304 when the client has `digest` already, undefined when the reply
+ * goes its way. Refused with 412 when `If-Match` names something else.
+ */
+export function notModified(
+  headers: Headers,
+  digest: string,
+  kept: Readonly<Record<string, string>>,
+): Reply | undefined {
+  const wanted = headers.get("if-match");
+  if (wanted !== null && !matches(wanted, digest)) throw conditionFailed();
+  const known = headers.get("if-none-match");
+  return known !== null && matches(known, digest) ? empty(304, kept) : undefined;
+}
+
+/** Whether a range may be served: `If-Range` is absent, or names exactly what is here (RFC 9110, 13.1.5). */
+export function rangeApplies(headers: Headers, digest: string): boolean {
+  const condition = headers.get("if-range");
+  return condition === null || condition.trim() === entityTag(digest);
+}
+
+/** What a PUT or DELETE demands of the tag that it is about to change. */
+export function tagCondition(headers: Headers): TagCondition | undefined {
+  const match = headers.get("if-match");
+  if (match !== null) return match.trim() === "*" ? { kind: "exists" } : { kind: "is", digests: tagsIn(match) };
+  const noneMatch = headers.get("if-none-match");
+  if (noneMatch === null) return undefined;
+  return noneMatch.trim() === "*" ? { kind: "absent" } : { kind: "is not", digests: tagsIn(noneMatch) };
+}
+
+function matches(header: string, digest: string): boolean {
+  return header.trim() === "*" || tagsIn(header).includes(digest);
+}
+
+/** The digests in a list of entity tags, strong or weak. */
+function tagsIn(header: string): readonly string[] {
+  return header.split(",").map((each) => each.trim().replace(/^W\//, "").replace(/^"(.*)"$/, "$1"));
+}

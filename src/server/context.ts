@@ -1,0 +1,19 @@
+/** What every handler of a request is given. */
+import type { Namespace } from "../registry/namespace.ts";
+import type { RequestBody } from "./body.ts";
+
+/** What an operator decides about the wire. */
+export interface ServerOptions {
+  /** Whether blobs, manifests and tags may be deleted by clients. */
+  readonly deleteEnabled: boolean;
+  /** The program's version, for people. */
+  readonly version: string;
+}
+
+export interface Context {
+  readonly namespace: Namespace;
+  readonly options: ServerOptions;
+  readonly request: Request;
+  readonly body: RequestBody;
+  readonly parameters: URLSearchParams;
+}

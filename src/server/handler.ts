@@ -1,0 +1,141 @@
+/** From a request to a reply: the one place that routes, and the one that catches. */
+import { OciError } from "../oci/error.ts";
+import type { Logger } from "../observe/logger.ts";
+import type { Namespace } from "../registry/namespace.ts";
+import { BrokenBodyError } from "../registry/upload-writer.ts";
+import { RequestBody } from "./body.ts";
+import type { Context, ServerOptions } from "./context.ts";
+import { RefusedWithHeaders, faultReply, refusalIn, refusalReply } from "./error-reply.ts";
+import { getHealth, getReady } from "./ops/health.ts";
+import { getWelcome } from "./ops/welcome.ts";
+import type { Reply } from "./reply.ts";
+import { METHODS, parseRoute } from "./routes.ts";
+import type { Route } from "./routes.ts";
+import { getBase } from "./v2/base.ts";
+import { deleteBlob, getBlob } from "./v2/blobs.ts";
+import { getCatalog } from "./v2/catalog.ts";
+import { deleteManifest, getManifest, putManifest } from "./v2/manifests.ts";
+import { getReferrers } from "./v2/referrers.ts";
+import { getTags } from "./v2/tags.ts";
+import { deleteUpload, getUpload, patchUpload, postUpload, putUpload } from "./v2/uploads.ts";
+
+/** Answers any request; it never rejects. `whole` is called once the request has arrived to its last byte. */
+export type Handler = (request: Request, whole?: () => void) => Promise<Reply>;
+
+export function createHandler(namespace: Namespace, options: ServerOptions, log: Logger): Handler {
+  return async (request, whole) => {
+    const { path, query } = splitUrl(request.url);
+    const body = new RequestBody(request, whole);
+    const parameters = new URLSearchParams(query);
+    const reply = await dispatch({ namespace, options, request, body, parameters }, path).catch((error: unknown) =>
+      errorReply(error, request, log),
+    );
+    // A client that is still sending does not listen: take the rest of it before a refusal, or close.
+    const close = reply.status >= 400 && !(await body.drain()) ? { connection: "close" } : {};
+    return { ...reply, headers: { ...commonHeaders(path), ...reply.headers, ...close } };
+  };
+}
+
+function errorReply(error: unknown, request: Request, log: Logger): Reply {
+  const [cause, headers] = error instanceof RefusedWithHeaders ? [error.cause, error.headers] : [error, {}];
+  const refusal = refusalIn(cause);
+  if (!refusal || refusal.cause !== undefined) logCause(log, request, cause);
+  return refusal ? refusalReply(refusal, headers) : faultReply();
+}
+
+async function dispatch(context: Context, path: string): Promise<Reply> {
+  const { request } = context;
+  if (!URL.canParse(request.url)) {
+    throw new OciError("UNSUPPORTED", { status: 400, message: "the request has no usable Host header" });
+  }
+  const route = parseRoute(path);
+  if (!route) throw unknownPath(path);
+  const allowed = METHODS[route.kind];
+  if (!allowed.includes(request.method)) throw unsupportedMethod(request.method, allowed);
+  if (request.method === "DELETE" && route.kind !== "upload" && !context.options.deleteEnabled) {
+    throw deleteDisabled(allowed.filter((method) => method !== "DELETE"));
+  }
+  return await handle(context, route);
+}
+
+async function handle(context: Context, route: Route): Promise<Reply> {
+  const { method } = context.request;
+  switch (route.kind) {
+    case "base":
+      return getBase();
+    case "catalog":
+      return await getCatalog(context);
+    case "blob":
+      return await (method === "DELETE" ? deleteBlob : getBlob)(context, route);
+    case "uploads":
+      return await postUpload(context, route);
+    case "upload":
+      switch (method) {
+        case "PATCH":
+          return await patchUpload(context, route);
+        case "PUT":
+          return await putUpload(context, route);
+        case "DELETE":
+          return await deleteUpload(context, route);
+        default:
+          return await getUpload(context, route);
+      }
+    case "manifest":
+      switch (method) {
+        case "PUT":
+          return await putManifest(context, route);
+        case "DELETE":
+          return await deleteManifest(context, route);
+        default:
+          return await getManifest(context, route);
+      }
+    case "tags":
+      return await getTags(context, route);
+    case "referrers":
+      return await getReferrers(context, route);
+    case "welcome":
+      return getWelcome(context);
+    case "health":
+      return getHealth();
+    case "ready":
+      return await getReady(context);
+  }
+}
+
+/** Path and query as they were sent: their percent signs are read by those who know what they mean. */
+function splitUrl(url: string): { readonly path: string; readonly query: string } {
+  const scheme = url.indexOf("://");
+  const start = scheme < 0 ? 0 : url.indexOf("/", scheme + 3);
+  const rest = start < 0 ? "/" : url.slice(start);
+  const mark = rest.indexOf("?");
+  return mark < 0 ? { path: rest, query: "" } : { path: rest.slice(0, mark), query: rest.slice(mark + 1) };
+}
+
+function commonHeaders(path: string): Readonly<Record<string, string>> {
+  const headers = { "x-content-type-options": "nosniff" };
+  return path.startsWith("/v2") ? { ...headers, "docker-distribution-api-version": "registry/2.0" } : headers;
+}
+
+function unknownPath(path: string): OciError {
+  // What hides slashes or leaves parts empty was meant as a name that cannot be.
+  if (path.startsWith("/v2/") && /\/\/|%2f|%00/i.test(path)) return new OciError("NAME_UNKNOWN");
+  return new OciError("UNSUPPORTED", { status: 404, message: "there is nothing at this path" });
+}
+
+/** "The origin server MUST generate an Allow header field in a 405" (RFC 9110, 15.5.6). */
+function unsupportedMethod(method: string, allowed: readonly string[]): RefusedWithHeaders {
+  const message = `${method} is not possible here: use ${allowed.join(" or ")}`;
+  return new RefusedWithHeaders(new OciError("UNSUPPORTED", { message }), { allow: allowed.join(", ") });
+}
+
+function deleteDisabled(others: readonly string[]): RefusedWithHeaders {
+  const message = "deleting is switched off on this registry (storage.delete.enabled)";
+  return new RefusedWithHeaders(new OciError("UNSUPPORTED", { message }), { allow: others.join(", ") });
+}
+
+/** Says once why something failed. A client that went away is no failure. */
+function logCause(log: Logger, request: Request, error: unknown): void {
+  const fields = { err: error, method: request.method, url: request.url };
+  if (error instanceof BrokenBodyError) log.debug(fields, "the client went away");
+  else log.error(fields, "a request failed");
+}

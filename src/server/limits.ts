@@ -1,0 +1,26 @@
+/** Every limit of the server in one place, each with its reason. */
+export const LIMITS = {
+  /** Bytes of one request's body. Layers of any size are pushed; what is kept is bounded by the disk alone. */
+  maxBodyBytes: Number.MAX_SAFE_INTEGER,
+  /** Bytes of a request's headers. podman asks for a thousand ranges in one header of 18 KiB; 16 KiB is the default. */
+  maxHeaderBytes: 64 * 1024,
+  /** Seconds of silence after which a connection is closed: longer than the keep-alive of common proxies (75 s). */
+  idleSeconds: 120,
+  /** Bytes of a refused body that are read so that the client gets to see why … */
+  maxDrainBytes: 64 * 1024 * 1024,
+  /** … and milliseconds that are spent on it. */
+  maxDrainMs: 30_000,
+  /** Ranges in one request: beyond that the whole blob costs less. */
+  maxRanges: 4096,
+  /** Tags on one push (`?tag=`): "A registry SHOULD support at least 10". */
+  maxTagsPerPush: 100,
+  /** Tags in one page of a list that was asked for with `n`. */
+  maxTagsPage: 10_000,
+  /** Repositories in one page of the catalog, and when none is asked for. */
+  maxCatalogPage: 1000,
+  defaultCatalogPage: 100,
+  /** Bytes of one page of referrers: clients read 4 MiB and no further page. */
+  maxReferrersBytes: 4 * 1024 * 1024 - 1024,
+  /** Milliseconds that running requests get to finish after SIGTERM. */
+  stopMs: 25_000,
+} as const;

@@ -1,0 +1,29 @@
+/** Addresses of our own, always a path: right behind every proxy and under every name. */
+import type { Digest } from "../oci/digest.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
+
+export function blobPath(name: RepositoryName, digest: Digest): string {
+  return `/v2/${name}/blobs/${digest}`;
+}
+
+export function uploadPath(name: RepositoryName, id: string): string {
+  return `/v2/${name}/blobs/uploads/${id}`;
+}
+
+export function manifestPath(name: RepositoryName, digest: Digest): string {
+  return `/v2/${name}/manifests/${digest}`;
+}
+
+/** A `Link` header to the next page (RFC 8288): the path with the parameters of this request, some of them new. */
+export function nextPage(
+  path: string,
+  parameters: URLSearchParams,
+  changed: Readonly<Record<string, string | undefined>>,
+): string {
+  const next = new URLSearchParams(parameters);
+  for (const [key, value] of Object.entries(changed)) {
+    if (value === undefined) next.delete(key);
+    else next.set(key, value);
+  }
+  return `<${path}?${next.toString()}>; rel="next"`;
+}

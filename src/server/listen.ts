@@ -1,0 +1,120 @@
+/** The edge: Bun's server on a socket. Nothing else in the program knows it. */
+import http from "node:http";
+import { chmodSync, existsSync, lstatSync, unlinkSync } from "node:fs";
+import { connect } from "node:net";
+import type { Server } from "bun";
+import type { Logger } from "../observe/logger.ts";
+import { logAccess } from "./access-log.ts";
+import { faultReply } from "./error-reply.ts";
+import type { Handler } from "./handler.ts";
+import { LIMITS } from "./limits.ts";
+import { toResponse } from "./reply.ts";
+import type { OpenFile, Reply } from "./reply.ts";
+
+/** Where to listen: a port of a host, or a Unix socket. */
+export type Address =
+  | { readonly kind: "tcp"; readonly hostname: string; readonly port: number }
+  | { readonly kind: "unix"; readonly path: string };
+
+export interface Listening {
+  /** As a client writes it, with the port that was really taken; a path for a Unix socket. */
+  readonly url: string;
+  /**
+   * Takes no new connection and resolves when the running requests are answered, or after a bound. Gives how many were
+   * not.
+   */
+  stop(): Promise<number>;
+}
+
+/** The address cannot be listened on; the message says why and what to do. */
+export class ListenError extends Error {
+  override readonly name = "ListenError";
+}
+
+/** Rejects with `ListenError` when the address is taken or not ours. */
+export async function listen(address: Address, handle: Handler, log: Logger): Promise<Listening> {
+  (http as { maxHeaderSize: number }).maxHeaderSize = LIMITS.maxHeaderBytes; // Bun reads it when a server starts
+  if (address.kind === "unix") await clearSocket(address.path);
+  const server = serve(address, handle, log);
+  if (address.kind === "unix") chmodSync(address.path, 0o660);
+  return { url: urlOf(address, server), stop: () => stop(server) };
+}
+
+/** Without `reusePort`: with it a second server would take every other request of the first. */
+function serve(address: Address, handle: Handler, log: Logger): Server<undefined> {
+  const place = address.kind === "unix" ? { unix: address.path } : { hostname: address.hostname, port: address.port };
+  const options = {
+    ...place,
+    maxRequestBodySize: LIMITS.maxBodyBytes,
+    idleTimeout: LIMITS.idleSeconds,
+    development: false,
+    fetch: (request: Request, server: Server<undefined>) => answer(request, server, handle, log),
+    error(error: unknown): Response {
+      log.error({ err: error }, "the edge failed");
+      return toResponse(faultReply(), "GET", sendFile);
+    },
+  };
+  try {
+    return Bun.serve(options as Parameters<typeof Bun.serve<undefined>>[0]);
+  } catch (error) {
+    throw new ListenError(explain(address, error), { cause: error });
+  }
+}
+
+async function answer(request: Request, server: Server<undefined>, handle: Handler, log: Logger): Promise<Response> {
+  const started = performance.now();
+  // Once a request is all here, silence on its connection is ours: a large blob takes long to become durable.
+  const reply: Reply = await handle(request, () => server.timeout(request, 0));
+  server.timeout(request, LIMITS.idleSeconds);
+  logAccess(log, request, reply, performance.now() - started, server.requestIP(request)?.address);
+  return toResponse(reply, request.method, sendFile);
+}
+
+/** The kernel copies the file to the socket. */
+const sendFile: OpenFile = (path, { start, end }) => Bun.file(path).slice(start, end + 1);
+
+async function stop(server: Server<undefined>): Promise<number> {
+  const deadline = performance.now() + LIMITS.stopMs;
+  const stopped = server.stop();
+  while (server.pendingRequests > 0 && performance.now() < deadline) await Bun.sleep(20);
+  const left = server.pendingRequests;
+  await server.stop(true);
+  void stopped;
+  return left;
+}
+
+function urlOf(address: Address, server: Server<undefined>): string {
+  if (address.kind === "unix") return `unix:${address.path}`;
+  const { hostname } = address;
+  return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${server.port}`;
+}
+
+/** Removes the socket that a server left behind which is gone; one that somebody listens on is not ours to take. */
+async function clearSocket(path: string): Promise<void> {
+  if (!existsSync(path)) return;
+  if (!lstatSync(path).isSocket()) throw new ListenError(`${path} is there and is not a socket: choose another path`);
+  const answered = await new Promise<boolean>((resolve) => {
+    const probe = connect(path, () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.on("error", () => resolve(false));
+  });
+  if (answered) throw new ListenError(`another program listens on ${path}: stop it, or choose another address`);
+  unlinkSync(path);
+}
+
+function explain(address: Address, error: unknown): string {
+  const where = address.kind === "unix" ? address.path : `${address.hostname}:${address.port}`;
+  const { code } = error as { code?: string };
+  switch (code) {
+    case "EADDRINUSE":
+      return `${where} is in use: stop the program that listens there, or choose another address (REGISTRY_HTTP_ADDR)`;
+    case "EACCES":
+      return `listening on ${where} is not allowed: choose a port above 1023 or a folder that can be written`;
+    case "EADDRNOTAVAIL":
+      return `${where} is not an address of this machine: listen on 127.0.0.1 or 0.0.0.0`;
+    default:
+      return `cannot listen on ${where}: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}

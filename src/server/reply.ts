@@ -1,0 +1,66 @@
+/** What is answered, as a value: one place writes it. */
+import type { ByteRange } from "../storage/blob-store.ts";
+
+export type ReplyBody =
+  | string
+  | Uint8Array
+  /** The kernel sends it. */
+  | { readonly kind: "file"; readonly path: string; readonly range: ByteRange }
+  /** Opened only when it will be sent. */
+  | { readonly kind: "stream"; open(): AsyncIterable<Uint8Array> };
+
+export interface Reply {
+  readonly status: number;
+  /** Names in lower case. `content-length` stands here whenever the length is known: HEAD needs it. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: ReplyBody;
+}
+
+/** A reply without a body. */
+export function empty(status: number, headers: Readonly<Record<string, string>> = {}): Reply {
+  // 204 and 304 have no length (RFC 9110, 8.6).
+  return { status, headers: status === 204 || status === 304 ? headers : { ...headers, "content-length": "0" } };
+}
+
+/** A reply whose body is JSON. The type has no charset: clients compare it letter by letter. */
+export function json(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Reply {
+  return text(status, JSON.stringify(value), { "content-type": "application/json", ...headers });
+}
+
+/** A reply whose body is a text of the type that `headers` names. */
+export function text(status: number, body: string, headers: Readonly<Record<string, string>>): Reply {
+  return { status, headers: { ...headers, "content-length": String(Buffer.byteLength(body)) }, body };
+}
+
+type BodyInit = ConstructorParameters<typeof Response>[0];
+
+/** How a file becomes the body of a web `Response`: each runtime has its own best way. */
+export type OpenFile = (path: string, range: ByteRange) => BodyInit;
+
+/** The reply as a web `Response`. For HEAD a body is not opened. */
+export function toResponse(reply: Reply, method: string, openFile: OpenFile): Response {
+  const { status, headers } = reply;
+  const body = method === "HEAD" || reply.body === undefined ? null : toBody(reply.body, openFile);
+  return new Response(body, { status, headers });
+}
+
+function toBody(body: ReplyBody, openFile: OpenFile): BodyInit {
+  if (typeof body === "string") return body;
+  if (body instanceof Uint8Array) return body as Uint8Array<ArrayBuffer>;
+  return body.kind === "file" ? openFile(body.path, body.range) : toStream(body.open());
+}
+
+/** Pulled piece by piece as the reader takes them; closing it early closes the source. */
+function toStream(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  const iterator = source[Symbol.asyncIterator]();
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await iterator.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    async cancel() {
+      await iterator.return?.();
+    },
+  });
+}

@@ -1,0 +1,18 @@
+/** The list of repositories (Docker's registry API, `_catalog`). */
+import type { Context } from "../context.ts";
+import { LIMITS } from "../limits.ts";
+import { nextPage } from "../links.ts";
+import { pageParameters } from "../page-parameters.ts";
+import { json } from "../reply.ts";
+import type { Reply } from "../reply.ts";
+
+export async function getCatalog({ namespace, parameters }: Context): Promise<Reply> {
+  const { limit = LIMITS.defaultCatalogPage, after } = pageParameters(parameters, LIMITS.maxCatalogPage);
+  const from = after === undefined ? { limit: limit + 1 } : { after, limit: limit + 1 };
+  const names = await Array.fromAsync(namespace.repositories(from));
+  const page = names.slice(0, limit);
+  const last = page.at(-1);
+  const more = last !== undefined && names.length > limit;
+  const headers = more ? { link: nextPage("/v2/_catalog", parameters, { n: String(limit), last }) } : {};
+  return json(200, { repositories: page }, headers);
+}

@@ -1,0 +1,126 @@
+/** Manifests over HTTP: pull (end-3), push (end-7a, 7b), delete (end-9). */
+import { digest as digestIn, parseDigest } from "../../oci/digest.ts";
+import type { Digest } from "../../oci/digest.ts";
+import { OciError } from "../../oci/error.ts";
+import { MAX_MANIFEST_SIZE, readManifest } from "../../oci/manifest.ts";
+import { DOCKER_LIST, DOCKER_MANIFEST, DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED, essenceOf } from "../../oci/media-type.ts";
+import { parseReference } from "../../oci/reference.ts";
+import type { Reference } from "../../oci/reference.ts";
+import { repositoryName } from "../../oci/repository-name.ts";
+import { tag as tagIn } from "../../oci/tag.ts";
+import type { Tag } from "../../oci/tag.ts";
+import { manifestTooLarge } from "../../registry/manifests.ts";
+import type { Manifest, ManifestDescriptor } from "../../registry/manifests.ts";
+import type { Repository } from "../../registry/repository.ts";
+import { entityTag, notModified, tagCondition } from "../conditions.ts";
+import type { Context } from "../context.ts";
+import { LIMITS } from "../limits.ts";
+import { manifestPath } from "../links.ts";
+import { empty } from "../reply.ts";
+import type { Reply } from "../reply.ts";
+import type { Route } from "../routes.ts";
+
+type ManifestRoute = Extract<Route, { kind: "manifest" }>;
+
+export async function getManifest({ namespace, request }: Context, route: ManifestRoute): Promise<Reply> {
+  const repository = namespace.repository(repositoryName(route.name));
+  const reference = parseReference(route.reference);
+  const found = reference && (await chooseFor(request, repository, reference));
+  if (!found) return await refuseAbsent(repository, route.reference);
+  const { digest, mediaType, size, payload } = found;
+  const facts = { "docker-content-digest": digest, etag: entityTag(digest), vary: "Accept" };
+  const fresh = notModified(request.headers, digest, facts);
+  if (fresh) return fresh;
+  const headers = { ...facts, "content-type": mediaType, "content-length": String(size) };
+  return { status: 200, headers, ...(payload ? { body: payload } : {}) };
+}
+
+export async function putManifest({ namespace, request, body, parameters }: Context, route: ManifestRoute): Promise<Reply> {
+  const name = repositoryName(route.name);
+  const reference = parseReference(route.reference) ?? { kind: "tag", tag: tagIn(route.reference) };
+  const [digest, tags] = targetsOf(reference, parameters);
+  const payload = await body.readSmall(MAX_MANIFEST_SIZE, manifestTooLarge);
+  const contentType = request.headers.get("content-type");
+  const condition = reference.kind === "tag" ? tagCondition(request.headers) : undefined;
+  const put = await namespace.repository(name).manifests.put(payload, {
+    tags,
+    ...(contentType ? { mediaType: essenceOf(contentType) } : {}),
+    ...(digest ? { digest } : {}),
+    ...(condition ? { condition } : {}),
+  });
+  return empty(201, {
+    location: manifestPath(name, put.digest),
+    "docker-content-digest": put.digest,
+    // "the registry MUST set the response header OCI-Subject to the value of the subject's digest".
+    ...(put.subject === undefined ? {} : { "oci-subject": put.subject }),
+    // "the registry MUST … OCI-Tag for each tag" (end-7b).
+    ...(reference.kind === "digest" && tags.length > 0 ? { "oci-tag": tags.join(", ") } : {}),
+  });
+}
+
+export async function deleteManifest({ namespace, request }: Context, route: ManifestRoute): Promise<Reply> {
+  const repository = namespace.repository(repositoryName(route.name));
+  const reference = parseReference(route.reference) ?? { kind: "tag", tag: tagIn(route.reference) };
+  if (reference.kind === "tag") await repository.tags.delete(reference.tag, tagCondition(request.headers));
+  else await repository.manifests.delete(reference.digest);
+  return empty(202);
+}
+
+/** A manifest whose bytes are left out when only its facts are wanted. */
+type Found = ManifestDescriptor & Partial<Pick<Manifest, "payload">>;
+
+async function chooseFor(request: Request, repository: Repository, reference: Reference): Promise<Found | undefined> {
+  const wantsPayload = request.method === "GET";
+  if (reference.kind === "digest") {
+    return await repository.manifests[wantsPayload ? "find" : "stat"](reference.digest);
+  }
+  const found = await repository.tags[wantsPayload ? "find" : "stat"](reference.tag);
+  if (found?.mediaType !== DOCKER_LIST || !knowsOnlySingleImages(request.headers.get("accept"))) return found;
+  // Docker before 2016 asks for single images only, and is given the one that it could run.
+  const list = await repository.manifests.find(found.digest);
+  const child = list && childForOldClients(list);
+  return (child && (await repository.manifests[wantsPayload ? "find" : "stat"](child))) ?? found;
+}
+
+const SINGLE_DOCKER_IMAGES: ReadonlySet<string> = new Set([DOCKER_MANIFEST, DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED]);
+
+/** Whether every type that the client names is a Docker manifest of one image. */
+function knowsOnlySingleImages(accept: string | null): boolean {
+  const types = (accept ?? "").split(",").map(essenceOf).filter((type) => type !== "");
+  return types.length > 0 && types.every((type) => SINGLE_DOCKER_IMAGES.has(type));
+}
+
+function childForOldClients(list: Manifest): Digest | undefined {
+  const { children } = readManifest(list.payload, list.mediaType);
+  const child = children.find(({ platform }) => platform?.os === "linux" && platform.architecture === "amd64");
+  return child && parseDigest(child.digest);
+}
+
+async function refuseAbsent(repository: Repository, reference: string): Promise<never> {
+  const { name } = repository;
+  if (!(await repository.exists())) throw new OciError("NAME_UNKNOWN", { detail: { name } });
+  throw new OciError("MANIFEST_UNKNOWN", { detail: { name, reference: reference.slice(0, 256) } });
+}
+
+/** What is pushed to: the digest that the bytes must have, if the client says one, and the tags that shall point there. */
+function targetsOf(reference: Reference, parameters: URLSearchParams): [Digest | undefined, readonly Tag[]] {
+  const tags = parameters.getAll("tag");
+  if (reference.kind === "tag") {
+    if (tags.length > 0) {
+      throw new OciError("UNSUPPORTED", {
+        status: 400,
+        message: "?tag= goes with a push by digest: put the manifest under its digest, or leave ?tag= out",
+      });
+    }
+    const named = parameters.get("digest");
+    return [named === null ? undefined : digestIn(named), [reference.tag]];
+  }
+  if (tags.length > LIMITS.maxTagsPerPush) {
+    throw new OciError("UNSUPPORTED", {
+      status: 414,
+      message: `at most ${LIMITS.maxTagsPerPush} tags go with one push: send the others with another`,
+      detail: { tags: tags.length },
+    });
+  }
+  return [reference.digest, [...new Set(tags.map(tagIn))]];
+}

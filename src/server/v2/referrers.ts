@@ -1,0 +1,36 @@
+/** What refers to a manifest over HTTP (distribution-spec, "Listing Referrers", end-12a and 12b). */
+import { digest as digestIn } from "../../oci/digest.ts";
+import { OCI_INDEX } from "../../oci/media-type.ts";
+import { repositoryName } from "../../oci/repository-name.ts";
+import type { Context } from "../context.ts";
+import { LIMITS } from "../limits.ts";
+import { nextPage } from "../links.ts";
+import { text } from "../reply.ts";
+import type { Reply } from "../reply.ts";
+import type { Route } from "../routes.ts";
+
+export async function getReferrers(
+  { namespace, parameters }: Context,
+  route: Extract<Route, { kind: "referrers" }>,
+): Promise<Reply> {
+  const name = repositoryName(route.name);
+  const subject = digestIn(route.digest);
+  // A space cannot stand in a media type: it is a plus sign that the client did not encode.
+  const artifactTypes = parameters.getAll("artifactType").map((type) => type.replaceAll(" ", "+"));
+  const after = parameters.getAll("last").at(-1);
+  const filter = {
+    ...(artifactTypes.length > 0 ? { artifactTypes } : {}),
+    ...(after === undefined ? {} : { after }),
+  };
+  // "the registry … MUST NOT return a 404": no subject, no repository, no referrers.
+  const { referrers, more } = await namespace
+    .repository(name)
+    .referrers.page(subject, filter, LIMITS.maxReferrersBytes);
+  const last = referrers.at(-1)?.digest;
+  return text(200, JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: referrers }), {
+    "content-type": OCI_INDEX,
+    // "If filtering is requested and applied, the response MUST include a header OCI-Filters-Applied: artifactType".
+    ...(artifactTypes.length > 0 ? { "oci-filters-applied": "artifactType" } : {}),
+    ...(more ? { link: nextPage(`/v2/${name}/referrers/${subject}`, parameters, { last }) } : {}),
+  });
+}

@@ -1,0 +1,58 @@
+/** The tags of a repository over HTTP (distribution-spec, "Listing Tags", end-8a and 8b). */
+import { OciError } from "../../oci/error.ts";
+import { repositoryName } from "../../oci/repository-name.ts";
+import type { Context } from "../context.ts";
+import { LIMITS } from "../limits.ts";
+import { nextPage } from "../links.ts";
+import { pageParameters } from "../page-parameters.ts";
+import { json } from "../reply.ts";
+import type { Reply } from "../reply.ts";
+import type { Route } from "../routes.ts";
+
+export async function getTags(
+  { namespace, parameters }: Context,
+  route: Extract<Route, { kind: "tags" }>,
+): Promise<Reply> {
+  const name = repositoryName(route.name);
+  const repository = namespace.repository(name);
+  const { limit, after } = pageParameters(parameters, LIMITS.maxTagsPage);
+  if (!(await repository.exists())) throw new OciError("NAME_UNKNOWN", { detail: { name } });
+  const from = after === undefined ? {} : { after };
+
+  if (limit === undefined) {
+    // Several clients read one page only: all tags, however many, and never all at once in memory.
+    const names = namesOf(repository.tags.list(from));
+    return {
+      status: 200,
+      headers: { "content-type": "application/json" },
+      body: { kind: "stream", open: () => jsonList(`{"name":${JSON.stringify(name)},"tags":[`, names, "]}") },
+    };
+  }
+  const tags = await Array.fromAsync(namesOf(repository.tags.list({ ...from, limit: limit + 1 })));
+  const page = tags.slice(0, limit);
+  const last = page.at(-1);
+  const more = last !== undefined && tags.length > limit;
+  const headers = more ? { link: nextPage(`/v2/${name}/tags/list`, parameters, { n: String(limit), last }) } : {};
+  return json(200, { name, tags: page }, headers);
+}
+
+async function* namesOf(tags: AsyncIterable<{ readonly name: string }>): AsyncGenerator<string> {
+  for await (const { name } of tags) yield name;
+}
+
+/** Bytes that are gathered before they are sent. */
+const PIECE = 64 * 1024;
+
+async function* jsonList(head: string, items: AsyncIterable<string>, tail: string): AsyncGenerator<Uint8Array> {
+  let text = head;
+  let separator = "";
+  for await (const item of items) {
+    text += separator + JSON.stringify(item);
+    separator = ",";
+    if (text.length > PIECE) {
+      yield Buffer.from(text);
+      text = "";
+    }
+  }
+  yield Buffer.from(text + tail);
+}

@@ -1,0 +1,158 @@
+/** Uploads over HTTP (distribution-spec, "Pushing blobs"): end-4a, 4b, 4c, 5, 6, 11, 13, 14. */
+import { digest as digestIn, parseAlgorithm, parseDigest } from "../../oci/digest.ts";
+import type { Algorithm, Digest } from "../../oci/digest.ts";
+import { OciError } from "../../oci/error.ts";
+import { parseRepositoryName, repositoryName } from "../../oci/repository-name.ts";
+import type { RepositoryName } from "../../oci/repository-name.ts";
+import type { BlobService } from "../../registry/blobs.ts";
+import { unknownUpload } from "../../registry/uploads.ts";
+import type { BlobUpload, ChunkPlace } from "../../registry/uploads.ts";
+import type { Context } from "../context.ts";
+import { RefusedWithHeaders, refusalIn } from "../error-reply.ts";
+import { blobPath, uploadPath } from "../links.ts";
+import { parseContentRange } from "../ranges.ts";
+import { empty } from "../reply.ts";
+import type { Reply } from "../reply.ts";
+import type { Route } from "../routes.ts";
+
+type UploadsRoute = Extract<Route, { kind: "uploads" }>;
+type UploadRoute = Extract<Route, { kind: "upload" }>;
+
+/** Begins an upload, or does with one request: a mount, or a blob that comes with it. */
+export async function postUpload(context: Context, route: UploadsRoute): Promise<Reply> {
+  const { namespace, parameters, body } = context;
+  const name = repositoryName(route.name);
+  const { blobs } = namespace.repository(name);
+
+  const mounted = await mount(blobs, parameters);
+  if (mounted) return created(name, mounted);
+
+  const algorithm = announcedAlgorithm(parameters);
+  if (!parameters.has("digest")) {
+    const upload = await blobs.upload(algorithm ? { algorithm } : {});
+    return empty(202, sessionHeaders(name, upload.id, upload.size));
+  }
+  // "POST … ?digest=": the blob comes with the request.
+  const digests = digestsOf(parameters);
+  const upload = await blobs.upload();
+  try {
+    await upload.finish(digests, body.pieces());
+  } catch (error) {
+    await cancelIfThere(upload); // nobody was told its address
+    throw error;
+  }
+  return created(name, digests[0]);
+}
+
+/** One chunk, or a stream of unknown length. */
+export function patchUpload(context: Context, route: UploadRoute): Promise<Reply> {
+  return withUpload(context, route, async (name, upload) => {
+    const size = await upload.append(context.body.pieces(), placeOf(context.request));
+    return empty(202, sessionHeaders(name, upload.id, size));
+  });
+}
+
+/** Closes the upload, perhaps with the last chunk or with all of it. */
+export function putUpload(context: Context, route: UploadRoute): Promise<Reply> {
+  return withUpload(context, route, async (name, upload) => {
+    const digests = digestsOf(context.parameters);
+    await upload.finish(digests, context.body.pieces(), placeOf(context.request));
+    return created(name, digests[0]);
+  });
+}
+
+/** Where the upload stands: a client that lost track goes on from there. */
+export function getUpload(context: Context, route: UploadRoute): Promise<Reply> {
+  return withUpload(context, route, async (name, upload) => empty(204, sessionHeaders(name, upload.id, upload.size)));
+}
+
+export function deleteUpload(context: Context, route: UploadRoute): Promise<Reply> {
+  return withUpload(context, route, async (_name, upload) => {
+    await upload.cancel();
+    // "the registry … SHOULD … 204 No Content" (end-14).
+    return empty(204, { "docker-upload-uuid": upload.id });
+  });
+}
+
+/** Finds the upload; a refusal then says where it stands, as long as it goes on. */
+async function withUpload(
+  { namespace }: Context,
+  route: UploadRoute,
+  work: (name: RepositoryName, upload: BlobUpload) => Promise<Reply>,
+): Promise<Reply> {
+  const name = repositoryName(route.name);
+  const { blobs } = namespace.repository(name);
+  const upload = await blobs.resume(route.id);
+  if (!upload) throw unknownUpload(route.id.slice(0, 128));
+  try {
+    return await work(name, upload);
+  } catch (error) {
+    const still = refusalIn(error) && (await blobs.resume(upload.id));
+    throw still ? new RefusedWithHeaders(error, sessionHeaders(name, still.id, still.size)) : error;
+  }
+}
+
+/** The digest of the blob that was mounted; undefined when an ordinary upload has to do. */
+async function mount(blobs: BlobService, parameters: URLSearchParams): Promise<Digest | undefined> {
+  // "if the registry cannot mount the blob, it SHOULD return a 202": so also when it is named badly.
+  const digest = parseDigest(parameters.get("mount") ?? "");
+  if (!digest) return undefined;
+  const from = parseRepositoryName(parameters.get("from") ?? "");
+  return (await blobs.mount(digest, from)) ? digest : undefined;
+}
+
+function announcedAlgorithm(parameters: URLSearchParams): Algorithm | undefined {
+  const named = parameters.get("digest-algorithm");
+  if (named === null) return undefined;
+  const algorithm = parseAlgorithm(named);
+  if (algorithm) return algorithm;
+  throw new OciError("DIGEST_INVALID", {
+    message: "this registry computes sha256 and sha512",
+    detail: { "digest-algorithm": named.slice(0, 64) },
+  });
+}
+
+/** Every digest that the client names: all of them are verified. */
+function digestsOf(parameters: URLSearchParams): readonly [Digest, ...Digest[]] {
+  const [first, ...others] = parameters.getAll("digest");
+  if (first === undefined) {
+    throw new OciError("DIGEST_INVALID", { message: "the digest of the blob is missing: close the upload with ?digest=" });
+  }
+  return [digestIn(first), ...others.map(digestIn)];
+}
+
+function placeOf(request: Request): ChunkPlace {
+  const header = request.headers.get("content-range");
+  if (header === null) return {};
+  const range = parseContentRange(header);
+  if (range) return range;
+  throw new OciError("BLOB_UPLOAD_INVALID", {
+    status: 416,
+    message: "Content-Range must say where the chunk begins and ends, such as 0-499",
+    detail: { "content-range": header.slice(0, 128) },
+  });
+}
+
+/**
+ * `Range` says how much is here, counted from byte 0 and without a unit. With nothing here it must still have two
+ * numbers, and clients refuse an end before the start: 0-0.
+ */
+function sessionHeaders(name: RepositoryName, id: string, size: number): Record<string, string> {
+  return {
+    location: uploadPath(name, id),
+    range: `0-${Math.max(0, size - 1)}`,
+    "docker-upload-uuid": id,
+  };
+}
+
+function created(name: RepositoryName, digest: Digest): Reply {
+  return empty(201, { location: blobPath(name, digest), "docker-content-digest": digest });
+}
+
+async function cancelIfThere(upload: BlobUpload): Promise<void> {
+  try {
+    await upload.cancel();
+  } catch (error) {
+    if (!(error instanceof OciError)) throw error; // it has ended by itself
+  }
+}
