@@ -79,5 +79,4 @@ async function openDrivers(storage: RegistryOptions["storage"]): Promise<[BlobSt
   return [await FilesystemBlobStore.open(storage.folder), engine];
 }
 
-const readFile: OpenFile = (path, { start, end }) =>
-  Readable.toWeb(createReadStream(path, { start, end })) as unknown as ReadableStream<Uint8Array>;
+const readFile: OpenFile = (path, { start, end }) => Readable.toWeb(createReadStream(path, { start, end }));

@@ -64,9 +64,7 @@ async function find(repository: Repository, rest: string): Promise<AsyncIterable
   if (digest === undefined && tag === undefined) {
     throw new CommandError(`${rest} is neither a digest nor a tag: a digest looks like sha256:… with 64 digits`);
   }
-  const manifest = digest
-    ? await repository.manifests.find(digest)
-    : tag && (await repository.tags.find(tag));
+  const manifest = digest ? await repository.manifests.find(digest) : tag && (await repository.tags.find(tag));
   if (manifest) return once(manifest.payload);
   return digest && (await repository.blobs.find(digest))?.read();
 }

@@ -16,10 +16,7 @@ Start it and push an image:
   docker tag IMAGE localhost:5000/IMAGE && docker push localhost:5000/IMAGE
 `;
 
-type Command = (
-  args: readonly string[],
-  environment: Readonly<Record<string, string | undefined>>,
-) => Promise<number>;
+type Command = (args: readonly string[], environment: Readonly<Record<string, string | undefined>>) => Promise<number>;
 
 /** Loaded when asked for: what is not needed does not make the start slow. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
@@ -38,7 +35,9 @@ export async function run(
     if (word === "--help" || word === "-h" || word === "help") return say(HELP);
     const load = Object.hasOwn(COMMANDS, word) ? COMMANDS[word] : undefined;
     if (!load) throw unknownCommand(word);
-    return await (await load())(args, environment);
+    return await (
+      await load()
+    )(args, environment);
   } catch (error) {
     if (!(error instanceof CommandError) && !isUsageError(error)) throw error;
     process.stderr.write(`stowage: ${error.message}\n`);

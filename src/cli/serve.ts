@@ -69,12 +69,17 @@ function greeting(settings: Settings, url: string): string {
     `  Listening on ${url}`,
     `  Data lies in ${resolve(settings.storage.filesystem.rootdirectory)}`,
   ];
-  if (!url.startsWith("http")) return `${[...lines, `  Try it: curl --unix-socket ${url.slice(5)} http://localhost/v2/`].join("\n")}\n\n`;
+  if (!url.startsWith("http"))
+    return `${[...lines, `  Try it: curl --unix-socket ${url.slice(5)} http://localhost/v2/`].join("\n")}\n\n`;
   const { host, hostname, port } = new URL(url);
   const everywhere = hostname === "0.0.0.0" || hostname === "[::]";
   const loopback = hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127.");
   const name = everywhere ? `localhost:${port}` : host;
-  lines.push("", "  A first push:", `    docker pull busybox && docker tag busybox ${name}/busybox && docker push ${name}/busybox`);
+  lines.push(
+    "",
+    "  A first push:",
+    `    docker pull busybox && docker tag busybox ${name}/busybox && docker push ${name}/busybox`,
+  );
   if (!loopback) {
     lines.push(
       "",
@@ -101,13 +106,13 @@ function keepTidy(registry: Registry, log: Logger): NodeJS.Timeout {
 }
 
 function stopSignal(log: Logger): Promise<void> {
-  return new Promise((resolve) => {
+  return new Promise((stop) => {
     let asked = false;
     const onSignal = (signal: NodeJS.Signals): void => {
       if (asked) process.exit(1);
       asked = true;
       log.info({ signal }, "stopping: running requests finish; send the signal again to end at once");
-      resolve();
+      stop();
     };
     process.on("SIGTERM", onSignal);
     process.on("SIGINT", onSignal);

@@ -40,7 +40,11 @@ export function settingsFrom(
   if (values["log-level"] !== undefined) flags["log.level"] = values["log-level"];
   if (values.delete !== undefined) flags["storage.delete.enabled"] = booleanOf(values.delete);
   try {
-    return loadSettings({ file: file === undefined ? undefined : { path: file, text: readSettings(file) }, environment, flags });
+    return loadSettings({
+      file: file === undefined ? undefined : { path: file, text: readSettings(file) },
+      environment,
+      flags,
+    });
   } catch (error) {
     if (error instanceof SettingsError) throw new CommandError(error.message, { cause: error });
     throw error;
@@ -55,6 +59,8 @@ function readSettings(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    throw new CommandError(`the settings file ${path} cannot be read: name one that is there, such as config.yml`, { cause: error });
+    throw new CommandError(`the settings file ${path} cannot be read: name one that is there, such as config.yml`, {
+      cause: error,
+    });
   }
 }

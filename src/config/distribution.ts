@@ -51,7 +51,8 @@ const OTHERS: readonly string[] = [
 ];
 
 export type UnbuiltSetting =
-  { readonly kind: "protects"; readonly path: string; readonly without: string } | { readonly kind: "ignored"; readonly path: string };
+  | { readonly kind: "protects"; readonly path: string; readonly without: string }
+  | { readonly kind: "ignored"; readonly path: string };
 
 /** What a setting of distribution's is to us; undefined when distribution has none of that path either. */
 export function unbuiltSetting(path: string): UnbuiltSetting | undefined {

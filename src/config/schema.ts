@@ -3,22 +3,21 @@ import { z } from "zod";
 
 /** `host:port` as distribution writes it, or the path of a Unix socket. */
 const address = z.string().refine((text) => parseAddress(text) !== undefined, {
-  error: 'expected host:port such as "127.0.0.1:5000", ":5000" for all addresses, "[::1]:5000", or "unix:/run/stowage.sock"',
+  error:
+    'expected host:port such as "127.0.0.1:5000", ":5000" for all addresses, "[::1]:5000", or "unix:/run/stowage.sock"',
 });
 
 const UNITS: Readonly<Record<string, number>> = { "": 1, b: 1, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3 };
 
 /** A number of bytes, or a text such as `16KiB`. */
-const bytes = z
-  .union([z.number(), z.string()])
-  .transform((value, context) => {
-    const match = /^(\d+)\s*([a-z]*)$/i.exec(String(value).trim());
-    const unit = match && UNITS[(match[2] ?? "").toLowerCase()];
-    const size = match && unit !== undefined && unit !== null ? Number(match[1]) * unit : NaN;
-    if (Number.isSafeInteger(size)) return size;
-    context.addIssue({ code: "custom", message: 'expected a number of bytes such as 16384 or "16KiB"' });
-    return z.NEVER;
-  });
+const bytes = z.union([z.number(), z.string()]).transform((value, context) => {
+  const match = /^(\d+)\s*([a-z]*)$/i.exec(String(value).trim());
+  const unit = match && UNITS[(match[2] ?? "").toLowerCase()];
+  const size = match && unit !== undefined && unit !== null ? Number(match[1]) * unit : NaN;
+  if (Number.isSafeInteger(size)) return size;
+  context.addIssue({ code: "custom", message: 'expected a number of bytes such as 16384 or "16KiB"' });
+  return z.NEVER;
+});
 
 /** More than this in rows of a database would make it slow for everything else. */
 const MAX_INLINE = 1024 ** 2;
@@ -78,7 +77,9 @@ export function parseAddress(text: string): ListenAddress | undefined {
 function pathsOf(schema: z.ZodType, path: readonly string[]): string[] {
   const inner = unwrapped(schema);
   if (!(inner instanceof z.ZodObject)) return [path.join(".")];
-  return Object.entries(inner.shape as Record<string, z.ZodType>).flatMap(([key, value]) => pathsOf(value, [...path, key]));
+  return Object.entries(inner.shape as Record<string, z.ZodType>).flatMap(([key, value]) =>
+    pathsOf(value, [...path, key]),
+  );
 }
 
 function unwrapped(schema: z.ZodType): z.ZodType {

@@ -46,7 +46,9 @@ export function loadSettings(sources: Sources): LoadedSettings {
   const path = issue?.path.join(".") ?? "";
   const origin = origins.get(path) ?? sources.file?.path ?? "the settings";
   const found = JSON.stringify(at(tree, path));
-  throw new SettingsError(`${origin}: ${path} is ${found}, but ${issue?.message ?? "that is not possible"}${example(path)}`);
+  throw new SettingsError(
+    `${origin}: ${path} is ${found}, but ${issue?.message ?? "that is not possible"}${example(path)}`,
+  );
 }
 
 /** A setting's example for a message, when one helps. */
@@ -69,10 +71,14 @@ function example(path: string): string {
 function fromFile(file: { readonly path: string; readonly text: string }, warnings: string[], origins: Origins): Tree {
   const document = parseDocument(file.text, { prettyErrors: true });
   const [error] = document.errors;
-  if (error) throw new SettingsError(`${file.path}: ${error.message.split("\n")[0]} (expected YAML, such as http: {addr: "127.0.0.1:5000"})`);
+  if (error)
+    throw new SettingsError(
+      `${file.path}: ${error.message.split("\n")[0]} (expected YAML, such as http: {addr: "127.0.0.1:5000"})`,
+    );
   const value = document.toJS() as unknown;
   if (value === null || value === undefined) return {};
-  if (!isTree(value)) throw new SettingsError(`${file.path}: expected settings by name, such as http: {addr: "127.0.0.1:5000"}`);
+  if (!isTree(value))
+    throw new SettingsError(`${file.path}: expected settings by name, such as http: {addr: "127.0.0.1:5000"}`);
   const tree: Tree = {};
   for (const [path, leaf] of leavesOf(value)) {
     if (SETTING_PATHS.includes(path)) {
@@ -102,7 +108,7 @@ function fromEnvironment(
   origins: Origins,
 ): void {
   const variables = new Map(SETTING_PATHS.map((path) => [variableOf(path), path]));
-  for (const [name, text] of Object.entries(environment).toSorted()) {
+  for (const [name, text] of Object.entries(environment)) {
     if (!name.startsWith("REGISTRY_") || text === undefined || name === "REGISTRY_CONFIGURATION_PATH") continue;
     const path = variables.get(name.toUpperCase());
     if (path !== undefined) {
@@ -131,7 +137,8 @@ function setAsideVariable(name: string, known: Iterable<string>, warnings: strin
 function setAside(path: string, origin: string, warnings: string[]): void {
   const unbuilt = unbuiltSetting(path);
   if (unbuilt?.kind === "ignored") {
-    if (unbuilt.path !== "version") warnings.push(`${origin}: ${path} is a setting of distribution that Stowage does not have: it is ignored`);
+    if (unbuilt.path !== "version")
+      warnings.push(`${origin}: ${path} is a setting of distribution that Stowage does not have: it is ignored`);
     return;
   }
   if (unbuilt) {
@@ -178,8 +185,10 @@ function put(tree: Tree, path: string, value: unknown): void {
   const last = keys.pop() ?? "";
   let place = tree;
   for (const key of keys) {
-    const next = place[key];
-    place = isTree(next) ? next : ((place[key] = {}) as Tree);
+    const found = place[key];
+    const next: Tree = isTree(found) ? found : {};
+    place[key] = next;
+    place = next;
   }
   place[last] = value;
 }

@@ -78,7 +78,11 @@ function whereabouts(row: BytesRow): Whereabouts {
 }
 
 export function* findBlob(name: RepositoryName, digest: Digest): Transaction<BlobFacts | undefined> {
-  const row = yield* first<BytesRow & { size: number; created_at: number; touched_at: number }>(FIND_SHOWN, name, digest);
+  const row = yield* first<BytesRow & { size: number; created_at: number; touched_at: number }>(
+    FIND_SHOWN,
+    name,
+    digest,
+  );
   return row && { digest, size: row.size, at: whereabouts(row), createdAt: row.created_at, touchedAt: row.touched_at };
 }
 

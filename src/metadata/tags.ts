@@ -49,13 +49,7 @@ export function* conditionHolds(repo: number, tag: Tag, condition: TagCondition 
 }
 
 /** Points a tag at a manifest that is here. What it pointed at before is looked at when the time to undo is over. */
-export function* pointTag(
-  repo: number,
-  tag: Tag,
-  digest: Digest,
-  now: number,
-  undoUntil: number,
-): Transaction<void> {
+export function* pointTag(repo: number, tag: Tag, digest: Digest, now: number, undoUntil: number): Transaction<void> {
   const before = (yield* first<{ digest: string }>(TARGET, repo, tag))?.digest;
   yield* rows(PUT, repo, tag, digest, now);
   if (before === digest) return;
@@ -103,7 +97,12 @@ export function* removeTagsOf(repo: number, digest: Digest, now: number): Transa
 }
 
 export function* listTags(name: RepositoryName, page: Page): Transaction<readonly TagFacts[]> {
-  const found = yield* rows<{ name: Tag; digest: Digest; updated_at: number }>(LIST, name, page.after ?? "", page.limit);
+  const found = yield* rows<{ name: Tag; digest: Digest; updated_at: number }>(
+    LIST,
+    name,
+    page.after ?? "",
+    page.limit,
+  );
   return found.map((row) => ({ name: row.name, digest: row.digest, updatedAt: row.updated_at }));
 }
 

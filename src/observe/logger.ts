@@ -19,7 +19,12 @@ export function createLogger({ level, format }: LogOptions): Logger {
     return pino({ level }, pretty({ sync: true, translateTime: "SYS:HH:MM:ss", ignore: "pid,hostname" }));
   }
   return pino(
-    { level, formatters: { level: (label) => ({ level: label }) }, timestamp: pino.stdTimeFunctions.isoTime, base: null },
+    {
+      level,
+      formatters: { level: (label) => ({ level: label }) },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      base: null,
+    },
     pino.destination({ dest: 1, sync: true }),
   );
 }

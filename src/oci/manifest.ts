@@ -3,7 +3,14 @@ import type { Annotations, Descriptor } from "./descriptor.ts";
 import { optional, readAnnotations, readArtifactType, readDescriptor, readObject } from "./descriptor.ts";
 import { repeatedKey } from "./json-keys.ts";
 import { invalidManifest } from "./invalid-manifest.ts";
-import { DOCKER_LIST, DOCKER_MANIFEST, MANIFEST_SHAPES, OCI_INDEX, OCI_MANIFEST, isManifestMediaType } from "./media-type.ts";
+import {
+  DOCKER_LIST,
+  DOCKER_MANIFEST,
+  MANIFEST_SHAPES,
+  OCI_INDEX,
+  OCI_MANIFEST,
+  isManifestMediaType,
+} from "./media-type.ts";
 import type { ManifestMediaType, ManifestShape } from "./media-type.ts";
 
 /** Bytes. The spec: a registry "SHOULD" take at least 4 MiB; clients read no more than that. */

@@ -5,7 +5,8 @@ import { parseTag } from "./tag.ts";
 import type { Tag } from "./tag.ts";
 
 export type Reference =
-  { readonly kind: "tag"; readonly tag: Tag } | { readonly kind: "digest"; readonly digest: Digest };
+  | { readonly kind: "tag"; readonly tag: Tag }
+  | { readonly kind: "digest"; readonly digest: Digest };
 
 /**
  * What `text` names: with a colon it is a digest or an error (`DIGEST_INVALID`), never a tag. Undefined when it can

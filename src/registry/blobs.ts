@@ -11,7 +11,9 @@ import type { BlobUpload, UploadOptions } from "./uploads.ts";
 
 /** How the bytes of a blob are handed to a client. Nothing is open yet. */
 export type BlobReply =
-  BlobSource | { readonly kind: "bytes"; readonly bytes: Uint8Array } | { readonly kind: "redirect"; readonly url: URL };
+  | BlobSource
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+  | { readonly kind: "redirect"; readonly url: URL };
 
 export interface Blob {
   readonly digest: Digest;

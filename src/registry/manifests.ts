@@ -1,5 +1,5 @@
 /** The manifests of a repository, by digest. */
-import type { NewManifest, PutManifestResult, TagCondition } from "../metadata/metadata-store.ts";
+import type { Needed, NewManifest, PutManifestResult, TagCondition } from "../metadata/metadata-store.ts";
 import { algorithmOf, digestOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
@@ -131,11 +131,6 @@ function factsOf(
   content: ManifestContent,
   sparse: boolean,
 ): Omit<NewManifest, "digest" | "payload" | "tags" | "condition"> {
-  const needed = (descriptor: Descriptor, optional: boolean) => ({
-    digest: descriptor.digest,
-    size: descriptor.size,
-    optional,
-  });
   return {
     mediaType: content.mediaType,
     artifactType: content.artifactType,
@@ -168,6 +163,10 @@ function refuse(result: PutManifestResult): void {
     case "condition":
       throw conditionFailed();
   }
+}
+
+function needed({ digest, size }: Descriptor, optional: boolean): Needed {
+  return { digest, size, optional };
 }
 
 /** "The server MUST … respond with 412" when a condition does not hold (RFC 9110, 13.1.1 and 13.1.2). */

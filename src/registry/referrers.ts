@@ -61,6 +61,9 @@ function descriptorOf(facts: ReferrerFacts): LocalDescriptor {
     digest: facts.digest,
     size: facts.size,
     ...optional("artifactType", facts.artifactType),
-    ...optional("annotations", facts.annotations === undefined ? undefined : (JSON.parse(facts.annotations) as Annotations)),
+    ...optional(
+      "annotations",
+      facts.annotations === undefined ? undefined : (JSON.parse(facts.annotations) as Annotations),
+    ),
   };
 }

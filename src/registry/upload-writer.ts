@@ -30,7 +30,7 @@ export class UploadWriter implements AsyncDisposable {
   #draft: Draft | undefined;
   #draftKey: DraftKey;
   /** Hashes all bytes from the first on; undefined when another process took some of them. */
-  #digester: Digester | undefined;
+  readonly #digester: Digester | undefined;
   /** The hash as it was, to roll back to. */
   readonly #before: Digester | undefined;
   #version: number;

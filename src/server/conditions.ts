@@ -44,5 +44,10 @@ function matches(header: string, digest: string): boolean {
 
 /** The digests in a list of entity tags, strong or weak. */
 function tagsIn(header: string): readonly string[] {
-  return header.split(",").map((each) => each.trim().replace(/^W\//, "").replace(/^"(.*)"$/, "$1"));
+  return header.split(",").map((each) =>
+    each
+      .trim()
+      .replace(/^W\//, "")
+      .replace(/^"(.*)"$/, "$1"),
+  );
 }

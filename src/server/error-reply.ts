@@ -39,7 +39,10 @@ export function refusalIn(error: unknown): OciError | undefined {
       });
     }
     if (TROUBLED.test(code)) {
-      return new OciError("UNAVAILABLE", { message: "the registry's storage does not answer: try again", cause: error });
+      return new OciError("UNAVAILABLE", {
+        message: "the registry's storage does not answer: try again",
+        cause: error,
+      });
     }
   }
   return undefined;

@@ -48,7 +48,9 @@ export function parseRoute(path: string): Route | undefined {
     case "/readyz":
       return { kind: "ready" };
     default:
-      return path.startsWith("/v2/") ? parseRepositoryRoute(path.slice("/v2/".length).split("/").map(decode)) : undefined;
+      return path.startsWith("/v2/")
+        ? parseRepositoryRoute(path.slice("/v2/".length).split("/").map(decode))
+        : undefined;
   }
 }
 
@@ -61,9 +63,7 @@ function parseRepositoryRoute(parts: readonly string[]): Route | undefined {
   if (second === "blobs" && last === "uploads" && count > 2) return { kind: "uploads", name: nameBefore(2) };
   if (third === "blobs" && second === "uploads" && count > 3) {
     // A POST is never redirected, so both spellings of the collection are taken.
-    return last === ""
-      ? { kind: "uploads", name: nameBefore(3) }
-      : { kind: "upload", name: nameBefore(3), id: last };
+    return last === "" ? { kind: "uploads", name: nameBefore(3) } : { kind: "upload", name: nameBefore(3), id: last };
   }
   if (count < 3 || last === "") return undefined;
   if (second === "blobs") return { kind: "blob", name: nameBefore(2), digest: last };

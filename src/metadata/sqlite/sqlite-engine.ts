@@ -1,6 +1,6 @@
 /** SQL on a SQLite file, through Bun's own binding. */
 import { randomInt } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { OciError } from "../../oci/error.ts";
 import { SQLITE_MIGRATIONS, pendingMigrations } from "../migrations/migrations.ts";
 import { runAtOnce } from "../sql.ts";
@@ -11,7 +11,13 @@ import { Connection, sqliteCode } from "./connection.ts";
  * `foreign_keys` is off by default. A waiting BEGIN blocks the event loop, so `busy_timeout` is small and we try again
  * ourselves. `synchronous=full` syncs the log at each commit: what was answered is durable.
  */
-const PRAGMAS = ["busy_timeout = 5", "journal_mode = wal", "synchronous = full", "foreign_keys = on", "temp_store = memory"];
+const PRAGMAS = [
+  "busy_timeout = 5",
+  "journal_mode = wal",
+  "synchronous = full",
+  "foreign_keys = on",
+  "temp_store = memory",
+];
 
 /** Around the statements of a read, so that they all see the state that the first one saw. */
 const BEGIN: Statement = { text: "begin", values: [] };
@@ -78,7 +84,7 @@ export class SqliteEngine implements SqlEngine {
       reject,
     });
     // Not at once: requests that are already readable get to join.
-    this.#committing ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#commitWaiting());
+    this.#committing ??= nextTurn().then(() => this.#commitWaiting());
     return promise;
   }
 

@@ -81,11 +81,7 @@ function rangeReply(blob: Blob, range: ByteRange, headers: Readonly<Record<strin
 }
 
 /** Several ranges, each a part of its own in the order they were asked for (RFC 9110, 14.6). */
-function rangesReply(
-  blob: Blob,
-  ranges: readonly ByteRange[],
-  headers: Readonly<Record<string, string>>,
-): Reply {
+function rangesReply(blob: Blob, ranges: readonly ByteRange[], headers: Readonly<Record<string, string>>): Reply {
   const boundary = randomUUID();
   const heads = ranges.map(
     (range) =>

@@ -3,7 +3,13 @@ import { digest as digestIn, parseDigest } from "../../oci/digest.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { OciError } from "../../oci/error.ts";
 import { MAX_MANIFEST_SIZE, readManifest } from "../../oci/manifest.ts";
-import { DOCKER_LIST, DOCKER_MANIFEST, DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED, essenceOf } from "../../oci/media-type.ts";
+import {
+  DOCKER_LIST,
+  DOCKER_MANIFEST,
+  DOCKER_SCHEMA1,
+  DOCKER_SCHEMA1_SIGNED,
+  essenceOf,
+} from "../../oci/media-type.ts";
 import { parseReference } from "../../oci/reference.ts";
 import type { Reference } from "../../oci/reference.ts";
 import { repositoryName } from "../../oci/repository-name.ts";
@@ -35,7 +41,10 @@ export async function getManifest({ namespace, request }: Context, route: Manife
   return { status: 200, headers, ...(payload ? { body: payload } : {}) };
 }
 
-export async function putManifest({ namespace, request, body, parameters }: Context, route: ManifestRoute): Promise<Reply> {
+export async function putManifest(
+  { namespace, request, body, parameters }: Context,
+  route: ManifestRoute,
+): Promise<Reply> {
   const name = repositoryName(route.name);
   const reference = parseReference(route.reference) ?? { kind: "tag", tag: tagIn(route.reference) };
   const [digest, tags] = targetsOf(reference, parameters);
@@ -86,7 +95,10 @@ const SINGLE_DOCKER_IMAGES: ReadonlySet<string> = new Set([DOCKER_MANIFEST, DOCK
 
 /** Whether every type that the client names is a Docker manifest of one image. */
 function knowsOnlySingleImages(accept: string | null): boolean {
-  const types = (accept ?? "").split(",").map(essenceOf).filter((type) => type !== "");
+  const types = (accept ?? "")
+    .split(",")
+    .map(essenceOf)
+    .filter((type) => type !== "");
   return types.length > 0 && types.every((type) => SINGLE_DOCKER_IMAGES.has(type));
 }
 

@@ -116,7 +116,9 @@ function announcedAlgorithm(parameters: URLSearchParams): Algorithm | undefined 
 function digestsOf(parameters: URLSearchParams): readonly [Digest, ...Digest[]] {
   const [first, ...others] = parameters.getAll("digest");
   if (first === undefined) {
-    throw new OciError("DIGEST_INVALID", { message: "the digest of the blob is missing: close the upload with ?digest=" });
+    throw new OciError("DIGEST_INVALID", {
+      message: "the digest of the blob is missing: close the upload with ?digest=",
+    });
   }
   return [digestIn(first), ...others.map(digestIn)];
 }
