@@ -31,7 +31,11 @@ export async function getBlob({ namespace, request }: Context, route: BlobRoute)
   };
   const fresh = notModified(request.headers, digest, facts);
   if (fresh) return fresh;
-  const headers = { ...facts, "content-type": "application/octet-stream" };
+  const headers = {
+    ...facts,
+    "content-type": "application/octet-stream",
+    "content-disposition": "attachment", // else Bun tells the name of the file
+  };
 
   // A range belongs to GET alone (RFC 9110, 14.2).
   const asked = request.method === "GET" && rangeApplies(request.headers, digest) ? request.headers.get("range") : null;
@@ -46,7 +50,7 @@ export async function getBlob({ namespace, request }: Context, route: BlobRoute)
           message: `the blob has ${blob.size} bytes: ask for a range within them`,
           detail: { size: blob.size },
         }),
-        { ...facts, "content-range": `bytes */${blob.size}` },
+        { "content-range": `bytes */${blob.size}` },
       );
     case "ranges": {
       const [range, ...others] = wanted.ranges;

@@ -1,4 +1,5 @@
 /** The list of repositories (Docker's registry API, `_catalog`). */
+import { collect } from "../../lib/collect.ts";
 import type { Context } from "../context.ts";
 import { LIMITS } from "../limits.ts";
 import { nextPage } from "../links.ts";
@@ -9,7 +10,7 @@ import type { Reply } from "../reply.ts";
 export async function getCatalog({ namespace, parameters }: Context): Promise<Reply> {
   const { limit = LIMITS.defaultCatalogPage, after } = pageParameters(parameters, LIMITS.maxCatalogPage);
   const from = after === undefined ? { limit: limit + 1 } : { after, limit: limit + 1 };
-  const names = await Array.fromAsync(namespace.repositories(from));
+  const names = await collect(namespace.repositories(from));
   const page = names.slice(0, limit);
   const last = page.at(-1);
   const more = last !== undefined && names.length > limit;

@@ -1,4 +1,5 @@
 /** The tags of a repository over HTTP (distribution-spec, "Listing Tags", end-8a and 8b). */
+import { collect } from "../../lib/collect.ts";
 import { OciError } from "../../oci/error.ts";
 import { repositoryName } from "../../oci/repository-name.ts";
 import type { Context } from "../context.ts";
@@ -28,7 +29,7 @@ export async function getTags(
       body: { kind: "stream", open: () => jsonList(`{"name":${JSON.stringify(name)},"tags":[`, names, "]}") },
     };
   }
-  const tags = await Array.fromAsync(namesOf(repository.tags.list({ ...from, limit: limit + 1 })));
+  const tags = await collect(namesOf(repository.tags.list({ ...from, limit: limit + 1 })));
   const page = tags.slice(0, limit);
   const last = page.at(-1);
   const more = last !== undefined && tags.length > limit;
