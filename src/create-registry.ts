@@ -1,6 +1,4 @@
 /** Chooses the drivers and puts a registry together: for the program and for programs that embed it. */
-import { createReadStream } from "node:fs";
-import { Readable } from "node:stream";
 import { systemClock } from "./lib/clock.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { MetadataStore } from "./metadata/metadata-store.ts";
@@ -16,8 +14,7 @@ import type { Namespace } from "./registry/namespace.ts";
 import { UploadMemory } from "./registry/upload-memory.ts";
 import { createHandler } from "./server/handler.ts";
 import type { Handler } from "./server/handler.ts";
-import { toResponse } from "./server/reply.ts";
-import type { OpenFile } from "./server/reply.ts";
+import { readFile, toResponse } from "./server/reply.ts";
 import type { BlobStore } from "./storage/blob-store.ts";
 import { VERSION } from "./version.ts";
 
@@ -78,5 +75,3 @@ async function openDrivers(storage: RegistryOptions["storage"]): Promise<[BlobSt
   const engine = await openDataFolder(storage.folder, { alone: storage.singleProcess ?? false });
   return [await FilesystemBlobStore.open(storage.folder), engine];
 }
-
-const readFile: OpenFile = (path, { start, end }) => Readable.toWeb(createReadStream(path, { start, end }));

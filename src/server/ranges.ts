@@ -58,7 +58,7 @@ export interface ChunkRange {
  * malformed, or ends before it begins.
  */
 export function parseContentRange(header: string): ChunkRange | undefined {
-  const match = /^(?:bytes )?(\d{1,16})-(\d{1,16})(?:\/(?:\d{1,16}|\*))?$/.exec(header.trim());
+  const match = /^(?:bytes )?(\d+)-(\d+)(?:\/(?:\d+|\*))?$/.exec(header.trim());
   if (!match) return undefined;
   const [start, end] = [Number(match[1]), Number(match[2])];
   return end < start ? undefined : { start, length: end - start + 1 };

@@ -1,4 +1,6 @@
 /** What is answered, as a value: one place writes it. */
+import { createReadStream } from "node:fs";
+import { Readable } from "node:stream";
 import type { ByteRange } from "../storage/blob-store.ts";
 
 export type ReplyBody =
@@ -36,6 +38,9 @@ type BodyInit = ConstructorParameters<typeof Response>[0];
 
 /** How a file becomes the body of a web `Response`: each runtime has its own best way. */
 export type OpenFile = (path: string, range: ByteRange) => BodyInit;
+
+/** Reads a file piece by piece as the reader takes them: good on every runtime. */
+export const readFile: OpenFile = (path, { start, end }) => Readable.toWeb(createReadStream(path, { start, end }));
 
 /** The reply as a web `Response`. For HEAD a body is not opened. */
 export function toResponse(reply: Reply, method: string, openFile: OpenFile): Response {

@@ -1,0 +1,168 @@
+/** The blob store on files: the suite, and what only files can do wrong. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { randomUUID } from "node:crypto";
+import { chmod, mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { digestOf, encodedOf } from "../../oci/digest.ts";
+import type { DraftKey, StorageKey } from "../blob-store.ts";
+import { blobStoreSuite } from "../testing/blob-store-suite.ts";
+import { FilesystemBlobStore } from "./filesystem-blob-store.ts";
+
+const root = await mkdtemp(join(tmpdir(), "stowage-blobs-"));
+afterAll(async () => {
+  await rm(root, { recursive: true, force: true });
+});
+
+function freshFolder(): Promise<string> {
+  return mkdtemp(join(root, "store-"));
+}
+
+blobStoreSuite("files", async () => await FilesystemBlobStore.open(await freshFolder()));
+
+describe("files: the tree", () => {
+  test("a blob lies where its digest says, with the upload's id behind it", async () => {
+    const { folder, store } = await openFresh();
+    const content = Buffer.from("a layer");
+    const id = randomUUID();
+    const hex = encodedOf(digestOf(content));
+    const key = await push(store, content, id);
+    const path = join(folder, "blobs", "sha256", hex.slice(0, 2), `${hex}.${id}`);
+    expect(await readFile(path, "utf8")).toBe("a layer");
+    expect(store.source(key)).toEqual({ kind: "file", path });
+    expect(await readdir(join(folder, "uploads"))).toEqual([]);
+  });
+
+  test("a blob with a sha512 digest lies beside those with sha256", async () => {
+    const { folder, store } = await openFresh();
+    const content = Buffer.from("a layer");
+    const draft = await stage(store, content, randomUUID());
+    const digest = digestOf(content, "sha512");
+    await store.seal(draft, store.storageKey(draft, digest));
+    const [name] = await readdir(join(folder, "blobs", "sha512", encodedOf(digest).slice(0, 2)));
+    expect(name).toStartWith(`${encodedOf(digest)}.`);
+  });
+
+  test("a draft lies among the uploads under its upload's id", async () => {
+    const { folder, store } = await openFresh();
+    await stage(store, Buffer.from("half a lay"), "an-upload");
+    expect(await readFile(join(folder, "uploads", "an-upload"), "utf8")).toBe("half a lay");
+  });
+
+  test("only the owner may read files and look into folders, whatever the umask", async () => {
+    const before = process.umask(0);
+    try {
+      const { folder, store } = await openFresh();
+      const key = await push(store, Buffer.from("secret"), randomUUID());
+      const draft = await stage(store, Buffer.from("secret too"), randomUUID());
+      const copy = store.draftKey(randomUUID());
+      expect(await store.copyDraft(draft, copy, 6)).toBe(true);
+      for (const file of [key, draft, copy]) expect(await modeOf(join(folder, file))).toBe(0o600);
+      for (let path = dirname(join(folder, key)); path !== folder; path = dirname(path)) {
+        expect(await modeOf(path)).toBe(0o700);
+      }
+      expect(await modeOf(join(folder, "uploads"))).toBe(0o700);
+    } finally {
+      process.umask(before);
+    }
+  });
+});
+
+describe("files: what others do to the tree", () => {
+  test("a folder that somebody tidied away is made once more", async () => {
+    const { folder, store } = await openFresh();
+    const content = Buffer.from("pushed again");
+    const first = await push(store, content, randomUUID());
+    await rm(dirname(join(folder, first)), { recursive: true });
+    const second = await push(store, content, randomUUID());
+    expect(await readFile(join(folder, second), "utf8")).toBe("pushed again");
+  });
+
+  test("so is the folder of all blobs of an algorithm", async () => {
+    const { folder, store } = await openFresh();
+    const content = Buffer.from("pushed again");
+    await push(store, content, randomUUID());
+    await rm(join(folder, "blobs", "sha256"), { recursive: true });
+    const second = await push(store, content, randomUUID());
+    expect(await readFile(join(folder, second), "utf8")).toBe("pushed again");
+  });
+
+  test("a seal that the disk refuses leaves the draft, and works when the disk is well again", async () => {
+    const { folder, store } = await openFresh();
+    const content = Buffer.from("in the way");
+    const draft = await stage(store, content, randomUUID());
+    const key = store.storageKey(draft, digestOf(content));
+    const inTheWay = dirname(join(folder, key));
+    await push(store, Buffer.from("another"), randomUUID()); // makes the folders above
+    await writeFile(inTheWay, "a file where the folder should be");
+    await expect(store.seal(draft, key)).rejects.toThrow("ENOTDIR");
+    expect(await store.stat(key).catch(() => undefined)).toBeUndefined();
+    expect(await readFile(join(folder, draft), "utf8")).toBe("in the way");
+    await rm(inTheWay);
+    expect((await store.seal(draft, key)).size).toBe(content.length);
+    expect(await readFile(join(folder, key), "utf8")).toBe("in the way");
+  });
+
+  test("a folder in the place of a blob is no blob", async () => {
+    const { folder, store } = await openFresh();
+    const key = await push(store, Buffer.from("replaced"), randomUUID());
+    await rm(join(folder, key));
+    await FilesystemBlobStore.open(await freshFolder());
+    await Bun.write(join(folder, key, "inside"), "x");
+    expect(await store.stat(key)).toBeUndefined();
+  });
+
+  test("touching a file shows in what is known of it", async () => {
+    const { folder, store } = await openFresh();
+    const key = await push(store, Buffer.from("touched"), randomUUID());
+    const before = await store.stat(key);
+    await chmod(join(folder, key), 0o600);
+    expect(await store.stat(key)).toEqual(before!);
+    await writeFile(join(folder, key), "changed");
+    expect((await store.stat(key))?.mtimeMs).not.toBe(before!.mtimeMs);
+  });
+
+  test("a store whose folder went is not ready", async () => {
+    const { folder, store } = await openFresh();
+    await rm(join(folder, "uploads"), { recursive: true });
+    await expect(store.checkReady()).rejects.toThrow("ENOENT");
+  });
+
+  test("two stores on one folder see each other's blobs and drafts", async () => {
+    const { folder, store } = await openFresh();
+    const other = await FilesystemBlobStore.open(folder);
+    const key = await push(store, Buffer.from("shared"), randomUUID());
+    expect(await other.stat(key)).toEqual((await store.stat(key))!);
+    const draft = await stage(store, Buffer.from("begun"), randomUUID());
+    await using taken = (await other.reopen(draft, 5))!;
+    await taken.append(Buffer.from(" here, ended there"));
+    await taken.sync();
+    const digest = digestOf(Buffer.from("begun here, ended there"));
+    await store.seal(draft, store.storageKey(draft, digest));
+    expect((await other.stat(store.storageKey(draft, digest)))?.size).toBe(23);
+  });
+});
+
+async function openFresh() {
+  const folder = await freshFolder();
+  return { folder, store: await FilesystemBlobStore.open(folder) };
+}
+
+async function stage(store: FilesystemBlobStore, content: Uint8Array, upload: string): Promise<DraftKey> {
+  const key = store.draftKey(upload);
+  await using draft = await store.stage(key);
+  await draft.append(content);
+  await draft.sync();
+  return key;
+}
+
+async function push(store: FilesystemBlobStore, content: Uint8Array, upload: string): Promise<StorageKey> {
+  const draft = await stage(store, content, upload);
+  const key = store.storageKey(draft, digestOf(content));
+  await store.seal(draft, key);
+  return key;
+}
+
+async function modeOf(path: string): Promise<number> {
+  return (await stat(path)).mode & 0o777;
+}

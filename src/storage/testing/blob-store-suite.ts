@@ -1,0 +1,401 @@
+/** What every BlobStore must do, whatever it stores on. */
+import { describe, expect, test } from "bun:test";
+import { randomUUID } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import fc from "fast-check";
+import { digestOf } from "../../oci/digest.ts";
+import type { BlobStore, DraftKey, StorageKey } from "../blob-store.ts";
+
+/** More than any buffer of a store, and no multiple of one. */
+const LARGE = 1_300_007;
+
+/** `open` gives a fresh store each time; whoever calls the suite removes what they leave behind. */
+export function blobStoreSuite(name: string, open: () => Promise<BlobStore>): void {
+  describe(`${name}: drafts`, () => {
+    testDrafts(open);
+  });
+  describe(`${name}: copies of drafts`, () => {
+    testCopies(open);
+  });
+  describe(`${name}: sealing`, () => {
+    testSealing(open);
+  });
+  describe(`${name}: reading`, () => {
+    testReading(open);
+  });
+  describe(`${name}: deleting`, () => {
+    testDeleting(open);
+  });
+}
+
+function testDrafts(open: () => Promise<BlobStore>): void {
+  test("bytes come back however they were cut", async () => {
+    const store = await open();
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 4096 }), fc.integer({ min: 1, max: 999 }), async (bytes, size) => {
+        const draft = freshDraft(store);
+        await write(store, draft, inPieces(bytes, size));
+        const key = store.storageKey(draft, digestOf(bytes));
+        expect((await store.seal(draft, key)).size).toBe(bytes.length);
+        expect(await collect(store.read(key))).toEqual(bytes);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test("appending, cutting off and going on later give what the same steps give in memory", async () => {
+    const store = await open();
+    const share = fc.double({ min: 0, max: 1, noNaN: true });
+    const step = fc.oneof(
+      fc.record({ do: fc.constant("append" as const), bytes: fc.uint8Array({ maxLength: 2000 }) }),
+      fc.record({ do: fc.constant("truncate" as const), share }),
+      fc.record({ do: fc.constant("reopen" as const), share }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
+        const key = freshDraft(store);
+        let model: Uint8Array = new Uint8Array();
+        let draft = await store.stage(key);
+        for (const each of steps) {
+          if (each.do === "append") {
+            await draft.append(each.bytes);
+            model = Buffer.concat([model, each.bytes]);
+            continue;
+          }
+          model = model.slice(0, Math.floor(model.length * each.share));
+          if (each.do === "truncate") {
+            await draft.truncate(model.length);
+          } else {
+            await draft.sync();
+            await draft[Symbol.asyncDispose]();
+            draft = await present(store.reopen(key, model.length));
+          }
+        }
+        await draft.sync();
+        await draft[Symbol.asyncDispose]();
+        expect(await collect(store.readDraft(key, model.length))).toEqual(Uint8Array.from(model));
+        const blob = store.storageKey(key, digestOf(model));
+        expect((await store.seal(key, blob)).size).toBe(model.length);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test("bytes beyond every buffer are kept in order", async () => {
+    const store = await open();
+    const bytes = noise(LARGE);
+    const key = freshDraft(store);
+    await write(store, key, [bytes.subarray(0, 3), ...inPieces(bytes.subarray(3, 900_000), 65_536), bytes.subarray(900_000)]);
+    expect(digestOf(await collect(store.readDraft(key, LARGE)))).toBe(digestOf(bytes));
+  });
+
+  test("a buffer may be used again once it was appended", async () => {
+    const store = await open();
+    const key = freshDraft(store);
+    const buffer = new Uint8Array(8);
+    await using draft = await store.stage(key);
+    for (const value of [1, 2, 3]) await draft.append(buffer.fill(value));
+    await draft.sync();
+    expect(await collect(store.readDraft(key, 24))).toEqual(
+      Uint8Array.from([...Array(8).fill(1), ...Array(8).fill(2), ...Array(8).fill(3)]),
+    );
+  });
+
+  test("closing a draft keeps what was synced", async () => {
+    const store = await open();
+    const key = freshDraft(store);
+    await write(store, key, [bytes("kept")]);
+    await using draft = await present(store.reopen(key, 4));
+    await draft.append(bytes(" and more"));
+    await draft.sync();
+    expect(await textOf(store.readDraft(key, 13))).toBe("kept and more");
+  });
+
+  test("reading a draft gives its first bytes and no more", async () => {
+    const store = await open();
+    const key = freshDraft(store);
+    await write(store, key, [bytes("counted, not counted")]);
+    expect(await textOf(store.readDraft(key, 7))).toBe("counted");
+    expect(await textOf(store.readDraft(key, 0))).toBe("");
+  });
+
+  test("going on cuts off what lies behind the bytes that count", async () => {
+    const store = await open();
+    const key = freshDraft(store);
+    await write(store, key, [bytes("counted, never recorded")]);
+    await using draft = await present(store.reopen(key, 7));
+    await draft.append(bytes("!"));
+    await draft.sync();
+    const blob = store.storageKey(key, digestOf(bytes("counted!")));
+    expect((await store.seal(key, blob)).size).toBe(8);
+    expect(await textOf(store.read(blob))).toBe("counted!");
+  });
+
+  test("going on with a draft that is not there, or is shorter, gives undefined", async () => {
+    const store = await open();
+    const key = freshDraft(store);
+    expect(await store.reopen(key, 0)).toBeUndefined();
+    await write(store, key, [bytes("four")]);
+    expect(await store.reopen(key, 5)).toBeUndefined();
+    expect(await textOf(store.readDraft(key, 4))).toBe("four");
+  });
+
+  test("a draft that is begun again is empty", async () => {
+    const store = await open();
+    const key = freshDraft(store);
+    await write(store, key, [bytes("what a writer that died left behind")]);
+    await write(store, key, [bytes("new")]);
+    expect(await store.reopen(key, 4)).toBeUndefined();
+    expect(await textOf(store.readDraft(key, 3))).toBe("new");
+  });
+}
+
+function testCopies(open: () => Promise<BlobStore>): void {
+  test("a copy has the first bytes, and each goes its own way", async () => {
+    const store = await open();
+    const [from, to] = [freshDraft(store), freshDraft(store)];
+    await write(store, from, [bytes("accepted, lost")]);
+    await using stalled = await present(store.reopen(from, 14));
+    expect(await store.copyDraft(from, to, 8)).toBe(true);
+    await stalled.append(bytes(" and written late"));
+    await stalled.sync();
+    await using copy = await present(store.reopen(to, 8));
+    await copy.append(bytes("."));
+    await copy.sync();
+    expect(await textOf(store.readDraft(to, 9))).toBe("accepted.");
+    expect(await textOf(store.readDraft(from, 31))).toBe("accepted, lost and written late");
+    expect(await store.reopen(to, 10)).toBeUndefined();
+  });
+
+  test("nothing is copied when the bytes are not there", async () => {
+    const store = await open();
+    const [from, to] = [freshDraft(store), freshDraft(store)];
+    expect(await store.copyDraft(from, to, 0)).toBe(false);
+    await write(store, from, [bytes("four")]);
+    expect(await store.copyDraft(from, to, 5)).toBe(false);
+    expect(await store.reopen(to, 0)).toBeUndefined();
+  });
+}
+
+function testSealing(open: () => Promise<BlobStore>): void {
+  test("nobody sees a blob before it is sealed, and nobody a part of it", async () => {
+    const store = await open();
+    const content = noise(LARGE);
+    const draft = freshDraft(store);
+    const key = store.storageKey(draft, digestOf(content));
+    await write(store, draft, inPieces(content, 100_000));
+    expect(await store.stat(key)).toBeUndefined();
+    expect(collect(store.read(key))).rejects.toThrow();
+    const sealing = { done: false };
+    const sealed = store.seal(draft, key).finally(() => (sealing.done = true));
+    while (!sealing.done) expect([undefined, LARGE]).toContain((await store.stat(key))?.size);
+    expect(await sealed).toEqual(await present(store.stat(key)));
+    expect(digestOf(await collect(store.read(key)))).toBe(digestOf(content));
+  });
+
+  test("a sealed draft is a draft no more", async () => {
+    const store = await open();
+    const { draft } = await sealed(store, bytes("done"));
+    expect(await store.reopen(draft, 0)).toBeUndefined();
+  });
+
+  test("an empty blob is a blob", async () => {
+    const store = await open();
+    const { key } = await sealed(store, new Uint8Array());
+    expect((await store.stat(key))?.size).toBe(0);
+    expect(await textOf(store.read(key))).toBe("");
+  });
+
+  test("a draft that is not there cannot be sealed", async () => {
+    const store = await open();
+    const draft = freshDraft(store);
+    const key = store.storageKey(draft, digestOf(new Uint8Array()));
+    await expect(store.seal(draft, key)).rejects.toThrow();
+    expect(await store.stat(key)).toBeUndefined();
+  });
+
+  test("the same bytes pushed again get a key of their own", async () => {
+    const store = await open();
+    const [first, second] = [await sealed(store, bytes("same")), await sealed(store, bytes("same"))];
+    expect(second.key).not.toBe(first.key);
+    await store.delete([first.key]);
+    expect(await store.stat(first.key)).toBeUndefined();
+    expect(await textOf(store.read(second.key))).toBe("same");
+  });
+
+  test("the same bytes under two algorithms are two blobs", async () => {
+    const store = await open();
+    const [one, other] = [freshDraft(store), freshDraft(store)];
+    const content = bytes("twice");
+    for (const draft of [one, other]) await write(store, draft, [content]);
+    const [short, long] = [store.storageKey(one, digestOf(content)), store.storageKey(other, digestOf(content, "sha512"))];
+    await store.seal(one, short);
+    await store.seal(other, long);
+    expect(await textOf(store.read(short))).toBe("twice");
+    expect(await textOf(store.read(long))).toBe("twice");
+  });
+
+  test("many may be sealed at once, also side by side", async () => {
+    const store = await open();
+    // One digest in all keys: stores that sort by digest put them all in one place.
+    const digest = digestOf(bytes("the place"));
+    const drafts = Array.from({ length: 32 }, (_, at) => ({ draft: freshDraft(store), text: `blob ${at}` }));
+    const keys = await Promise.all(
+      drafts.map(async ({ draft, text }) => {
+        await write(store, draft, [bytes(text)]);
+        const key = store.storageKey(draft, digest);
+        await store.seal(draft, key);
+        return key;
+      }),
+    );
+    expect(new Set(keys).size).toBe(keys.length);
+    for (const [at, key] of keys.entries()) expect(await textOf(store.read(key))).toBe(`blob ${at}`);
+  });
+}
+
+function testReading(open: () => Promise<BlobStore>): void {
+  test("a range counts both of its ends", async () => {
+    const store = await open();
+    const { key } = await sealed(store, bytes("0123456789"));
+    for (const [start, end, expected] of [
+      [0, 0, "0"],
+      [0, 9, "0123456789"],
+      [3, 5, "345"],
+      [9, 9, "9"],
+      [5, 9, "56789"],
+    ] as const) {
+      expect(await textOf(store.read(key, { start, end }))).toBe(expected);
+    }
+  });
+
+  test("any range gives the bytes between its ends", async () => {
+    const store = await open();
+    const content = noise(LARGE);
+    const { key } = await sealed(store, content);
+    const position = fc.integer({ min: 0, max: LARGE - 1 });
+    await fc.assert(
+      fc.asyncProperty(position, position, async (a, b) => {
+        const range = { start: Math.min(a, b), end: Math.max(a, b) };
+        const expected = content.subarray(range.start, range.end + 1);
+        expect(digestOf(await collect(store.read(key, range)))).toBe(digestOf(expected));
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  test("what is known of a blob does not change by itself", async () => {
+    const store = await open();
+    const { key, stat } = await sealed(store, bytes("still"));
+    await sealed(store, bytes("another"));
+    expect(stat.size).toBe(5);
+    expect(await store.stat(key)).toEqual(stat);
+    expect(await store.stat(key)).toEqual(stat);
+  });
+
+  test("the source of a blob leads to the same bytes", async () => {
+    const store = await open();
+    const { key } = await sealed(store, bytes("0123456789"));
+    const source = store.source(key);
+    if (source.kind === "file") {
+      expect(await readFile(source.path, "utf8")).toBe("0123456789");
+    } else {
+      expect(await textOf(source.open())).toBe("0123456789");
+      expect(await textOf(source.open({ start: 2, end: 4 }))).toBe("234");
+    }
+  });
+
+  test("a blob that is not there has no bytes", async () => {
+    const store = await open();
+    const key = store.storageKey(freshDraft(store), digestOf(bytes("nothing")));
+    expect(await store.stat(key)).toBeUndefined();
+    await expect(collect(store.read(key))).rejects.toThrow();
+  });
+
+  test("a store that is well says so", async () => {
+    const store = await open();
+    expect(await store.checkReady()).toBeUndefined();
+  });
+}
+
+function testDeleting(open: () => Promise<BlobStore>): void {
+  test("what is deleted is gone: blobs and drafts", async () => {
+    const store = await open();
+    const { key } = await sealed(store, bytes("old"));
+    const draft = freshDraft(store);
+    await write(store, draft, [bytes("abandoned")]);
+    await store.delete([key, draft]);
+    expect(await store.stat(key)).toBeUndefined();
+    await expect(collect(store.read(key))).rejects.toThrow();
+    expect(await store.reopen(draft, 0)).toBeUndefined();
+  });
+
+  test("keys that are not there are no error, and keep nothing from being deleted", async () => {
+    const store = await open();
+    const { key } = await sealed(store, bytes("old"));
+    const absent = store.storageKey(freshDraft(store), digestOf(bytes("old")));
+    await store.delete([absent, freshDraft(store), key, absent]);
+    expect(await store.stat(key)).toBeUndefined();
+    await store.delete([key]);
+    await store.delete([]);
+  });
+
+  test("other blobs stay", async () => {
+    const store = await open();
+    const [old, other] = [await sealed(store, bytes("old")), await sealed(store, bytes("other"))];
+    await store.delete([old.key]);
+    expect(await textOf(store.read(other.key))).toBe("other");
+  });
+}
+
+function freshDraft(store: BlobStore): DraftKey {
+  return store.draftKey(randomUUID());
+}
+
+/** Begins the draft and leaves `pieces` in it, durable. */
+async function write(store: BlobStore, key: DraftKey, pieces: Iterable<Uint8Array>): Promise<void> {
+  await using draft = await store.stage(key);
+  for (const piece of pieces) await draft.append(piece);
+  await draft.sync();
+}
+
+async function sealed(store: BlobStore, content: Uint8Array) {
+  const draft = freshDraft(store);
+  const key: StorageKey = store.storageKey(draft, digestOf(content));
+  await write(store, draft, [content]);
+  return { draft, key, stat: await store.seal(draft, key) };
+}
+
+async function present<Value>(found: Promise<Value | undefined>): Promise<Value> {
+  const value = await found;
+  if (value === undefined) throw new Error("it should have been there");
+  return value;
+}
+
+function bytes(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+function* inPieces(content: Uint8Array, size: number): Generator<Uint8Array> {
+  for (let at = 0; at < content.length; at += size) yield content.subarray(at, at + size);
+}
+
+async function collect(source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  return Uint8Array.from(Buffer.concat(await Array.fromAsync(source)));
+}
+
+async function textOf(source: AsyncIterable<Uint8Array>): Promise<string> {
+  return Buffer.from(await collect(source)).toString();
+}
+
+/** Bytes of which no two stretches are alike (xorshift32). */
+function noise(size: number): Uint8Array {
+  const words = new Uint32Array(Math.ceil(size / 4));
+  let state = 2463534242;
+  for (let at = 0; at < words.length; at++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    words[at] = state;
+  }
+  return new Uint8Array(words.buffer, 0, size);
+}
