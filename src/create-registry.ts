@@ -1,14 +1,18 @@
 /** Chooses the drivers and puts a registry together: for the program and for programs that embed it. */
 import { systemClock } from "./lib/clock.ts";
 import type { Clock } from "./lib/clock.ts";
-import type { MetadataStore } from "./metadata/metadata-store.ts";
+import { DEFAULT_RULES } from "./metadata/metadata-store.ts";
+import type { Collectable, CollectionRules, MetadataStore } from "./metadata/metadata-store.ts";
 import { SqlMetadataStore } from "./metadata/sql-metadata-store.ts";
 import type { SqlEngine } from "./metadata/sql.ts";
 import { silentLogger } from "./observe/logger.ts";
 import type { Logger } from "./observe/logger.ts";
 import { DEFAULT_LIMITS } from "./registry/backend.ts";
 import type { Backend, RegistryLimits } from "./registry/backend.ts";
-import { tidy } from "./registry/gc/housekeeping.ts";
+import { collectInBackground } from "./registry/gc/background.ts";
+import type { BackgroundOptions } from "./registry/gc/background.ts";
+import { collectAll, previewCollection } from "./registry/gc/collector.ts";
+import type { CollectionHooks, CollectionReport } from "./registry/gc/collector.ts";
 import { LocalNamespace } from "./registry/namespace.ts";
 import type { Namespace } from "./registry/namespace.ts";
 import { UploadMemory } from "./registry/upload-memory.ts";
@@ -27,6 +31,8 @@ export interface RegistryOptions {
   /** Whether clients may delete; true when absent. */
   readonly deleteEnabled?: boolean;
   readonly limits?: Partial<RegistryLimits>;
+  /** What collection keeps, and for how long. */
+  readonly collection?: Partial<CollectionRules>;
   readonly log?: Logger;
   readonly clock?: Clock;
 }
@@ -37,8 +43,15 @@ export interface Registry extends AsyncDisposable {
   fetch(request: Request): Promise<Response>;
   /** As `fetch`, for a server that writes replies itself. */
   readonly handle: Handler;
-  /** Removes what nobody needs any more: uploads whose time is over, and bytes that were thrown away. */
-  tidy(): Promise<{ readonly uploads: number; readonly files: number }>;
+  /**
+   * Removes what nothing needs any more, now and as a whole; requests go on meanwhile. `rules` stand in for those that the
+   * registry was opened with.
+   */
+  collect(rules?: Partial<CollectionRules>, hooks?: CollectionHooks): Promise<CollectionReport>;
+  /** What `collect` would take first; changes nothing. */
+  collectable(rules?: Partial<CollectionRules>): AsyncIterable<Collectable>;
+  /** Collects now and then until `signal` says stop. */
+  collectInBackground(options: Omit<BackgroundOptions, "rules">, signal: AbortSignal): Promise<void>;
   /** Closes the drivers; no request may be running. */
   close(): Promise<void>;
 }
@@ -48,8 +61,9 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const { clock = systemClock, log = silentLogger(), deleteEnabled = true } = options;
   const [store, engine] = await openDrivers(options.storage);
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const metadata: MetadataStore = new SqlMetadataStore(engine, clock);
-  const backend: Backend = { store, metadata, clock, limits, uploads: new UploadMemory() };
+  const rules = { ...DEFAULT_RULES, ...options.collection };
+  const metadata: MetadataStore = new SqlMetadataStore(engine, clock, rules);
+  const backend: Backend = { store, metadata, clock, limits, rules, uploads: new UploadMemory() };
   const namespace = new LocalNamespace(backend);
   const handle = createHandler(namespace, { deleteEnabled, version: VERSION }, log);
   const close = (): Promise<void> => metadata.close();
@@ -57,7 +71,9 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     namespace,
     handle,
     fetch: async (request) => toResponse(await handle(request), request.method, readFile),
-    tidy: () => tidy(backend),
+    collect: (changed, hooks) => collectAll(backend, { ...rules, ...changed }, hooks),
+    collectable: (changed) => previewCollection(backend, { ...rules, ...changed }),
+    collectInBackground: (background, signal) => collectInBackground(backend, { ...background, rules }, log, signal),
     close,
     [Symbol.asyncDispose]: close,
   };

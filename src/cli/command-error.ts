@@ -1,6 +1,22 @@
 /** How a command ends that cannot do what it was asked. */
 
-/** Ends the program with exit code 1; the message is one line that says why and what to do. */
+/** Ends the program with an exit code; the message is one line that says why and what to do. */
 export class CommandError extends Error {
   override readonly name = "CommandError";
+  readonly exitCode: number;
+
+  constructor(message: string, options: { readonly cause?: unknown; readonly exitCode?: number } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.exitCode = options.exitCode ?? 1;
+  }
+}
+
+/** Runs a command whose exit code 1 means something else than failure: whatever goes wrong ends it with 2. */
+export async function failingWith2<Result>(work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new CommandError(message, { cause: error, exitCode: 2 });
+  }
 }

@@ -9,13 +9,23 @@ import { CommandError } from "./command-error.ts";
 /** Errors whose message is meant for the person who starts the program. */
 const EXPLAINED: ReadonlySet<string> = new Set(["DataFolderError", "SchemaError", "ListenError"]);
 
+/** Longer than anybody waits: an upload that is never to expire. */
+const NEVER_MS = 100 * 365 * 86_400_000;
+
 export async function openRegistry(settings: Settings, log: Logger): Promise<Registry> {
-  const { filesystem, inline } = settings.storage;
+  const { filesystem, inline, maintenance } = settings.storage;
+  const { enabled, dryrun, age } = maintenance.uploadpurging;
+  const { lease, grace, undo, fresh, untagged } = settings.gc;
   process.umask(0o077); // files can hold secrets: nobody else may read them
   return await createRegistry({
     storage: { folder: resolve(filesystem.rootdirectory), singleProcess: filesystem.singleprocess },
     deleteEnabled: settings.storage.delete.enabled,
-    limits: { inlineBytes: inline, sparse: settings.validation.manifests.sparse },
+    limits: {
+      inlineBytes: inline,
+      sparse: settings.validation.manifests.sparse,
+      uploadExpiryMs: enabled && !dryrun ? age : NEVER_MS,
+    },
+    collection: { leaseMs: lease, graceMs: grace, undoMs: undo, freshMs: fresh, untagged },
     log,
   }).catch(explained);
 }

@@ -6,6 +6,7 @@ import { CommandError } from "./command-error.ts";
 const HELP = `Stowage ${VERSION}: a registry of container images
 
   stowage serve [CONFIG.yml]      serve the registry (docker push, docker pull, …)
+  stowage gc [--dry-run]          remove what nothing needs any more, beside a running server
   stowage cat REPO@DIGEST         print a blob or a manifest
   stowage --version               print the version
   stowage --help                  print this; COMMAND --help tells more
@@ -21,6 +22,7 @@ type Command = (args: readonly string[], environment: Readonly<Record<string, st
 /** Loaded when asked for: what is not needed does not make the start slow. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import("./serve.ts")).serve,
+  gc: async () => (await import("./gc.ts")).gc,
   cat: async () => (await import("./cat.ts")).cat,
 };
 
@@ -41,7 +43,7 @@ export async function run(
   } catch (error) {
     if (!(error instanceof CommandError) && !isUsageError(error)) throw error;
     process.stderr.write(`stowage: ${error.message}\n`);
-    return 1;
+    return error instanceof CommandError ? error.exitCode : 1;
   }
 }
 

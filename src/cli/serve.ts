@@ -3,11 +3,9 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { parseAddress } from "../config/schema.ts";
 import type { Settings } from "../config/schema.ts";
-import type { Registry } from "../create-registry.ts";
 import { createLogger } from "../observe/logger.ts";
 import type { Logger } from "../observe/logger.ts";
 import { listen } from "../server/listen.ts";
-import type { Listening } from "../server/listen.ts";
 import { VERSION } from "../version.ts";
 import { CommandError } from "./command-error.ts";
 import { explained, openRegistry } from "./open-registry.ts";
@@ -19,9 +17,6 @@ ${SETTINGS_HELP}
 
 SIGTERM or SIGINT: no new connections, running requests finish, then it ends; a second signal ends it at once.
 `;
-
-/** Milliseconds between two rounds of tidying up. */
-const TIDY_EVERY_MS = 60_000;
 
 /** Resolves with the exit code when the server has been told to stop. */
 export async function serve(
@@ -55,10 +50,16 @@ export async function serve(
       throw error;
     });
   process.stdout.write(greeting(settings, listening.url));
-  const tidying = keepTidy(registry, log);
+  const stopping = new AbortController();
+  const { enabled, interval } = settings.gc;
+  const collecting = registry.collectInBackground({ enabled, intervalMs: interval }, stopping.signal);
   await stopSignal(log);
-  clearInterval(tidying);
-  await shutDown(listening, registry, log);
+  stopping.abort();
+  const left = await listening.stop();
+  if (left > 0) log.warn({ requests: left }, "some requests did not finish in time");
+  await collecting;
+  await registry.close();
+  log.info("stopped");
   return 0;
 }
 
@@ -91,20 +92,6 @@ function greeting(settings: Settings, url: string): string {
   return `${lines.join("\n")}\n\n`;
 }
 
-/** Begins after the first answers and goes on now and then; what fails is tried again the next time. */
-function keepTidy(registry: Registry, log: Logger): NodeJS.Timeout {
-  const round = async (): Promise<void> => {
-    try {
-      const { uploads, files } = await registry.tidy();
-      if (uploads + files > 0) log.info({ uploads, files }, "removed expired uploads and files that nobody needs");
-    } catch (error) {
-      log.error({ err: error }, "tidying up failed: it is tried again in a minute");
-    }
-  };
-  setTimeout(() => void round(), 1000).unref();
-  return setInterval(() => void round(), TIDY_EVERY_MS).unref();
-}
-
 function stopSignal(log: Logger): Promise<void> {
   return new Promise((stop) => {
     let asked = false;
@@ -117,11 +104,4 @@ function stopSignal(log: Logger): Promise<void> {
     process.on("SIGTERM", onSignal);
     process.on("SIGINT", onSignal);
   });
-}
-
-async function shutDown(listening: Listening, registry: Registry, log: Logger): Promise<void> {
-  const left = await listening.stop();
-  if (left > 0) log.warn({ requests: left }, "some requests did not finish in time");
-  await registry.close();
-  log.info("stopped");
 }

@@ -26,7 +26,6 @@ const OTHERS: readonly string[] = [
   "storage.filesystem.maxthreads",
   "storage.redirect",
   "storage.cache",
-  "storage.maintenance",
   "storage.tag",
   "middleware",
   "http.net",

@@ -1,5 +1,6 @@
 /** The settings: one schema, strict, so that a typo never turns something off in silence. */
 import { z } from "zod";
+import { parseDuration } from "../lib/duration.ts";
 
 /** `host:port` as distribution writes it, or the path of a Unix socket. */
 const address = z.string().refine((text) => parseAddress(text) !== undefined, {
@@ -16,6 +17,14 @@ const bytes = z.union([z.number(), z.string()]).transform((value, context) => {
   const size = match && unit !== undefined && unit !== null ? Number(match[1]) * unit : NaN;
   if (Number.isSafeInteger(size)) return size;
   context.addIssue({ code: "custom", message: 'expected a number of bytes such as 16384 or "16KiB"' });
+  return z.NEVER;
+});
+
+/** A text such as `1h30m`, or 0. */
+const duration = z.union([z.literal(0), z.string()]).transform((value, context) => {
+  const milliseconds = parseDuration(String(value));
+  if (milliseconds !== undefined) return milliseconds;
+  context.addIssue({ code: "custom", message: 'expected a duration such as "90s", "1h30m" or "7d"' });
   return z.NEVER;
 });
 
@@ -41,8 +50,32 @@ export const Settings = z.strictObject({
         })
         .prefault({}),
       delete: z.strictObject({ enabled: z.boolean().default(true) }).prefault({}),
+      maintenance: z
+        .strictObject({
+          uploadpurging: z
+            .strictObject({
+              enabled: z.boolean().default(true),
+              age: duration.prefault("168h"),
+              /** How often distribution looks; ours looks each gc.interval. */
+              interval: duration.optional(),
+              dryrun: z.boolean().default(false),
+            })
+            .prefault({}),
+        })
+        .prefault({}),
       /** Blobs up to this size lie in the database. */
       inline: bytes.pipe(z.number().max(MAX_INLINE)).prefault(16 * 1024),
+    })
+    .prefault({}),
+  gc: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      interval: duration.prefault("1m"),
+      lease: duration.prefault("1h"),
+      grace: duration.prefault("1h"),
+      undo: duration.prefault("7d"),
+      fresh: duration.prefault("7d"),
+      untagged: z.boolean().default(false),
     })
     .prefault({}),
   validation: z

@@ -60,6 +60,17 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   "storage.filesystem.singleprocess": "false",
   "storage.delete.enabled": "true",
   "storage.inline": "16KiB",
+  "storage.maintenance.uploadpurging.enabled": "true",
+  "storage.maintenance.uploadpurging.age": "168h",
+  "storage.maintenance.uploadpurging.interval": "24h",
+  "storage.maintenance.uploadpurging.dryrun": "false",
+  "gc.enabled": "true",
+  "gc.interval": "1m",
+  "gc.lease": "1h",
+  "gc.grace": "1h",
+  "gc.undo": "7d",
+  "gc.fresh": "7d",
+  "gc.untagged": "false",
   "validation.manifests.sparse": "false",
 };
 

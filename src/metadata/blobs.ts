@@ -5,11 +5,12 @@ import type { BlobFacts, Whereabouts } from "./metadata-store.ts";
 import { findRepository, beginRepository } from "./repositories.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
-import { discard, review } from "./trash.ts";
+import { discard, reviewBlob } from "./trash.ts";
 
 const FIND_SHOWN = `
   select b.size, b.storage_key, b.mtime, b.created_at, i.payload,
-    case when l.touched_at < b.touched_at then l.touched_at else b.touched_at end as touched_at
+    case when l.touched_at < b.touched_at then l.touched_at else b.touched_at end as touched_at,
+    exists (select 1 from manifest_blob e where e.blob = l.digest and e.repo = l.repo) as needed
   from repo r
   join repo_blob l on l.repo = r.id
   join blob b on b.digest = l.digest
@@ -24,7 +25,7 @@ const IS_SHOWN = `
   select 1 as found from repo_blob l join blob b on b.digest = l.digest
   where l.repo = $1 and l.digest = $2 and b.state = 'live'`;
 
-const IS_NEEDED = `select 1 as found from manifest_blob where blob = $1 limit 1`;
+const IS_NEEDED = `select 1 as found from manifest_blob where blob = $2 and repo = $1 limit 1`;
 
 const TOUCH_LINK = `update repo_blob set touched_at = $3 where repo = $1 and digest = $2 and touched_at < $3`;
 const TOUCH_BLOB = `update blob set touched_at = $2 where digest = $1 and touched_at < $2`;
@@ -64,7 +65,7 @@ const SHOWN_BY = `
   select r.name from repo_blob l join repo r on r.id = l.repo where l.digest = $1 order by r.name limit $2`;
 
 /** How long after its row a file is kept: a reader may have read the row and not opened the file yet. */
-const READERS_MS = 60_000;
+export const READERS_MS = 60_000;
 
 interface BytesRow {
   readonly storage_key: string | null;
@@ -78,12 +79,21 @@ function whereabouts(row: BytesRow): Whereabouts {
 }
 
 export function* findBlob(name: RepositoryName, digest: Digest): Transaction<BlobFacts | undefined> {
-  const row = yield* first<BytesRow & { size: number; created_at: number; touched_at: number }>(
+  const row = yield* first<BytesRow & { size: number; created_at: number; touched_at: number; needed: unknown }>(
     FIND_SHOWN,
     name,
     digest,
   );
-  return row && { digest, size: row.size, at: whereabouts(row), createdAt: row.created_at, touchedAt: row.touched_at };
+  return (
+    row && {
+      digest,
+      size: row.size,
+      at: whereabouts(row),
+      createdAt: row.created_at,
+      touchedAt: row.touched_at,
+      needed: Boolean(row.needed),
+    }
+  );
 }
 
 export function* findBytes(digest: Digest): Transaction<Whereabouts | undefined> {
@@ -94,7 +104,7 @@ export function* findBytes(digest: Digest): Transaction<Whereabouts | undefined>
 export function* touchBlob(name: RepositoryName, digest: Digest, now: number): Transaction<boolean> {
   const repo = yield* findRepository(name);
   if (repo === undefined || !(yield* first(IS_SHOWN, repo, digest))) return false;
-  if (yield* first(IS_NEEDED, digest)) return true;
+  if (yield* first(IS_NEEDED, repo, digest)) return true;
   yield* rows(TOUCH_LINK, repo, digest, now);
   yield* rows(TOUCH_BLOB, digest, now);
   return true;
@@ -144,7 +154,7 @@ export function* linkBlob(repo: number, digest: Digest, now: number, reviewAfter
   yield* rows(TOUCH_BLOB, digest, now);
   yield* rows(FOUND_AFTER_ALL, repo, digest);
   yield* rows(NOT_MISSING, repo, digest);
-  yield* review("blob", repo, digest, reviewAfter);
+  yield* reviewBlob(repo, digest, reviewAfter);
 }
 
 export function* unlinkBlob(
@@ -156,7 +166,7 @@ export function* unlinkBlob(
   const repo = yield* findRepository(name);
   if (repo === undefined || !(yield* first(UNLINK, repo, digest))) return false;
   yield* rows(UNREFERENCE, digest, now);
-  yield* review("blob", repo, digest, reviewAfter);
+  yield* reviewBlob(repo, digest, reviewAfter);
   return true;
 }
 

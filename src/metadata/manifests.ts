@@ -15,7 +15,7 @@ import { beginRepository, findRepository } from "./repositories.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 import { conditionHolds, pointTag, removeTagsOf } from "./tags.ts";
-import { review } from "./trash.ts";
+import { reviewBlob, reviewManifest } from "./trash.ts";
 
 const FACTS = `m.digest, m.media_type, m.size`;
 
@@ -74,6 +74,9 @@ const NEEDED_BLOBS = `select blob from manifest_blob where repo = $1 and manifes
 const DEPENDENTS = `
   select child as digest from manifest_child where repo = $1 and parent = $2
   union select digest from manifest where repo = $1 and subject = $2`;
+
+const ORPHAN = `update manifest set orphaned_at = $3 where repo = $1 and subject = $2`;
+const ADOPT = `update manifest set orphaned_at = null where repo = $1 and subject = $2 and orphaned_at is not null`;
 
 const REMOVE = `delete from manifest where repo = $1 and digest = $2`;
 
@@ -171,8 +174,9 @@ export function* putManifest(
   for (const child of manifest.children) yield* rows(NEED_CHILD, repo, digest, child.digest);
   for (const missing of findings.missing) yield* rows(MISS, repo, digest, missing);
   yield* rows(NOT_MISSING, repo, digest);
+  yield* rows(ADOPT, repo, digest);
   for (const each of manifest.tags) yield* pointTag(repo, each, digest, now, undoUntil);
-  yield* review("manifest", repo, digest, undoUntil);
+  yield* reviewManifest(repo, digest, undoUntil);
   return { kind: "stored" };
 }
 
@@ -201,18 +205,24 @@ export function* deleteManifest(
 ): Transaction<boolean> {
   const repo = yield* findRepository(name);
   if (repo === undefined || !(yield* first(MANIFEST_SIZE, repo, digest))) return false;
+  yield* removeManifest(repo, digest, now, reviewAfter);
+  return true;
+}
+
+/** Removes a manifest that is there, with its tags; what it needed, and what referred to it, is looked at later. */
+export function* removeManifest(repo: number, digest: Digest, now: number, reviewAfter: number): Transaction<void> {
   yield* removeTagsOf(repo, digest, now);
   // Every blob it needed, whether or not another manifest needs it too: two deletes at once each see the other's edge.
   yield* rows(UNREFERENCE_LINKS, repo, digest, now);
   yield* rows(UNREFERENCE_BLOBS, repo, digest, now);
   for (const { blob } of yield* rows<{ blob: string }>(NEEDED_BLOBS, repo, digest)) {
-    yield* review("blob", repo, blob, reviewAfter);
+    yield* reviewBlob(repo, blob, reviewAfter);
   }
   for (const dependent of yield* rows<{ digest: string }>(DEPENDENTS, repo, digest)) {
-    yield* review("manifest", repo, dependent.digest, reviewAfter);
+    yield* reviewManifest(repo, dependent.digest, reviewAfter);
   }
+  yield* rows(ORPHAN, repo, digest, now);
   yield* rows(REMOVE, repo, digest);
-  return true;
 }
 
 export function* listReferrers(

@@ -44,6 +44,8 @@ export interface BlobFacts {
   readonly createdAt: number;
   /** When somebody was last promised that it is here, by the repository's link and by the blob: the older of both. */
   readonly touchedAt: number;
+  /** Whether a manifest of the repository needs it: then it stays, promised or not. */
+  readonly needed: boolean;
 }
 
 export interface ManifestFacts {
@@ -152,6 +154,62 @@ export interface FinishedUpload {
   readonly brokenKey?: string;
 }
 
+/** When collection may take something, in milliseconds. */
+export interface CollectionRules {
+  /** What a client was told is here is kept for so long after that. */
+  readonly leaseMs: number;
+  /** What lost its last reference is kept for so long after that. */
+  readonly graceMs: number;
+  /** A manifest whose tag moved away, and a referrer whose subject went, is kept for so long after that. */
+  readonly undoMs: number;
+  /** A manifest that was pushed is kept for so long, tagged or not. */
+  readonly freshMs: number;
+  /** Whether manifests go that no tag leads to. */
+  readonly untagged: boolean;
+}
+
+const HOUR_MS = 3_600_000;
+
+export const DEFAULT_RULES: CollectionRules = {
+  leaseMs: HOUR_MS,
+  graceMs: HOUR_MS,
+  undoMs: 168 * HOUR_MS,
+  freshMs: 168 * HOUR_MS,
+  untagged: false,
+};
+
+/** A place in the queue of what may have lost its last reference. */
+export interface QueuePosition {
+  readonly kind: "manifest" | "link" | "blob";
+  readonly repo: number;
+  readonly digest: string;
+}
+
+/** What a step of collection did. */
+export interface CollectionStep {
+  /** Entries of the queue that were looked at. */
+  readonly reviewed: number;
+  /** Manifests that went. */
+  readonly manifests: number;
+  /** Blobs that a repository does not show any more. */
+  readonly links: number;
+  /** Blobs whose bytes are on their way out, and how many bytes those are. */
+  readonly blobs: number;
+  readonly bytes: number;
+  /** Where the next step goes on; undefined when the queue is through. */
+  readonly next: QueuePosition | undefined;
+}
+
+/** Something that collection would take now. */
+export interface Collectable {
+  readonly kind: "manifest" | "link" | "blob";
+  /** Undefined for the bytes of a blob, which belong to no repository. */
+  readonly repository: RepositoryName | undefined;
+  readonly digest: Digest;
+  /** Bytes. Those of a link are freed with the blob alone. */
+  readonly size: number;
+}
+
 export interface SignatureFacts {
   readonly name: string;
   readonly content: Uint8Array;
@@ -237,6 +295,35 @@ export interface MetadataStore {
     manifest: Digest,
     signatures: readonly SignatureFacts[],
   ): Promise<"done" | "absent" | "exists">;
+
+  /**
+   * Looks at some entries of the queue and removes what nothing holds any more: with `due` those whose time has come,
+   * else any, from `from` on.
+   */
+  collect(
+    rules: CollectionRules,
+    from: QueuePosition | undefined,
+    options: { readonly due: boolean; readonly limit: number },
+  ): Promise<CollectionStep>;
+  /** What `collect` over the whole queue would take now, for a person to look at; changes nothing. */
+  collectable(
+    rules: CollectionRules,
+    from: QueuePosition | undefined,
+    limit: number,
+  ): Promise<{
+    readonly found: readonly Collectable[];
+    readonly next: QueuePosition | undefined;
+  }>;
+  /** Puts manifests that no tag points at into the queue, a page of them; gives where the next page begins. */
+  queueUntagged(after: QueuePosition | undefined, limit: number): Promise<QueuePosition | undefined>;
+  /** How many entries wait in the queue. */
+  queueLength(): Promise<number>;
+
+  /** Takes a piece of background work for this process until `until`, or goes on with it. False when another has it. */
+  takeLease(name: string, holder: string, until: number): Promise<boolean>;
+  releaseLease(name: string, holder: string): Promise<void>;
+  /** Whether anybody holds it now. */
+  leaseHeld(name: string): Promise<boolean>;
 
   /** Keys whose bytes may be removed now. */
   dueTrash(limit: number): Promise<readonly string[]>;

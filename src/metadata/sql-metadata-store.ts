@@ -4,8 +4,10 @@ import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { Clock } from "../lib/clock.ts";
 import * as blobs from "./blobs.ts";
+import * as collection from "./collection.ts";
+import * as leases from "./leases.ts";
 import * as manifests from "./manifests.ts";
-import type * as port from "./metadata-store.ts";
+import * as port from "./metadata-store.ts";
 import * as repositories from "./repositories.ts";
 import * as signatures from "./signatures.ts";
 import { first } from "./sql.ts";
@@ -14,24 +16,15 @@ import * as tags from "./tags.ts";
 import * as trash from "./trash.ts";
 import * as uploads from "./uploads.ts";
 
-/** How long things are kept for somebody who may still come for them, in milliseconds. */
-export interface Periods {
-  /** What a client was just told is here, and nothing needs yet. */
-  readonly leaseMs: number;
-  /** What just lost its last reference. */
-  readonly graceMs: number;
-  /** A manifest whose tag moved away. */
-  readonly undoMs: number;
-}
-
-export const DEFAULT_PERIODS: Periods = { leaseMs: 3_600_000, graceMs: 3_600_000, undoMs: 7 * 86_400_000 };
+/** How long things are kept for somebody who may still come for them. */
+export type Periods = Pick<port.CollectionRules, "leaseMs" | "graceMs" | "undoMs">;
 
 export class SqlMetadataStore implements port.MetadataStore {
   readonly #engine: SqlEngine;
   readonly #clock: Clock;
   readonly #periods: Periods;
 
-  constructor(engine: SqlEngine, clock: Clock, periods: Periods = DEFAULT_PERIODS) {
+  constructor(engine: SqlEngine, clock: Clock, periods: Periods = port.DEFAULT_RULES) {
     this.#engine = engine;
     this.#clock = clock;
     this.#periods = periods;
@@ -196,6 +189,42 @@ export class SqlMetadataStore implements port.MetadataStore {
     given: readonly port.SignatureFacts[],
   ): Promise<"done" | "absent" | "exists"> {
     return this.#engine.write(() => signatures.putSignatures(name, manifest, given));
+  }
+
+  collect(
+    rules: port.CollectionRules,
+    from: port.QueuePosition | undefined,
+    options: { readonly due: boolean; readonly limit: number },
+  ): Promise<port.CollectionStep> {
+    return this.#engine.write(() => collection.collect(rules, from, options, this.#clock.now()));
+  }
+
+  collectable(
+    rules: port.CollectionRules,
+    from: port.QueuePosition | undefined,
+    limit: number,
+  ): Promise<{ readonly found: readonly port.Collectable[]; readonly next: port.QueuePosition | undefined }> {
+    return this.#engine.read(() => collection.collectable(rules, from, limit, this.#clock.now()));
+  }
+
+  queueUntagged(after: port.QueuePosition | undefined, limit: number): Promise<port.QueuePosition | undefined> {
+    return this.#engine.write(() => collection.queueUntagged(after, limit, this.#clock.now()));
+  }
+
+  queueLength(): Promise<number> {
+    return this.#engine.read(() => collection.queueLength());
+  }
+
+  takeLease(name: string, holder: string, until: number): Promise<boolean> {
+    return this.#engine.write(() => leases.takeLease(name, holder, until, this.#clock.now()));
+  }
+
+  releaseLease(name: string, holder: string): Promise<void> {
+    return this.#engine.write(() => leases.releaseLease(name, holder));
+  }
+
+  leaseHeld(name: string): Promise<boolean> {
+    return this.#engine.read(() => leases.leaseHeld(name, this.#clock.now()));
   }
 
   dueTrash(limit: number): Promise<readonly string[]> {

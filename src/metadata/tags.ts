@@ -6,7 +6,7 @@ import type { ChangeResult, Page, TagCondition, TagEvent, TagFacts } from "./met
 import { findRepository } from "./repositories.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
-import { review } from "./trash.ts";
+import { reviewManifest } from "./trash.ts";
 
 const TARGET = `select digest from tag where repo = $1 and name = $2`;
 
@@ -55,7 +55,7 @@ export function* pointTag(repo: number, tag: Tag, digest: Digest, now: number, u
   if (before === digest) return;
   if (before !== undefined) {
     yield* rows(END_PERIOD, repo, tag, now);
-    yield* review("manifest", repo, before, undoUntil);
+    yield* reviewManifest(repo, before, undoUntil);
   }
   yield* rows(BEGIN_PERIOD, repo, tag, digest, now);
 }
@@ -87,7 +87,7 @@ export function* deleteTag(
   if (repo === undefined || target === undefined) return condition ? "condition" : "absent";
   if (!(yield* conditionHolds(repo, tag, condition))) return "condition";
   yield* removeTag(repo, tag, now);
-  yield* review("manifest", repo, target.digest, undoUntil);
+  yield* reviewManifest(repo, target.digest, undoUntil);
   return "done";
 }
 

@@ -27,12 +27,18 @@ export function* forgetTrash(keys: readonly string[]): Transaction<void> {
   for (const key of keys) yield* rows(FORGET, key);
 }
 
-/** Asks the collection to look at the manifest, or at the blob and the repository's link to it, after that time. */
-export function* review(kind: "manifest" | "blob", repo: number, digest: string, after: number): Transaction<void> {
-  if (kind === "manifest") {
-    yield* rows(REVIEW, "manifest", repo, digest, after);
-  } else {
-    yield* rows(REVIEW, "link", repo, digest, after);
-    yield* rows(REVIEW, "blob", 0, digest, after);
-  }
+/** Asks the collection to look at a manifest after that time. */
+export function* reviewManifest(repo: number, digest: string, after: number): Transaction<void> {
+  yield* rows(REVIEW, "manifest", repo, digest, after);
+}
+
+/** Asks the collection to look at a repository's link to a blob, and at the blob, after that time. */
+export function* reviewBlob(repo: number, digest: string, after: number): Transaction<void> {
+  yield* rows(REVIEW, "link", repo, digest, after);
+  yield* reviewBytes(digest, after);
+}
+
+/** Asks the collection to look at the bytes of a blob, whatever repositories show it, after that time. */
+export function* reviewBytes(digest: string, after: number): Transaction<void> {
+  yield* rows(REVIEW, "blob", 0, digest, after);
 }

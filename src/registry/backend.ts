@@ -1,6 +1,6 @@
 /** What the services of a registry work with. Drivers are chosen by whoever makes the registry. */
 import type { Clock } from "../lib/clock.ts";
-import type { MetadataStore } from "../metadata/metadata-store.ts";
+import type { CollectionRules, MetadataStore } from "../metadata/metadata-store.ts";
 import type { BlobStore } from "../storage/blob-store.ts";
 import type { UploadMemory } from "./upload-memory.ts";
 
@@ -13,8 +13,6 @@ export interface RegistryLimits {
   readonly uploadExpiryMs: number;
   /** How long a writer holds an upload without a sign of life, in milliseconds. */
   readonly claimMs: number;
-  /** How long a client may count on a blob that it was told exists, in milliseconds. */
-  readonly leaseMs: number;
 }
 
 export const DEFAULT_LIMITS: RegistryLimits = {
@@ -22,7 +20,6 @@ export const DEFAULT_LIMITS: RegistryLimits = {
   sparse: false,
   uploadExpiryMs: 168 * 3_600_000,
   claimMs: 60_000,
-  leaseMs: 3_600_000,
 };
 
 export interface Backend {
@@ -30,6 +27,8 @@ export interface Backend {
   readonly metadata: MetadataStore;
   readonly clock: Clock;
   readonly limits: RegistryLimits;
+  /** What collection keeps, and how long a client may count on what it was told. */
+  readonly rules: CollectionRules;
   /** What this process remembers of uploads under way. */
   readonly uploads: UploadMemory;
 }

@@ -64,11 +64,12 @@ export class LocalBlobs implements BlobService {
   }
 
   async find(digest: Digest): Promise<Blob | undefined> {
-    const { metadata, clock, limits } = this.#backend;
+    const { metadata, clock, rules } = this.#backend;
     const facts = await this.#findSound(digest);
     if (!facts) return undefined;
-    // A client that is told "exists" counts on it for a while: renew that promise before it is half over.
-    const stale = facts.touchedAt + limits.leaseMs / 2 < clock.now();
+    // A client that is told "exists" counts on it for a while: renew that promise before it is half over. A pull of an
+    // image writes nothing: its manifest needs its blobs.
+    const stale = !facts.needed && facts.touchedAt + rules.leaseMs / 2 < clock.now();
     if (stale && !(await metadata.touchBlob(this.#name, digest))) return undefined;
     return new LocalBlob(this.#backend, facts);
   }

@@ -3,9 +3,10 @@ import http from "node:http";
 import { chmodSync, existsSync, lstatSync, unlinkSync } from "node:fs";
 import { connect } from "node:net";
 import type { Server } from "bun";
+import { OciError } from "../oci/error.ts";
 import type { Logger } from "../observe/logger.ts";
 import { logAccess } from "./access-log.ts";
-import { faultReply } from "./error-reply.ts";
+import { faultReply, refusalReply } from "./error-reply.ts";
 import type { Handler } from "./handler.ts";
 import { LIMITS } from "./limits.ts";
 import { readFile, toResponse } from "./reply.ts";
@@ -50,6 +51,10 @@ function serve(address: Address, handle: Handler, log: Logger): Server<undefined
     development: false,
     fetch: (request: Request, server: Server<undefined>) => answer(request, server, handle, log),
     error(error: unknown): Response {
+      // A blob that was collected between its row and its opening: nothing needed it any more.
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") {
+        return toResponse(refusalReply(new OciError("BLOB_UNKNOWN")), "GET", sendFile);
+      }
       log.error({ err: error }, "the edge failed");
       return toResponse(faultReply(), "GET", sendFile);
     },

@@ -85,7 +85,11 @@ function testDrafts(open: () => Promise<BlobStore>): void {
     const store = await open();
     const bytes = noise(LARGE);
     const key = freshDraft(store);
-    await write(store, key, [bytes.subarray(0, 3), ...inPieces(bytes.subarray(3, 900_000), 65_536), bytes.subarray(900_000)]);
+    await write(store, key, [
+      bytes.subarray(0, 3),
+      ...inPieces(bytes.subarray(3, 900_000), 65_536),
+      bytes.subarray(900_000),
+    ]);
     expect(digestOf(await collect(store.readDraft(key, LARGE)))).toBe(digestOf(bytes));
   });
 
@@ -228,7 +232,10 @@ function testSealing(open: () => Promise<BlobStore>): void {
     const [one, other] = [freshDraft(store), freshDraft(store)];
     const content = bytes("twice");
     for (const draft of [one, other]) await write(store, draft, [content]);
-    const [short, long] = [store.storageKey(one, digestOf(content)), store.storageKey(other, digestOf(content, "sha512"))];
+    const [short, long] = [
+      store.storageKey(one, digestOf(content)),
+      store.storageKey(other, digestOf(content, "sha512")),
+    ];
     await store.seal(one, short);
     await store.seal(other, long);
     expect(await textOf(store.read(short))).toBe("twice");

@@ -1,0 +1,112 @@
+/** `stowage gc`: collection by hand, beside a running server. */
+import { parseArgs } from "node:util";
+import type { Registry } from "../create-registry.ts";
+import { parseDuration } from "../lib/duration.ts";
+import { formatSize } from "../lib/size.ts";
+import type { Collectable, CollectionRules } from "../metadata/metadata-store.ts";
+import { silentLogger } from "../observe/logger.ts";
+import { CommandError, failingWith2 } from "./command-error.ts";
+import { openRegistry } from "./open-registry.ts";
+import { showProgress } from "./progress.ts";
+import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
+
+const HELP = `stowage gc [CONFIG.yml] [options]: removes what nothing needs any more; a server may go on serving
+
+  --dry-run             only say what would go
+  --grace DURATION      take what has lost its last reference, or was last promised to a client, longer ago than
+                        that: 10s, 1h, 0 (settings gc.grace and gc.lease, 1h each)
+  --untagged            take manifests too that no tag leads to (setting gc.untagged)
+  --json                print a JSON object instead of a table
+
+${SETTINGS_HELP}
+
+Exit code: 0 done, 2 failed.
+`;
+
+/** Rows of the table that a person gets to see. */
+const MAX_ROWS = 1000;
+
+export function gc(
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<number> {
+  return failingWith2(async () => {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      options: {
+        ...SETTINGS_OPTIONS,
+        "dry-run": { type: "boolean", default: false },
+        grace: { type: "string" },
+        untagged: { type: "boolean", default: false },
+        json: { type: "boolean", default: false },
+        help: { type: "boolean", short: "h" },
+      },
+      allowPositionals: true,
+    });
+    if (values.help) {
+      process.stdout.write(HELP);
+      return 0;
+    }
+    const { settings } = settingsFrom(positionals[0], values, environment);
+    const rules = { ...graceOf(values.grace), ...(values.untagged ? { untagged: true } : {}) };
+    await using registry = await openRegistry(settings, silentLogger());
+    await (values["dry-run"] ? preview(registry, rules, values.json) : collect(registry, rules, values.json));
+    return 0;
+  });
+}
+
+/** By hand one time stands for both: what is promised and what is kept. */
+function graceOf(text: string | undefined): Partial<CollectionRules> {
+  if (text === undefined) return {};
+  const milliseconds = parseDuration(text);
+  if (milliseconds === undefined) throw new CommandError(`--grace ${text} is no duration: write 10s, 1h or 0`);
+  return { leaseMs: milliseconds, graceMs: milliseconds };
+}
+
+async function collect(registry: Registry, rules: Partial<CollectionRules>, asJson: boolean): Promise<void> {
+  const progress = showProgress("looked at");
+  const report = await registry.collect(rules, { onStep: (reviewed) => progress.update(reviewed) });
+  progress.end();
+  if (asJson) {
+    process.stdout.write(`${JSON.stringify({ dryRun: false, ...report })}\n`);
+    return;
+  }
+  const { manifests, links, blobs, bytes, uploads, files } = report;
+  process.stdout.write(
+    `${row("manifests removed", manifests)}${row("blobs no longer shown by a repository", links)}` +
+      `${row("blobs removed", blobs, formatSize(bytes))}${row("uploads ended", uploads)}${row("files unlinked", files)}`,
+  );
+}
+
+async function preview(registry: Registry, rules: Partial<CollectionRules>, asJson: boolean): Promise<void> {
+  const items: Collectable[] = [];
+  const counts = { manifests: 0, links: 0, blobs: 0, bytes: 0 };
+  for await (const item of registry.collectable(rules)) {
+    if (asJson || items.length < MAX_ROWS) items.push(item);
+    if (item.kind === "manifest") counts.manifests++;
+    else if (item.kind === "link") counts.links++;
+    else {
+      counts.blobs++;
+      counts.bytes += item.size;
+    }
+  }
+  if (asJson) {
+    process.stdout.write(`${JSON.stringify({ dryRun: true, ...counts, items })}\n`);
+    return;
+  }
+  for (const { kind, digest, size, repository = "" } of items) {
+    process.stdout.write(
+      `${kind.padEnd(9)} ${digest.slice(0, 25)}…  ${formatSize(size).padStart(10)}  ${repository}\n`,
+    );
+  }
+  const hidden = counts.manifests + counts.links + counts.blobs - items.length;
+  if (hidden > 0) process.stdout.write(`… and ${hidden} more (--json lists all)\n`);
+  process.stdout.write(
+    `${row("manifests would go", counts.manifests)}${row("blobs would be shown by one repository less", counts.links)}` +
+      `${row("blobs would go", counts.blobs, formatSize(counts.bytes))}`,
+  );
+}
+
+function row(what: string, count: number, size = ""): string {
+  return `${count.toLocaleString("en").padStart(9)}  ${what}${size && ` (${size})`}\n`;
+}

@@ -1,0 +1,32 @@
+/** A line that moves while long work goes on, for a person at a terminal. */
+
+export interface Progress {
+  /** How much is done; of how much, when that is known. */
+  update(done: number, total?: number): void;
+  /** Takes the line away. */
+  end(): void;
+}
+
+const WIDTH = 30;
+const EVERY_MS = 100;
+
+/** On standard error, so that what a command prints can be kept apart; silent when that is no terminal. */
+export function showProgress(what: string): Progress {
+  if (!process.stderr.isTTY) return { update: () => {}, end: () => {} };
+  let shownAt = -EVERY_MS;
+  return {
+    update(done, total) {
+      const now = performance.now();
+      if (now - shownAt < EVERY_MS) return;
+      shownAt = now;
+      process.stderr.write(`\r\x1b[K${what} ${total ? bar(done, total) : done.toLocaleString("en")}`);
+    },
+    end: () => void process.stderr.write("\r\x1b[K"),
+  };
+}
+
+function bar(done: number, total: number): string {
+  const share = Math.min(1, done / total);
+  const filled = Math.round(share * WIDTH);
+  return `[${"█".repeat(filled)}${"░".repeat(WIDTH - filled)}] ${Math.floor(share * 100)}%`;
+}

@@ -1,0 +1,25 @@
+/** Statements about work that one process at a time does. */
+import { first, rows } from "./sql.ts";
+import type { Transaction } from "./sql.ts";
+
+const TAKE = `
+  insert into lease (name, holder, until) values ($1, $2, $3)
+  on conflict (name) do update set holder = excluded.holder, until = excluded.until
+  where lease.holder = excluded.holder or lease.until <= $4
+  returning name`;
+
+const RELEASE = `delete from lease where name = $1 and holder = $2`;
+
+const HELD = `select 1 as found from lease where name = $1 and until > $2`;
+
+export function* takeLease(name: string, holder: string, until: number, now: number): Transaction<boolean> {
+  return (yield* first(TAKE, name, holder, until, now)) !== undefined;
+}
+
+export function* releaseLease(name: string, holder: string): Transaction<void> {
+  yield* rows(RELEASE, name, holder);
+}
+
+export function* leaseHeld(name: string, now: number): Transaction<boolean> {
+  return (yield* first(HELD, name, now)) !== undefined;
+}

@@ -1,0 +1,36 @@
+/** The metadata store in memory. */
+import { expect, test } from "bun:test";
+import { SqlMetadataStore } from "../sql-metadata-store.ts";
+import { rows } from "../sql.ts";
+import { metadataStoreSuite } from "../testing/metadata-store-suite.ts";
+import { MemoryEngine } from "./memory-engine.ts";
+
+metadataStoreSuite("memory", async (clock) => {
+  const engine = await MemoryEngine.open();
+  return { store: new SqlMetadataStore(engine, clock), engine };
+});
+
+test("two engines in memory share nothing", async () => {
+  const [one, other] = [await MemoryEngine.open(), await MemoryEngine.open()];
+  await one.write(() => rows("insert into repo (name, created_at) values ('a', 1)"));
+  expect(await other.read(() => rows("select * from repo"))).toEqual([]);
+});
+
+test("values are bound by their numbers, not by where those stand first", async () => {
+  const engine = await MemoryEngine.open();
+  expect(await engine.read(() => rows("select $2 as second, $1 as first, $2 as again", "one", "two"))).toEqual([
+    { second: "two", first: "one", again: "two" },
+  ]);
+});
+
+test("when the work throws, nothing of it is kept", async () => {
+  const engine = await MemoryEngine.open();
+  const failing = engine.write(function* () {
+    yield* rows("insert into repo (name, created_at) values ('a', 1)");
+    throw new Error("on purpose");
+  });
+  await expect(failing).rejects.toThrow("on purpose");
+  expect(await engine.read(() => rows("select * from repo"))).toEqual([]);
+  await engine.write(() => rows("insert into repo (name, created_at) values ('b', 1)"));
+  expect(await engine.read(() => rows("select name from repo"))).toEqual([{ name: "b" }]);
+});

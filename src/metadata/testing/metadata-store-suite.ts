@@ -1,0 +1,36 @@
+/** What every MetadataStore must do, whatever engine it works on. One file for each of its nouns. */
+import { describe, expect, test } from "bun:test";
+import { testBlobs } from "./blobs-suite.ts";
+import { testManifests } from "./manifests-suite.ts";
+import { testReferrers } from "./referrers-suite.ts";
+import { testRepositories } from "./repositories-suite.ts";
+import { Subject } from "./subject.ts";
+import type { OpenMetadata } from "./subject.ts";
+import { testTags } from "./tags-suite.ts";
+import { testUploads } from "./uploads-suite.ts";
+
+export function metadataStoreSuite(name: string, open: OpenMetadata): void {
+  describe(`${name}: uploads`, () => {
+    testUploads(open);
+  });
+  describe(`${name}: blobs`, () => {
+    testBlobs(open);
+  });
+  describe(`${name}: manifests`, () => {
+    testManifests(open);
+  });
+  describe(`${name}: tags`, () => {
+    testTags(open);
+  });
+  describe(`${name}: referrers and signatures`, () => {
+    testReferrers(open);
+  });
+  describe(`${name}: repositories`, () => {
+    testRepositories(open);
+  });
+
+  test(`${name}: says whether it can answer`, async () => {
+    await using subject = await Subject.open(open);
+    expect(await subject.store.checkReady()).toBeUndefined();
+  });
+}

@@ -1,0 +1,69 @@
+/** Repositories in a MetadataStore: when they exist, and how they are listed. */
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { repositoryName } from "../../oci/repository-name.ts";
+import type { RepositoryName } from "../../oci/repository-name.ts";
+import { APP, OTHER, Subject, inByteOrder } from "./subject.ts";
+import type { OpenMetadata } from "./subject.ts";
+
+export function testRepositories(open: OpenMetadata): void {
+  test("a repository exists while an upload, a blob or a manifest is in it", async () => {
+    await using subject = await Subject.open(open);
+    const { store } = subject;
+    expect(await store.repositoryExists(APP)).toBe(false);
+
+    const id = await subject.begin();
+    expect(await store.repositoryExists(APP)).toBe(true);
+    await store.cancelUpload(APP, id);
+    expect(await store.repositoryExists(APP)).toBe(false);
+
+    const { digest } = await subject.push("blob");
+    expect(await store.repositoryExists(APP)).toBe(true);
+    await store.unlinkBlob(APP, digest);
+    expect(await store.repositoryExists(APP)).toBe(false);
+
+    const manifest = await subject.image("manifest");
+    expect(await store.repositoryExists(APP)).toBe(true);
+    await store.deleteManifest(APP, manifest);
+    expect(await store.repositoryExists(APP)).toBe(false);
+    expect(await store.repositoryExists(OTHER)).toBe(false);
+  });
+
+  test("those with a manifest are listed, in byte order", async () => {
+    await using subject = await Subject.open(open);
+    const names = ["a/b", "a", "b", "a-b", "a.b", "a_b", "a0", "aa"].map(repositoryName);
+    for (const name of names) await subject.image("image", { to: name });
+    await subject.push("only a blob", { to: repositoryName("a1") });
+    await subject.begin(repositoryName("a2"));
+    const found = await subject.store.repositories({ limit: 100 });
+    expect<string[]>([...found]).toEqual(["a", "a-b", "a.b", "a/b", "a0", "a_b", "aa", "b"]);
+  });
+
+  test("a list begins after a name that need not exist", async () => {
+    await using subject = await Subject.open(open);
+    for (const name of ["a", "c"]) await subject.image("image", { to: repositoryName(name) });
+    expect<string[]>([...(await subject.store.repositories({ after: "a", limit: 5 }))]).toEqual(["c"]);
+    expect<string[]>([...(await subject.store.repositories({ after: "b", limit: 5 }))]).toEqual(["c"]);
+    expect<string[]>([...(await subject.store.repositories({ after: "A", limit: 5 }))]).toEqual(["a", "c"]);
+    expect<string[]>([...(await subject.store.repositories({ after: "A", limit: 1 }))]).toEqual(["a"]);
+    expect(await subject.store.repositories({ after: "c", limit: 5 })).toEqual([]);
+  });
+
+  test("pages of any size give each once", async () => {
+    const part = fc.stringMatching(/^[a-z0-9]{1,2}([._-][a-z0-9])?$/);
+    const anyName = fc.array(part, { minLength: 1, maxLength: 3 }).map((parts) => repositoryName(parts.join("/")));
+    await using subject = await Subject.open(open);
+    const names = fc.sample(fc.uniqueArray(anyName, { minLength: 20, maxLength: 20 }), 1)[0]!;
+    for (const name of names) await subject.image("image", { to: name });
+    for (const limit of [1, 2, 3, 7, 19, 20, 21]) {
+      const walked: RepositoryName[] = [];
+      for (;;) {
+        const after = walked.at(-1);
+        const page = await subject.store.repositories(after === undefined ? { limit } : { after, limit });
+        walked.push(...page);
+        if (page.length < limit) break;
+      }
+      expect(walked).toEqual(inByteOrder(names));
+    }
+  });
+}

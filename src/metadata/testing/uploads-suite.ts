@@ -1,0 +1,325 @@
+/** Uploads in a MetadataStore: the journal of intents, and who may write. */
+import { expect, test } from "bun:test";
+import type { UploadProgress } from "../metadata-store.ts";
+import { APP, HOUR_MS, OTHER, Subject, bytes, draftKeyOf, inline, keyOf, textDigest } from "./subject.ts";
+import type { OpenMetadata } from "./subject.ts";
+
+export function testUploads(open: OpenMetadata): void {
+  test("an upload that was begun is found as it was begun, in its repository alone", async () => {
+    await using subject = await Subject.open(open);
+    const { store, clock } = subject;
+    await store.createUpload(APP, { id: "one", draftKey: "uploads/one", algorithm: "sha512", expiresAt: clock.ms + 5 });
+    expect(await store.findUpload(APP, "one")).toEqual({
+      id: "one",
+      draftKey: "uploads/one",
+      staged: undefined,
+      algorithm: "sha512",
+      received: 0,
+      digestSoFar: undefined,
+      version: 1,
+      claimedUntil: undefined,
+      startedAt: clock.ms,
+    });
+    expect(await store.findUpload(OTHER, "one")).toBeUndefined();
+    expect(await store.findUpload(APP, "two")).toBeUndefined();
+  });
+
+  test("an id is given once", async () => {
+    await using subject = await Subject.open(open);
+    const id = await subject.begin();
+    const again = { id, draftKey: "uploads/another", algorithm: "sha256", expiresAt: 1 } as const;
+    await expect(subject.store.createUpload(OTHER, again)).rejects.toThrow();
+    expect((await subject.store.findUpload(APP, id))?.draftKey).toBe(draftKeyOf(id));
+    expect(await subject.store.repositoryExists(OTHER)).toBe(false);
+  });
+
+  testClaims(open);
+  testProgress(open);
+  testEnds(open);
+}
+
+function testClaims(open: OpenMetadata): void {
+  test("a claim counts the version up and lasts until its time", async () => {
+    await using subject = await Subject.open(open);
+    const id = await subject.begin();
+    const version = await subject.claim(id);
+    expect(version).toBeGreaterThan(1);
+    expect(await subject.store.findUpload(APP, id)).toMatchObject({ version, claimedUntil: subject.clock.ms + 60_000 });
+  });
+
+  test("a claim is refused while another holds the upload, and taken when his time is over", async () => {
+    await using subject = await Subject.open(open);
+    const { store, clock } = subject;
+    const id = await subject.begin();
+    const held = await subject.claim(id);
+    const until = clock.ms + 60_000;
+    expect(await store.claimUpload({ ...subject.claimTerms(id), version: held })).toBeUndefined();
+    clock.ms = until - 1;
+    expect(await store.claimUpload({ ...subject.claimTerms(id), version: held })).toBeUndefined();
+    clock.ms = until;
+    expect(await store.claimUpload({ ...subject.claimTerms(id), version: held })).toBeGreaterThan(held);
+  });
+
+  test("a claim on an older version is refused", async () => {
+    await using subject = await Subject.open(open);
+    const id = await subject.begin();
+    const held = await subject.claim(id);
+    await subject.store.saveUpload(progress(id, held));
+    expect(await subject.store.claimUpload(subject.claimTerms(id))).toBeUndefined();
+    expect(await subject.store.claimUpload({ ...subject.claimTerms(id), version: held })).toBeUndefined();
+    expect(await subject.store.claimUpload({ ...subject.claimTerms("nobody's") })).toBeUndefined();
+  });
+
+  test("of many who claim at once, one gets it", async () => {
+    await using subject = await Subject.open(open);
+    const id = await subject.begin();
+    const claims = Array.from({ length: 12 }, () => subject.store.claimUpload(subject.claimTerms(id)));
+    expect((await Promise.all(claims)).filter((version) => version !== undefined)).toHaveLength(1);
+  });
+
+  test("renewing prolongs the claim of the holder, and of nobody else", async () => {
+    await using subject = await Subject.open(open);
+    const { store, clock } = subject;
+    const id = await subject.begin();
+    const version = await subject.claim(id);
+    clock.ms += 50_000;
+    expect(await store.renewUpload({ ...subject.claimTerms(id), version })).toBe(true);
+    expect(await store.renewUpload({ ...subject.claimTerms(id), version: version - 1 })).toBe(false);
+    expect(await store.renewUpload({ ...subject.claimTerms("nobody's"), version })).toBe(false);
+    clock.ms += 20_000; // the first claim would have been over
+    expect(await store.claimUpload({ ...subject.claimTerms(id), version })).toBeUndefined();
+  });
+
+  test("a writer whose claim was taken over has lost the upload", async () => {
+    await using subject = await Subject.open(open);
+    const { store, clock } = subject;
+    const id = await subject.begin();
+    const stalled = await subject.claim(id);
+    clock.ms += 60_000;
+    const taken = await subject.claim(id, { version: stalled });
+    const before = await store.findUpload(APP, id);
+    expect(await store.renewUpload({ ...subject.claimTerms(id), version: stalled })).toBe(false);
+    expect(await store.saveUpload(progress(id, stalled, { received: 99 }))).toBeUndefined();
+    expect(await store.moveUpload(id, stalled, "uploads/mine")).toBe(false);
+    expect(await store.finishUpload(finished(id, stalled))).toBe(false);
+    expect(await store.findUpload(APP, id)).toEqual(before);
+    expect(await store.findBlob(APP, textDigest("content"))).toBeUndefined();
+    expect(await store.saveUpload(progress(id, taken))).toBeGreaterThan(taken);
+  });
+
+  test("the holder may go on in another draft, and the old one is thrown away", async () => {
+    await using subject = await Subject.open(open);
+    const id = await subject.begin();
+    const version = await subject.claim(id);
+    expect(await subject.store.moveUpload(id, version, "uploads/fresh")).toBe(true);
+    expect((await subject.store.findUpload(APP, id))?.draftKey).toBe("uploads/fresh");
+    expect(await subject.store.dueTrash(10)).toEqual([draftKeyOf(id)]);
+  });
+}
+
+function testProgress(open: OpenMetadata): void {
+  test("what was saved counts, and the upload is free again", async () => {
+    await using subject = await Subject.open(open);
+    const { store } = subject;
+    const id = await subject.begin();
+    const version = await subject.claim(id);
+    const digestSoFar = textDigest("content so far");
+    const saved = await store.saveUpload(progress(id, version, { received: 14, digestSoFar }));
+    expect(saved).toBeGreaterThan(version);
+    expect(await store.findUpload(APP, id)).toMatchObject({
+      received: 14,
+      digestSoFar,
+      version: saved!,
+      claimedUntil: undefined,
+      staged: undefined,
+    });
+    expect(await subject.claim(id, { version: saved! })).toBeGreaterThan(saved!);
+  });
+
+  test("a writer that hashed nothing says so", async () => {
+    await using subject = await Subject.open(open);
+    const id = await subject.begin();
+    const version = (await subject.store.saveUpload(progress(id, 1, { digestSoFar: textDigest("a") })))!;
+    await subject.store.saveUpload(progress(id, version, { digestSoFar: undefined }));
+    expect((await subject.store.findUpload(APP, id))?.digestSoFar).toBeUndefined();
+  });
+
+  test("few bytes lie in the row, until there is a draft", async () => {
+    await using subject = await Subject.open(open);
+    const { store } = subject;
+    const id = await subject.begin();
+    const first = (await store.saveUpload(progress(id, 1, { received: 3, staged: bytes("few") })))!;
+    expect((await store.findUpload(APP, id))?.staged).toEqual(bytes("few"));
+    const second = (await store.saveUpload(progress(id, first, { received: 5, staged: bytes("few++") })))!;
+    expect((await store.findUpload(APP, id))?.staged).toEqual(bytes("few++"));
+    await store.saveUpload(progress(id, second, { received: 50 }));
+    expect((await store.findUpload(APP, id))?.staged).toBeUndefined();
+  });
+
+  test("no bytes at all can lie in the row too", async () => {
+    await using subject = await Subject.open(open);
+    const id = await subject.begin();
+    await subject.store.saveUpload(progress(id, 1, { received: 0, staged: new Uint8Array() }));
+    expect(await subject.store.findUpload(APP, id)).toMatchObject({ received: 0, staged: new Uint8Array() });
+  });
+
+  test("saving an upload that is gone gives undefined", async () => {
+    await using subject = await Subject.open(open);
+    expect(await subject.store.saveUpload(progress("nobody's", 1, { staged: bytes("few") }))).toBeUndefined();
+  });
+
+  test("of two that save the same version, one does", async () => {
+    await using subject = await Subject.open(open);
+    const id = await subject.begin();
+    const saves = ["one", "two"].map((text) =>
+      subject.store.saveUpload(progress(id, 1, { received: 3, staged: bytes(text) })),
+    );
+    const [one, two] = await Promise.all(saves);
+    expect([one, two].filter((version) => version !== undefined)).toHaveLength(1);
+    expect((await subject.store.findUpload(APP, id))?.staged).toEqual(bytes(one === undefined ? "two" : "one"));
+  });
+}
+
+function testEnds(open: OpenMetadata): void {
+  test("finishing makes the upload a blob of its repository", async () => {
+    await using subject = await Subject.open(open);
+    const { store, clock } = subject;
+    const id = await subject.begin();
+    const version = await subject.claim(id);
+    clock.ms += 5;
+    expect(await store.finishUpload(finished(id, version))).toBe(true);
+    expect(await store.findUpload(APP, id)).toBeUndefined();
+    expect(await store.findBlob(APP, textDigest("content"))).toEqual({
+      digest: textDigest("content"),
+      size: 7,
+      at: { kind: "stored", storageKey: keyOf(id), mtimeMs: 1234.5678 },
+      createdAt: clock.ms,
+      touchedAt: clock.ms,
+    });
+    expect(await subject.trash()).toEqual([]);
+  });
+
+  test("a few bytes stay in the row for good", async () => {
+    await using subject = await Subject.open(open);
+    const id = await subject.begin();
+    expect(await subject.store.finishUpload({ ...finished(id, 1), at: inline("content") })).toBe(true);
+    expect((await subject.store.findBlob(APP, textDigest("content")))?.at).toEqual(inline("content"));
+  });
+
+  test("an upload ends once", async () => {
+    await using subject = await Subject.open(open);
+    const id = await subject.begin();
+    const ends = Array.from({ length: 5 }, () => subject.store.finishUpload(finished(id, 1)));
+    expect((await Promise.all(ends)).filter(Boolean)).toHaveLength(1);
+    expect(await subject.store.findBlob(APP, textDigest("content"))).toBeDefined();
+    expect(await subject.trash()).toEqual([]);
+  });
+
+  test("an upload that was cancelled cannot be finished", async () => {
+    await using subject = await Subject.open(open);
+    const id = await subject.begin();
+    const version = await subject.claim(id);
+    expect(await subject.store.cancelUpload(APP, id)).toBe(true);
+    expect(await subject.store.finishUpload(finished(id, version))).toBe(false);
+    expect(await subject.store.findBlob(APP, textDigest("content"))).toBeUndefined();
+    expect(await subject.store.findBytes(textDigest("content"))).toBeUndefined();
+  });
+
+  test("cancelling throws both keys away: the draft's and the one it was to become", async () => {
+    await using subject = await Subject.open(open);
+    const id = await subject.begin();
+    await subject.claim(id, { finalKey: keyOf(id) });
+    expect(await subject.store.cancelUpload(APP, id)).toBe(true);
+    expect(await subject.store.findUpload(APP, id)).toBeUndefined();
+    expect(await subject.store.dueTrash(10)).toEqual([keyOf(id), draftKeyOf(id)].toSorted());
+  });
+
+  test("a claim without a final key leaves the one that is known", async () => {
+    await using subject = await Subject.open(open);
+    const id = await subject.begin();
+    const version = await subject.claim(id, { finalKey: keyOf(id) });
+    const saved = (await subject.store.saveUpload(progress(id, version)))!;
+    await subject.claim(id, { version: saved });
+    await subject.store.cancelUpload(APP, id);
+    expect(await subject.trash()).toContain(keyOf(id));
+  });
+
+  test("only an upload of this repository can be cancelled, and once", async () => {
+    await using subject = await Subject.open(open);
+    const id = await subject.begin();
+    expect(await subject.store.cancelUpload(OTHER, id)).toBe(false);
+    expect(await subject.store.cancelUpload(APP, "nobody's")).toBe(false);
+    expect(await subject.store.findUpload(APP, id)).toBeDefined();
+    expect(await subject.store.cancelUpload(APP, id)).toBe(true);
+    expect(await subject.store.cancelUpload(APP, id)).toBe(false);
+  });
+
+  test("uploads end when their time is over, the oldest first, so many at once", async () => {
+    await using subject = await Subject.open(open);
+    const { store, clock } = subject;
+    const ids = [];
+    for (const minutes of [3, 1, 2]) ids.push(await subject.begin(APP, clock.ms + minutes));
+    expect(await store.expireUploads(10)).toBe(0);
+    clock.ms += 2;
+    expect(await store.expireUploads(1)).toBe(1);
+    expect(await store.findUpload(APP, ids[1]!)).toBeUndefined();
+    expect(await store.findUpload(APP, ids[2]!)).toBeDefined();
+    expect(await store.expireUploads(10)).toBe(1);
+    expect(await store.findUpload(APP, ids[0]!)).toBeDefined();
+    expect(await store.dueTrash(10)).toEqual([draftKeyOf(ids[1]!), draftKeyOf(ids[2]!)].toSorted());
+  });
+
+  test("an upload that somebody writes to does not end", async () => {
+    await using subject = await Subject.open(open);
+    const { store, clock } = subject;
+    const id = await subject.begin(APP, clock.ms + 10);
+    await store.claimUpload({
+      id,
+      version: 1,
+      until: clock.ms + 60_000,
+      expiresAt: clock.ms + 10,
+      finalKey: keyOf(id),
+    });
+    clock.ms += 59_999;
+    expect(await store.expireUploads(10)).toBe(0);
+    clock.ms += 1;
+    expect(await store.expireUploads(10)).toBe(1);
+    expect(await subject.trash()).toEqual([keyOf(id), draftKeyOf(id)].toSorted());
+  });
+
+  test("each sign of life moves the time at which it ends", async () => {
+    await using subject = await Subject.open(open);
+    const { store, clock } = subject;
+    const id = await subject.begin(APP, clock.ms + 10);
+    const version = await subject.claim(id); // for an hour
+    await store.saveUpload({ ...progress(id, version), expiresAt: clock.ms + 2 * HOUR_MS });
+    clock.ms += 2 * HOUR_MS - 1;
+    expect(await store.expireUploads(10)).toBe(0);
+    clock.ms += 1;
+    expect(await store.expireUploads(10)).toBe(1);
+  });
+
+  test("trash is given in the order of its time, so many at once, until it is forgotten", async () => {
+    await using subject = await Subject.open(open);
+    const { store, clock } = subject;
+    const [first, second] = [await subject.begin(), await subject.begin()];
+    await store.cancelUpload(APP, second);
+    clock.ms += 1;
+    await store.cancelUpload(APP, first);
+    expect(await store.dueTrash(1)).toEqual([draftKeyOf(second)]);
+    expect(await store.dueTrash(10)).toEqual([draftKeyOf(second), draftKeyOf(first)]);
+    await store.forgetTrash([draftKeyOf(second), "a key that is not there"]);
+    expect(await store.dueTrash(10)).toEqual([draftKeyOf(first)]);
+    await store.forgetTrash([draftKeyOf(first)]);
+    expect(await store.dueTrash(10)).toEqual([]);
+  });
+}
+
+function progress(id: string, version: number, more: Partial<UploadProgress> = {}): UploadProgress {
+  return { id, version, received: 7, digestSoFar: undefined, staged: undefined, expiresAt: 2_000_000_000_000, ...more };
+}
+
+function finished(id: string, version: number) {
+  const at = { kind: "stored", storageKey: keyOf(id), mtimeMs: 1234.5678 } as const;
+  return { id, version, digest: textDigest("content"), size: 7, at };
+}

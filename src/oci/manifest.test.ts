@@ -1,0 +1,371 @@
+/** Manifests (image-spec, manifest.md and image-index.md; Docker schema 2): what is taken, and the place a refusal names. */
+import { describe, expect, test } from "bun:test";
+import * as fc from "fast-check";
+import { OCI_CONFIG, OCI_EMPTY, OCI_LAYER, bytesOf, descriptorOf } from "../../test/support/content.ts";
+import { OciError } from "./error.ts";
+import { MAX_MANIFEST_SIZE, readManifest } from "./manifest.ts";
+import type { ManifestContent } from "./manifest.ts";
+import { DOCKER_LIST, DOCKER_MANIFEST, DOCKER_SCHEMA1, OCI_ARTIFACT, OCI_INDEX, OCI_MANIFEST } from "./media-type.ts";
+
+const CONFIG = descriptorOf(OCI_CONFIG, "{}");
+const LAYER = descriptorOf(OCI_LAYER, bytesOf("layer", 10));
+const CHILD = descriptorOf(OCI_MANIFEST, "child", { platform: { architecture: "amd64", os: "linux" } });
+
+const IMAGE = { schemaVersion: 2, mediaType: OCI_MANIFEST, config: CONFIG, layers: [LAYER] };
+const INDEX = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [CHILD] };
+const DOCKER_IMAGE = { ...IMAGE, mediaType: DOCKER_MANIFEST };
+const DOCKER_INDEX = { ...INDEX, mediaType: DOCKER_LIST };
+const ARTIFACT = { mediaType: OCI_ARTIFACT, artifactType: "application/vnd.example", blobs: [LAYER] };
+
+function read(value: unknown, declared?: string): ManifestContent {
+  return readManifest(Buffer.from(JSON.stringify(value)), declared);
+}
+
+/** What a refusal at `path` looks like. */
+function refusalAt(path: string): unknown {
+  return expect.objectContaining({
+    code: "MANIFEST_INVALID",
+    status: 400,
+    details: [{ path, reason: expect.any(String) }],
+    message: expect.stringContaining(path === "" ? "the manifest " : `${path} `),
+  });
+}
+
+describe("an image", () => {
+  for (const image of [IMAGE, DOCKER_IMAGE]) {
+    test(`of type ${image.mediaType} is a config and layers, which are its blobs`, () => {
+      for (const declared of [image.mediaType, undefined]) {
+        expect(read(image, declared)).toEqual({
+          mediaType: image.mediaType as ManifestContent["mediaType"],
+          blobs: [CONFIG, LAYER],
+          children: [],
+          config: CONFIG,
+          artifactType: OCI_CONFIG,
+        });
+      }
+    });
+  }
+
+  test("may have no layers", () => {
+    expect(read({ ...IMAGE, layers: [] }).blobs).toEqual([CONFIG]);
+  });
+
+  test("may hold digests of different algorithms, and of some that nobody computes", () => {
+    const layers = [LAYER, { ...LAYER, digest: `sha512:${"0".repeat(128)}` }, { ...LAYER, digest: "blake3:00" }];
+    expect(read({ ...IMAGE, layers }).blobs).toEqual([CONFIG, ...layers]);
+  });
+
+  test("may hold foreign layers, whose addresses are kept", () => {
+    const mediaType = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+    const layers = [{ ...LAYER, mediaType, urls: ["https://example.com/layer"] }];
+    expect(read({ ...DOCKER_IMAGE, layers }).blobs.at(-1)?.urls).toEqual(["https://example.com/layer"]);
+  });
+
+  test("may be an artifact without a type of its own, whose config is empty", () => {
+    expect(read({ ...IMAGE, config: descriptorOf(OCI_EMPTY, "{}", { data: "e30=" }) }).artifactType).toBe(OCI_EMPTY);
+  });
+});
+
+describe("an index", () => {
+  for (const index of [INDEX, DOCKER_INDEX]) {
+    test(`of type ${index.mediaType} is a list of manifests, which are its children`, () => {
+      for (const declared of [index.mediaType, undefined]) {
+        const mediaType = index.mediaType as ManifestContent["mediaType"];
+        expect(read(index, declared)).toEqual({ mediaType, blobs: [], children: [CHILD] });
+      }
+    });
+  }
+
+  test("may be empty", () => {
+    expect(read({ ...INDEX, manifests: [] }).children).toEqual([]);
+  });
+
+  test("may hold indexes, and manifests of types that nobody knows", () => {
+    const manifests = [descriptorOf(OCI_INDEX, "a"), descriptorOf("application/vnd.example", "b")];
+    expect(read({ ...INDEX, manifests }).children).toEqual(manifests);
+  });
+});
+
+describe("a withdrawn artifact manifest", () => {
+  test("is a list of blobs and needs no schemaVersion", () => {
+    const expected = {
+      mediaType: OCI_ARTIFACT,
+      blobs: [LAYER],
+      children: [],
+      artifactType: "application/vnd.example",
+    } as const;
+    expect(read(ARTIFACT)).toEqual(expected);
+    expect(read(ARTIFACT, OCI_ARTIFACT)).toEqual(expected);
+  });
+
+  test("may have no blobs", () => {
+    expect(read({ ...ARTIFACT, blobs: undefined }).blobs).toEqual([]);
+  });
+});
+
+describe("the type of a manifest", () => {
+  test("may be left to the Content-Type header by OCI's manifests", () => {
+    expect(read({ ...IMAGE, mediaType: undefined }, OCI_MANIFEST).mediaType).toBe(OCI_MANIFEST);
+    expect(read({ ...INDEX, mediaType: undefined }, OCI_INDEX).mediaType).toBe(OCI_INDEX);
+    expect(read({ ...ARTIFACT, mediaType: undefined }, OCI_ARTIFACT).mediaType).toBe(OCI_ARTIFACT);
+  });
+
+  test("is seen in the manifest when nobody says it: an index has manifests", () => {
+    expect(read({ ...IMAGE, mediaType: undefined }).mediaType).toBe(OCI_MANIFEST);
+    expect(read({ ...INDEX, mediaType: undefined }).mediaType).toBe(OCI_INDEX);
+  });
+});
+
+describe("what a manifest says of itself", () => {
+  test("is its own artifact type before that of its config", () => {
+    expect(read({ ...IMAGE, artifactType: "application/vnd.example" }).artifactType).toBe("application/vnd.example");
+    expect(read({ ...INDEX, artifactType: "application/vnd.example" }).artifactType).toBe("application/vnd.example");
+  });
+
+  test("is its config's type when its artifact type is empty", () => {
+    expect(read({ ...IMAGE, artifactType: "" }).artifactType).toBe(OCI_CONFIG);
+  });
+
+  test("is no artifact type for an index without one", () => {
+    expect(read(INDEX)).not.toHaveProperty("artifactType");
+    expect(read({ ...INDEX, artifactType: "" })).not.toHaveProperty("artifactType");
+  });
+
+  test("is its subject and its annotations", () => {
+    for (const manifest of [IMAGE, INDEX, DOCKER_IMAGE, ARTIFACT]) {
+      const content = read({ ...manifest, subject: CHILD, annotations: { a: "b", "": "ä" } });
+      expect(content).toMatchObject({ subject: CHILD, annotations: { a: "b", "": "ä" } });
+    }
+  });
+
+  test("is no annotations when they are null, as some clients write absence", () => {
+    expect(read({ ...IMAGE, annotations: null })).not.toHaveProperty("annotations");
+  });
+
+  test("may be anything more: unknown properties are left alone, wherever they stand", () => {
+    const extra = { "org.example": [1, { a: null }], extra: { config: 1, layers: 2, manifests: 3 } };
+    expect(read({ ...IMAGE, ...extra, config: { ...CONFIG, ...extra }, layers: [{ ...LAYER, ...extra }] })).toEqual(
+      read(IMAGE),
+    );
+    expect(read({ ...INDEX, ...extra, manifests: [{ ...CHILD, ...extra }] })).toEqual(read(INDEX));
+  });
+});
+
+describe("bytes that are no manifest are refused:", () => {
+  const cases: readonly (readonly [title: string, bytes: string | Uint8Array])[] = [
+    ["none", ""],
+    ["white space", " \n"],
+    ["words", "not json"],
+    ["JSON that is cut off", JSON.stringify(IMAGE).slice(0, -1)],
+    ["JSON with something behind it", `${JSON.stringify(IMAGE)}x`],
+    ["two documents", JSON.stringify(IMAGE).repeat(2)],
+    ["JSON with a comment", `${JSON.stringify(IMAGE)}// x`],
+    ["JSON with a comma too many", JSON.stringify(IMAGE).replace(/\}$/, ",}")],
+    ["null", "null"],
+    ["true", "true"],
+    ["a number", "2"],
+    ["a text", '"manifest"'],
+    ["a list", JSON.stringify([IMAGE])],
+    ["a byte order mark before JSON", `\ufeff${JSON.stringify(IMAGE)}`],
+    ["UTF-16", Buffer.from(JSON.stringify(IMAGE), "utf16le")],
+    ["a byte that is no UTF-8", Buffer.from(JSON.stringify({ ...IMAGE, extra: "\u00ff" }), "latin1")],
+    ["half a surrogate in UTF-8", Buffer.from([0x7b, 0x22, 0xed, 0xa0, 0x80, 0x22, 0x3a, 0x31, 0x7d])],
+    ["lists too deep to read", "[".repeat(500_000)],
+    ["objects too deep to read", '{"a":'.repeat(500_000)],
+  ];
+  for (const [title, bytes] of cases) {
+    test(title, () => {
+      expect(() => readManifest(Buffer.from(bytes), OCI_MANIFEST)).toThrow(refusalAt(""));
+    });
+  }
+});
+
+describe("a manifest is refused by the place when it has", () => {
+  const cases: readonly (readonly [title: string, value: object, path: string, declared?: string])[] = [
+    // 2
+    ["no schemaVersion", { ...IMAGE, schemaVersion: undefined }, "schemaVersion"],
+    ["schemaVersion 1", { ...IMAGE, schemaVersion: 1 }, "schemaVersion"],
+    ["schemaVersion 3", { ...INDEX, schemaVersion: 3 }, "schemaVersion"],
+    ['schemaVersion "2"', { ...IMAGE, schemaVersion: "2" }, "schemaVersion"],
+    ["schemaVersion null", { ...DOCKER_INDEX, schemaVersion: null }, "schemaVersion"],
+    // 3
+    ["another type than Content-Type says", IMAGE, "mediaType", OCI_INDEX],
+    ["OCI's type under Docker's Content-Type", IMAGE, "mediaType", DOCKER_MANIFEST],
+    ["an empty type", { ...IMAGE, mediaType: "" }, "mediaType", OCI_MANIFEST],
+    ["a number for a type", { ...IMAGE, mediaType: 2 }, "mediaType"],
+    ["null for a type", { ...IMAGE, mediaType: null }, "mediaType"],
+    ["a type with parameters", { ...IMAGE, mediaType: `${OCI_MANIFEST}; a=b` }, "mediaType", OCI_MANIFEST],
+    ["a type that is not taken", { ...IMAGE, mediaType: "application/vnd.example" }, "mediaType"],
+    ["a type that every object has", { ...IMAGE, mediaType: "constructor" }, "mediaType"],
+    ["a Content-Type that is not taken", IMAGE, "mediaType", "application/json"],
+    ["an empty Content-Type", IMAGE, "mediaType", ""],
+    ["the type of schema 1", { ...IMAGE, mediaType: DOCKER_SCHEMA1 }, "mediaType", DOCKER_SCHEMA1],
+    ["no type of its own under Docker's image type", { ...IMAGE, mediaType: undefined }, "mediaType", DOCKER_MANIFEST],
+    ["no type of its own under Docker's list type", { ...INDEX, mediaType: undefined }, "mediaType", DOCKER_LIST],
+    // 4: one document must not be read as two things (CVE-2021-41190)
+    ["manifests in an image", { ...IMAGE, manifests: [] }, "manifests"],
+    ["manifests in an image of Docker's", { ...DOCKER_IMAGE, manifests: [CHILD] }, "manifests"],
+    [
+      "manifests in an image without a type",
+      { ...IMAGE, mediaType: undefined, manifests: [] },
+      "manifests",
+      OCI_MANIFEST,
+    ],
+    ["fsLayers in an image", { ...IMAGE, fsLayers: [] }, "fsLayers"],
+    ["a config in an index", { ...INDEX, config: CONFIG }, "config"],
+    ["layers in an index", { ...INDEX, layers: [] }, "layers"],
+    ["layers in a list of Docker's", { ...DOCKER_INDEX, layers: [LAYER] }, "layers"],
+    ["fsLayers in an index", { ...INDEX, fsLayers: [] }, "fsLayers"],
+    ["a config and manifests and no type", { ...IMAGE, mediaType: undefined, manifests: [CHILD] }, "config"],
+    ["null for what must not be there", { ...IMAGE, manifests: null }, "manifests"],
+    ["a config in a withdrawn artifact manifest", { ...ARTIFACT, config: CONFIG }, "config"],
+    ["layers in a withdrawn artifact manifest", { ...ARTIFACT, layers: [] }, "layers"],
+    ["manifests in a withdrawn artifact manifest", { ...ARTIFACT, manifests: [] }, "manifests"],
+    // 5
+    ["no config", { ...IMAGE, config: undefined }, "config"],
+    ["null for a config", { ...DOCKER_IMAGE, config: null }, "config"],
+    ["a list for a config", { ...IMAGE, config: [CONFIG] }, "config"],
+    ["no layers", { ...IMAGE, layers: undefined }, "layers"],
+    ["null for layers", { ...IMAGE, layers: null }, "layers"],
+    ["an object for layers", { ...IMAGE, layers: { 0: LAYER } }, "layers"],
+    ["no manifests in an index", { ...INDEX, manifests: undefined }, "manifests"],
+    ["an object for manifests", { ...INDEX, manifests: {} }, "manifests"],
+    ["a text for blobs", { ...ARTIFACT, blobs: "none" }, "blobs"],
+    // 6 to 8: the rest of it is told by the tests of descriptors
+    ["a config without a digest", { ...IMAGE, config: { ...CONFIG, digest: undefined } }, "config.digest"],
+    ["a config with a size below nothing", { ...IMAGE, config: { ...CONFIG, size: -1 } }, "config.size"],
+    ["a layer that is none", { ...IMAGE, layers: [LAYER, null] }, "layers[1]"],
+    [
+      "a layer without a type",
+      { ...IMAGE, layers: [LAYER, LAYER, { ...LAYER, mediaType: undefined }] },
+      "layers[2].mediaType",
+    ],
+    ["a layer of half a byte", { ...DOCKER_IMAGE, layers: [{ ...LAYER, size: 0.5 }] }, "layers[0].size"],
+    [
+      "a layer with data of another content",
+      { ...IMAGE, layers: [{ ...LAYER, data: "AAAAAAAAAAAAAA==" }] },
+      "layers[0].data",
+    ],
+    ["a child without a size", { ...INDEX, manifests: [{ ...CHILD, size: undefined }] }, "manifests[0].size"],
+    [
+      "a child on half a platform",
+      { ...INDEX, manifests: [{ ...CHILD, platform: { os: "linux" } }] },
+      "manifests[0].platform.architecture",
+    ],
+    ["a blob without a digest", { ...ARTIFACT, blobs: [LAYER, {}] }, "blobs[1].mediaType"],
+    ["a text for a subject", { ...IMAGE, subject: CHILD.digest }, "subject"],
+    ["null for a subject", { ...IMAGE, subject: null }, "subject"],
+    ["a subject with a bad digest", { ...INDEX, subject: { ...CHILD, digest: "sha256:x" } }, "subject.digest"],
+    ["a list for annotations", { ...IMAGE, annotations: ["a"] }, "annotations"],
+    ["an annotation that is no text", { ...INDEX, annotations: { a: "b", c: 1 } }, "annotations.c"],
+    [
+      "an annotation of a layer that is no text",
+      { ...IMAGE, layers: [{ ...LAYER, annotations: { a: true } }] },
+      "layers[0].annotations.a",
+    ],
+    // 7
+    ["an artifact type that is no media type", { ...IMAGE, artifactType: "sbom" }, "artifactType"],
+    ["a number for an artifact type", { ...INDEX, artifactType: 1 }, "artifactType"],
+  ];
+  for (const [title, value, path, declared] of cases) {
+    test(title, () => {
+      expect(() => read(value, declared)).toThrow(refusalAt(path));
+    });
+  }
+
+  // 1: "names within an object MUST be unique" (I-JSON): readers differ in which of two they take.
+  for (const key of ["schemaVersion", "mediaType", "config", "layers", "subject", "annotations", "extra"]) {
+    test(`${key} twice`, () => {
+      const text = JSON.stringify({ ...IMAGE, subject: CHILD, annotations: {}, extra: 1 });
+      expect(() => readManifest(Buffer.from(text.replace("{", `{"${key}":null,`)), OCI_MANIFEST)).toThrow(
+        refusalAt(key),
+      );
+    });
+  }
+
+  test("manifests twice, once with an escape", () => {
+    const text = JSON.stringify(INDEX).replace("{", '{"\\u006danifests":[],');
+    expect(() => readManifest(Buffer.from(text), OCI_INDEX)).toThrow(refusalAt("manifests"));
+  });
+
+  test("a key twice in an annotation, which is nobody's business", () => {
+    const text = JSON.stringify({ ...IMAGE, annotations: {} }).replace(
+      '"annotations":{}',
+      '"annotations":{"a":"1","a":"2"}',
+    );
+    expect(readManifest(Buffer.from(text), OCI_MANIFEST).annotations).toEqual({ a: "2" });
+  });
+
+  test("a size that JSON could not say exactly", () => {
+    const text = JSON.stringify(IMAGE).replace(/"size":\d+/, '"size":9007199254740993');
+    expect(() => readManifest(Buffer.from(text), OCI_MANIFEST)).toThrow(refusalAt("config.size"));
+  });
+});
+
+describe("reading a manifest", () => {
+  test("fails with nothing but MANIFEST_INVALID on any bytes", () => {
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), declaredType(), expectOnlyRefusals), { numRuns: 300 });
+  });
+
+  test("fails with nothing but MANIFEST_INVALID on any JSON", () => {
+    const text = fc.json({ maxDepth: 4 }).map((each) => Buffer.from(each));
+    fc.assert(fc.property(text, declaredType(), expectOnlyRefusals), { numRuns: 300 });
+  });
+
+  test("fails with nothing but MANIFEST_INVALID on a manifest with anything in any of its places", () => {
+    const templates = fc.constantFrom<object>(IMAGE, INDEX, DOCKER_IMAGE, DOCKER_INDEX, ARTIFACT, {
+      ...IMAGE,
+      subject: CHILD,
+    });
+    const edit = fc.record({ at: fc.nat(), value: fc.option(fc.jsonValue({ maxDepth: 2 }), { nil: undefined }) });
+    const spoiled = fc
+      .record({ template: templates, edits: fc.array(edit, { maxLength: 3 }) })
+      .map(({ template, edits }) => Buffer.from(JSON.stringify(edits.reduce(withEdit, template))));
+    fc.assert(fc.property(spoiled, declaredType(), expectOnlyRefusals), { numRuns: 500 });
+  });
+
+  test("takes 4 MiB and more: the limit belongs to whoever takes the bytes in", () => {
+    expect(MAX_MANIFEST_SIZE).toBe(4_194_304);
+    const annotations = { filler: "x".repeat(MAX_MANIFEST_SIZE) };
+    expect(read({ ...IMAGE, annotations }).blobs).toHaveLength(2);
+  });
+});
+
+function declaredType(): fc.Arbitrary<string | undefined> {
+  return fc.constantFrom(
+    undefined,
+    OCI_MANIFEST,
+    OCI_INDEX,
+    DOCKER_MANIFEST,
+    DOCKER_LIST,
+    OCI_ARTIFACT,
+    "application/json",
+    "",
+  );
+}
+
+function expectOnlyRefusals(bytes: Uint8Array, declared: string | undefined): void {
+  try {
+    const { blobs, children } = readManifest(bytes, declared);
+    expect(Array.isArray(blobs) && Array.isArray(children)).toBeTrue();
+  } catch (error) {
+    expect(error).toBeInstanceOf(OciError);
+    expect(error).toMatchObject({ code: "MANIFEST_INVALID", status: 400 });
+  }
+}
+
+/** `document` with one of its places, counted through all of them, given another value. */
+function withEdit(document: object, { at, value }: { readonly at: number; readonly value: unknown }): object {
+  const copy = structuredClone(document) as Record<string, unknown>;
+  const places: [holder: Record<string, unknown>, key: string][] = [];
+  const visit = (holder: Record<string, unknown>): void => {
+    for (const [key, each] of Object.entries(holder)) {
+      places.push([holder, key]);
+      if (typeof each === "object" && each !== null) visit(each as Record<string, unknown>);
+    }
+  };
+  visit(copy);
+  const place = places[at % places.length];
+  if (place) place[0][place[1]] = value;
+  return copy;
+}

@@ -1,0 +1,98 @@
+/** Collection in the background of a server: one process at a time, in small steps, so that requests do not notice. */
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { CollectionRules } from "../../metadata/metadata-store.ts";
+import type { Logger } from "../../observe/logger.ts";
+import type { Backend } from "../backend.ts";
+import { collectDue, queueUntagged } from "./collector.ts";
+import type { CollectionReport } from "./collector.ts";
+import { emptyTrash } from "./trash.ts";
+
+export interface BackgroundOptions {
+  readonly rules: CollectionRules;
+  /** Milliseconds between two rounds. */
+  readonly intervalMs: number;
+  /** Whether anything but expired uploads and trash is collected. */
+  readonly enabled: boolean;
+}
+
+const LEASE = "collection";
+/** The lease outlives a round of ordinary length; a longer one renews it with each step. */
+const LEASE_MS = 120_000;
+/** Of each second at most so much goes into collection. */
+const SHARE = 0.1;
+/** By how much the clock may go faster than time does before it counts as having jumped. */
+const CLOCK_JUMP_MS = 60_000;
+
+/** Runs until `signal` says stop; resolves when the last step is done. What fails is logged and tried again. */
+export async function collectInBackground(
+  backend: Backend,
+  options: BackgroundOptions,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const { rules, intervalMs, enabled } = options;
+  const { clock, metadata } = backend;
+  const holder = randomUUID();
+  // What was promised before this process started is not known to have ended: wait for one lease. The same when the
+  // clock jumps forward, which would end all leases at once.
+  let quietUntil = monotonicNow() + rules.leaseMs;
+  let last = { clock: clock.now(), monotonic: monotonicNow() };
+  let untaggedQueued = !rules.untagged;
+
+  while (await pause(intervalMs, signal)) {
+    const [now, monotonic] = [clock.now(), monotonicNow()];
+    if (now - last.clock - (monotonic - last.monotonic) > CLOCK_JUMP_MS) {
+      quietUntil = monotonic + rules.leaseMs;
+      log.warn("the clock jumped forward: nothing is collected until what was promised before is over");
+    }
+    last = { clock: now, monotonic };
+    try {
+      if (!(await metadata.takeLease(LEASE, holder, now + LEASE_MS))) continue; // another server does it
+      if (!enabled || monotonic < quietUntil) {
+        report(log, { ...NOTHING, ...(await emptyTrash(backend)) });
+        continue;
+      }
+      if (!untaggedQueued) await queueUntagged(backend);
+      untaggedQueued = true;
+      let worked = monotonicNow();
+      report(
+        log,
+        await collectDue(backend, rules, {
+          async onStep() {
+            const took = monotonicNow() - worked;
+            await metadata.takeLease(LEASE, holder, clock.now() + LEASE_MS);
+            await sleep(took * (1 / SHARE - 1));
+            signal.throwIfAborted();
+            worked = monotonicNow();
+          },
+        }),
+      );
+    } catch (error) {
+      if (!signal.aborted) log.error({ err: error }, "collection failed: it is tried again in the next round");
+    }
+  }
+  await metadata.releaseLease(LEASE, holder).catch((error: unknown) => {
+    log.error({ err: error }, "the lease on collection could not be given back: it ends by itself");
+  });
+}
+
+const NOTHING = { manifests: 0, links: 0, blobs: 0, bytes: 0 };
+
+function report(log: Logger, counts: CollectionReport): void {
+  if (Object.values(counts).some((count) => count > 0)) log.info(counts, "removed what nothing needs any more");
+}
+
+/** False when it was time to stop. */
+async function pause(milliseconds: number, signal: AbortSignal): Promise<boolean> {
+  try {
+    await sleep(milliseconds, undefined, { signal });
+    return true;
+  } catch {
+    return false; // the only way a sleep fails is that it was ended
+  }
+}
+
+function monotonicNow(): number {
+  return performance.now();
+}
