@@ -35,8 +35,13 @@ const HISTORY = `
 /** Whether the tag is as the condition says. */
 export function* conditionHolds(repo: number, tag: Tag, condition: TagCondition | undefined): Transaction<boolean> {
   if (!condition) return true;
-  const target = (yield* first<{ digest: string }>(TARGET, repo, tag))?.digest;
+  return holdsFor((yield* first<{ digest: string }>(TARGET, repo, tag))?.digest, condition);
+}
+
+function holdsFor(target: string | undefined, condition: TagCondition): boolean {
   switch (condition.kind) {
+    case "all":
+      return condition.of.every((each) => holdsFor(target, each));
     case "absent":
       return target === undefined;
     case "exists":

@@ -73,7 +73,7 @@ export class UploadWriter implements AsyncDisposable {
     const iterator = source[Symbol.asyncIterator]();
     for (;;) {
       const step = await iterator.next().catch((error: unknown) => {
-        throw new BrokenBodyError("the body broke off", { cause: error });
+        throw error instanceof BrokenBodyError ? error : new BrokenBodyError("the body broke off", { cause: error });
       });
       if (step.done) return;
       await this.#write(step.value);

@@ -1,5 +1,6 @@
 /** The body of a request, read by one reader from its first byte to its last. */
 import type { OciError } from "../oci/error.ts";
+import { BrokenBodyError } from "../registry/upload-writer.ts";
 import { LIMITS } from "./limits.ts";
 
 export class RequestBody {
@@ -20,7 +21,9 @@ export class RequestBody {
     if (!body) return;
     this.#reader ??= body.getReader();
     for (;;) {
-      const { done, value } = await this.#reader.read();
+      const { done, value } = await this.#reader.read().catch((error: unknown) => {
+        throw new BrokenBodyError("the client went away", { cause: error });
+      });
       if (done || value === undefined) {
         this.#whole();
         return;

@@ -18,7 +18,7 @@ export function notModified(
   kept: Readonly<Record<string, string>>,
 ): Reply | undefined {
   const wanted = headers.get("if-match");
-  if (wanted !== null && !matches(wanted, digest)) throw conditionFailed();
+  if (wanted !== null && !matchesStrongly(wanted, digest)) throw conditionFailed();
   const known = headers.get("if-none-match");
   return known !== null && matches(known, digest) ? empty(304, kept) : undefined;
 }
@@ -29,17 +29,26 @@ export function rangeApplies(headers: Headers, digest: string): boolean {
   return condition === null || condition.trim() === entityTag(digest);
 }
 
-/** What a PUT or DELETE demands of the tag that it is about to change. */
+/** What a PUT or DELETE demands of the tag that it is about to change; both headers count (RFC 9110, 13.2.2). */
 export function tagCondition(headers: Headers): TagCondition | undefined {
-  const match = headers.get("if-match");
-  if (match !== null) return match.trim() === "*" ? { kind: "exists" } : { kind: "is", digests: tagsIn(match) };
-  const noneMatch = headers.get("if-none-match");
-  if (noneMatch === null) return undefined;
-  return noneMatch.trim() === "*" ? { kind: "absent" } : { kind: "is not", digests: tagsIn(noneMatch) };
+  const [match, noneMatch] = [headers.get("if-match"), headers.get("if-none-match")];
+  const conditions: TagCondition[] = [];
+  if (match !== null) {
+    conditions.push(match.trim() === "*" ? { kind: "exists" } : { kind: "is", digests: strongTagsIn(match) });
+  }
+  if (noneMatch !== null) {
+    conditions.push(noneMatch.trim() === "*" ? { kind: "absent" } : { kind: "is not", digests: tagsIn(noneMatch) });
+  }
+  return conditions.length > 1 ? { kind: "all", of: conditions } : conditions[0];
 }
 
 function matches(header: string, digest: string): boolean {
   return header.trim() === "*" || tagsIn(header).includes(digest);
+}
+
+/** "A client MUST use the strong comparison function": for `If-Match` a weak tag is no match (RFC 9110, 13.1.1). */
+function matchesStrongly(header: string, digest: string): boolean {
+  return header.trim() === "*" || strongTagsIn(header).includes(digest);
 }
 
 /** The digests in a list of entity tags, strong or weak. */
@@ -50,4 +59,8 @@ function tagsIn(header: string): readonly string[] {
       .replace(/^W\//, "")
       .replace(/^"(.*)"$/, "$1"),
   );
+}
+
+function strongTagsIn(header: string): readonly string[] {
+  return tagsIn(header.replaceAll(/W\/"[^"]*"/g, ""));
 }

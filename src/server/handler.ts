@@ -45,7 +45,8 @@ function errorReply(error: unknown, request: Request, log: Logger): Reply {
 
 async function dispatch(context: Context, path: string): Promise<Reply> {
   const { request } = context;
-  if (!URL.canParse(request.url)) {
+  // "A server MUST respond with a 400 … to any … request message that contains more than one Host" (RFC 9112, 3.2).
+  if (!URL.canParse(request.url) || request.headers.get("host")?.includes(",")) {
     throw new OciError("UNSUPPORTED", { status: 400, message: "the request has no usable Host header" });
   }
   const route = parseRoute(path);

@@ -83,7 +83,7 @@ const sendFile: OpenFile = (path, { start, end }) => Bun.file(path).slice(start,
  * a header that came twice: there it sees the first one only, and would cut the file that we send whole.
  */
 function repeatsRange(request: Request): boolean {
-  return request.headers.get("range")?.includes("bytes=", 1) ?? false;
+  return request.headers.get("range")?.includes(", bytes=") ?? false;
 }
 
 async function stop(server: Server<undefined>): Promise<number> {
