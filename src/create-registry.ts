@@ -9,6 +9,8 @@ import { silentLogger } from "./observe/logger.ts";
 import type { Logger } from "./observe/logger.ts";
 import { DEFAULT_LIMITS } from "./registry/backend.ts";
 import type { Backend, RegistryLimits } from "./registry/backend.ts";
+import { check } from "./registry/check.ts";
+import type { CheckOptions, Finding } from "./registry/check.ts";
 import { collectInBackground } from "./registry/gc/background.ts";
 import type { BackgroundOptions } from "./registry/gc/background.ts";
 import { collectAll, previewCollection } from "./registry/gc/collector.ts";
@@ -50,6 +52,8 @@ export interface Registry extends AsyncDisposable {
   collect(rules?: Partial<CollectionRules>, hooks?: CollectionHooks): Promise<CollectionReport>;
   /** What `collect` would take first; changes nothing. */
   collectable(rules?: Partial<CollectionRules>): AsyncIterable<Collectable>;
+  /** Compares what is recorded with what is there, and gives everything that is wrong; requests go on meanwhile. */
+  check(options: CheckOptions): AsyncIterable<Finding>;
   /** Collects now and then until `signal` says stop. */
   collectInBackground(options: Omit<BackgroundOptions, "rules">, signal: AbortSignal): Promise<void>;
   /** Closes the drivers; no request may be running. */
@@ -73,6 +77,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     fetch: async (request) => toResponse(await handle(request), request.method, readFile),
     collect: (changed, hooks) => collectAll(backend, { ...rules, ...changed }, hooks),
     collectable: (changed) => previewCollection(backend, { ...rules, ...changed }),
+    check: (checked) => check(backend, checked),
     collectInBackground: (background, signal) => collectInBackground(backend, { ...background, rules }, log, signal),
     close,
     [Symbol.asyncDispose]: close,

@@ -7,6 +7,7 @@ const HELP = `Stowage ${VERSION}: a registry of container images
 
   stowage serve [CONFIG.yml]      serve the registry (docker push, docker pull, …)
   stowage gc [--dry-run]          remove what nothing needs any more, beside a running server
+  stowage check [--deep]          compare what is recorded with what is there
   stowage cat REPO@DIGEST         print a blob or a manifest
   stowage --version               print the version
   stowage --help                  print this; COMMAND --help tells more
@@ -23,6 +24,7 @@ type Command = (args: readonly string[], environment: Readonly<Record<string, st
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import("./serve.ts")).serve,
   gc: async () => (await import("./gc.ts")).gc,
+  check: async () => (await import("./check.ts")).check,
   cat: async () => (await import("./cat.ts")).cat,
 };
 

@@ -57,7 +57,7 @@ const FOUND_AFTER_ALL = `
 
 const NOT_MISSING = `delete from manifest_missing where repo = $1 and digest = $2`;
 
-const MARK_DAMAGED = `update blob set state = 'damaged' where digest = $1 and storage_key = $2`;
+const MARK_DAMAGED = `update blob set state = 'damaged' where digest = $1 and storage_key is not distinct from $2`;
 
 const CONFIRM = `update blob set mtime = $3 where digest = $1 and storage_key = $2`;
 
@@ -67,13 +67,13 @@ const SHOWN_BY = `
 /** How long after its row a file is kept: a reader may have read the row and not opened the file yet. */
 export const READERS_MS = 60_000;
 
-interface BytesRow {
+export interface BytesRow {
   readonly storage_key: string | null;
   readonly mtime: number | null;
   readonly payload: Uint8Array | null;
 }
 
-function whereabouts(row: BytesRow): Whereabouts {
+export function whereabouts(row: BytesRow): Whereabouts {
   if (row.storage_key !== null) return { kind: "stored", storageKey: row.storage_key, mtimeMs: row.mtime ?? 0 };
   return { kind: "inline", payload: row.payload ?? new Uint8Array() };
 }
@@ -170,8 +170,8 @@ export function* unlinkBlob(
   return true;
 }
 
-export function* markDamaged(digest: Digest, storageKey: string): Transaction<void> {
-  yield* rows(MARK_DAMAGED, digest, storageKey);
+export function* markDamaged(digest: Digest, storageKey: string | undefined): Transaction<void> {
+  yield* rows(MARK_DAMAGED, digest, storageKey ?? null);
 }
 
 export function* confirmBlob(digest: Digest, storageKey: string, mtimeMs: number): Transaction<void> {

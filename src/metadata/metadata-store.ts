@@ -211,6 +211,20 @@ export interface Collectable {
   readonly size: number;
 }
 
+/** A blob as its row has it, whatever repositories show it. */
+export interface RecordedBlob {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly at: Whereabouts;
+  readonly damaged: boolean;
+}
+
+export interface NeedingManifest {
+  readonly repository: RepositoryName;
+  readonly digest: Digest;
+  readonly tags: readonly Tag[];
+}
+
 export interface SignatureFacts {
   readonly name: string;
   readonly content: Uint8Array;
@@ -259,7 +273,7 @@ export interface MetadataStore {
   /** The repository no longer shows the blob. False when it did not. */
   unlinkBlob(name: RepositoryName, digest: Digest): Promise<boolean>;
   /** The bytes under this key are not what they should be: nobody is shown them until they are pushed again. */
-  markDamaged(digest: Digest, storageKey: string): Promise<void>;
+  markDamaged(digest: Digest, storageKey: string | undefined): Promise<void>;
   /** The bytes were hashed again and are good, as of this time of their file. */
   confirmBlob(digest: Digest, storageKey: string, mtimeMs: number): Promise<void>;
 
@@ -325,6 +339,13 @@ export interface MetadataStore {
   releaseLease(name: string, holder: string): Promise<void>;
   /** Whether anybody holds it now. */
   leaseHeld(name: string): Promise<boolean>;
+
+  /** Every blob there is, in order of the digests, damaged ones too. */
+  allBlobs(page: Page): Promise<readonly RecordedBlob[]>;
+  /** Those of `keys` that a blob, an upload or the trash names. */
+  knownKeys(keys: readonly string[]): Promise<ReadonlySet<string>>;
+  /** Manifests that need the blob, and the tags that point at them. */
+  manifestsNeeding(digest: Digest, limit: number): Promise<readonly NeedingManifest[]>;
 
   /** Keys whose bytes may be removed now. */
   dueTrash(limit: number): Promise<readonly string[]>;

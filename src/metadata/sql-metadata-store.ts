@@ -5,6 +5,7 @@ import type { Tag } from "../oci/tag.ts";
 import type { Clock } from "../lib/clock.ts";
 import * as blobs from "./blobs.ts";
 import * as collection from "./collection.ts";
+import * as inventory from "./inventory.ts";
 import * as leases from "./leases.ts";
 import * as manifests from "./manifests.ts";
 import * as port from "./metadata-store.ts";
@@ -107,7 +108,7 @@ export class SqlMetadataStore implements port.MetadataStore {
     });
   }
 
-  markDamaged(digest: Digest, storageKey: string): Promise<void> {
+  markDamaged(digest: Digest, storageKey: string | undefined): Promise<void> {
     return this.#engine.write(() => blobs.markDamaged(digest, storageKey));
   }
 
@@ -225,6 +226,18 @@ export class SqlMetadataStore implements port.MetadataStore {
 
   leaseHeld(name: string): Promise<boolean> {
     return this.#engine.read(() => leases.leaseHeld(name, this.#clock.now()));
+  }
+
+  allBlobs(page: port.Page): Promise<readonly port.RecordedBlob[]> {
+    return this.#engine.read(() => inventory.allBlobs(page));
+  }
+
+  knownKeys(keys: readonly string[]): Promise<ReadonlySet<string>> {
+    return this.#engine.read(() => inventory.knownKeys(keys));
+  }
+
+  manifestsNeeding(digest: Digest, limit: number): Promise<readonly port.NeedingManifest[]> {
+    return this.#engine.read(() => inventory.manifestsNeeding(digest, limit));
   }
 
   dueTrash(limit: number): Promise<readonly string[]> {

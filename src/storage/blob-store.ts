@@ -17,6 +17,11 @@ export interface BlobStat {
   readonly mtimeMs: number;
 }
 
+/** A key as the store has it. */
+export interface StoredKey extends BlobStat {
+  readonly key: DraftKey | StorageKey;
+}
+
 /** Both ends are counted in. */
 export interface ByteRange {
   readonly start: number;
@@ -79,6 +84,9 @@ export interface BlobStore {
 
   /** The bytes themselves, for reading inside the process. */
   read(key: StorageKey, range?: ByteRange): AsyncIterable<Uint8Array>;
+
+  /** Everything that is kept, in no order; what is made or deleted meanwhile may or may not be among it. */
+  list(): AsyncIterable<StoredKey>;
 
   /** Keys that are not there are no error. */
   delete(keys: readonly (DraftKey | StorageKey)[]): Promise<void>;

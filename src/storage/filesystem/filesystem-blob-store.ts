@@ -1,9 +1,18 @@
 /** Blobs as files in the data folder. `layout.ts` draws the tree. */
 import { constants } from "node:fs";
-import { access, copyFile, open, rename, stat, truncate, unlink } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { access, copyFile, open, opendir, rename, stat, truncate, unlink } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
 import type { Digest } from "../../oci/digest.ts";
-import type { BlobSource, BlobStat, BlobStore, ByteRange, Draft, DraftKey, StorageKey } from "../blob-store.ts";
+import type {
+  BlobSource,
+  BlobStat,
+  BlobStore,
+  ByteRange,
+  Draft,
+  DraftKey,
+  StorageKey,
+  StoredKey,
+} from "../blob-store.ts";
 import { FileDraft } from "./file-draft.ts";
 import { Folders } from "./folders.ts";
 import { BLOBS, UPLOADS, draftKey, storageKey } from "./layout.ts";
@@ -102,6 +111,17 @@ export class FilesystemBlobStore implements BlobStore {
 
   read(key: StorageKey, range?: ByteRange): AsyncIterable<Uint8Array> {
     return readFile(this.#path(key), range);
+  }
+
+  async *list(): AsyncGenerator<StoredKey> {
+    for (const top of [UPLOADS, BLOBS]) {
+      for await (const file of await opendir(join(this.#root, top), { recursive: true })) {
+        if (!file.isFile()) continue;
+        const key = relative(this.#root, join(file.parentPath, file.name)) as DraftKey | StorageKey;
+        const found = await this.stat(key as StorageKey);
+        if (found) yield { key, ...found };
+      }
+    }
   }
 
   async delete(keys: readonly (DraftKey | StorageKey)[]): Promise<void> {

@@ -1,6 +1,15 @@
 /** Blobs in the memory of the process: for tests and embedding. They are gone when it ends. */
 import type { Digest } from "../../oci/digest.ts";
-import type { BlobSource, BlobStat, BlobStore, ByteRange, Draft, DraftKey, StorageKey } from "../blob-store.ts";
+import type {
+  BlobSource,
+  BlobStat,
+  BlobStore,
+  ByteRange,
+  Draft,
+  DraftKey,
+  StorageKey,
+  StoredKey,
+} from "../blob-store.ts";
 
 interface Kept {
   readonly bytes: Uint8Array;
@@ -62,6 +71,11 @@ export class MemoryBlobStore implements BlobStore {
     const kept = this.#blobs.get(key);
     if (!kept) throw new Error(`there is no blob under ${key}`);
     yield range ? kept.bytes.subarray(range.start, range.end + 1) : kept.bytes;
+  }
+
+  async *list(): AsyncGenerator<StoredKey> {
+    for (const [key, bytes] of this.#drafts) yield { key, size: bytes.length, mtimeMs: 0 };
+    for (const [key, { bytes, mtimeMs }] of this.#blobs) yield { key, size: bytes.length, mtimeMs };
   }
 
   async delete(keys: readonly (DraftKey | StorageKey)[]): Promise<void> {

@@ -1,0 +1,75 @@
+/** `stowage check`: is everything there that is recorded, and is everything recorded that is there? */
+import { parseArgs } from "node:util";
+import { formatSize } from "../lib/size.ts";
+import { silentLogger } from "../observe/logger.ts";
+import type { Finding } from "../registry/check.ts";
+import { failingWith2 } from "./command-error.ts";
+import { openRegistry } from "./open-registry.ts";
+import { showProgress } from "./progress.ts";
+import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
+
+const HELP = `stowage check [CONFIG.yml] [options]: compares what is recorded with what is there; a server may go on serving
+
+  --deep                read and hash every byte: finds a bit that flipped, and takes as long as reading everything
+  --repair              mark damaged blobs as missing, so that the next push heals them; remove unknown files
+  --json                print a JSON object for each finding, one a line
+
+${SETTINGS_HELP}
+
+Exit code: 0 clean, 1 findings, 2 failed.
+`;
+
+export function check(
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<number> {
+  return failingWith2(async () => {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      options: {
+        ...SETTINGS_OPTIONS,
+        deep: { type: "boolean", default: false },
+        repair: { type: "boolean", default: false },
+        json: { type: "boolean", default: false },
+        help: { type: "boolean", short: "h" },
+      },
+      allowPositionals: true,
+    });
+    if (values.help) {
+      process.stdout.write(HELP);
+      return 0;
+    }
+    const { settings } = settingsFrom(positionals[0], values, environment);
+    await using registry = await openRegistry(settings, silentLogger());
+    const progress = showProgress("looked at");
+    const onStep = (done: number): void => progress.update(done);
+    let findings = 0;
+    for await (const finding of registry.check({ deep: values.deep, repair: values.repair, onStep })) {
+      progress.end();
+      findings++;
+      process.stdout.write(values.json ? `${JSON.stringify(finding)}\n` : textOf(finding));
+    }
+    progress.end();
+    if (!values.json) process.stdout.write(summary(findings, values.repair));
+    return findings === 0 ? 0 : 1;
+  });
+}
+
+function textOf(finding: Finding): string {
+  if (finding.kind === "unknown file") {
+    return `unknown file    ${finding.key} (${formatSize(finding.size)}): no record names it\n`;
+  }
+  const place = finding.key ?? "in the database";
+  const images = finding.images.map(({ repository, digest, tags }) => {
+    const names = tags.length > 0 ? tags.map((tag) => `${repository}:${tag}`).join(", ") : `${repository}@${digest}`;
+    return `                needed by ${names}\n`;
+  });
+  return `${finding.kind.padEnd(15)} ${finding.digest} (${place})\n${images.join("")}`;
+}
+
+function summary(findings: number, repaired: boolean): string {
+  if (findings === 0) return "everything that is recorded is there, and nothing else\n";
+  if (!repaired)
+    return `${findings} findings: --repair marks damaged blobs as missing, so that the next push heals them\n`;
+  return `${findings} findings: damaged blobs are missing now until they are pushed again; unknown files are removed\n`;
+}

@@ -1,0 +1,125 @@
+/** Compares what is recorded with what is there, both ways. */
+import { Digester, algorithmOf, digestOf } from "../oci/digest.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { NeedingManifest, RecordedBlob } from "../metadata/metadata-store.ts";
+import type { StorageKey, StoredKey } from "../storage/blob-store.ts";
+import type { Backend } from "./backend.ts";
+import { paged } from "./pages.ts";
+
+export interface CheckOptions {
+  /** Whether every byte is read and hashed again: finds a bit that flipped, and takes as long as reading everything. */
+  readonly deep: boolean;
+  /** Whether damaged blobs are marked as missing, so that the next push heals them, and unknown files removed. */
+  readonly repair: boolean;
+  /** Called now and then with how many blobs and files have been looked at; what it returns is waited for. */
+  readonly onStep?: (done: number) => Promise<void> | void;
+}
+
+export type Finding =
+  | {
+      /** Recorded bytes that are not there, not all there, or not what their digest says. */
+      readonly kind: "missing" | "wrong size" | "wrong content" | "marked damaged";
+      readonly digest: Digest;
+      /** Where its bytes should lie; undefined when they lie in the database. */
+      readonly key: string | undefined;
+      /** Some of the manifests that cannot be pulled whole because of it. */
+      readonly images: readonly NeedingManifest[];
+    }
+  | {
+      /** Bytes that no record names. */
+      readonly kind: "unknown file";
+      readonly key: string;
+      readonly size: number;
+    };
+
+/** A file that is younger may be about to be recorded. */
+const UNKNOWN_AFTER_MS = 60_000;
+const MAX_IMAGES = 100;
+const STEP = 100;
+
+/** Everything that is wrong. Requests go on meanwhile. */
+export async function* check(backend: Backend, options: CheckOptions): AsyncGenerator<Finding> {
+  let done = 0;
+  const step = async (): Promise<void> => {
+    if (++done % STEP === 0) await options.onStep?.(done);
+  };
+  const blobs = paged(
+    {},
+    (page) => backend.metadata.allBlobs(page),
+    (blob) => blob.digest,
+  );
+  for await (const blob of blobs) {
+    const kind = await ailmentOf(backend, blob, options.deep);
+    await step();
+    if (kind === undefined) continue;
+    const key = blob.at.kind === "stored" ? blob.at.storageKey : undefined;
+    if (options.repair) await backend.metadata.markDamaged(blob.digest, key);
+    const images = await backend.metadata.manifestsNeeding(blob.digest, MAX_IMAGES);
+    yield { kind, digest: blob.digest, key, images };
+  }
+  for await (const file of unknownFiles(backend, step)) {
+    if (options.repair) await backend.store.delete([file.key]);
+    yield { kind: "unknown file", key: file.key, size: file.size };
+  }
+}
+
+type Ailment = Exclude<Finding["kind"], "unknown file">;
+
+async function ailmentOf(backend: Backend, blob: RecordedBlob, deep: boolean): Promise<Ailment | undefined> {
+  if (blob.damaged) return "marked damaged";
+  const ailment = await lookAt(backend, blob, deep);
+  // Collected, or pushed again under another key, since its row was read: then there is nothing to say of it.
+  return ailment !== undefined && (await isStillRecorded(backend, blob)) ? ailment : undefined;
+}
+
+async function lookAt({ store }: Backend, blob: RecordedBlob, deep: boolean): Promise<Ailment | undefined> {
+  const { at, digest, size } = blob;
+  const algorithm = algorithmOf(digest);
+  if (at.kind === "inline") {
+    if (at.payload.length !== size) return "wrong size";
+    return deep && digestOf(at.payload, algorithm) !== digest ? "wrong content" : undefined;
+  }
+  const key = at.storageKey as StorageKey;
+  const stat = await store.stat(key);
+  if (!stat) return "missing";
+  if (stat.size !== size) return "wrong size";
+  if (!deep) return undefined;
+  const digester = Digester.of(algorithm);
+  try {
+    for await (const piece of store.read(key)) digester.update(piece);
+  } catch (error) {
+    if (await store.stat(key)) throw error;
+    return "missing"; // gone since
+  }
+  return digester.digest(algorithm) === digest ? undefined : "wrong content";
+}
+
+async function isStillRecorded({ metadata }: Backend, { digest, at }: RecordedBlob): Promise<boolean> {
+  const now = await metadata.findBytes(digest);
+  if (at.kind === "inline") return now?.kind === "inline";
+  return now?.kind === "stored" && now.storageKey === at.storageKey;
+}
+
+/** Files that no blob, no upload and no trash names. An intent is recorded before its file: so none of them is wanted. */
+async function* unknownFiles(backend: Backend, step: () => Promise<void>): AsyncGenerator<StoredKey> {
+  const { store, metadata, clock } = backend;
+  let batch: StoredKey[] = [];
+  const unknownIn = async (files: readonly StoredKey[]): Promise<StoredKey[]> => {
+    const known = await metadata.knownKeys(files.map(({ key }) => key));
+    const unknown: StoredKey[] = [];
+    for (const file of files) {
+      // One that was renamed or removed since it was listed is no finding.
+      if (!known.has(file.key) && (await store.stat(file.key as StorageKey))) unknown.push(file);
+    }
+    return unknown;
+  };
+  for await (const file of store.list()) {
+    await step();
+    if (file.mtimeMs > clock.now() - UNKNOWN_AFTER_MS) continue;
+    batch.push(file);
+    if (batch.length < STEP) continue;
+    yield* await unknownIn(batch);
+    batch = [];
+  }
+  yield* await unknownIn(batch);
+}
