@@ -24,6 +24,11 @@ export interface TagService {
   list(from?: PageStart): AsyncIterable<TagFacts>;
   /** What the tag has pointed at, newest first. */
   history(tag: Tag, limit?: number): Promise<readonly TagEvent[]>;
+  /**
+   * Points the tag at what it pointed at then, and gives that digest. Refused with `MANIFEST_UNKNOWN` when it pointed at
+   * nothing, or that manifest is not here any more: one deleted by digest cannot come back.
+   */
+  restore(tag: Tag, at: Date): Promise<Digest>;
 }
 
 const HISTORY_LIMIT = 1000;
@@ -67,6 +72,15 @@ export class LocalTags implements TagService {
 
   history(tag: Tag, limit: number = HISTORY_LIMIT): Promise<readonly TagEvent[]> {
     return this.#backend.metadata.tagHistory(this.#name, tag, limit);
+  }
+
+  async restore(tag: Tag, at: Date): Promise<Digest> {
+    const time = at.getTime();
+    const history = await this.history(tag);
+    const then = history.find(({ since, until = Infinity }) => since <= time && time < until);
+    if (!then) return await absent(this.#backend, this.#name, "MANIFEST_UNKNOWN", { tag, at: at.toISOString() });
+    await this.put(tag, then.digest);
+    return then.digest;
   }
 
   async #settle(result: ChangeResult, detail: Readonly<Record<string, unknown>>): Promise<void> {
