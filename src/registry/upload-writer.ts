@@ -91,8 +91,9 @@ export class UploadWriter implements AsyncDisposable {
   /** Makes the upload as it was before this writer, as far as the disk allows, and lets it go. */
   async rollBack(): Promise<void> {
     if (this.#settled || !this.#claimed) return;
-    // Bytes beyond what the row counts do no harm: who goes on with the draft cuts them off first.
-    if (this.#hasDraft()) await this.#draft?.truncate(this.#facts.received).catch(() => undefined);
+    // Bytes beyond what the row counts do no harm, for who goes on with the draft cuts them off first; but on a full disk
+    // somebody else needs the room.
+    await this.#draft?.truncate(this.#hasDraft() ? this.#facts.received : 0).catch(() => undefined);
     await this.#record(this.#facts.received, this.#before, this.#facts.staged);
   }
 

@@ -61,6 +61,7 @@ export class LocalUpload implements BlobUpload {
 
   static async begin(backend: Backend, name: RepositoryName, options: UploadOptions): Promise<LocalUpload> {
     const { store, metadata, clock, limits } = backend;
+    await store.checkRoom(); // better refused now than after a gigabyte
     const id = randomUUID();
     const draftKey = store.draftKey(id);
     const algorithm = options.algorithm ?? "sha256";

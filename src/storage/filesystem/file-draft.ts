@@ -5,20 +5,27 @@ import type { Draft } from "../blob-store.ts";
 /** Pieces from the socket are some ten KiB; writing them in larger ones costs a third of the time. */
 const BUFFER_SIZE = 512 * 1024;
 
+/** What a draft asks of the folder that it lies in. */
+export interface DraftFolder {
+  /** Rejects when so many bytes more do not fit. */
+  checkRoom(bytes: number): Promise<void>;
+  /** Makes the file's name durable. */
+  syncName(): Promise<void>;
+}
+
 /** Writes a file from a position on, in large pieces. */
 export class FileDraft implements Draft {
   readonly #handle: FileHandle;
-  /** Makes the file's name durable. */
-  readonly #syncName: () => Promise<void>;
+  readonly #folder: DraftFolder;
   #buffer: Uint8Array | undefined;
   #buffered = 0;
   /** Where the buffer's first byte belongs. */
   #position: number;
 
-  constructor(handle: FileHandle, position: number, syncName: () => Promise<void>) {
+  constructor(handle: FileHandle, position: number, folder: DraftFolder) {
     this.#handle = handle;
     this.#position = position;
-    this.#syncName = syncName;
+    this.#folder = folder;
   }
 
   async append(bytes: Uint8Array): Promise<void> {
@@ -38,7 +45,8 @@ export class FileDraft implements Draft {
   }
 
   async truncate(size: number): Promise<void> {
-    await this.#flush();
+    if (size > this.#position) await this.#flush();
+    this.#buffered = 0; // after a full disk, what is about to be cut off must not be written first
     await this.#handle.truncate(size);
     this.#position = size;
   }
@@ -46,7 +54,7 @@ export class FileDraft implements Draft {
   async sync(): Promise<void> {
     await this.#flush();
     await this.#handle.sync();
-    await this.#syncName();
+    await this.#folder.syncName();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -61,6 +69,7 @@ export class FileDraft implements Draft {
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
+    await this.#folder.checkRoom(bytes.length);
     let written = 0;
     while (written < bytes.length) {
       const { bytesWritten } = await this.#handle.write(bytes, written, bytes.length - written, this.#position);

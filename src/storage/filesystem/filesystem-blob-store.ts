@@ -1,6 +1,7 @@
 /** Blobs as files in the data folder. `layout.ts` draws the tree. */
 import { constants } from "node:fs";
 import { access, copyFile, open, opendir, rename, stat, truncate, unlink } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import type { Digest } from "../../oci/digest.ts";
 import type {
@@ -15,6 +16,7 @@ import type {
 } from "../blob-store.ts";
 import { FileDraft } from "./file-draft.ts";
 import { Folders } from "./folders.ts";
+import { Room } from "./room.ts";
 import { BLOBS, UPLOADS, draftKey, storageKey } from "./layout.ts";
 
 /** Only the owner may read: layers can hold secrets. */
@@ -24,10 +26,12 @@ const READ_SIZE = 256 * 1024;
 export class FilesystemBlobStore implements BlobStore {
   readonly #root: string;
   readonly #folders: Folders;
+  readonly #room: Room;
 
   private constructor(root: string) {
     this.#root = root;
     this.#folders = new Folders(root);
+    this.#room = new Room(root);
   }
 
   /** Opens the store in `root`, a folder that is there. */
@@ -49,7 +53,7 @@ export class FilesystemBlobStore implements BlobStore {
   async stage(key: DraftKey): Promise<Draft> {
     const path = this.#path(key);
     // An upload whose last writer died before it recorded a byte leaves a file behind: it counts for nothing.
-    return new FileDraft(await open(path, "w", FILE_MODE), 0, () => this.#folders.sync(dirname(path)));
+    return this.#draft(await open(path, "w", FILE_MODE), 0, path);
   }
 
   async reopen(key: DraftKey, size: number): Promise<Draft | undefined> {
@@ -59,7 +63,7 @@ export class FilesystemBlobStore implements BlobStore {
     try {
       if ((await handle.stat()).size >= size) {
         await handle.truncate(size);
-        return new FileDraft(handle, size, () => this.#folders.sync(dirname(path)));
+        return this.#draft(handle, size, path);
       }
     } catch (error) {
       await handle.close();
@@ -128,8 +132,19 @@ export class FilesystemBlobStore implements BlobStore {
     for (const key of keys) await unlink(this.#path(key)).catch(ignoreMissing);
   }
 
+  checkRoom(): Promise<void> {
+    return this.#room.check(0);
+  }
+
   async checkReady(): Promise<void> {
     await access(join(this.#root, UPLOADS), constants.W_OK | constants.X_OK);
+  }
+
+  #draft(handle: FileHandle, position: number, path: string): FileDraft {
+    return new FileDraft(handle, position, {
+      checkRoom: (bytes) => this.#room.check(bytes),
+      syncName: () => this.#folders.sync(dirname(path)),
+    });
   }
 
   #path(key: DraftKey | StorageKey): string {

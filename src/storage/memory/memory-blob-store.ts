@@ -85,6 +85,8 @@ export class MemoryBlobStore implements BlobStore {
     }
   }
 
+  async checkRoom(): Promise<void> {}
+
   async checkReady(): Promise<void> {}
 
   #holds(key: DraftKey, size: number): boolean {
