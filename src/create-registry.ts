@@ -2,7 +2,7 @@
 import { systemClock } from "./lib/clock.ts";
 import type { Clock } from "./lib/clock.ts";
 import { DEFAULT_RULES } from "./metadata/metadata-store.ts";
-import type { Collectable, CollectionRules, MetadataStore } from "./metadata/metadata-store.ts";
+import type { Collectable, CollectionRules, MetadataStore, RecordedBlob } from "./metadata/metadata-store.ts";
 import { SqlMetadataStore } from "./metadata/sql-metadata-store.ts";
 import type { SqlEngine } from "./metadata/sql.ts";
 import { silentLogger } from "./observe/logger.ts";
@@ -13,10 +13,12 @@ import { check } from "./registry/check.ts";
 import type { CheckOptions, Finding } from "./registry/check.ts";
 import { collectInBackground } from "./registry/gc/background.ts";
 import type { BackgroundOptions } from "./registry/gc/background.ts";
+import { holdUnlinking } from "./registry/gc/backup-lease.ts";
 import { collectAll, previewCollection } from "./registry/gc/collector.ts";
 import type { CollectionHooks, CollectionReport } from "./registry/gc/collector.ts";
 import { LocalNamespace } from "./registry/namespace.ts";
 import type { Namespace } from "./registry/namespace.ts";
+import { paged } from "./registry/pages.ts";
 import { UploadMemory } from "./registry/upload-memory.ts";
 import { createHandler } from "./server/handler.ts";
 import type { Handler } from "./server/handler.ts";
@@ -54,6 +56,10 @@ export interface Registry extends AsyncDisposable {
   collectable(rules?: Partial<CollectionRules>): AsyncIterable<Collectable>;
   /** Compares what is recorded with what is there, and gives everything that is wrong; requests go on meanwhile. */
   check(options: CheckOptions): AsyncIterable<Finding>;
+  /** Until it is disposed of, no file that is recorded now is removed: for whoever copies them. */
+  holdUnlinking(): Promise<AsyncDisposable>;
+  /** Every blob there is, whatever repositories show it. */
+  allBlobs(): AsyncIterable<RecordedBlob>;
   /** Collects now and then until `signal` says stop. */
   collectInBackground(options: Omit<BackgroundOptions, "rules">, signal: AbortSignal): Promise<void>;
   /** Closes the drivers; no request may be running. */
@@ -77,6 +83,13 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     fetch: async (request) => toResponse(await handle(request), request.method, readFile),
     collect: (changed, hooks) => collectAll(backend, { ...rules, ...changed }, hooks),
     collectable: (changed) => previewCollection(backend, { ...rules, ...changed }),
+    holdUnlinking: () => holdUnlinking(backend),
+    allBlobs: () =>
+      paged(
+        {},
+        (page) => metadata.allBlobs(page),
+        (blob) => blob.digest,
+      ),
     check: (checked) => check(backend, checked),
     collectInBackground: (background, signal) => collectInBackground(backend, { ...background, rules }, log, signal),
     close,

@@ -8,6 +8,8 @@ const HELP = `Stowage ${VERSION}: a registry of container images
   stowage serve [CONFIG.yml]      serve the registry (docker push, docker pull, …)
   stowage gc [--dry-run]          remove what nothing needs any more, beside a running server
   stowage check [--deep]          compare what is recorded with what is there
+  stowage backup FOLDER           copy everything into a folder, beside a running server
+  stowage restore FOLDER          make a data folder out of such a copy
   stowage cat REPO@DIGEST         print a blob or a manifest
   stowage --version               print the version
   stowage --help                  print this; COMMAND --help tells more
@@ -25,6 +27,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import("./serve.ts")).serve,
   gc: async () => (await import("./gc.ts")).gc,
   check: async () => (await import("./check.ts")).check,
+  backup: async () => (await import("./backup.ts")).backup,
+  restore: async () => (await import("./restore.ts")).restore,
   cat: async () => (await import("./cat.ts")).cat,
 };
 

@@ -9,7 +9,8 @@ export class DataFolderError extends Error {
   override readonly name = "DataFolderError";
 }
 
-const DATABASE = "registry.db";
+/** The file in a data folder that holds all facts. */
+export const DATABASE = "registry.db";
 const LOCK = "lock.db";
 
 /** File systems over a network, by the numbers in Linux' magic.h: they do not share memory, which SQLite's log needs. */

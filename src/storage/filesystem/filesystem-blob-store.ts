@@ -1,6 +1,6 @@
 /** Blobs as files in the data folder. `layout.ts` draws the tree. */
 import { constants } from "node:fs";
-import { access, copyFile, open, opendir, rename, stat, truncate, unlink } from "node:fs/promises";
+import { access, copyFile, link, open, opendir, rename, stat, truncate, unlink } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import type { Digest } from "../../oci/digest.ts";
@@ -132,6 +132,21 @@ export class FilesystemBlobStore implements BlobStore {
     for (const key of keys) await unlink(this.#path(key)).catch(ignoreMissing);
   }
 
+  /**
+   * Puts a blob of this store into another one under the same key; durable when it resolves. A hard link where the file
+   * system allows and `copy` is false: both then share the bytes, and any damage to them.
+   */
+  async putInto(other: FilesystemBlobStore, key: StorageKey, { copy }: { readonly copy: boolean }): Promise<void> {
+    const [from, to] = [this.#path(key), other.#path(key)];
+    await other.#folders.ensure(dirname(to));
+    const linked = !copy && (await link(from, to).then(() => true, ignoreNoLink));
+    if (!linked) {
+      await copyFile(from, to, constants.COPYFILE_FICLONE);
+      await syncFile(to);
+    }
+    await other.#folders.sync(dirname(to));
+  }
+
   checkRoom(): Promise<void> {
     return this.#room.check(0);
   }
@@ -176,6 +191,12 @@ async function syncFile(path: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+/** False when two folders cannot share a file: they lie on different file systems, or theirs has no links. */
+function ignoreNoLink(error: NodeJS.ErrnoException): false {
+  if (["EXDEV", "EPERM", "ENOTSUP", "EMLINK"].includes(error.code ?? "")) return false;
+  throw error;
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): undefined {

@@ -1,0 +1,50 @@
+/** `stowage restore`: a data folder out of a backup. */
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { createRegistry } from "../create-registry.ts";
+import { CommandError, failingWith2 } from "./command-error.ts";
+import { copyRegistry } from "./copy-registry.ts";
+import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
+
+const HELP = `stowage restore FOLDER [options]: makes the data folder out of a backup; the data folder must be empty
+
+  --copy                copy the bytes, so that the registry shares nothing with the backup
+  --config CONFIG.yml   the settings file of the server
+${SETTINGS_HELP}
+
+Exit code: 0 done, 2 failed.
+`;
+
+export function restore(
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<number> {
+  return failingWith2(async () => {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      options: {
+        ...SETTINGS_OPTIONS,
+        copy: { type: "boolean", default: false },
+        config: { type: "string" },
+        help: { type: "boolean", short: "h" },
+      },
+      allowPositionals: true,
+    });
+    if (values.help) {
+      process.stdout.write(HELP);
+      return 0;
+    }
+    const [folder] = positionals;
+    if (folder === undefined || positionals.length > 1 || !existsSync(join(folder, "registry.db"))) {
+      throw new CommandError("restore takes the folder of a backup: stowage restore /var/backups/stowage-1");
+    }
+    const { settings } = settingsFrom(values.config, values, environment);
+    const to = resolve(settings.storage.filesystem.rootdirectory);
+    process.umask(0o077);
+    await using kept = await createRegistry({ storage: { folder: resolve(folder) } });
+    const what = await copyRegistry(kept, resolve(folder), to, { copy: values.copy });
+    process.stdout.write(`${to} holds ${what}. Start the server on it: stowage serve --data ${to}\n`);
+    return 0;
+  });
+}
