@@ -31,7 +31,7 @@ export function sendRaw(
     resolve({ ...parseReply(Buffer.concat(parts).toString("latin1")), closed });
   };
   socket.setTimeout(timeoutMs, () => finish(false));
-  socket.on("data", (part) => {
+  socket.on("data", (part: Buffer) => {
     parts.push(part);
     if (!wholeConnection && isComplete(Buffer.concat(parts).toString("latin1"))) finish(false);
   });
