@@ -18,6 +18,8 @@ import { collectAll, previewCollection } from "./registry/gc/collector.ts";
 import type { CollectionHooks, CollectionReport } from "./registry/gc/collector.ts";
 import { LocalNamespace } from "./registry/namespace.ts";
 import type { Namespace } from "./registry/namespace.ts";
+import { scrubInBackground } from "./registry/gc/scrub.ts";
+import type { ScrubOptions } from "./registry/gc/scrub.ts";
 import { paged } from "./registry/pages.ts";
 import { UploadMemory } from "./registry/upload-memory.ts";
 import { createHandler } from "./server/handler.ts";
@@ -62,6 +64,8 @@ export interface Registry extends AsyncDisposable {
   allBlobs(): AsyncIterable<RecordedBlob>;
   /** Collects now and then until `signal` says stop. */
   collectInBackground(options: Omit<BackgroundOptions, "rules">, signal: AbortSignal): Promise<void>;
+  /** Reads every blob again, slowly, until `signal` says stop. */
+  scrubInBackground(options: ScrubOptions, signal: AbortSignal): Promise<void>;
   /** Closes the drivers; no request may be running. */
   close(): Promise<void>;
 }
@@ -91,6 +95,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
         (blob) => blob.digest,
       ),
     check: (checked) => check(backend, checked),
+    scrubInBackground: (scrub, signal) => scrubInBackground(backend, scrub, log, signal),
     collectInBackground: (background, signal) => collectInBackground(backend, { ...background, rules }, log, signal),
     close,
     [Symbol.asyncDispose]: close,

@@ -53,11 +53,15 @@ export async function serve(
   const stopping = new AbortController();
   const { enabled, interval } = settings.gc;
   const collecting = registry.collectInBackground({ enabled, intervalMs: interval }, stopping.signal);
+  const { bytespersecond, pause } = settings.scrub;
+  const scrubbing =
+    bytespersecond > 0 &&
+    registry.scrubInBackground({ bytesPerSecond: bytespersecond, pauseMs: pause }, stopping.signal);
   await stopSignal(log);
   stopping.abort();
   const left = await listening.stop();
   if (left > 0) log.warn({ requests: left }, "some requests did not finish in time");
-  await collecting;
+  await Promise.all([collecting, scrubbing]);
   await registry.close();
   log.info("stopped");
   return 0;

@@ -78,6 +78,14 @@ export const Settings = z.strictObject({
       untagged: z.boolean().default(false),
     })
     .prefault({}),
+  scrub: z
+    .strictObject({
+      /** How fast blobs are read again, to find damage; 0 for never. */
+      bytespersecond: bytes.prefault("8MiB"),
+      /** Between two passes, and before the first. */
+      pause: duration.prefault("1h"),
+    })
+    .prefault({}),
   validation: z
     .strictObject({
       manifests: z.strictObject({ sparse: z.boolean().default(false) }).prefault({}),

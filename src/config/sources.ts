@@ -71,6 +71,8 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   "gc.undo": "7d",
   "gc.fresh": "7d",
   "gc.untagged": "false",
+  "scrub.bytespersecond": "8MiB",
+  "scrub.pause": "1h",
   "validation.manifests.sparse": "false",
 };
 

@@ -1,4 +1,5 @@
 /** Compares what is recorded with what is there, both ways. */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { Digester, algorithmOf, digestOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { NeedingManifest, RecordedBlob } from "../metadata/metadata-store.ts";
@@ -11,6 +12,12 @@ export interface CheckOptions {
   readonly deep: boolean;
   /** Whether damaged blobs are marked as missing, so that the next push heals them, and unknown files removed. */
   readonly repair: boolean;
+  /** Called with the size of each piece that is read; what it returns is waited for: to read slowly. */
+  readonly onRead?: (bytes: number) => Promise<void> | void;
+  /** A file that nothing names is looked at when it is older than that, in milliseconds: a minute when absent. */
+  readonly unknownAfterMs?: number;
+  /** Where to begin among the digests; at the first when absent. */
+  readonly after?: string;
   /** Called now and then with how many blobs and files have been looked at; what it returns is waited for. */
   readonly onStep?: (done: number) => Promise<void> | void;
 }
@@ -32,7 +39,7 @@ export type Finding =
       readonly size: number;
     };
 
-/** A file that is younger may be about to be recorded. */
+/** A copy that a writer makes to take over an upload is recorded a moment later than it is made. */
 const UNKNOWN_AFTER_MS = 60_000;
 const MAX_IMAGES = 100;
 const STEP = 100;
@@ -41,15 +48,17 @@ const STEP = 100;
 export async function* check(backend: Backend, options: CheckOptions): AsyncGenerator<Finding> {
   let done = 0;
   const step = async (): Promise<void> => {
-    if (++done % STEP === 0) await options.onStep?.(done);
+    if (++done % STEP !== 0) return;
+    await nextTurn(); // small blobs need no waiting: without this nobody else would be served
+    await options.onStep?.(done);
   };
   const blobs = paged(
-    {},
+    options.after === undefined ? {} : { after: options.after },
     (page) => backend.metadata.allBlobs(page),
     (blob) => blob.digest,
   );
   for await (const blob of blobs) {
-    const kind = await ailmentOf(backend, blob, options.deep);
+    const kind = await ailmentOf(backend, blob, options);
     await step();
     if (kind === undefined) continue;
     const key = blob.at.kind === "stored" ? blob.at.storageKey : undefined;
@@ -57,7 +66,7 @@ export async function* check(backend: Backend, options: CheckOptions): AsyncGene
     const images = await backend.metadata.manifestsNeeding(blob.digest, MAX_IMAGES);
     yield { kind, digest: blob.digest, key, images };
   }
-  for await (const file of unknownFiles(backend, step)) {
+  for await (const file of unknownFiles(backend, options.unknownAfterMs ?? UNKNOWN_AFTER_MS, step)) {
     if (options.repair) await backend.store.delete([file.key]);
     yield { kind: "unknown file", key: file.key, size: file.size };
   }
@@ -65,14 +74,18 @@ export async function* check(backend: Backend, options: CheckOptions): AsyncGene
 
 type Ailment = Exclude<Finding["kind"], "unknown file">;
 
-async function ailmentOf(backend: Backend, blob: RecordedBlob, deep: boolean): Promise<Ailment | undefined> {
+async function ailmentOf(backend: Backend, blob: RecordedBlob, options: CheckOptions): Promise<Ailment | undefined> {
   if (blob.damaged) return "marked damaged";
-  const ailment = await lookAt(backend, blob, deep);
+  const ailment = await lookAt(backend, blob, options);
   // Collected, or pushed again under another key, since its row was read: then there is nothing to say of it.
   return ailment !== undefined && (await isStillRecorded(backend, blob)) ? ailment : undefined;
 }
 
-async function lookAt({ store }: Backend, blob: RecordedBlob, deep: boolean): Promise<Ailment | undefined> {
+async function lookAt(
+  { store }: Backend,
+  blob: RecordedBlob,
+  { deep, onRead }: CheckOptions,
+): Promise<Ailment | undefined> {
   const { at, digest, size } = blob;
   const algorithm = algorithmOf(digest);
   if (at.kind === "inline") {
@@ -86,7 +99,10 @@ async function lookAt({ store }: Backend, blob: RecordedBlob, deep: boolean): Pr
   if (!deep) return undefined;
   const digester = Digester.of(algorithm);
   try {
-    for await (const piece of store.read(key)) digester.update(piece);
+    for await (const piece of store.read(key)) {
+      digester.update(piece);
+      await onRead?.(piece.length);
+    }
   } catch (error) {
     if (await store.stat(key)) throw error;
     return "missing"; // gone since
@@ -101,7 +117,7 @@ async function isStillRecorded({ metadata }: Backend, { digest, at }: RecordedBl
 }
 
 /** Files that no blob, no upload and no trash names. An intent is recorded before its file: so none of them is wanted. */
-async function* unknownFiles(backend: Backend, step: () => Promise<void>): AsyncGenerator<StoredKey> {
+async function* unknownFiles(backend: Backend, afterMs: number, step: () => Promise<void>): AsyncGenerator<StoredKey> {
   const { store, metadata, clock } = backend;
   let batch: StoredKey[] = [];
   const unknownIn = async (files: readonly StoredKey[]): Promise<StoredKey[]> => {
@@ -115,7 +131,7 @@ async function* unknownFiles(backend: Backend, step: () => Promise<void>): Async
   };
   for await (const file of store.list()) {
     await step();
-    if (file.mtimeMs > clock.now() - UNKNOWN_AFTER_MS) continue;
+    if (file.mtimeMs > clock.now() - afterMs) continue;
     batch.push(file);
     if (batch.length < STEP) continue;
     yield* await unknownIn(batch);
