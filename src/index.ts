@@ -14,7 +14,7 @@ export type {
   PutManifestOptions,
 } from "./registry/manifests.ts";
 export type { TagService } from "./registry/tags.ts";
-export type { TagCondition, TagEvent, TagFacts } from "./metadata/metadata-store.ts";
+export type { TagEvent, TagFacts } from "./metadata/metadata-store.ts";
 export type { ReferrersFilter, ReferrersPage, ReferrersService } from "./registry/referrers.ts";
 export type { SignatureService } from "./registry/signatures.ts";
 export type { PageStart } from "./registry/pages.ts";
@@ -26,6 +26,7 @@ export type { Annotations, Descriptor, Platform } from "./oci/descriptor.ts";
 export { parseRepositoryName, repositoryName } from "./oci/repository-name.ts";
 export type { RepositoryName } from "./oci/repository-name.ts";
 export { parseTag, tag } from "./oci/tag.ts";
+export type { TagCondition } from "./oci/tag-condition.ts";
 export type { Tag } from "./oci/tag.ts";
 export { OciError } from "./oci/error.ts";
 export type { ErrorCode } from "./oci/error.ts";

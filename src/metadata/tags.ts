@@ -2,7 +2,8 @@
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
-import type { ChangeResult, Page, TagCondition, TagEvent, TagFacts } from "./metadata-store.ts";
+import type { TagCondition } from "../oci/tag-condition.ts";
+import type { ChangeResult, Page, TagEvent, TagFacts } from "./metadata-store.ts";
 import { findRepository } from "./repositories.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";

@@ -2,7 +2,8 @@
 import type { BlobFacts } from "../metadata/metadata-store.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
-import type { BlobSource, ByteRange, StorageKey } from "../storage/blob-store.ts";
+import type { ByteRange } from "../lib/byte-range.ts";
+import type { BlobSource, StorageKey } from "../storage/blob-store.ts";
 import type { Backend } from "./backend.ts";
 import { isSound } from "./blob-health.ts";
 import { absent } from "./repository-absence.ts";

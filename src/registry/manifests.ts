@@ -1,5 +1,6 @@
 /** The manifests of a repository, by digest. */
-import type { Needed, NewManifest, PutManifestResult, TagCondition } from "../metadata/metadata-store.ts";
+import type { TagCondition } from "../oci/tag-condition.ts";
+import type { Needed, NewManifest, PutManifestResult } from "../metadata/metadata-store.ts";
 import { algorithmOf, digestOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/descriptor.ts";

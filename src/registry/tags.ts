@@ -1,5 +1,6 @@
 /** The tags of a repository. */
-import type { ChangeResult, TagCondition, TagEvent, TagFacts } from "../metadata/metadata-store.ts";
+import type { TagCondition } from "../oci/tag-condition.ts";
+import type { ChangeResult, TagEvent, TagFacts } from "../metadata/metadata-store.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";

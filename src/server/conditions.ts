@@ -1,5 +1,5 @@
 /** Conditional requests (RFC 9110, 13). An entity tag is the digest in quotes; clients that leave those out are understood. */
-import type { TagCondition } from "../metadata/metadata-store.ts";
+import type { TagCondition } from "../oci/tag-condition.ts";
 import { conditionFailed } from "../registry/manifests.ts";
 import { empty } from "./reply.ts";
 import type { Reply } from "./reply.ts";
@@ -62,5 +62,5 @@ function tagsIn(header: string): readonly string[] {
 }
 
 function strongTagsIn(header: string): readonly string[] {
-  return tagsIn(header.replaceAll(/W\/"[^"]*"/g, ""));
+  return tagsIn(header.replaceAll(/W\/(?:"[^"]*"|[^,\s]*)/g, ""));
 }

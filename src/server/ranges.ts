@@ -1,5 +1,5 @@
 /** Ranges of bytes: what a client asks for, and where a chunk belongs. */
-import type { ByteRange } from "../storage/blob-store.ts";
+import type { ByteRange } from "../lib/byte-range.ts";
 import { LIMITS } from "./limits.ts";
 
 export type RangeRequest =
@@ -58,8 +58,10 @@ export interface ChunkRange {
  * malformed, or ends before it begins.
  */
 export function parseContentRange(header: string): ChunkRange | undefined {
-  const match = /^(?:bytes )?(\d+)-(\d+)(?:\/(?:\d+|\*))?$/.exec(header.trim());
+  const match = /^(?:bytes )?(\d+)-(\d+)(?:\/(?:(\d+)|\*))?$/i.exec(header.trim());
   if (!match) return undefined;
-  const [start, end] = [Number(match[1]), Number(match[2])];
-  return end < start ? undefined : { start, length: end - start + 1 };
+  const [start, end, size] = [Number(match[1]), Number(match[2]), Number(match[3] ?? Infinity)];
+  // "A Content-Range … is invalid if … last-pos … less than first-pos, or … complete-length … less than or equal to
+  // last-pos" (RFC 9110, 14.4).
+  return end < start || size <= end ? undefined : { start, length: end - start + 1 };
 }

@@ -1,7 +1,7 @@
 /** What is answered, as a value: one place writes it. */
 import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
-import type { ByteRange } from "../storage/blob-store.ts";
+import type { ByteRange } from "../lib/byte-range.ts";
 
 export type ReplyBody =
   | string

@@ -1,4 +1,5 @@
 /** The storage port: bytes under opaque keys. What the keys mean is known to `metadata/` alone. */
+import type { ByteRange } from "../lib/byte-range.ts";
 import type { Digest } from "../oci/digest.ts";
 
 declare const draft: unique symbol;
@@ -20,12 +21,6 @@ export interface BlobStat {
 /** A key as the store has it. */
 export interface StoredKey extends BlobStat {
   readonly key: DraftKey | StorageKey;
-}
-
-/** Both ends are counted in. */
-export interface ByteRange {
-  readonly start: number;
-  readonly end: number;
 }
 
 /** Where the bytes of a blob are to be had: a file that the kernel can send, or a stream. Nothing is open yet. */

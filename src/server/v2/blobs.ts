@@ -4,7 +4,7 @@ import { digest as digestIn } from "../../oci/digest.ts";
 import { OciError } from "../../oci/error.ts";
 import { repositoryName } from "../../oci/repository-name.ts";
 import type { Blob } from "../../registry/blobs.ts";
-import type { ByteRange } from "../../storage/blob-store.ts";
+import type { ByteRange } from "../../lib/byte-range.ts";
 import { entityTag, notModified, rangeApplies } from "../conditions.ts";
 import type { Context } from "../context.ts";
 import { RefusedWithHeaders } from "../error-reply.ts";

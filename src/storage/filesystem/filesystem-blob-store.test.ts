@@ -107,7 +107,6 @@ describe("files: what others do to the tree", () => {
     const { folder, store } = await openFresh();
     const key = await push(store, Buffer.from("replaced"), randomUUID());
     await rm(join(folder, key));
-    await FilesystemBlobStore.open(await freshFolder());
     await Bun.write(join(folder, key, "inside"), "x");
     expect(await store.stat(key)).toBeUndefined();
   });
@@ -117,7 +116,7 @@ describe("files: what others do to the tree", () => {
     const key = await push(store, Buffer.from("touched"), randomUUID());
     const before = await store.stat(key);
     await chmod(join(folder, key), 0o600);
-    expect(await store.stat(key)).toEqual(before!);
+    expect(await store.stat(key)).toEqual(before);
     await writeFile(join(folder, key), "changed");
     expect((await store.stat(key))?.mtimeMs).not.toBe(before!.mtimeMs);
   });
@@ -128,11 +127,24 @@ describe("files: what others do to the tree", () => {
     await expect(store.checkReady()).rejects.toThrow("ENOENT");
   });
 
+  for (const copy of [false, true]) {
+    test(`a blob is put into another folder as a ${copy ? "copy" : "hard link"}`, async () => {
+      const [here, there] = [await openFresh(), await openFresh()];
+      const key = await push(here.store, Buffer.from("backed up"), randomUUID());
+      await here.store.putInto(there.store, key, { copy });
+      const [from, to] = [await stat(join(here.folder, key)), await stat(join(there.folder, key))];
+      expect(to.ino === from.ino).toBe(!copy);
+      expect(to.mode & 0o777).toBe(0o600);
+      await here.store.delete([key]);
+      expect(await readFile(join(there.folder, key), "utf8")).toBe("backed up");
+    });
+  }
+
   test("two stores on one folder see each other's blobs and drafts", async () => {
     const { folder, store } = await openFresh();
     const other = await FilesystemBlobStore.open(folder);
     const key = await push(store, Buffer.from("shared"), randomUUID());
-    expect(await other.stat(key)).toEqual((await store.stat(key))!);
+    expect(await other.stat(key)).toEqual(await store.stat(key));
     const draft = await stage(store, Buffer.from("begun"), randomUUID());
     await using taken = (await other.reopen(draft, 5))!;
     await taken.append(Buffer.from(" here, ended there"));

@@ -4,16 +4,8 @@ import { access, copyFile, link, open, opendir, rename, stat, truncate, unlink }
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import type { Digest } from "../../oci/digest.ts";
-import type {
-  BlobSource,
-  BlobStat,
-  BlobStore,
-  ByteRange,
-  Draft,
-  DraftKey,
-  StorageKey,
-  StoredKey,
-} from "../blob-store.ts";
+import type { ByteRange } from "../../lib/byte-range.ts";
+import type { BlobSource, BlobStat, BlobStore, Draft, DraftKey, StorageKey, StoredKey } from "../blob-store.ts";
 import { FileDraft } from "./file-draft.ts";
 import { Folders } from "./folders.ts";
 import { Room } from "./room.ts";

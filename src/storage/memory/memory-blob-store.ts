@@ -1,15 +1,7 @@
 /** Blobs in the memory of the process: for tests and embedding. They are gone when it ends. */
 import type { Digest } from "../../oci/digest.ts";
-import type {
-  BlobSource,
-  BlobStat,
-  BlobStore,
-  ByteRange,
-  Draft,
-  DraftKey,
-  StorageKey,
-  StoredKey,
-} from "../blob-store.ts";
+import type { ByteRange } from "../../lib/byte-range.ts";
+import type { BlobSource, BlobStat, BlobStore, Draft, DraftKey, StorageKey, StoredKey } from "../blob-store.ts";
 
 interface Kept {
   readonly bytes: Uint8Array;

@@ -1,0 +1,614 @@
+/** Where settings come from, which source wins, and what a person is told when one of them is wrong. */
+import { describe, expect, test } from "bun:test";
+import * as fc from "fast-check";
+import { stringify } from "yaml";
+import { SETTING_PATHS, Settings } from "./schema.ts";
+import { SettingsError, loadSettings, variableOf } from "./sources.ts";
+import type { LoadedSettings } from "./sources.ts";
+
+const FILE = "/etc/stowage/config.yml";
+
+/** Seven lists, each of nine times the one before it: nearly five million texts in a few lines. */
+const EXPLODING = [
+  "a: &a [x, x, x, x, x, x, x, x, x]",
+  "b: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]",
+  "c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b]",
+  "d: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c]",
+  "e: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d]",
+  "f: &f [*e, *e, *e, *e, *e, *e, *e, *e, *e]",
+  "g: &g [*f, *f, *f, *f, *f, *f, *f, *f, *f]",
+].join("\n");
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+function load(
+  text?: string,
+  environment: Environment = {},
+  flags: Readonly<Record<string, unknown>> = {},
+): LoadedSettings {
+  return loadSettings({ file: text === undefined ? undefined : { path: FILE, text }, environment, flags });
+}
+
+/** What a person is told instead of a start; fails when there is a start. */
+function complaint(
+  text?: string,
+  environment: Environment = {},
+  flags: Readonly<Record<string, unknown>> = {},
+): string {
+  try {
+    load(text, environment, flags);
+  } catch (error) {
+    if (error instanceof SettingsError) return error.message;
+    throw error;
+  }
+  throw new Error(`these settings were taken: ${text ?? ""} ${JSON.stringify({ environment, flags })}`);
+}
+
+describe("the sources of settings", () => {
+  test("may all be silent: then the defaults hold, and nothing is said about it", () => {
+    expect(load()).toEqual({ settings: Settings.parse({}), warnings: [] });
+  });
+
+  test("are a file,", () => {
+    const { settings, warnings } = load("http:\n  addr: :5001\nstorage:\n  inline: 1KiB\n  delete: {enabled: false}\n");
+    expect(settings).toMatchObject({ http: { addr: ":5001" }, storage: { inline: 1024, delete: { enabled: false } } });
+    expect(warnings).toEqual([]);
+  });
+
+  test("the environment,", () => {
+    const { settings, warnings } = load(undefined, {
+      REGISTRY_HTTP_ADDR: ":5002",
+      REGISTRY_STORAGE_INLINE: "2KiB",
+      REGISTRY_STORAGE_DELETE_ENABLED: "false",
+      REGISTRY_LOG_FORMATTER: "json",
+    });
+    expect(settings).toMatchObject({ http: { addr: ":5002" }, log: { formatter: "json" } });
+    expect(settings.storage).toMatchObject({ inline: 2048, delete: { enabled: false } });
+    expect(warnings).toEqual([]);
+  });
+
+  test("and the command line", () => {
+    const { settings, warnings } = load(undefined, {}, { "http.addr": ":5003", "storage.delete.enabled": false });
+    expect(settings).toMatchObject({ http: { addr: ":5003" }, storage: { delete: { enabled: false } } });
+    expect(warnings).toEqual([]);
+  });
+
+  test("win in this order: the command line, the environment, the file, the defaults", () => {
+    const [file, environment, flags] = ["http: {addr: ':1'}", { REGISTRY_HTTP_ADDR: ":2" }, { "http.addr": ":3" }];
+    const taken = [
+      load(),
+      load(file),
+      load(file, environment),
+      load(file, environment, flags),
+      load(undefined, environment, flags),
+    ];
+    expect(taken.map(({ settings }) => settings.http.addr)).toEqual(["127.0.0.1:5000", ":1", ":2", ":3", ":3"]);
+  });
+
+  test("leave alone what they do not name", () => {
+    const { settings } = load(
+      "storage: {inline: 0}",
+      { REGISTRY_STORAGE_DELETE_ENABLED: "false" },
+      { "log.level": "debug" },
+    );
+    const defaults = Settings.parse({});
+    expect(settings).toEqual({
+      ...defaults,
+      log: { level: "debug" },
+      storage: { ...defaults.storage, inline: 0, delete: { enabled: false } },
+    });
+  });
+
+  test("say a wrong value of a lower one only when no higher one replaces it", () => {
+    expect(load("http: {addr: nonsense}", { REGISTRY_HTTP_ADDR: ":5000" }).settings.http.addr).toBe(":5000");
+    expect(complaint("http: {addr: ':5000'}", { REGISTRY_HTTP_ADDR: "nonsense" })).toStartWith("REGISTRY_HTTP_ADDR: ");
+  });
+});
+
+describe("a settings file", () => {
+  test("may be empty, or hold nothing but comments and empty sections", () => {
+    for (const text of [
+      "",
+      "\n",
+      "# nothing\n",
+      "---\n",
+      "{}",
+      "null",
+      "http:\nstorage:\n  filesystem:\n",
+      "storage: {delete: {}}",
+    ]) {
+      expect(load(text)).toEqual(load());
+    }
+  });
+
+  test("may be JSON, which is YAML", () => {
+    expect(load('{"http": {"addr": ":5001"}}').settings.http.addr).toBe(":5001");
+  });
+
+  test("may name a setting by its whole path, as messages do", () => {
+    expect(load("http.addr: :5001").settings.http.addr).toBe(":5001");
+  });
+
+  test("may use anchors", () => {
+    expect(load("log: {level: &x error}\nstorage: {filesystem: {rootdirectory: *x}}").settings).toMatchObject({
+      log: { level: "error" },
+      storage: { filesystem: { rootdirectory: "error" } },
+    });
+  });
+
+  const broken: readonly (readonly [title: string, text: string])[] = [
+    ["ends in the middle of a list", "http: ["],
+    ["ends in the middle of a text", 'http: {addr: "'],
+    ["is indented with tabs", "http:\n\taddr: x"],
+    ["has the same key twice", "http: {addr: ':1'}\nhttp: {addr: ':2'}"],
+    ["has two documents", "http: {addr: ':1'}\n---\nhttp: {addr: ':2'}"],
+    ["is a text", "just words"],
+    ["is a list", "- http"],
+    ["is a number", "5000"],
+    ["names an anchor that is not there", "http: *nowhere"],
+    ["holds itself", "http: &http {addr: *http}"],
+    ["holds itself in a section that nobody knows", "a: &a {b: *a}"],
+    ["holds itself in a list", "storage: {inline: &list [*list]}"],
+    ["would become too large", EXPLODING],
+  ];
+  for (const [title, text] of broken) {
+    test(`that ${title} is refused in one line that names the file`, () => {
+      const message = complaint(text);
+      expect(message).toStartWith(`${FILE}: `);
+      expect(message).not.toContain("\n");
+    });
+  }
+
+  test("that is broken is refused by the place, with an example of one that is not", () => {
+    expect(complaint("http:\n  addr: [\n")).toMatch(/line \d+, column \d+.*http: \{addr: "127\.0\.0\.1:5000"\}/);
+  });
+});
+
+describe("a setting that does not exist", () => {
+  const cases: readonly (readonly [text: string, path: string, meant: string | undefined])[] = [
+    ["http: {adr: x}", "http.adr", "http.addr"],
+    ["htp: {addr: x}", "htp.addr", "http.addr"],
+    ["log: {leve: info}", "log.leve", "log.level"],
+    ["storage: {filesystem: {rootdir: /x}}", "storage.filesystem.rootdir", "storage.filesystem.rootdirectory"],
+    ["storage: {delete: {enable: true}}", "storage.delete.enable", "storage.delete.enabled"],
+    ["storage: {delete: {enabled: {x: 1}}}", "storage.delete.enabled.x", "storage.delete.enabled"],
+    ["http: {tsl: {certificate: x}}", "http.tsl.certificate", undefined],
+    ["something.else.entirely: 1", "something.else.entirely", undefined],
+    ["__proto__: {x: 1}", "__proto__.x", undefined],
+    ["constructor: 1", "constructor", undefined],
+    ["http: {toString: 1}", "http.toString", undefined],
+    ["'': 1", "", undefined],
+  ];
+  for (const [text, path, meant] of cases) {
+    test(`stops the start, by its name: ${text}`, () => {
+      const message = complaint(text);
+      expect(message).toStartWith(`${FILE}: ${path} is not a setting`);
+      if (meant !== undefined) expect(message).toContain(`did you mean ${meant}?`);
+      expect(message).not.toContain("\n");
+    });
+  }
+
+  test("stops the start in one line, also when its name has two", () => {
+    expect(complaint('"a\\nb": 1')).not.toContain("\n");
+  });
+
+  test("stops the start on the command line too", () => {
+    expect(() => load(undefined, {}, { "http.adr": "x" })).toThrow(SettingsError);
+  });
+
+  test("changes nothing about objects in this process", () => {
+    expect(() => load("__proto__: {polluted: true}\nconstructor: {prototype: {polluted: true}}")).toThrow(
+      SettingsError,
+    );
+    expect({}).not.toHaveProperty("polluted");
+  });
+});
+
+describe("a value that a setting does not take", () => {
+  const cases: readonly (readonly [path: string, value: string, expected: RegExp])[] = [
+    ["http.addr", "nonsense", /expected host:port/],
+    ["http.addr", "5000", /expected/],
+    ["log.level", "loud", /expected .*debug.*info.*warn.*error/],
+    ["log.formatter", "pretty", /expected .*text.*json/],
+    ["storage.filesystem.rootdirectory", "''", /expected/],
+    ["storage.filesystem.singleprocess", "yes", /expected boolean/],
+    ["storage.delete.enabled", "1", /expected boolean/],
+    ["storage.inline", "lots", /expected a number of bytes such as 16384 or "16KiB"/],
+    ["storage.inline", "-1", /expected a number of bytes/],
+    ["storage.inline", "true", /expected/],
+    ["storage.inline", "[16]", /expected/],
+    ["storage.inline", "2MiB", /1048576|1 ?MiB/],
+  ];
+  for (const [path, value, expected] of cases) {
+    const wrong = `${path}: ${value}`;
+    test(`is told with its name, what was expected and an example: ${wrong}`, () => {
+      const message = complaint(wrong);
+      expect(message).toStartWith(`${FILE}: ${path} is `);
+      expect(message).toMatch(expected);
+      expect(message).toContain(`for example ${path}: `);
+      expect(message).not.toContain("\n");
+    });
+  }
+
+  test("is told with where it comes from", () => {
+    expect(complaint("http: {addr: x}")).toStartWith(`${FILE}: http.addr is "x", but expected `);
+    expect(complaint("", { REGISTRY_HTTP_ADDR: "x" })).toStartWith(
+      'REGISTRY_HTTP_ADDR: http.addr is "x", but expected ',
+    );
+    expect(complaint("", {}, { "http.addr": "x" })).toStartWith('the command line: http.addr is "x", but expected ');
+    expect(complaint("http: {addr: x}", { REGISTRY_LOG_LEVEL: "debug" })).toStartWith(`${FILE}: `);
+  });
+
+  for (const path of SETTING_PATHS) {
+    test(`is told with an example that works: ${path}`, () => {
+      const message = complaint(`${path}: []`);
+      expect(message).toStartWith(`${FILE}: ${path} is [], but `);
+      const [, example] = /\(for example (.*)\)$/.exec(message) ?? [];
+      expect(example).toStartWith(`${path}: `);
+      expect(load(example).warnings).toEqual([]);
+    });
+
+    test(`in the environment is told by its variable: ${variableOf(path)}`, () => {
+      // A text setting takes a text of any kind but none at all, or an address that is one.
+      const value = path.endsWith("rootdirectory") ? "" : "[]";
+      expect(complaint(undefined, { [variableOf(path)]: value })).toStartWith(`${variableOf(path)}: ${path} is `);
+    });
+  }
+
+  test("that stands where a section belongs is told as that", () => {
+    for (const text of ["http: 5000", "http: [1]", "storage: /var/lib/registry"]) {
+      const message = complaint(text);
+      expect(message).toStartWith(`${FILE}: ${text.slice(0, text.indexOf(":"))} is `);
+      expect(message).not.toContain("is not a setting");
+    }
+  });
+});
+
+describe("a variable of the environment", () => {
+  test("is the setting's path in upper case, with underscores for dots", () => {
+    expect(variableOf("http.addr")).toBe("REGISTRY_HTTP_ADDR");
+    expect(variableOf("storage.filesystem.rootdirectory")).toBe("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY");
+    expect(new Set(SETTING_PATHS.map(variableOf)).size).toBe(SETTING_PATHS.length);
+  });
+
+  test("is read as YAML where the setting is no text", () => {
+    expect(load(undefined, { REGISTRY_STORAGE_DELETE_ENABLED: "false" }).settings.storage.delete.enabled).toBeFalse();
+    expect(load(undefined, { REGISTRY_STORAGE_INLINE: " 1024 " }).settings.storage.inline).toBe(1024);
+    expect(load(undefined, { REGISTRY_STORAGE_INLINE: "'1024'" }).settings.storage.inline).toBe(1024);
+  });
+
+  test("is taken letter by letter where the setting is a text", () => {
+    for (const folder of ["1234", "true", "null", "*x", "[a", "a: b", "# no comment", '"quoted"', " space "]) {
+      const { settings } = load(undefined, { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder });
+      expect(settings.storage.filesystem.rootdirectory).toBe(folder);
+    }
+  });
+
+  test("that is no YAML is told by its name", () => {
+    for (const value of ["*nowhere", "&a [*a]", "[1", "{", '"']) {
+      expect(complaint(undefined, { REGISTRY_STORAGE_INLINE: value })).toStartWith("REGISTRY_STORAGE_INLINE: ");
+    }
+  });
+
+  test("may be written in lower case behind its first word", () => {
+    expect(load(undefined, { REGISTRY_http_addr: ":5001" }).settings.http.addr).toBe(":5001");
+  });
+
+  test("that is not set, or is nobody's, means nothing", () => {
+    const environment = {
+      REGISTRY_HTTP_ADDR: undefined,
+      REGISTRY_STORAGE_DELETE_ENABLED: undefined,
+      REGISTRY_NOBODYS: undefined,
+      PATH: "/bin",
+      registry_http_addr: "x",
+      STOWAGE_HTTP_ADDR: "x",
+      REGISTRYX: "x",
+    };
+    expect(load(undefined, environment)).toEqual(load());
+  });
+
+  test("that names the settings file is no setting", () => {
+    expect(load(undefined, { REGISTRY_CONFIGURATION_PATH: "/x.yml" })).toEqual(load());
+  });
+
+  test("that is unknown is named in a warning, and the start goes on", () => {
+    const { settings, warnings } = load(undefined, { REGISTRY_SOMETHING_ELSE_ENTIRELY: "x" });
+    expect(settings).toEqual(load().settings);
+    expect(warnings).toEqual([expect.stringMatching(/^REGISTRY_SOMETHING_ELSE_ENTIRELY .*ignored/)]);
+  });
+
+  test("that is unknown is named with the nearest one that is known", () => {
+    const [warning, ...others] = load(undefined, { REGISTRY_HTTP_ADR: "x" }).warnings;
+    expect(warning).toMatch(/^REGISTRY_HTTP_ADR .*did you mean REGISTRY_HTTP_ADDR\?$/);
+    expect(others).toEqual([]);
+  });
+
+  test("that Kubernetes makes for a service called registry stops nothing", () => {
+    const { settings, warnings } = load(undefined, {
+      REGISTRY_PORT: "tcp://10.0.0.1:5000",
+      REGISTRY_PORT_5000_TCP: "tcp://10.0.0.1:5000",
+      REGISTRY_PORT_5000_TCP_ADDR: "10.0.0.1",
+      REGISTRY_SERVICE_HOST: "10.0.0.1",
+      REGISTRY_SERVICE_PORT: "5000",
+    });
+    expect(settings).toEqual(load().settings);
+    expect(warnings).toHaveLength(5);
+  });
+});
+
+describe("a settings file of distribution's", () => {
+  /** As its image brings it, /etc/distribution/config.yml. */
+  const SHIPPED = `version: 0.1
+log:
+  fields:
+    service: registry
+storage:
+  cache:
+    blobdescriptor: inmemory
+  filesystem:
+    rootdirectory: /var/lib/registry
+  tag:
+    concurrencylimit: 8
+http:
+  addr: :5000
+  headers:
+    X-Content-Type-Options: [nosniff]
+  debug:
+    addr: :5001
+    prometheus:
+      enabled: true
+      path: /metrics
+health:
+  storagedriver:
+    enabled: true
+    interval: 10s
+    threshold: 3
+`;
+
+  test("starts as it was shipped, and its settings are taken", () => {
+    const { settings } = load(SHIPPED);
+    expect(settings.http.addr).toBe(":5000");
+    expect(settings.storage.filesystem.rootdirectory).toBe("/var/lib/registry");
+  });
+
+  test("is warned about for what it names in vain, one line each", () => {
+    const { warnings } = load(SHIPPED);
+    for (const path of ["log.fields", "storage.cache", "storage.tag", "http.headers", "http.debug", "health"]) {
+      expect(warnings.filter((warning) => warning.startsWith(`${FILE}: ${path} `))).toHaveLength(1);
+    }
+    expect(warnings.join("")).not.toContain("\n");
+    expect(warnings.join("")).not.toContain("version");
+  });
+
+  test("starts when it says, as its manual does, that it is not read-only", () => {
+    const readonly = "version: 0.1\nstorage: {maintenance: {readonly: {enabled: false}}}";
+    expect(load(readonly).settings).toEqual(load("version: 0.1").settings);
+    const variable = { REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: "false" };
+    expect(load(undefined, variable).settings).toEqual(load().settings);
+  });
+
+  const protecting: readonly (readonly [text: string, path: string])[] = [
+    ["auth: {htpasswd: {realm: x, path: /htpasswd}}", "auth"],
+    ["auth: {token: {realm: 'https://example.com', service: x, issuer: x}}", "auth"],
+    ["auth: htpasswd", "auth"],
+    ["http: {tls: {certificate: /x.crt, key: /x.key}}", "http.tls"],
+    ["http: {addr: ':5000', tls: {letsencrypt: {email: x}}}", "http.tls"],
+    ["storage: {s3: {bucket: x}}", "storage.s3"],
+    ["storage: {gcs: {bucket: x}}", "storage.gcs"],
+    ["storage: {azure: {container: x}}", "storage.azure"],
+    ["storage: {inmemory: {}}", "storage.inmemory"],
+    ["storage: {inmemory: }", "storage.inmemory"],
+    ["storage: {maintenance: {readonly: {enabled: true}}}", "storage.maintenance.readonly"],
+    ["proxy: {remoteurl: 'https://registry-1.docker.io'}", "proxy"],
+  ];
+  for (const [text, path] of protecting) {
+    test(`is refused for what protects something, with what would happen without it: ${text}`, () => {
+      for (const message of [complaint(text), complaint(`version: 0.1\n${text}`)]) {
+        expect(message).toStartWith(`${FILE}: ${path} `);
+        expect(message).toMatch(/without it \w+/);
+        expect(message).not.toContain("\n");
+      }
+    });
+  }
+
+  const variables: readonly (readonly [variable: string, value: string, path: string])[] = [
+    ["REGISTRY_AUTH", "htpasswd", "auth"],
+    ["REGISTRY_AUTH_HTPASSWD_PATH", "/htpasswd", "auth"],
+    ["REGISTRY_HTTP_TLS_CERTIFICATE", "/x.crt", "http.tls"],
+    ["REGISTRY_STORAGE", "s3", "storage.s3"],
+    ["REGISTRY_STORAGE_S3_BUCKET", "x", "storage.s3"],
+    ["REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED", "true", "storage.maintenance.readonly"],
+    ["REGISTRY_PROXY_REMOTEURL", "https://registry-1.docker.io", "proxy"],
+  ];
+  for (const [variable, value, path] of variables) {
+    test(`has variables that protect something too: ${variable}`, () => {
+      expect(complaint(undefined, { [variable]: value })).toStartWith(`${variable}: ${path} `);
+    });
+  }
+
+  test("has variables that can be done without, and a warning is all", () => {
+    const { settings, warnings } = load(undefined, {
+      REGISTRY_HTTP_SECRET: "x",
+      REGISTRY_STORAGE: "filesystem",
+      REGISTRY_LOGLEVEL: "debug",
+    });
+    expect(settings).toEqual(load().settings);
+    expect(warnings).toEqual([
+      expect.stringMatching(/^REGISTRY_HTTP_SECRET: http\.secret .*ignored/),
+      expect.stringMatching(/^REGISTRY_LOGLEVEL: loglevel .*ignored/),
+    ]);
+  });
+
+  test("is never told by its values, which may be secrets", () => {
+    expect(load("http: {secret: s3cret}", { REGISTRY_HTTP_SECRET: "s3cret" }).warnings.join("\n")).not.toContain(
+      "s3cret",
+    );
+    expect(complaint("storage: {s3: {secretkey: s3cret}}")).not.toContain("s3cret");
+  });
+});
+
+describe("deleting", () => {
+  test("is on without a settings file, and in one of our own", () => {
+    for (const text of [undefined, "", "http: {addr: ':5000'}"]) {
+      const { settings, warnings } = load(text);
+      expect(settings.storage.delete.enabled).toBeTrue();
+      expect(warnings.some(isAboutDeleting)).toBeFalse();
+    }
+  });
+
+  test("stays off in a file of distribution's that says nothing of it, and this is said once", () => {
+    for (const text of [
+      "version: 0.1",
+      "version: 0.1\nstorage: {filesystem: {}}",
+      "version: 0.1\nstorage: {delete: {}}",
+      "version: '0.1'\nstorage: {delete: }",
+    ]) {
+      const { settings, warnings } = load(text);
+      expect(settings.storage.delete.enabled).toBeFalse();
+      expect(warnings.filter(isAboutDeleting)).toEqual([expect.stringContaining("off")]);
+    }
+  });
+
+  test("is what a file of distribution's says, in silence", () => {
+    for (const enabled of [true, false]) {
+      const { settings, warnings } = load(`version: 0.1\nstorage: {delete: {enabled: ${enabled}}}`);
+      expect(settings.storage.delete.enabled).toBe(enabled);
+      expect(warnings.some(isAboutDeleting)).toBeFalse();
+    }
+  });
+
+  test("is what the environment or the command line says, whatever file there is", () => {
+    for (const enabled of [true, false]) {
+      const byVariable = load("version: 0.1", { REGISTRY_STORAGE_DELETE_ENABLED: `${enabled}` });
+      const byFlag = load("version: 0.1", {}, { "storage.delete.enabled": enabled });
+      expect(byVariable.settings.storage.delete.enabled).toBe(enabled);
+      expect(byFlag.settings.storage.delete.enabled).toBe(enabled);
+    }
+  });
+
+  test("is not said to be off when the environment or the command line has turned it on", () => {
+    const byVariable = load("version: 0.1", { REGISTRY_STORAGE_DELETE_ENABLED: "true" });
+    const byFlag = load("version: 0.1", {}, { "storage.delete.enabled": true });
+    expect([byVariable, byFlag].flatMap(({ warnings }) => warnings).some(isAboutDeleting)).toBeFalse();
+  });
+});
+
+describe("settings", () => {
+  const words = [
+    "http",
+    "addr",
+    "storage",
+    "delete",
+    "enabled",
+    "filesystem",
+    "inline",
+    "log",
+    "level",
+    "version",
+    "auth",
+    "cache",
+  ];
+  const key = fc.oneof(fc.constantFrom(...words, ...SETTING_PATHS), fc.string({ maxLength: 5 }));
+  const leaf = fc.oneof(
+    fc.string(),
+    fc.double(),
+    fc.integer(),
+    fc.boolean(),
+    fc.constant(null),
+    fc.constantFrom(":5000", "16KiB", "info"),
+  );
+  const { tree } = fc.letrec<{ tree: unknown; value: unknown }>((tie) => ({
+    tree: fc.dictionary(key, tie("value"), { maxKeys: 4 }),
+    value: fc.oneof({ maxDepth: 4 }, leaf, fc.array(leaf, { maxLength: 2 }), tie("tree")),
+  }));
+
+  test("are taken or refused in one line, whatever tree is in the file", () => {
+    fc.assert(
+      fc.property(tree, (value) => expectSettingsOrOneLine(() => load(stringify(value)))),
+      { numRuns: 200 },
+    );
+  });
+
+  test("are taken or refused in one line, whatever text is in the file", () => {
+    const piece = fc.constantFrom(
+      "http",
+      "addr",
+      ":",
+      " ",
+      "\n",
+      "-",
+      "{",
+      "}",
+      "[",
+      "]",
+      ",",
+      "&a",
+      "*a",
+      "#",
+      "'",
+      '"',
+      "|",
+      ">",
+      "!!set",
+      "?",
+      "1",
+      "<<",
+      "---",
+      "%",
+      "\t",
+    );
+    const text = fc.array(piece, { maxLength: 30 }).map((pieces) => pieces.join(""));
+    fc.assert(
+      fc.property(text, (each) => expectSettingsOrOneLine(() => load(each))),
+      { numRuns: 300 },
+    );
+  });
+
+  test("are taken or refused in one line, whatever is in the environment", () => {
+    const name = fc.oneof(
+      fc.constantFrom(...SETTING_PATHS).map(variableOf),
+      fc.stringMatching(/^REGISTRY_[A-Z_]{0,12}$/),
+    );
+    const environment = fc.dictionary(
+      name,
+      fc.oneof(fc.string(), fc.constantFrom("*a", "&a [*a]", "true", "1", ":5000")),
+      { maxKeys: 4 },
+    );
+    fc.assert(
+      fc.property(environment, (each) => expectSettingsOrOneLine(() => load(undefined, each))),
+      { numRuns: 200 },
+    );
+  });
+
+  test("of a file and of the environment are the same settings", () => {
+    const value = fc.record({
+      "http.addr": fc.nat(65_535).map((port) => `:${port}`),
+      "storage.inline": fc.nat(1_000_000),
+      "storage.delete.enabled": fc.boolean(),
+    });
+    fc.assert(
+      fc.property(value, (values) => {
+        const environment = Object.fromEntries(
+          Object.entries(values).map(([path, each]) => [variableOf(path), String(each)]),
+        );
+        expect(load(undefined, environment).settings).toEqual(load(stringify(values)).settings);
+        expect(load(undefined, {}, values).settings).toEqual(load(stringify(values)).settings);
+      }),
+    );
+  });
+});
+
+function expectSettingsOrOneLine(attempt: () => LoadedSettings): void {
+  try {
+    const { settings, warnings } = attempt();
+    expect(Object.keys(settings)).toEqual(Object.keys(Settings.parse({})));
+    for (const warning of warnings) expect(warning).not.toContain("\n");
+  } catch (error) {
+    expect(error).toBeInstanceOf(SettingsError);
+    expect((error as SettingsError).message).not.toContain("\n");
+  }
+}
+
+function isAboutDeleting(warning: string): boolean {
+  return warning.includes("storage.delete.enabled");
+}

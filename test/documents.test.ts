@@ -1,0 +1,92 @@
+/** Documents and program in step: what one names, the other has. */
+import { describe, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { SETTING_PATHS } from "../src/config/schema.ts";
+import { variableOf } from "../src/config/sources.ts";
+import { ERROR_CODES } from "../src/oci/error.ts";
+
+const ROOT = resolve(import.meta.dir, "..");
+
+/** Not a setting, but where the settings are. */
+const OTHER_VARIABLES = ["REGISTRY_CONFIGURATION_PATH"];
+
+describe("docs/errors.md", () => {
+  test("has a chapter for every code that a client may be told, and for no other", () => {
+    const headings = headingsIn(read("docs/errors.md"), 3);
+    expect(headings.toSorted()).toEqual(ERROR_CODES.toSorted());
+  });
+});
+
+describe("docs/configuration.md", () => {
+  for (const path of SETTING_PATHS) {
+    test(`names ${path} and its variable`, () => {
+      const text = read("docs/configuration.md");
+      expect(text).toMatch(new RegExp(`(?<![\\w.])${RegExp.escape(path)}(?![\\w.]*\\w)`));
+      expect(text).toMatch(new RegExp(`(?<!\\w)${RegExp.escape(variableOf(path))}(?!\\w)`));
+    });
+  }
+
+  test("names no setting that does not exist", () => {
+    const known = new Set([...SETTING_PATHS.map(variableOf), ...OTHER_VARIABLES]);
+    const named = new Set(read("docs/configuration.md").match(/\bREGISTRY_[A-Z_]+\b/g));
+    expect([...named].filter((variable) => !known.has(variable))).toEqual([]);
+  });
+});
+
+describe("a document", () => {
+  const documents = ["*.md", "docs/**/*.md"].flatMap((pattern) => [...new Bun.Glob(pattern).scanSync(ROOT)]);
+
+  test("is there to be read", () => {
+    expect(documents).toEqual(
+      expect.arrayContaining(["docs/configuration.md", "docs/dependencies.md", "docs/errors.md"]),
+    );
+  });
+
+  for (const document of documents) {
+    test(`leads only to files that are there: ${document}`, () => {
+      const missing = linksIn(read(document))
+        .map((link) => resolve(ROOT, dirname(document), decodeURIComponent(link)))
+        .filter((path) => !existsSync(path) || relative(ROOT, path).startsWith(".."));
+      expect(missing.map((path) => relative(ROOT, path))).toEqual([]);
+    });
+  }
+});
+
+describe("the reader of links", () => {
+  test("finds links and images to files, with and without a place in them, and by reference", () => {
+    const text = '[a](a.md) ![b](<b c.png> "title") [c](docs/c.md#part) [d][1]\n\n[1]: ../d.md\n';
+    expect(linksIn(text)).toEqual(["a.md", "b c.png", "docs/c.md", "../d.md"]);
+  });
+
+  test("leaves alone the web, places in the same document, and code", () => {
+    const text = "[a](https://example.com/a.md) [b](#b) [c](mailto:c@d.e) `[d](d.md)`\n\n```\n[e](e.md)\n```\n";
+    expect(linksIn(text)).toEqual([]);
+  });
+});
+
+function read(path: string): string {
+  return readFileSync(join(ROOT, path), "utf8");
+}
+
+/** The texts of all headings of a level, without the signs for code. */
+function headingsIn(markdown: string, level: number): readonly string[] {
+  const lines = withoutCode(markdown, { keepSpans: true }).matchAll(new RegExp(`^#{${level}} +(.+?) *$`, "gm"));
+  return Array.from(lines, ([, heading = ""]) => heading.replaceAll("`", ""));
+}
+
+/** Where the links of a document lead that lead to files: no scheme, and not only a place in the same document. */
+function linksIn(markdown: string): readonly string[] {
+  const text = withoutCode(markdown, { keepSpans: false });
+  const inline = text.matchAll(/\]\((?:<([^>]+)>|([^)\s]+))[^)]*\)/g);
+  const referenced = text.matchAll(/^\[[^\]]+\]: *(?:<([^>]+)>|(\S+))/gm);
+  return [...inline, ...referenced]
+    .map(([, quoted, plain]) => quoted ?? plain ?? "")
+    .filter((link) => !/^[a-z][a-z0-9+.-]*:|^#/i.test(link))
+    .map((link) => link.replace(/[#?].*$/, ""));
+}
+
+function withoutCode(markdown: string, { keepSpans }: { readonly keepSpans: boolean }): string {
+  const text = markdown.replaceAll(/^( *)(```|~~~)[\s\S]*?^\1\2[^\n]*$/gm, "");
+  return keepSpans ? text : text.replaceAll(/`[^`\n]*`/g, "");
+}
