@@ -1,0 +1,72 @@
+/** A docker engine of its own: containerd and dockerd in a folder, reached over a socket there. */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { containerdSocketOf, startContainerd } from "./containerd.ts";
+import { run, runToFailure, startDaemon, throwWhenEnded } from "./programs.ts";
+import type { Output, RunOptions } from "./programs.ts";
+import { makeScratchFolder } from "./scratch-folder.ts";
+import { until } from "./until.ts";
+
+export class DockerEngine implements AsyncDisposable {
+  readonly #folder: string;
+  readonly #resources: AsyncDisposableStack;
+
+  private constructor(folder: string, resources: AsyncDisposableStack) {
+    this.#folder = folder;
+    this.#resources = resources;
+  }
+
+  /** Resolves when the engine answers. */
+  static async start(): Promise<DockerEngine> {
+    await using starting = new AsyncDisposableStack();
+    const folder = starting.use(await makeScratchFolder()).path;
+    starting.use(await startContainerd(folder));
+    await writeFile(join(folder, "daemon.json"), "{}");
+    const dockerd = starting.use(startDaemon("dockerd", wordsOfDockerd(folder)));
+    await until("dockerd answers", async () => {
+      throwWhenEnded("dockerd", dockerd);
+      const reply = await fetch("http://docker/_ping", { unix: socketOf(folder) });
+      return reply.ok;
+    });
+    return new DockerEngine(folder, starting.move());
+  }
+
+  /** Runs the docker client against this engine; rejects when it fails. */
+  docker(...words: readonly string[]): Promise<Output> {
+    return run("docker", words, this.#options());
+  }
+
+  /** Runs the docker client and expects it to fail. */
+  dockerFails(...words: readonly string[]): Promise<Output> {
+    return runToFailure("docker", words, this.#options());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#resources.disposeAsync();
+  }
+
+  #options(): RunOptions {
+    const client = join(this.#folder, "client");
+    return { env: { DOCKER_HOST: `unix://${socketOf(this.#folder)}`, DOCKER_CONFIG: client, HOME: client } };
+  }
+}
+
+function socketOf(folder: string): string {
+  return join(folder, "docker.sock");
+}
+
+/** Everything in the folder, and no network: neither rules nor a bridge, which would be the machine's. */
+function wordsOfDockerd(folder: string): string[] {
+  return [
+    `--config-file=${join(folder, "daemon.json")}`,
+    `--data-root=${join(folder, "data")}`,
+    `--exec-root=${join(folder, "exec")}`,
+    `--pidfile=${join(folder, "pid")}`,
+    `--host=unix://${socketOf(folder)}`,
+    `--containerd=${containerdSocketOf(folder)}`,
+    "--iptables=false",
+    "--ip6tables=false",
+    "--bridge=none",
+    "--storage-driver=vfs",
+  ];
+}

@@ -1,0 +1,133 @@
+/** Debian's client programs: where they are, and how they are run. */
+import { existsSync } from "node:fs";
+import { HopelessError } from "./until.ts";
+
+/** Debian's own folders alone, so that another build of a client in /usr/local is not what gets tested. */
+const DEBIAN_PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** The Debian package that brings each program; `.ci/debian-packages` lists the same packages. */
+const PACKAGE_OF = {
+  buildah: "buildah",
+  busybox: "busybox-static",
+  containerd: "containerd",
+  ctr: "containerd",
+  docker: "docker.io",
+  dockerd: "docker.io",
+  podman: "podman",
+  skopeo: "skopeo",
+  tar: "tar",
+  umount: "mount",
+} as const;
+
+export type Program = keyof typeof PACKAGE_OF;
+
+/** Where `program` is; throws with the name of its Debian package when it is not there. */
+export function locate(program: Program): string {
+  const found = DEBIAN_PATH.split(":")
+    .map((folder) => `${folder}/${program}`)
+    .find((path) => existsSync(path));
+  if (found !== undefined) return found;
+  throw new Error(`The program ${program} is missing: apt-get install --no-install-recommends ${PACKAGE_OF[program]}`);
+}
+
+/** Throws unless all of `programs` are there and the tests run as root, as daemons and mounts need it. */
+export function requirePrograms(...programs: readonly Program[]): void {
+  for (const program of programs) locate(program);
+  if (process.getuid?.() !== 0)
+    throw new Error("The end-to-end tests start daemons and mount images: run them as root.");
+}
+
+export interface RunOptions {
+  /** More variables, beside a PATH of Debian's folders. Nothing else is inherited. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** When the program is killed and the run rejected. */
+  readonly timeoutMs?: number;
+}
+
+export interface Output {
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program to its end; rejects with all that it printed when it fails. */
+export async function run(program: Program, words: readonly string[], options: RunOptions = {}): Promise<Output> {
+  const { code, ...output } = await runToEnd(program, words, options);
+  if (code === 0) return output;
+  throw new Error(`${program} ${words.join(" ")}: ended with ${code}\n${output.stdout}${output.stderr}`);
+}
+
+/** Runs a program that is expected to fail and gives what it printed; rejects when it succeeds. */
+export async function runToFailure(
+  program: Program,
+  words: readonly string[],
+  options: RunOptions = {},
+): Promise<Output> {
+  const { code, ...output } = await runToEnd(program, words, options);
+  if (code !== 0) return output;
+  throw new Error(`${program} ${words.join(" ")}: succeeded, which it must not\n${output.stdout}${output.stderr}`);
+}
+
+/** A program that stays. Disposing it asks it to stop and, when it does not, kills it. */
+export interface Daemon extends AsyncDisposable {
+  /** Undefined while it runs. */
+  exitCode(): number | undefined;
+  /** All that it has printed so far. */
+  output(): string;
+}
+
+export function startDaemon(program: Program, words: readonly string[]): Daemon {
+  let printed = "";
+  // A signal at the death of this process: a run that is broken off must not leave daemons behind.
+  const child = Bun.spawn(["/usr/bin/setpriv", "--pdeathsig", "TERM", locate(program), ...words], {
+    env: { PATH: DEBIAN_PATH, HOME: "/nonexistent" },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const collect = async (stream: ReadableStream<Uint8Array>): Promise<void> => {
+    const decoder = new TextDecoder();
+    for await (const piece of stream) printed += decoder.decode(piece, { stream: true });
+  };
+  const collected = Promise.all([collect(child.stdout), collect(child.stderr)]);
+  return {
+    exitCode: () => child.exitCode ?? undefined,
+    output: () => printed,
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGTERM");
+      const stubborn = setTimeout(() => child.kill("SIGKILL"), 20_000);
+      await child.exited;
+      clearTimeout(stubborn);
+      await collected;
+    },
+  };
+}
+
+/** Throws when a daemon that should still run does not. */
+export function throwWhenEnded(name: string, daemon: Daemon): void {
+  if (daemon.exitCode() === undefined) return;
+  throw new HopelessError(`${name} ended with ${daemon.exitCode()}:\n${daemon.output()}`);
+}
+
+async function runToEnd(
+  program: Program,
+  words: readonly string[],
+  { env = {}, cwd = "/", timeoutMs = 120_000 }: RunOptions,
+): Promise<Output & { readonly code: number }> {
+  const child = Bun.spawn([locate(program), ...words], {
+    cwd,
+    env: { PATH: DEBIAN_PATH, LC_ALL: "C.UTF-8", ...env },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    child.kill("SIGKILL");
+  }, timeoutMs);
+  const [stdout, stderr, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  clearTimeout(timer);
+  if (late) throw new Error(`${program} ${words.join(" ")}: not done after ${timeoutMs} ms\n${stdout}${stderr}`);
+  return { stdout, stderr, code };
+}

@@ -1,0 +1,100 @@
+/** The registry as the clients of these tests see it: the real program behind a wire that notes what passes. */
+import { expect } from "bun:test";
+import { join } from "node:path";
+import { startRegistry } from "../../support/registry.ts";
+import type { RunningRegistry } from "../../support/registry.ts";
+import { DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from "../../support/content.ts";
+import { makeScratchFolder } from "./scratch-folder.ts";
+import type { ScratchFolder } from "./scratch-folder.ts";
+import { Wire } from "./wire.ts";
+
+/** A manifest as the registry serves it. */
+export interface ServedManifest {
+  readonly digest: string;
+  readonly mediaType: string;
+  readonly text: string;
+  readonly json: ManifestJson;
+}
+
+export interface ManifestJson {
+  readonly mediaType?: string;
+  readonly config?: LayerJson;
+  readonly layers?: readonly LayerJson[];
+  readonly manifests?: readonly LayerJson[];
+}
+
+export interface LayerJson {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly size: number;
+  readonly platform?: { readonly architecture: string };
+}
+
+export class WatchedRegistry implements AsyncDisposable {
+  readonly wire: Wire;
+  readonly #folder: ScratchFolder;
+  #running: RunningRegistry;
+
+  private constructor(wire: Wire, folder: ScratchFolder, running: RunningRegistry) {
+    this.wire = wire;
+    this.#folder = folder;
+    this.#running = running;
+  }
+
+  static async start(): Promise<WatchedRegistry> {
+    const folder = await makeScratchFolder();
+    const running = await startOn(folder.path);
+    return new WatchedRegistry(await Wire.open(running.port), folder, running);
+  }
+
+  /** What stands before the repository in a reference, such as `127.0.0.1:40123`. */
+  get name(): string {
+    return `127.0.0.1:${this.wire.port}`;
+  }
+
+  /** Stops the program and starts it again on the same data. Clients see the same address. */
+  async restart(): Promise<void> {
+    await this.#running.stop();
+    this.#running = await startOn(this.#folder.path);
+    this.wire.leadTo(this.#running.port);
+  }
+
+  /** Asks the program itself, past the wire. Undefined when it has no such manifest. */
+  async manifest(repository: string, reference: string): Promise<ServedManifest | undefined> {
+    const reply = await fetch(`${this.#running.url}/v2/${repository}/manifests/${reference}`, {
+      headers: { accept: [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST].join(", ") },
+    });
+    const text = await reply.text();
+    if (reply.status === 404) return undefined;
+    if (reply.status !== 200) throw new Error(`GET manifest answered ${reply.status}: ${text}`);
+    return {
+      digest: reply.headers.get("docker-content-digest") ?? "",
+      mediaType: reply.headers.get("content-type") ?? "",
+      text,
+      json: JSON.parse(text) as ManifestJson,
+    };
+  }
+
+  /** Asks the program itself, past the wire; throws when it has no such manifest. */
+  async getManifest(repository: string, reference: string): Promise<ServedManifest> {
+    const found = await this.manifest(repository, reference);
+    if (!found) throw new Error(`The registry has no ${repository} ${reference}`);
+    return found;
+  }
+
+  /** Fails when the registry answered any request with a fault of its own. */
+  expectNoFaults(): void {
+    const faults = this.wire.exchanges.filter(({ status }) => status >= 500);
+    expect(faults.map(({ method, target, status }) => `${method} ${target}: ${status}`)).toEqual([]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.wire[Symbol.asyncDispose]();
+    await this.#running[Symbol.asyncDispose]();
+    await this.#folder[Symbol.asyncDispose]();
+  }
+}
+
+function startOn(folder: string): Promise<RunningRegistry> {
+  return startRegistry({ dataDir: join(folder, "data"), env: { REGISTRY_STORAGE_DELETE_ENABLED: "true" } });
+}
