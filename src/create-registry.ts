@@ -33,7 +33,15 @@ export interface RegistryOptions {
    * Where everything is kept: in memory, gone with the process and good on any runtime, or in a folder, as files and a
    * SQLite database (on Bun).
    */
-  readonly storage: "memory" | { readonly folder: string; readonly singleProcess?: boolean };
+  readonly storage:
+    | "memory"
+    | {
+        readonly folder: string;
+        /** Whether no other process ever opens the folder: allows file systems over a network. */
+        readonly singleProcess?: boolean;
+        /** Whether a folder that holds no registry is refused; it is made when absent. */
+        readonly mustExist?: boolean;
+      };
   /** Whether clients may delete; true when absent. */
   readonly deleteEnabled?: boolean;
   readonly limits?: Partial<RegistryLimits>;
@@ -111,6 +119,9 @@ async function openDrivers(storage: RegistryOptions["storage"]): Promise<[BlobSt
   }
   const { openDataFolder } = await import("./metadata/sqlite/data-folder.ts");
   const { FilesystemBlobStore } = await import("./storage/filesystem/filesystem-blob-store.ts");
-  const engine = await openDataFolder(storage.folder, { alone: storage.singleProcess ?? false });
+  const engine = await openDataFolder(storage.folder, {
+    alone: storage.singleProcess ?? false,
+    mustExist: storage.mustExist ?? false,
+  });
   return [await FilesystemBlobStore.open(storage.folder), engine];
 }

@@ -1,6 +1,11 @@
 /** Stowage as a library: a registry inside another program. */
 export { createRegistry } from "./create-registry.ts";
 export type { Registry, RegistryOptions } from "./create-registry.ts";
+export type { CheckOptions, Finding } from "./registry/check.ts";
+export type { BackgroundOptions } from "./registry/gc/background.ts";
+export type { CollectionHooks, CollectionReport } from "./registry/gc/collector.ts";
+export type { ScrubOptions } from "./registry/gc/scrub.ts";
+export type { Collectable, CollectionRules, RecordedBlob } from "./metadata/metadata-store.ts";
 export type { RegistryLimits } from "./registry/backend.ts";
 export type { Namespace } from "./registry/namespace.ts";
 export type { Repository } from "./registry/repository.ts";
@@ -20,9 +25,13 @@ export type { SignatureService } from "./registry/signatures.ts";
 export type { PageStart } from "./registry/pages.ts";
 export { GlobalScope } from "./registry/scope.ts";
 export type { Scope } from "./registry/scope.ts";
+export type { ByteRange } from "./lib/byte-range.ts";
+export type { Clock } from "./lib/clock.ts";
+export type { Handler } from "./server/handler.ts";
+export type { Logger } from "./observe/logger.ts";
 export { digest, digestOf, parseDigest } from "./oci/digest.ts";
 export type { Algorithm, Digest } from "./oci/digest.ts";
-export type { Annotations, Descriptor, Platform } from "./oci/descriptor.ts";
+export type { Annotations, Descriptor, LocalDescriptor, Platform } from "./oci/descriptor.ts";
 export { parseRepositoryName, repositoryName } from "./oci/repository-name.ts";
 export type { RepositoryName } from "./oci/repository-name.ts";
 export { parseTag, tag } from "./oci/tag.ts";

@@ -24,7 +24,7 @@ const MAY_LOOK_INTO: Readonly<Record<string, readonly string[]>> = {
     "oci",
     "lib",
   ],
-  index: ["create-registry", "registry", "storage", "metadata", "observe", "oci", "lib"],
+  index: ["create-registry", "server", "registry", "storage", "metadata", "observe", "oci", "lib"],
   "create-registry": ["version", "server", "registry", "storage", "metadata", "observe", "oci", "lib"],
   config: ["oci", "lib"],
   server: ["auth", "registry", "observe", "oci", "lib"],
@@ -83,6 +83,8 @@ describe("a room of src/", () => {
       const arrows = files.flatMap((file) =>
         importedFiles(file)
           .filter((target) => roomOf(target) !== room && !allowed.includes(roomOf(target)))
+          // A test of the registry as a whole opens one.
+          .filter((target) => !(file.path.endsWith(".test.ts") && target === "create-registry.ts"))
           .map((target) => `${file.path} → ${target}`),
       );
       expect(arrows).toEqual([]);

@@ -43,7 +43,7 @@ export function backup(
       throw new CommandError("backup takes one folder: stowage backup /var/backups/stowage-1");
     }
     const { settings } = settingsFrom(values.config, values, environment);
-    await using registry = await openRegistry(settings, silentLogger());
+    await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
     const from = resolve(settings.storage.filesystem.rootdirectory);
     const what = await copyRegistry(registry, from, resolve(folder), { copy: values.copy });
     process.stdout.write(

@@ -1,4 +1,7 @@
 /** `stowage cat`: prints the bytes of a blob or a manifest, wherever they lie. */
+import { createWriteStream } from "node:fs";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { parseArgs } from "node:util";
 import { parseDigest } from "../oci/digest.ts";
 import { parseRepositoryName } from "../oci/repository-name.ts";
@@ -36,13 +39,11 @@ export async function cat(
     throw new CommandError("cat takes one reference: stowage cat team/app@sha256:… or stowage cat team/app:latest");
   }
   const { settings } = settingsFrom(values.config, values, environment);
-  await using registry = await openRegistry(settings, silentLogger());
+  await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
   const [name, rest] = split(reference);
   const bytes = await find(registry.namespace.repository(name), rest);
   if (!bytes) throw new CommandError(`there is no ${reference} in this registry`);
-  for await (const piece of bytes) {
-    if (!process.stdout.write(piece)) await new Promise((resolve) => process.stdout.once("drain", resolve));
-  }
+  await print(bytes);
   return 0;
 }
 
@@ -67,6 +68,18 @@ async function find(repository: Repository, rest: string): Promise<AsyncIterable
   const manifest = digest ? await repository.manifests.find(digest) : tag && (await repository.tags.find(tag));
   if (manifest) return once(manifest.payload);
   return digest && (await repository.blobs.find(digest))?.read();
+}
+
+/** Resolves when everything is written, or the reader has seen enough (`| head`). */
+async function print(bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  try {
+    await pipeline(Readable.from(bytes), createWriteStream("", { fd: 1, autoClose: false }));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EPIPE") return;
+    throw new CommandError(`printing failed: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  }
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

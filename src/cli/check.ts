@@ -40,7 +40,7 @@ export function check(
       return 0;
     }
     const { settings } = settingsFrom(positionals[0], values, environment);
-    await using registry = await openRegistry(settings, silentLogger());
+    await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
     const progress = showProgress("looked at");
     const onStep = (done: number): void => progress.update(done);
     let findings = 0;
@@ -69,7 +69,8 @@ function textOf(finding: Finding): string {
 
 function summary(findings: number, repaired: boolean): string {
   if (findings === 0) return "everything that is recorded is there, and nothing else\n";
-  if (!repaired)
-    return `${findings} findings: --repair marks damaged blobs as missing, so that the next push heals them\n`;
-  return `${findings} findings: damaged blobs are missing now until they are pushed again; unknown files are removed\n`;
+  const count = findings === 1 ? "1 finding" : `${findings} findings`;
+  return repaired
+    ? `${count}: damaged blobs are missing now until they are pushed again; unknown files are removed\n`
+    : `${count}: --repair marks damaged blobs as missing, so that the next push heals them\n`;
 }

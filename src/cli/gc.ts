@@ -49,7 +49,7 @@ export function gc(
     }
     const { settings } = settingsFrom(positionals[0], values, environment);
     const rules = { ...graceOf(values.grace), ...(values.untagged ? { untagged: true } : {}) };
-    await using registry = await openRegistry(settings, silentLogger());
+    await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
     await (values["dry-run"] ? preview(registry, rules, values.json) : collect(registry, rules, values.json));
     return 0;
   });

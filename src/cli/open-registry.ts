@@ -12,13 +12,17 @@ const EXPLAINED: ReadonlySet<string> = new Set(["DataFolderError", "SchemaError"
 /** Longer than anybody waits: an upload that is never to expire. */
 const NEVER_MS = 100 * 365 * 86_400_000;
 
-export async function openRegistry(settings: Settings, log: Logger): Promise<Registry> {
+/** With `mustExist` a folder that holds no registry is refused: a mistyped path must not look like an empty registry. */
+export async function openRegistry(
+  settings: Settings,
+  log: Logger,
+  { mustExist = false }: { readonly mustExist?: boolean } = {},
+): Promise<Registry> {
   const { filesystem, inline, maintenance } = settings.storage;
   const { enabled, dryrun, age } = maintenance.uploadpurging;
   const { lease, grace, undo, fresh, untagged } = settings.gc;
-  process.umask(0o077); // files can hold secrets: nobody else may read them
   return await createRegistry({
-    storage: { folder: resolve(filesystem.rootdirectory), singleProcess: filesystem.singleprocess },
+    storage: { folder: resolve(filesystem.rootdirectory), singleProcess: filesystem.singleprocess, mustExist },
     deleteEnabled: settings.storage.delete.enabled,
     limits: {
       inlineBytes: inline,

@@ -41,8 +41,7 @@ export function restore(
     }
     const { settings } = settingsFrom(values.config, values, environment);
     const to = resolve(settings.storage.filesystem.rootdirectory);
-    process.umask(0o077);
-    await using kept = await createRegistry({ storage: { folder: resolve(folder) } });
+    await using kept = await createRegistry({ storage: { folder: resolve(folder), mustExist: true } });
     const what = await copyRegistry(kept, resolve(folder), to, { copy: values.copy });
     process.stdout.write(`${to} holds ${what}. Start the server on it: stowage serve --data ${to}\n`);
     return 0;

@@ -28,6 +28,16 @@ const EXPECTED_DURATION = 'expected a duration such as "90s", "1h30m" or "7d"';
 /** A text such as `1h30m`, or 0. */
 const duration = z.union([z.literal(0), z.string()], { error: EXPECTED_DURATION }).transform(toMilliseconds);
 
+const DAY_MS = 86_400_000;
+
+/** How often something is done again. Timers know no more than 24 days. */
+const interval = duration.pipe(
+  z
+    .number()
+    .min(1000, "expected at least 1s")
+    .max(24 * DAY_MS, "expected at most 24d"),
+);
+
 /** In distribution's own settings a number is one of nanoseconds. */
 const distributionDuration = z
   .union([z.int().min(0), z.string()], { error: EXPECTED_DURATION })
@@ -87,7 +97,7 @@ export const Settings = z.strictObject({
   gc: z
     .strictObject({
       enabled: z.boolean().default(true),
-      interval: duration.prefault("1m"),
+      interval: interval.prefault("1m"),
       lease: duration.prefault("1h"),
       grace: duration.prefault("1h"),
       undo: duration.prefault("7d"),
@@ -100,7 +110,7 @@ export const Settings = z.strictObject({
       /** How fast blobs are read again, to find damage; 0 for never. */
       bytespersecond: bytes.prefault("8MiB"),
       /** Between two passes, and before the first. */
-      pause: duration.prefault("1h"),
+      pause: interval.prefault("1h"),
     })
     .prefault({}),
   validation: z

@@ -138,23 +138,38 @@ function takeEnvironment(
   origins: Origins,
 ): void {
   const variables = new Map(SETTING_PATHS.map((path) => [variableOf(path), path]));
-  for (const [name, text] of Object.entries(environment)) {
+  const groups = new Map(SETTING_PATHS.flatMap(groupsAbove).map((path) => [variableOf(path), path]));
+  // In the order of their names, as distribution does: a group comes before what stands in it.
+  for (const name of Object.keys(environment).toSorted((a, b) => (a < b ? -1 : 1))) {
+    const text = environment[name];
     if (!name.startsWith("REGISTRY_") || text === undefined || name === "REGISTRY_CONFIGURATION_PATH") continue;
     const path = variables.get(name.toUpperCase());
+    const group = groups.get(name.toUpperCase());
     if (path !== undefined) {
       // A path or an address is what it says, also when YAML would read a number in it.
-      put(
-        tree,
-        path,
-        typeof at(DEFAULTS, path) === "string" ? text : readYaml(text, name, `expected ${expectedAt(path)}`),
-      );
+      const isText = typeof at(DEFAULTS, path) === "string";
+      put(tree, path, isText ? text : readYaml(text, name, `expected a value such as ${EXAMPLES[path] ?? "true"}`));
       origins.set(path, name);
-    } else if (name === "REGISTRY_STORAGE") {
-      if (text !== "filesystem") setAside(`storage.${text}`, text, name, warnings);
+    } else if (group !== undefined) {
+      takeGroup(group, text, name, tree, warnings, origins);
     } else {
       setAsideVariable(name, text, variables.keys(), warnings);
     }
   }
+}
+
+/** `a` and `a.b` for `a.b.c`. */
+function groupsAbove(path: string): readonly string[] {
+  const keys = path.split(".");
+  return keys.slice(1).map((_, count) => keys.slice(0, count + 1).join("."));
+}
+
+/** A variable that stands for a section: a word for a driver, or settings by name. */
+function takeGroup(path: string, text: string, name: string, tree: Tree, warnings: string[], origins: Origins): void {
+  const value = readYaml(text, name, `expected settings by name, such as {enabled: true}`);
+  const section: Tree = {};
+  put(section, path, path === "storage" && typeof value === "string" ? { [value]: {} } : value);
+  takeFile(section, name, tree, warnings, origins);
 }
 
 function setAsideVariable(name: string, text: string, known: Iterable<string>, warnings: string[]): void {
@@ -191,11 +206,6 @@ function setAside(path: string, value: unknown, origin: string, warnings: string
 /** `REGISTRY_HTTP_ADDR` for `http.addr`: distribution's rule. */
 export function variableOf(path: string): string {
   return `REGISTRY_${path.replaceAll(".", "_").toUpperCase()}`;
-}
-
-/** A value of the environment is read as YAML, as distribution does: `true`, `16384`, `a text`. */
-function expectedAt(path: string): string {
-  return `a value such as ${EXAMPLES[path] ?? "true"}`;
 }
 
 function* leavesOf(tree: Tree, prefix = ""): Generator<[path: string, value: unknown]> {

@@ -59,7 +59,7 @@ const NOT_MISSING = `delete from manifest_missing where repo = $1 and digest = $
 
 const MARK_DAMAGED = `update blob set state = 'damaged' where digest = $1 and storage_key is not distinct from $2`;
 
-const CONFIRM = `update blob set mtime = $3 where digest = $1 and storage_key = $2`;
+const CONFIRM = `update blob set mtime = $3, state = 'live' where digest = $1 and storage_key = $2`;
 
 const SHOWN_BY = `
   select r.name from repo_blob l join repo r on r.id = l.repo where l.digest = $1 order by r.name limit $2`;

@@ -19,6 +19,7 @@ import type { RepositoryName } from "../oci/repository-name.ts";
 import { READERS_MS } from "./blobs.ts";
 import { removeManifest } from "./manifests.ts";
 import type { Collectable, CollectionRules, CollectionStep, QueuePosition } from "./metadata-store.ts";
+import { forgetIfEmpty } from "./repositories.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 import { discard, reviewBytes, reviewManifest } from "./trash.ts";
@@ -83,15 +84,6 @@ const UNTAGGED = `
   order by repo, digest limit $3`;
 
 const REPOSITORY = `select name from repo where id = $1`;
-
-const IS_EMPTY = `
-  select 1 as found from repo where id = $1
-  and not exists (select 1 from manifest where repo = $1)
-  and not exists (select 1 from repo_blob where repo = $1)
-  and not exists (select 1 from upload where repo = $1)`;
-
-const FORGET_HISTORY = `delete from tag_history where repo = $1`;
-const FORGET_REPOSITORY = `delete from repo where id = $1`;
 
 /** Before everything in the queue's order. */
 const START: QueuePosition = { kind: "blob", repo: -1, digest: "" };
@@ -162,6 +154,10 @@ function* reviewEntry(
     case "blob":
       return yield* collectBlob(digest, rules, now, step);
     case "manifest": {
+      if (!(yield* first(MANIFEST, repo, digest))) {
+        yield* forgetIfEmpty(repo); // a client deleted it
+        return undefined;
+      }
       const held = yield* holds(repo, digest as Digest, rules, now);
       if (held.kind === "reference") return undefined;
       if (held.kind === "time") return held.until;
@@ -217,7 +213,7 @@ function* holds(repo: number, digest: Digest, rules: CollectionRules, now: numbe
   const lastTagged = (yield* first<{ until: number | null }>(LAST_TAGGED, repo, digest))?.until ?? undefined;
   const until = Math.max(
     manifest.pushed_at + rules.freshMs,
-    manifest.touched_at + rules.freshMs,
+    manifest.touched_at + rules.leaseMs,
     lastTagged === undefined ? 0 : lastTagged + rules.undoMs,
     orphanedAt === null ? 0 : orphanedAt + rules.undoMs,
   );
@@ -234,7 +230,11 @@ export function* collectable(
   const found: Collectable[] = [];
   for (const { kind, repo, digest } of entries) {
     const item = yield* collectableItem(kind, repo, digest as Digest, rules, now);
-    if (item) found.push(item);
+    if (!item) continue;
+    found.push(item);
+    // With its last link a blob goes in the same step, whether or not it waits in the queue itself.
+    const bytes = kind === "link" && (yield* collectableItem("blob", 0, digest as Digest, rules, now));
+    if (bytes) found.push(bytes);
   }
   return { found, next: entries.length < limit ? undefined : entries.at(-1) };
 }
@@ -264,26 +264,46 @@ function* collectableItem(
   }
 }
 
+/** A page of the manifests that no tag points at and that collection would take now. */
+export function* collectableUntagged(
+  rules: CollectionRules,
+  after: QueuePosition | undefined,
+  limit: number,
+  now: number,
+): Transaction<{ readonly found: readonly Collectable[]; readonly next: QueuePosition | undefined }> {
+  const { found, next } = yield* untaggedFrom(after, limit);
+  const items: Collectable[] = [];
+  for (const { repo, digest } of found) {
+    const item = yield* collectableItem("manifest", repo, digest as Digest, rules, now);
+    if (item) items.push(item);
+  }
+  return { found: items, next };
+}
+
 export function* queueUntagged(
   after: QueuePosition | undefined,
   limit: number,
   now: number,
 ): Transaction<QueuePosition | undefined> {
-  const found = yield* rows<{ repo: number; digest: string }>(UNTAGGED, after?.repo ?? -1, after?.digest ?? "", limit);
+  const { found, next } = yield* untaggedFrom(after, limit);
   for (const { repo, digest } of found) yield* reviewManifest(repo, digest, now);
+  return next;
+}
+
+function* untaggedFrom(
+  after: QueuePosition | undefined,
+  limit: number,
+): Transaction<{
+  readonly found: readonly { repo: number; digest: string }[];
+  readonly next: QueuePosition | undefined;
+}> {
+  const found = yield* rows<{ repo: number; digest: string }>(UNTAGGED, after?.repo ?? -1, after?.digest ?? "", limit);
   const last = found.at(-1);
-  return last && found.length === limit ? { kind: "manifest", ...last } : undefined;
+  return { found, next: last && found.length === limit ? { kind: "manifest", ...last } : undefined };
 }
 
 export function* queueLength(): Transaction<number> {
   return (yield* first<{ length: number }>(LENGTH))?.length ?? 0;
-}
-
-/** Forgets the name of a repository in which nothing lies any more. */
-function* forgetIfEmpty(repo: number): Transaction<void> {
-  if (!(yield* first(IS_EMPTY, repo))) return;
-  yield* rows(FORGET_HISTORY, repo);
-  yield* rows(FORGET_REPOSITORY, repo);
 }
 
 function* entriesFrom(from: QueuePosition | undefined, limit: number): Transaction<readonly QueuePosition[]> {

@@ -17,6 +17,14 @@ import type { Transaction } from "./sql.ts";
 import { conditionHolds, pointTag, removeTagsOf } from "./tags.ts";
 import { reviewBlob, reviewManifest } from "./trash.ts";
 
+const IS_STALE = `
+  select 1 as found from repo r join manifest m on m.repo = r.id
+  where r.name = $1 and m.digest = $2 and m.touched_at < $3
+  and not exists (select 1 from tag t where t.repo = m.repo and t.digest = m.digest)`;
+
+const TOUCH = `
+  update manifest set touched_at = $3 where digest = $2 and repo = (select id from repo where name = $1)`;
+
 const FACTS = `m.digest, m.media_type, m.size`;
 
 const BY_DIGEST = `from repo r join manifest m on m.repo = r.id where r.name = $1 and m.digest = $2`;
@@ -61,12 +69,14 @@ const MISS = `
 const NOTHING_MISSING = `delete from manifest_missing where repo = $1 and manifest = $2`;
 const NOT_MISSING = `delete from manifest_missing where repo = $1 and digest = $2`;
 
+// A client that was told "exists" of a needed blob was promised a lease, and nothing was written for it then: so the
+// lease begins when the need ends.
 const UNREFERENCE_LINKS = `
-  update repo_blob set unref_at = $3
+  update repo_blob set touched_at = $3, unref_at = $3
   where repo = $1 and digest in (select blob from manifest_blob where repo = $1 and manifest = $2)`;
 
 const UNREFERENCE_BLOBS = `
-  update blob set unref_at = $3
+  update blob set touched_at = $3, unref_at = $3
   where digest in (select blob from manifest_blob where repo = $1 and manifest = $2)`;
 
 const NEEDED_BLOBS = `select blob from manifest_blob where repo = $1 and manifest = $2 order by blob`;
@@ -104,6 +114,15 @@ function facts(row: FactsRow): ManifestFacts {
 export function* findManifest(name: RepositoryName, digest: Digest): Transaction<ManifestFacts | undefined> {
   const row = yield* first<FactsRow>(FIND_BY_DIGEST, name, digest);
   return row && facts(row);
+}
+
+/** Whether nobody was promised since `staleBefore` that the manifest stays, and no tag holds it. */
+export function* isStale(name: RepositoryName, digest: Digest, staleBefore: number): Transaction<boolean> {
+  return (yield* first(IS_STALE, name, digest, staleBefore)) !== undefined;
+}
+
+export function* touchManifest(name: RepositoryName, digest: Digest, now: number): Transaction<void> {
+  yield* rows(TOUCH, name, digest, now);
 }
 
 export function* findManifestByTag(name: RepositoryName, tag: Tag): Transaction<ManifestFacts | undefined> {
@@ -223,6 +242,7 @@ export function* removeManifest(repo: number, digest: Digest, now: number, revie
   }
   yield* rows(ORPHAN, repo, digest, now);
   yield* rows(REMOVE, repo, digest);
+  yield* reviewManifest(repo, digest, reviewAfter); // it may have been the last thing in its repository
 }
 
 export function* listReferrers(

@@ -269,13 +269,18 @@ export interface MetadataStore {
   unlinkBlob(name: RepositoryName, digest: Digest): Promise<boolean>;
   /** The bytes under this key are not what they should be: nobody is shown them until they are pushed again. */
   markDamaged(digest: Digest, storageKey: string | undefined): Promise<void>;
-  /** The bytes were hashed again and are good, as of this time of their file. */
+  /** The bytes were hashed again and are good, as of this time of their file: also when they were marked as damaged. */
   confirmBlob(digest: Digest, storageKey: string, mtimeMs: number): Promise<void>;
 
   findManifest(name: RepositoryName, digest: Digest): Promise<ManifestFacts | undefined>;
   findManifestByTag(name: RepositoryName, tag: Tag): Promise<ManifestFacts | undefined>;
   readManifest(name: RepositoryName, digest: Digest): Promise<StoredManifest | undefined>;
   readManifestByTag(name: RepositoryName, tag: Tag): Promise<StoredManifest | undefined>;
+  /**
+   * Promises a client anew that the manifest stays for a while, when it was promised before `staleBefore` and no tag
+   * holds it anyhow.
+   */
+  touchManifest(name: RepositoryName, digest: Digest, staleBefore: number): Promise<void>;
   putManifest(name: RepositoryName, manifest: NewManifest): Promise<PutManifestResult>;
   /** Removes the manifest and every tag that points at it. */
   deleteManifest(name: RepositoryName, digest: Digest): Promise<boolean>;
@@ -313,12 +318,21 @@ export interface MetadataStore {
   collect(
     rules: CollectionRules,
     from: QueuePosition | undefined,
-    options: { readonly due: boolean; readonly limit: number },
+    options: { readonly due: boolean; readonly limit: number; readonly now?: number },
   ): Promise<CollectionStep>;
-  /** What `collect` over the whole queue would take now, for a person to look at; changes nothing. */
+  /** What `collect` over the whole queue would take now, for a person to look at; a thing may come twice. Changes nothing. */
   collectable(
     rules: CollectionRules,
     from: QueuePosition | undefined,
+    limit: number,
+  ): Promise<{
+    readonly found: readonly Collectable[];
+    readonly next: QueuePosition | undefined;
+  }>;
+  /** The manifests among those that no tag points at which collection would take now, queued or not; a page of them. */
+  collectableUntagged(
+    rules: CollectionRules,
+    after: QueuePosition | undefined,
     limit: number,
   ): Promise<{
     readonly found: readonly Collectable[];

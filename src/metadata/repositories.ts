@@ -19,6 +19,15 @@ const LIST = `
   where name > $1 and exists (select 1 from manifest where repo = repo.id)
   order by name limit $2`;
 
+const IS_EMPTY = `
+  select 1 as found from repo where id = $1
+  and not exists (select 1 from manifest where repo = $1)
+  and not exists (select 1 from repo_blob where repo = $1)
+  and not exists (select 1 from upload where repo = $1)`;
+
+const FORGET_HISTORY = `delete from tag_history where repo = $1`;
+const FORGET_REPOSITORY = `delete from repo where id = $1`;
+
 /** The number of the repository, or undefined when nobody has written to it. */
 export function* findRepository(name: RepositoryName): Transaction<number | undefined> {
   return (yield* first<{ id: number }>(FIND, name))?.id;
@@ -41,4 +50,11 @@ export function* repositoryExists(name: RepositoryName): Transaction<boolean> {
 export function* listRepositories(page: Page): Transaction<readonly RepositoryName[]> {
   const found = yield* rows<{ name: RepositoryName }>(LIST, page.after ?? "", page.limit);
   return found.map((row) => row.name);
+}
+
+/** Forgets the name of a repository in which nothing lies any more, and what its tags pointed at: all of it is gone. */
+export function* forgetIfEmpty(repo: number): Transaction<void> {
+  if (!(yield* first(IS_EMPTY, repo))) return;
+  yield* rows(FORGET_HISTORY, repo);
+  yield* rows(FORGET_REPOSITORY, repo);
 }

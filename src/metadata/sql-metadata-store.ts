@@ -133,6 +133,11 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.read(() => manifests.readManifestByTag(name, tag));
   }
 
+  async touchManifest(name: RepositoryName, digest: Digest, staleBefore: number): Promise<void> {
+    if (!(await this.#engine.read(() => manifests.isStale(name, digest, staleBefore)))) return;
+    await this.#engine.write(() => manifests.touchManifest(name, digest, this.#clock.now()));
+  }
+
   putManifest(name: RepositoryName, manifest: port.NewManifest): Promise<port.PutManifestResult> {
     return this.#engine.write(() => {
       const now = this.#clock.now();
@@ -196,9 +201,9 @@ export class SqlMetadataStore implements port.MetadataStore {
   collect(
     rules: port.CollectionRules,
     from: port.QueuePosition | undefined,
-    options: { readonly due: boolean; readonly limit: number },
+    options: { readonly due: boolean; readonly limit: number; readonly now?: number },
   ): Promise<port.CollectionStep> {
-    return this.#engine.write(() => collection.collect(rules, from, options, this.#clock.now()));
+    return this.#engine.write(() => collection.collect(rules, from, options, options.now ?? this.#clock.now()));
   }
 
   collectable(
@@ -207,6 +212,14 @@ export class SqlMetadataStore implements port.MetadataStore {
     limit: number,
   ): Promise<{ readonly found: readonly port.Collectable[]; readonly next: port.QueuePosition | undefined }> {
     return this.#engine.read(() => collection.collectable(rules, from, limit, this.#clock.now()));
+  }
+
+  collectableUntagged(
+    rules: port.CollectionRules,
+    after: port.QueuePosition | undefined,
+    limit: number,
+  ): Promise<{ readonly found: readonly port.Collectable[]; readonly next: port.QueuePosition | undefined }> {
+    return this.#engine.read(() => collection.collectableUntagged(rules, after, limit, this.#clock.now()));
   }
 
   queueUntagged(after: port.QueuePosition | undefined, limit: number): Promise<port.QueuePosition | undefined> {

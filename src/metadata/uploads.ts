@@ -3,7 +3,7 @@ import type { Algorithm, Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { addBlob, linkBlob } from "./blobs.ts";
 import type { FinishedUpload, NewUpload, UploadClaim, UploadFacts, UploadProgress } from "./metadata-store.ts";
-import { beginRepository } from "./repositories.ts";
+import { beginRepository, forgetIfEmpty } from "./repositories.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 import { discard } from "./trash.ts";
@@ -40,15 +40,16 @@ const END = `delete from upload where id = $1 and version = $2 returning repo, s
 
 const CANCEL = `
   delete from upload where id = $2 and repo = (select id from repo where name = $1)
-  returning storage_key, final_key`;
+  returning repo, storage_key, final_key`;
 
 const EXPIRED = `
   select id from upload where expires_at <= $1 and (claimed_until is null or claimed_until <= $1)
   order by expires_at limit $2`;
 
-const REMOVE = `delete from upload where id = $1 returning storage_key, final_key`;
+const REMOVE = `delete from upload where id = $1 returning repo, storage_key, final_key`;
 
-interface Keys {
+interface Ended {
+  readonly repo: number;
   readonly storage_key: string;
   readonly final_key: string | null;
 }
@@ -119,22 +120,24 @@ export function* finishUpload(finished: FinishedUpload, now: number, reviewAfter
 }
 
 export function* cancelUpload(name: RepositoryName, id: string, now: number): Transaction<boolean> {
-  const cancelled = yield* first<Keys>(CANCEL, name, id);
+  const cancelled = yield* first<Ended>(CANCEL, name, id);
   if (!cancelled) return false;
-  yield* discardKeys(cancelled, now);
+  yield* putAway(cancelled, now);
   return true;
 }
 
 export function* expireUploads(limit: number, now: number): Transaction<number> {
   const expired = yield* rows<{ id: string }>(EXPIRED, now, limit);
   for (const { id } of expired) {
-    const removed = yield* first<Keys>(REMOVE, id);
-    if (removed) yield* discardKeys(removed, now);
+    const removed = yield* first<Ended>(REMOVE, id);
+    if (removed) yield* putAway(removed, now);
   }
   return expired.length;
 }
 
-function* discardKeys(keys: Keys, now: number): Transaction<void> {
-  yield* discard(keys.storage_key, now);
-  if (keys.final_key !== null) yield* discard(keys.final_key, now);
+/** What an upload that came to nothing leaves: its bytes, and perhaps a repository that begun with it. */
+function* putAway(ended: Ended, now: number): Transaction<void> {
+  yield* discard(ended.storage_key, now);
+  if (ended.final_key !== null) yield* discard(ended.final_key, now);
+  yield* forgetIfEmpty(ended.repo);
 }

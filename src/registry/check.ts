@@ -75,10 +75,19 @@ export async function* check(backend: Backend, options: CheckOptions): AsyncGene
 type Ailment = Exclude<Finding["kind"], "unknown file">;
 
 async function ailmentOf(backend: Backend, blob: RecordedBlob, options: CheckOptions): Promise<Ailment | undefined> {
-  if (blob.damaged) return "marked damaged";
+  if (blob.damaged) return (await isWellAgain(backend, blob, options)) ? undefined : "marked damaged";
   const ailment = await lookAt(backend, blob, options);
   // Collected, or pushed again under another key, since its row was read: then there is nothing to say of it.
   return ailment !== undefined && (await isStillRecorded(backend, blob)) ? ailment : undefined;
+}
+
+/** Whether good bytes of a damaged blob were put back; with `repair` it is shown again then. */
+async function isWellAgain(backend: Backend, blob: RecordedBlob, options: CheckOptions): Promise<boolean> {
+  if (blob.at.kind === "inline" || !options.repair) return false;
+  if ((await lookAt(backend, blob, { ...options, deep: true })) !== undefined) return false;
+  const stat = await backend.store.stat(blob.at.storageKey as StorageKey);
+  if (stat) await backend.metadata.confirmBlob(blob.digest, blob.at.storageKey, stat.mtimeMs);
+  return stat !== undefined;
 }
 
 async function lookAt(

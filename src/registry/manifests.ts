@@ -75,12 +75,14 @@ export class LocalManifests implements ManifestService {
     return (await this.stat(digest)) !== undefined;
   }
 
-  stat(digest: Digest): Promise<ManifestDescriptor | undefined> {
-    return this.#backend.metadata.findManifest(this.#name, digest);
+  async stat(digest: Digest): Promise<ManifestDescriptor | undefined> {
+    await this.#touch(digest);
+    return await this.#backend.metadata.findManifest(this.#name, digest);
   }
 
-  find(digest: Digest): Promise<Manifest | undefined> {
-    return this.#backend.metadata.readManifest(this.#name, digest);
+  async find(digest: Digest): Promise<Manifest | undefined> {
+    await this.#touch(digest);
+    return await this.#backend.metadata.readManifest(this.#name, digest);
   }
 
   async put(payload: Uint8Array, options: PutManifestOptions = {}): Promise<PutManifest> {
@@ -109,6 +111,12 @@ export class LocalManifests implements ManifestService {
     if (!(await this.#backend.metadata.deleteManifest(this.#name, digest))) {
       await absent(this.#backend, this.#name, "MANIFEST_UNKNOWN", { digest });
     }
+  }
+
+  /** Where manifests without a tag are collected, one that a client is told of stays for a while. */
+  async #touch(digest: Digest): Promise<void> {
+    const { metadata, clock, rules } = this.#backend;
+    if (rules.untagged) await metadata.touchManifest(this.#name, digest, clock.now() - rules.leaseMs / 2);
   }
 
   all(from: PageStart = {}): AsyncIterable<ManifestDescriptor> {
@@ -174,6 +182,6 @@ function needed({ digest, size }: Descriptor, optional: boolean): Needed {
 export function conditionFailed(): OciError {
   return new OciError("UNSUPPORTED", {
     status: 412,
-    message: "the tag is not as If-Match or If-None-Match says: look at it again",
+    message: "what is here is not what If-Match or If-None-Match says: look at it again",
   });
 }

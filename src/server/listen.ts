@@ -49,6 +49,7 @@ function serve(address: Address, handle: Handler, log: Logger): Server<undefined
     maxRequestBodySize: LIMITS.maxBodyBytes,
     idleTimeout: LIMITS.idleSeconds,
     development: false,
+    reusePort: false, // said aloud: outside of development Bun would share the port
     fetch: (request: Request, server: Server<undefined>) => answer(request, server, handle, log),
     error(error: unknown): Response {
       // A blob that was collected between its row and its opening: nothing needed it any more.

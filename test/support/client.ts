@@ -3,7 +3,11 @@ import { digestOf, descriptorOf, imageManifest, OCI_CONFIG, OCI_LAYER, OCI_MANIF
 import type { TestDescriptor } from "./content.ts";
 
 /** Pushes a blob by POST and PUT and gives its digest; throws when the registry does not answer 201. */
-export async function pushBlob(base: string, repository: string, bytes: Uint8Array<ArrayBuffer> | string): Promise<string> {
+export async function pushBlob(
+  base: string,
+  repository: string,
+  bytes: Uint8Array<ArrayBuffer> | string,
+): Promise<string> {
   const digest = digestOf(bytes);
   const opened = await fetch(`${base}/v2/${repository}/blobs/uploads/`, { method: "POST" });
   if (opened.status !== 202) throw new Error(`POST answered ${opened.status}: ${await opened.text()}`);

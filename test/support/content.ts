@@ -32,7 +32,11 @@ export function bytesOf(seed: string | number, size: number): Uint8Array<ArrayBu
   return out;
 }
 
-export function descriptorOf(mediaType: string, bytes: Uint8Array | string, more: Record<string, unknown> = {}): TestDescriptor {
+export function descriptorOf(
+  mediaType: string,
+  bytes: Uint8Array | string,
+  more: Record<string, unknown> = {},
+): TestDescriptor {
   return { mediaType, digest: digestOf(bytes), size: Buffer.byteLength(bytes), ...more };
 }
 

@@ -56,8 +56,7 @@ describe("a data folder", () => {
     [true, false],
     [false, true],
   ] as const) {
-    const words = (alone: boolean): string => (alone ? "alone" : "shared");
-    test(`that is held ${words(held)} cannot be had ${words(wanted)}, until it is free`, async () => {
+    test(`that is held ${inWords(held)} cannot be had ${inWords(wanted)}, until it is free`, async () => {
       const folder = freshFolder();
       const holder = await openDataFolder(folder, { alone: held });
       const refused = openDataFolder(folder, { alone: wanted });
@@ -70,12 +69,13 @@ describe("a data folder", () => {
 
   test("is free again when its holder is killed", async () => {
     const folder = freshFolder();
+    // It ends with our end of its input, should this test end before it.
     const program = `
       import { openDataFolder } from ${JSON.stringify(join(import.meta.dir, "data-folder.ts"))};
-      await openDataFolder(${JSON.stringify(folder)}, { alone: true });
+      globalThis.held = await openDataFolder(${JSON.stringify(folder)}, { alone: true });
       console.log("held");
-      setInterval(() => {}, 1000);`;
-    const child = Bun.spawn([process.execPath, "-e", program], { stdin: "ignore", stdout: "pipe", stderr: "inherit" });
+      for await (const _ of Bun.stdin.stream());`;
+    const child = Bun.spawn([process.execPath, "-e", program], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
     const { value } = await child.stdout.getReader().read();
     expect(new TextDecoder().decode(value)).toBe("held\n");
     await expect(openDataFolder(folder, { alone: false })).rejects.toThrow(DataFolderError);
@@ -115,6 +115,10 @@ describe("a data folder", () => {
     await expect(openDataFolder(join(path, "below"), { alone: false })).rejects.toThrow(DataFolderError);
   });
 });
+
+function inWords(alone: boolean): string {
+  return alone ? "alone" : "shared";
+}
 
 function closing<Engine extends { close(): Promise<void> }>(engine: Engine): Engine & AsyncDisposable {
   return Object.assign(engine, { [Symbol.asyncDispose]: () => engine.close() });

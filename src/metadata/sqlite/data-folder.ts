@@ -1,8 +1,9 @@
 /** The folder that holds a registry: who may use it, and its database. */
-import { accessSync, constants, mkdirSync, statfsSync } from "node:fs";
+import { accessSync, chmodSync, closeSync, constants, existsSync, mkdirSync, openSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { Connection, sqliteCode } from "./connection.ts";
-import { SqliteEngine } from "./sqlite-engine.ts";
+import { SQLITE_MIGRATIONS } from "../migrations/migrations.ts";
+import { SqliteEngine, schemaVersion } from "./sqlite-engine.ts";
 
 /** The folder cannot be used; the message says why and what to do. */
 export class DataFolderError extends Error {
@@ -13,6 +14,9 @@ export class DataFolderError extends Error {
 export const DATABASE = "registry.db";
 const LOCK = "lock.db";
 
+/** Takes the lock on a file together with others: a read that does not end. */
+const SHARED = "begin; select count(*) from sqlite_schema";
+
 /** File systems over a network, by the numbers in Linux' magic.h: they do not share memory, which SQLite's log needs. */
 const NETWORKED: ReadonlyMap<number, string> = new Map([
   [0x6969, "NFS"],
@@ -21,20 +25,55 @@ const NETWORKED: ReadonlyMap<number, string> = new Map([
   [0x01021997, "9p"],
 ]);
 
+export interface DataFolderOptions {
+  /** Whether no other process may have the folder open. */
+  readonly alone: boolean;
+  /** Whether a folder without a database is refused; it is made otherwise. */
+  readonly mustExist?: boolean;
+}
+
 /**
- * Opens the database in `folder`, which is made when it is not there, and holds the folder until it is closed or the
- * process dies: shared with other servers, or `alone`.
+ * Opens the database in `folder` and holds the folder until it is closed or the process dies: shared with other servers,
+ * or alone.
  */
-export async function openDataFolder(folder: string, options: { readonly alone: boolean }): Promise<SqliteEngine> {
+export async function openDataFolder(folder: string, options: DataFolderOptions): Promise<SqliteEngine> {
+  const database = join(folder, DATABASE);
+  if (options.mustExist && !existsSync(database)) {
+    throw new DataFolderError(`there is no registry in ${folder}: name the data folder of the server with --data`);
+  }
   makeFolder(folder);
+  for (const file of [DATABASE, LOCK]) makePrivate(join(folder, file));
   if (!options.alone) refuseNetwork(folder);
-  const lock = holdFolder(folder, options);
+  let lock = holdFolder(folder, options);
   try {
-    const engine = await SqliteEngine.open(join(folder, DATABASE), options);
+    // A server of an older version that still runs would not know the new tables: nobody else may be there meanwhile.
+    const migrating = !options.alone && isOutdated(database);
+    if (migrating) {
+      lock.close();
+      lock = holdFolder(folder, { alone: true });
+    }
+    const engine = await SqliteEngine.open(database, options);
+    if (migrating) lock.exec(`commit; ${SHARED}`);
     return engine.closingAlso(lock);
   } catch (error) {
     lock.close();
-    throw error;
+    throw explained(database, error);
+  }
+}
+
+function explained(database: string, error: unknown): unknown {
+  if (!/^SQLITE_(?:NOTADB|CORRUPT)/.test(sqliteCode(error) ?? "")) return error;
+  return new DataFolderError(`${database} is damaged: restore a backup with stowage restore`, { cause: error });
+}
+
+/** Whether the database is of an older schema. */
+function isOutdated(database: string): boolean {
+  const connection = Connection.open(database, ["busy_timeout = 5"]);
+  try {
+    const version = schemaVersion(connection);
+    return version > 0 && version < SQLITE_MIGRATIONS.length;
+  } finally {
+    connection.close();
   }
 }
 
@@ -42,6 +81,8 @@ export async function openDataFolder(folder: string, options: { readonly alone: 
 function makeFolder(folder: string): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
+    // One that was made beforehand becomes private when it is first used; later its mode is the operator's.
+    if (!existsSync(join(folder, DATABASE))) chmodSync(folder, 0o700);
     accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
     throw new DataFolderError(
@@ -50,6 +91,11 @@ function makeFolder(folder: string): void {
       { cause: error },
     );
   }
+}
+
+/** SQLite makes its files as the umask says, and those beside a database like the database: so it is there before. */
+function makePrivate(file: string): void {
+  closeSync(openSync(file, "a", 0o600));
 }
 
 function refuseNetwork(folder: string): void {
@@ -69,7 +115,7 @@ function holdFolder(folder: string, { alone }: { readonly alone: boolean }): Con
   try {
     const lock = Connection.open(join(folder, LOCK), ["busy_timeout = 5"]);
     try {
-      lock.exec(alone ? "begin exclusive" : "begin; select count(*) from sqlite_schema");
+      lock.exec(alone ? "begin exclusive" : SHARED);
       return lock;
     } catch (error) {
       lock.close();

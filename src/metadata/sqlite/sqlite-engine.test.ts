@@ -4,6 +4,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { SQLITE_MIGRATIONS, SchemaError, pendingMigrations } from "../migrations/migrations.ts";
 import { first, rows } from "../sql.ts";
 import type { Transaction } from "../sql.ts";
@@ -65,7 +66,7 @@ describe("a transaction", () => {
       const writes = Array.from({ length: 40 }, (_, at) => engine.write(() => insert(`${at}`)));
       // After each count of turns of the microtask queue: some of them fall between the begin and the commit.
       const reads = Array.from({ length: 40 }, async (_, turns) => {
-        await new Promise((resolve) => setImmediate(resolve));
+        await nextTurn();
         for (let turn = 0; turn < turns; turn++) await undefined;
         return await repositories(engine);
       });
@@ -206,14 +207,11 @@ describe("several writers on one file", () => {
     const engine = await SqliteEngine.open(path);
     const other = new Database(path);
     other.exec("begin immediate");
-    let turns = 0;
-    const counting = setInterval(() => turns++, 1);
     const write = engine.write(() => insert("patient"));
-    while (turns < 20) await new Promise((resolve) => setImmediate(resolve)); // others are served meanwhile
+    for (let turn = 0; turn < 50; turn++) await nextTurn(); // others are served meanwhile
     expect(await repositories(engine)).toEqual([]);
     other.exec("insert into repo (name, created_at) values ('first', 1); commit");
     await write;
-    clearInterval(counting);
     expect((await repositories(engine)).toSorted()).toEqual(["first", "patient"]);
     other.close();
     await engine.close();

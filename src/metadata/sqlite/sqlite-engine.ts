@@ -182,12 +182,16 @@ async function whenFree<Result>(attempt: () => Result): Promise<Result> {
   }
 }
 
+/** Which migrations a database has had; 0 for an empty one. */
+export function schemaVersion(connection: Connection): number {
+  const [row] = connection.run({ text: "pragma user_version", values: [] });
+  return Number(row?.["user_version"] ?? 0);
+}
+
 function migrate(connection: Connection): void {
   connection.exec("begin immediate");
   try {
-    const [row] = connection.run({ text: "pragma user_version", values: [] });
-    const found = Number(row?.["user_version"] ?? 0);
-    const pending = pendingMigrations(found, SQLITE_MIGRATIONS);
+    const pending = pendingMigrations(schemaVersion(connection), SQLITE_MIGRATIONS);
     for (const step of pending) connection.exec(step);
     if (pending.length > 0) connection.exec(`pragma user_version = ${SQLITE_MIGRATIONS.length}`);
     connection.exec("commit");

@@ -1,6 +1,7 @@
 /** What every MetadataStore must do, whatever engine it works on. One file for each of its nouns. */
 import { describe, expect, test } from "bun:test";
 import { testBlobs } from "./blobs-suite.ts";
+import { testInventory } from "./inventory-suite.ts";
 import { testManifests } from "./manifests-suite.ts";
 import { testReferrers } from "./referrers-suite.ts";
 import { testRepositories } from "./repositories-suite.ts";
@@ -27,6 +28,9 @@ export function metadataStoreSuite(name: string, open: OpenMetadata): void {
   });
   describe(`${name}: repositories`, () => {
     testRepositories(open);
+  });
+  describe(`${name}: inventory and leases`, () => {
+    testInventory(open);
   });
 
   test(`${name}: says whether it can answer`, async () => {

@@ -1,6 +1,6 @@
 /** Referrers in a MetadataStore, and signatures beside a manifest. */
 import { expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { Digest } from "../../oci/digest.ts";
 import { APP, IMAGE_TYPE, OTHER, Subject, bytes, inByteOrder, textDigest } from "./subject.ts";
 import type { OpenMetadata } from "./subject.ts";

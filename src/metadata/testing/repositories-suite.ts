@@ -1,6 +1,6 @@
 /** Repositories in a MetadataStore: when they exist, and how they are listed. */
 import { expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { repositoryName } from "../../oci/repository-name.ts";
 import type { RepositoryName } from "../../oci/repository-name.ts";
 import { APP, OTHER, Subject, inByteOrder } from "./subject.ts";

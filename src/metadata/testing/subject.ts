@@ -67,7 +67,7 @@ export class Subject implements AsyncDisposable {
     const digest = textDigest(content);
     const done = await this.store.finishUpload({ id, version: 1, digest, size: content.length, at });
     if (!done) throw new Error("the upload could not be finished");
-    return { digest, key: at.kind === "stored" ? at.storageKey : undefined, size: content.length };
+    return { digest, key: at.kind === "stored" ? at.storageKey : "", size: content.length };
   }
 
   /** Puts a manifest whose digest is that of its `payload`. */
@@ -105,7 +105,8 @@ export class Subject implements AsyncDisposable {
 
 export interface Pushed {
   readonly digest: Digest;
-  readonly key: string | undefined;
+  /** Of its bytes; empty when they lie in the row. */
+  readonly key: string;
   readonly size: number;
 }
 

@@ -1,6 +1,6 @@
 /** Tags in a MetadataStore, and what they have pointed at. */
 import { expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { tag } from "../../oci/tag.ts";
 import type { Tag } from "../../oci/tag.ts";
 import { APP, OTHER, Subject, inByteOrder, textDigest } from "./subject.ts";
@@ -59,6 +59,8 @@ export function testTags(open: OpenMetadata): void {
     expect((await store.findManifestByTag(APP, LATEST))?.digest).toBe(old);
     expect(await store.putTag(APP, LATEST, young, { kind: "is", digests: [old] })).toBe("done");
 
+    const both = { kind: "all", of: [{ kind: "exists" }, { kind: "is not", digests: [young] }] } as const;
+    expect(await store.deleteTag(APP, LATEST, both)).toBe("condition");
     expect(await store.deleteTag(APP, LATEST, { kind: "is", digests: [old] })).toBe("condition");
     expect(await store.deleteTag(APP, LATEST, { kind: "is not", digests: [young] })).toBe("condition");
     expect((await store.findManifestByTag(APP, LATEST))?.digest).toBe(young);

@@ -195,6 +195,7 @@ function testEnds(open: OpenMetadata): void {
       at: { kind: "stored", storageKey: keyOf(id), mtimeMs: 1234.5678 },
       createdAt: clock.ms,
       touchedAt: clock.ms,
+      needed: false,
     });
     expect(await subject.trash()).toEqual([]);
   });

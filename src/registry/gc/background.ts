@@ -5,7 +5,8 @@ import type { CollectionRules } from "../../metadata/metadata-store.ts";
 import type { Logger } from "../../observe/logger.ts";
 import type { Backend } from "../backend.ts";
 import { collectDue, queueUntagged } from "./collector.ts";
-import type { CollectionReport } from "./collector.ts";
+import type { CollectionHooks, CollectionReport } from "./collector.ts";
+import { QuietTime } from "./quiet-time.ts";
 import { emptyTrash } from "./trash.ts";
 
 export interface BackgroundOptions {
@@ -21,8 +22,6 @@ const LEASE = "collection";
 const LEASE_MS = 120_000;
 /** Of each second at most so much goes into collection. */
 const SHARE = 0.1;
-/** By how much the clock may go faster than time does before it counts as having jumped. */
-const CLOCK_JUMP_MS = 60_000;
 
 /** Runs until `signal` says stop; resolves when the last step is done. What fails is logged and tried again. */
 export async function collectInBackground(
@@ -34,40 +33,30 @@ export async function collectInBackground(
   const { rules, intervalMs, enabled } = options;
   const { clock, metadata } = backend;
   const holder = randomUUID();
-  // What was promised before this process started is not known to have ended: wait for one lease. The same when the
-  // clock jumps forward, which would end all leases at once.
-  let quietUntil = monotonicNow() + rules.leaseMs;
-  let last = { clock: clock.now(), monotonic: monotonicNow() };
+  const quiet = new QuietTime(clock, rules.leaseMs);
   let untaggedQueued = !rules.untagged;
 
   while (await pause(intervalMs, signal)) {
-    const [now, monotonic] = [clock.now(), monotonicNow()];
-    if (now - last.clock - (monotonic - last.monotonic) > CLOCK_JUMP_MS) {
-      quietUntil = monotonic + rules.leaseMs;
-      log.warn("the clock jumped forward: nothing is collected until what was promised before is over");
-    }
-    last = { clock: now, monotonic };
+    if (quiet.hasJumped()) log.warn("the clock jumped forward: nothing is collected until what was promised is over");
     try {
-      if (!(await metadata.takeLease(LEASE, holder, now + LEASE_MS))) continue; // another server does it
-      if (!enabled || monotonic < quietUntil) {
+      if (!(await metadata.takeLease(LEASE, holder, clock.now() + LEASE_MS))) continue; // another server does it
+      if (!enabled || quiet.lasts) {
         report(log, { ...NOTHING, ...(await emptyTrash(backend)) });
         continue;
       }
       if (!untaggedQueued) await queueUntagged(backend);
       untaggedQueued = true;
-      let worked = monotonicNow();
-      report(
-        log,
-        await collectDue(backend, rules, {
-          async onStep() {
-            const took = monotonicNow() - worked;
-            await metadata.takeLease(LEASE, holder, clock.now() + LEASE_MS);
-            await sleep(took * (1 / SHARE - 1));
-            signal.throwIfAborted();
-            worked = monotonicNow();
-          },
-        }),
-      );
+      let worked = performance.now();
+      const hooks: CollectionHooks = {
+        now: () => quiet.now(),
+        async onStep() {
+          await metadata.takeLease(LEASE, holder, clock.now() + LEASE_MS);
+          await sleep((performance.now() - worked) * (1 / SHARE - 1));
+          worked = performance.now();
+          return signal.aborted || quiet.hasJumped() ? "stop" : undefined;
+        },
+      };
+      report(log, await collectDue(backend, rules, hooks));
     } catch (error) {
       if (!signal.aborted) log.error({ err: error }, "collection failed: it is tried again in the next round");
     }
@@ -91,8 +80,4 @@ async function pause(milliseconds: number, signal: AbortSignal): Promise<boolean
   } catch {
     return false; // the only way a sleep fails is that it was ended
   }
-}
-
-function monotonicNow(): number {
-  return performance.now();
 }

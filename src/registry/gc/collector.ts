@@ -16,8 +16,10 @@ export interface CollectionReport {
 }
 
 export interface CollectionHooks {
-  /** Called after each step with what has been looked at so far; what it returns is waited for. */
-  readonly onStep?: (reviewed: number) => Promise<void> | void;
+  /** What time it is; the registry's own clock when absent. */
+  readonly now?: () => number;
+  /** Called after each step with what has been looked at so far, and waited for; when it says "stop", the rest is left. */
+  readonly onStep?: (reviewed: number) => Promise<"stop" | void> | "stop" | void;
 }
 
 /** Entries of one transaction: about a millisecond of work. */
@@ -29,7 +31,9 @@ export async function collectDue(
   rules: CollectionRules,
   hooks: CollectionHooks = {},
 ): Promise<CollectionReport> {
-  const total = await steps(hooks, () => backend.metadata.collect(rules, undefined, { due: true, limit: STEP }));
+  const total = await steps(hooks, () =>
+    backend.metadata.collect(rules, undefined, { due: true, limit: STEP, ...at(hooks) }),
+  );
   return { ...total, ...(await emptyTrash(backend)) };
 }
 
@@ -46,7 +50,7 @@ export async function collectAll(
   if (rules.untagged) await queueUntagged(backend);
   let sum = NOTHING;
   for (;;) {
-    const pass = await steps(hooks, (from) => metadata.collect(rules, from, { due: false, limit: STEP }));
+    const pass = await steps(hooks, (from) => metadata.collect(rules, from, { due: false, limit: STEP, ...at(hooks) }));
     sum = add(sum, pass);
     if (pass.manifests + pass.links + pass.blobs === 0) return { ...sum, ...(await emptyTrash(backend)) };
   }
@@ -54,12 +58,24 @@ export async function collectAll(
 
 /** What `collectAll` would take in its first pass. */
 export async function* previewCollection(backend: Backend, rules: CollectionRules): AsyncGenerator<Collectable> {
-  let from: QueuePosition | undefined;
-  do {
-    const { found, next } = await backend.metadata.collectable(rules, from, STEP);
-    yield* found;
-    from = next;
-  } while (from);
+  const { metadata } = backend;
+  const seen = new Set<string>();
+  const lists = [
+    (from: QueuePosition | undefined) => metadata.collectable(rules, from, STEP),
+    ...(rules.untagged ? [(from: QueuePosition | undefined) => metadata.collectableUntagged(rules, from, STEP)] : []),
+  ];
+  for (const list of lists) {
+    let from: QueuePosition | undefined;
+    do {
+      const { found, next } = await list(from);
+      for (const item of found) {
+        const key = `${item.kind} ${item.repository ?? ""} ${item.digest}`;
+        if (!seen.has(key)) yield item;
+        seen.add(key);
+      }
+      from = next;
+    } while (from);
+  }
 }
 
 /** Puts all manifests that no tag points at into the queue. */
@@ -67,6 +83,10 @@ export async function queueUntagged({ metadata }: Backend): Promise<void> {
   let from: QueuePosition | undefined;
   do from = await metadata.queueUntagged(from, STEP);
   while (from);
+}
+
+function at({ now }: CollectionHooks): { readonly now?: number } {
+  return now ? { now: now() } : {};
 }
 
 type Counts = Pick<CollectionReport, "manifests" | "links" | "blobs" | "bytes">;
@@ -94,7 +114,7 @@ async function steps(
     sum = add(sum, done);
     reviewed += done.reviewed;
     from = done.next;
-    await hooks.onStep?.(reviewed);
+    if ((await hooks.onStep?.(reviewed)) === "stop") return sum;
   } while (from);
   return sum;
 }

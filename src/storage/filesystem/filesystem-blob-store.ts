@@ -45,7 +45,13 @@ export class FilesystemBlobStore implements BlobStore {
   async stage(key: DraftKey): Promise<Draft> {
     const path = this.#path(key);
     // An upload whose last writer died before it recorded a byte leaves a file behind: it counts for nothing.
-    return this.#draft(await open(path, "w", FILE_MODE), 0, path);
+    const create = (): Promise<FileHandle> => open(path, "w", FILE_MODE);
+    const handle = await create().catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT") throw error;
+      await this.#makeAgain(dirname(path));
+      return await create();
+    });
+    return this.#draft(handle, 0, path);
   }
 
   async reopen(key: DraftKey, size: number): Promise<Draft | undefined> {
@@ -86,9 +92,7 @@ export class FilesystemBlobStore implements BlobStore {
     await this.#folders.ensure(folder);
     await rename(from, to).catch(async (error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT") throw error;
-      // Somebody tidied an empty folder away: make it once more.
-      this.#folders.forget(folder);
-      await this.#folders.ensure(folder);
+      await this.#makeAgain(folder);
       await rename(from, to);
     });
     await this.#folders.sync(folder); // the name is durable only once its folder is; waiters share one sync
@@ -145,6 +149,12 @@ export class FilesystemBlobStore implements BlobStore {
 
   async checkReady(): Promise<void> {
     await access(join(this.#root, UPLOADS), constants.W_OK | constants.X_OK);
+  }
+
+  /** Somebody tidied an empty folder away. */
+  async #makeAgain(folder: string): Promise<void> {
+    this.#folders.forget(folder);
+    await this.#folders.ensure(folder);
   }
 
   #draft(handle: FileHandle, position: number, path: string): FileDraft {

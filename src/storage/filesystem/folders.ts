@@ -34,9 +34,9 @@ export class Folders {
     return made;
   }
 
-  /** Forgets that `folder` is there, because it was found missing. */
+  /** Forgets that `folder` and those above it are there, because one of them was found missing. */
   forget(folder: string): void {
-    if (folder !== this.#root) this.#known.delete(folder);
+    for (let each = folder; each !== this.#root; each = dirname(each)) this.#known.delete(each);
   }
 
   /**

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { digestOf } from "../../oci/digest.ts";
 import type { BlobStore, DraftKey, StorageKey } from "../blob-store.ts";
 
@@ -23,6 +23,9 @@ export function blobStoreSuite(name: string, open: () => Promise<BlobStore>): vo
   describe(`${name}: reading`, () => {
     testReading(open);
   });
+  describe(`${name}: listing`, () => {
+    testListing(open);
+  });
   describe(`${name}: deleting`, () => {
     testDeleting(open);
   });
@@ -32,12 +35,12 @@ function testDrafts(open: () => Promise<BlobStore>): void {
   test("bytes come back however they were cut", async () => {
     const store = await open();
     await fc.assert(
-      fc.asyncProperty(fc.uint8Array({ maxLength: 4096 }), fc.integer({ min: 1, max: 999 }), async (bytes, size) => {
+      fc.asyncProperty(fc.uint8Array({ maxLength: 4096 }), fc.integer({ min: 1, max: 999 }), async (content, size) => {
         const draft = freshDraft(store);
-        await write(store, draft, inPieces(bytes, size));
-        const key = store.storageKey(draft, digestOf(bytes));
-        expect((await store.seal(draft, key)).size).toBe(bytes.length);
-        expect(await collect(store.read(key))).toEqual(bytes);
+        await write(store, draft, inPieces(content, size));
+        const key = store.storageKey(draft, digestOf(content));
+        expect((await store.seal(draft, key)).size).toBe(content.length);
+        expect(await collect(store.read(key))).toEqual(content);
       }),
       { numRuns: 40 },
     );
@@ -83,14 +86,14 @@ function testDrafts(open: () => Promise<BlobStore>): void {
 
   test("bytes beyond every buffer are kept in order", async () => {
     const store = await open();
-    const bytes = noise(LARGE);
+    const content = noise(LARGE);
     const key = freshDraft(store);
     await write(store, key, [
-      bytes.subarray(0, 3),
-      ...inPieces(bytes.subarray(3, 900_000), 65_536),
-      bytes.subarray(900_000),
+      content.subarray(0, 3),
+      ...inPieces(content.subarray(3, 900_000), 65_536),
+      content.subarray(900_000),
     ]);
-    expect(digestOf(await collect(store.readDraft(key, LARGE)))).toBe(digestOf(bytes));
+    expect(digestOf(await collect(store.readDraft(key, LARGE)))).toBe(digestOf(content));
   });
 
   test("a buffer may be used again once it was appended", async () => {
@@ -189,11 +192,11 @@ function testSealing(open: () => Promise<BlobStore>): void {
     const key = store.storageKey(draft, digestOf(content));
     await write(store, draft, inPieces(content, 100_000));
     expect(await store.stat(key)).toBeUndefined();
-    expect(collect(store.read(key))).rejects.toThrow();
+    await expect(collect(store.read(key))).rejects.toThrow();
     const sealing = { done: false };
-    const sealed = store.seal(draft, key).finally(() => (sealing.done = true));
+    const blob = store.seal(draft, key).finally(() => (sealing.done = true));
     while (!sealing.done) expect([undefined, LARGE]).toContain((await store.stat(key))?.size);
-    expect(await sealed).toEqual(await present(store.stat(key)));
+    expect(await blob).toEqual(await present(store.stat(key)));
     expect(digestOf(await collect(store.read(key)))).toBe(digestOf(content));
   });
 
@@ -318,9 +321,31 @@ function testReading(open: () => Promise<BlobStore>): void {
     await expect(collect(store.read(key))).rejects.toThrow();
   });
 
-  test("a store that is well says so", async () => {
+  test("a store that is well says so, and that there is room", async () => {
     const store = await open();
     expect(await store.checkReady()).toBeUndefined();
+    expect(await store.checkRoom()).toBeUndefined();
+  });
+}
+
+function testListing(open: () => Promise<BlobStore>): void {
+  test("everything that is kept is listed, drafts and blobs, with what is known of it", async () => {
+    const store = await open();
+    const [one, other] = [await sealed(store, bytes("one")), await sealed(store, bytes("another"))];
+    const draft = freshDraft(store);
+    await write(store, draft, [bytes("arriving")]);
+    const listed = await Array.fromAsync(store.list());
+    expect(listed.map(({ key }) => key).toSorted()).toEqual([one.key, other.key, draft].toSorted());
+    expect(listed.find(({ key }) => key === one.key)).toEqual({ key: one.key, ...one.stat });
+    expect(listed.find(({ key }) => key === draft)?.size).toBe(8);
+  });
+
+  test("what is deleted is listed no more, and an empty store lists nothing", async () => {
+    const store = await open();
+    expect(await Array.fromAsync(store.list())).toEqual([]);
+    const { key } = await sealed(store, bytes("old"));
+    await store.delete([key]);
+    expect(await Array.fromAsync(store.list())).toEqual([]);
   });
 }
 

@@ -1,0 +1,42 @@
+/** Times at which nothing may be collected, because it is not known what was promised to whom. */
+import type { Clock } from "../../lib/clock.ts";
+
+/** By how much the clock may go faster than time does before it counts as having jumped. */
+const CLOCK_JUMP_MS = 60_000;
+
+/**
+ * What was promised before this process started, or before the clock jumped forward (which would end all promises at
+ * once), is not known to be over: collection waits for one lease then.
+ */
+export class QuietTime {
+  readonly #clock: Clock;
+  readonly #leaseMs: number;
+  #until: number;
+  #last: { readonly clock: number; readonly steady: number };
+
+  constructor(clock: Clock, leaseMs: number) {
+    this.#clock = clock;
+    this.#leaseMs = leaseMs;
+    this.#until = performance.now() + leaseMs;
+    this.#last = { clock: clock.now(), steady: performance.now() };
+  }
+
+  /** Looks at the clock; true when it has jumped since it was looked at last. */
+  hasJumped(): boolean {
+    const [clock, steady] = [this.#clock.now(), performance.now()];
+    const jumped = clock - this.now() > CLOCK_JUMP_MS;
+    if (jumped) this.#until = steady + this.#leaseMs;
+    this.#last = { clock, steady };
+    return jumped;
+  }
+
+  /** Whether nothing may be collected yet. */
+  get lasts(): boolean {
+    return performance.now() < this.#until;
+  }
+
+  /** The time by the clock as it was last looked at, and what has passed since: no jump has got into it. */
+  now(): number {
+    return this.#last.clock + Math.floor(performance.now() - this.#last.steady);
+  }
+}

@@ -1,0 +1,121 @@
+/** The start of a server: what it tells, where it listens, and what keeps it from starting. */
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import manifest from "../../package.json";
+import { pushImage } from "../support/client.ts";
+import { refusedStart } from "../support/refused-start.ts";
+import { startListening } from "../support/server-process.ts";
+
+setDefaultTimeout(60_000);
+
+describe("the greeting", () => {
+  test("says where it listens, where the data lies, and how to push", async () => {
+    await using server = await startListening();
+    const place = `127.0.0.1:${server.port}`;
+    expect(server.port).toBeGreaterThan(0);
+    expect(server.output()).toStartWith(`Stowage ${manifest.version}\n`);
+    expect(server.output()).toContain(`Listening on http://${place}\n`);
+    expect(server.output()).toContain(`Data lies in ${server.dataDir}\n`);
+    await server.printed(new RegExp(`docker tag busybox ${place}/busybox && docker push ${place}/busybox\n`));
+    expect(server.output()).not.toContain("insecure-registries");
+  });
+
+  test("beyond loopback says what docker needs, and who can do what", async () => {
+    await using server = await startListening({ env: { REGISTRY_HTTP_ADDR: "0.0.0.0:0" } });
+    const [, line = ""] = await server.printed(/(\{ "insecure-registries": .*\})\n/);
+    expect(JSON.parse(line)).toEqual({ "insecure-registries": [`THIS-MACHINE:${server.port}`] });
+    expect(server.output()).toContain("in the clear");
+    expect(server.output()).toContain(`docker push localhost:${server.port}/busybox`);
+    expect((await fetch(`http://127.0.0.1:${server.port}/v2/`)).status).toBe(200);
+  });
+});
+
+describe("an address", () => {
+  for (const [address, url] of [
+    ["[::1]:0", /^http:\/\/\[::1\]:\d+$/],
+    ["localhost:0", /^http:\/\/localhost:\d+$/],
+    [":0", /^http:\/\/0\.0\.0\.0:\d+$/],
+  ] as const) {
+    test(`${address} is listened on`, async () => {
+      await using server = await startListening({ env: { REGISTRY_HTTP_ADDR: address } });
+      expect(server.url).toMatch(url);
+      const reachable = server.url.replace("0.0.0.0", "127.0.0.1");
+      await pushImage(reachable, "team/app", "latest");
+      expect((await fetch(`${reachable}/v2/team/app/manifests/latest`)).status).toBe(200);
+    });
+  }
+
+  test("in use is refused", async () => {
+    await using first = await startListening();
+    const place = `127.0.0.1:${first.port}`;
+    expect(await refusedStart({ env: { REGISTRY_HTTP_ADDR: place } })).toContain(`${place} is in use`);
+    // Also by a second server of the same folder, which may be on another port.
+    const same = { dataDir: first.dataDir, env: { REGISTRY_HTTP_ADDR: place } };
+    expect(await refusedStart(same)).toContain(`${place} is in use`);
+    expect((await fetch(`${first.url}/v2/`)).status).toBe(200);
+  });
+
+  test("that another program listens on is refused", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await new Promise((resolve) => other.once("listening", resolve));
+    try {
+      const { port } = other.address() as AddressInfo;
+      expect(await refusedStart({ env: { REGISTRY_HTTP_ADDR: `127.0.0.1:${port}` } })).toContain("is in use");
+    } finally {
+      other.close();
+    }
+  });
+
+  test("that is not of this machine is refused", async () => {
+    expect(await refusedStart({ env: { REGISTRY_HTTP_ADDR: "192.0.2.1:5000" } })).toContain(
+      "192.0.2.1:5000 is not an address of this machine",
+    );
+  });
+});
+
+describe("what people and probes see", () => {
+  test("a person who opens the address is told in plain words what it is and what to do", async () => {
+    await using server = await startListening();
+    const page = await fetch(server.url);
+    expect(page.status).toBe(200);
+    expect(page.headers.get("content-type")).toBe("text/plain; charset=utf-8");
+    const text = await page.text();
+    expect(text).toContain(`Stowage ${manifest.version}`);
+    expect(text).toContain(`docker push 127.0.0.1:${server.port}/IMAGE`);
+    expect(text).not.toContain(server.dataDir);
+  });
+
+  test("probes are told that it lives, and that it can serve", async () => {
+    await using server = await startListening();
+    for (const path of ["/healthz", "/readyz"]) {
+      const reply = await fetch(server.url + path);
+      expect([path, reply.status, reply.headers.get("content-type")]).toEqual([path, 200, "application/json"]);
+      expect(await reply.json()).toEqual({ status: path === "/healthz" ? "ok" : "ready" });
+      expect((await fetch(server.url + path, { method: "HEAD" })).status).toBe(200);
+    }
+  });
+
+  test("a server whose storage went lives, and is not ready", async () => {
+    await using server = await startListening();
+    await Bun.$`rm -r ${server.dataDir}/uploads`.quiet();
+    expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
+    const reply = await fetch(`${server.url}/readyz`);
+    expect(reply.status).toBeGreaterThanOrEqual(500);
+    expect(await reply.text()).not.toContain(server.dataDir);
+  });
+
+  test("each request is a line of the log that a machine can read", async () => {
+    await using server = await startListening();
+    await fetch(`${server.url}/v2/`, { headers: { "user-agent": "a test" } });
+    const [line] = await server.printed(/^\{.*"a test".*\}$/m);
+    expect(JSON.parse(line)).toMatchObject({
+      level: "info",
+      "http.request.method": "GET",
+      "http.request.uri": "/v2/",
+      "http.request.useragent": "a test",
+      "http.response.status": 200,
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+    });
+  });
+});
