@@ -18,6 +18,8 @@ export interface UploadFacts {
   readonly id: string;
   /** Where its bytes lie when they are not `staged`. */
   readonly draftKey: string;
+  /** What a writer was about to make of them when he was last heard of. */
+  readonly finalKey: string | undefined;
   /** The bytes while they are few: they lie in the row. */
   readonly staged: Uint8Array | undefined;
   readonly algorithm: Algorithm;

@@ -13,7 +13,7 @@ const CREATE = `
   values ($1, $2, $3, $4, 0, 1, $5, $6)`;
 
 const FIND = `
-  select u.storage_key, u.algorithm, u.received, u.digest_so_far, u.version, u.claimed_until, u.started_at, i.payload
+  select u.storage_key, u.final_key, u.algorithm, u.received, u.digest_so_far, u.version, u.claimed_until, u.started_at, i.payload
   from repo r join upload u on u.repo = r.id left join upload_inline i on i.upload = u.id
   where r.name = $1 and u.id = $2`;
 
@@ -62,6 +62,7 @@ export function* createUpload(name: RepositoryName, upload: NewUpload, now: numb
 export function* findUpload(name: RepositoryName, id: string): Transaction<UploadFacts | undefined> {
   const row = yield* first<{
     storage_key: string;
+    final_key: string | null;
     algorithm: Algorithm;
     received: number;
     digest_so_far: Digest | null;
@@ -74,6 +75,7 @@ export function* findUpload(name: RepositoryName, id: string): Transaction<Uploa
     row && {
       id,
       draftKey: row.storage_key,
+      finalKey: row.final_key ?? undefined,
       staged: row.payload ?? undefined,
       algorithm: row.algorithm,
       received: row.received,

@@ -166,8 +166,10 @@ export class UploadWriter implements AsyncDisposable {
   /** Goes on with the draft of earlier requests. False when it is lost. */
   async #reopenDraft(): Promise<boolean> {
     const { store, metadata } = this.#backend;
-    const { id, received, claimedUntil } = this.#facts;
+    const { id, received, claimedUntil, finalKey } = this.#facts;
     await this.#claim();
+    // The row is still here, so nothing refers to what a writer that died, or failed at the last step, had sealed.
+    if (finalKey !== undefined) await store.unseal(finalKey as StorageKey, this.#draftKey);
     if (claimedUntil !== undefined) {
       // The last writer died, or sleeps: should he wake up, he writes into a file that nobody uses any more.
       const fresh = store.draftKey(`${id}.${randomUUID().slice(0, 8)}`);

@@ -70,6 +70,7 @@ export class LocalUpload implements BlobUpload {
     return new LocalUpload(backend, name, {
       id,
       draftKey,
+      finalKey: undefined,
       algorithm,
       startedAt,
       staged: undefined,

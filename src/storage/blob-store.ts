@@ -71,6 +71,12 @@ export interface BlobStore {
    */
   seal(draft: DraftKey, key: StorageKey): Promise<BlobStat>;
 
+  /**
+   * Takes a seal back that nothing came to refer to, because the process died or the database refused: the draft is there
+   * again. False when there is no such blob. For whoever holds the upload alone.
+   */
+  unseal(key: StorageKey, draft: DraftKey): Promise<boolean>;
+
   /** Undefined when the store has no such blob. */
   stat(key: StorageKey): Promise<BlobStat | undefined>;
 

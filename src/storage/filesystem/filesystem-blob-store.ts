@@ -100,6 +100,13 @@ export class FilesystemBlobStore implements BlobStore {
     return { size, mtimeMs };
   }
 
+  async unseal(key: StorageKey, draft: DraftKey): Promise<boolean> {
+    return await rename(this.#path(key), this.#path(draft)).then(
+      () => true,
+      (error: NodeJS.ErrnoException) => ignoreMissing(error) ?? false,
+    );
+  }
+
   async stat(key: StorageKey): Promise<BlobStat | undefined> {
     const found = await stat(this.#path(key)).catch(ignoreMissing);
     return found?.isFile() ? { size: found.size, mtimeMs: found.mtimeMs } : undefined;

@@ -50,6 +50,14 @@ export class MemoryBlobStore implements BlobStore {
     return { size: bytes.length, mtimeMs: kept.mtimeMs };
   }
 
+  async unseal(key: StorageKey, draft: DraftKey): Promise<boolean> {
+    const kept = this.#blobs.get(key);
+    if (!kept) return false;
+    this.#drafts.set(draft, kept.bytes);
+    this.#blobs.delete(key);
+    return true;
+  }
+
   async stat(key: StorageKey): Promise<BlobStat | undefined> {
     const kept = this.#blobs.get(key);
     return kept && { size: kept.bytes.length, mtimeMs: kept.mtimeMs };
