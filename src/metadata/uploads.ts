@@ -22,7 +22,12 @@ const CLAIM = `
   where id = $1 and version = $2 and (claimed_until is null or claimed_until <= $6)
   returning version`;
 
-const RENEW = `update upload set claimed_until = $3, expires_at = $4 where id = $1 and version = $2 returning id`;
+const RENEW = `
+  update upload set claimed_until = $3, expires_at = $4, final_key = coalesce($5, final_key)
+  where id = $1 and version = $2
+  returning id`;
+
+const FINAL_KEY = `select final_key from upload where id = $1 and version = $2`;
 
 const KEY = `select storage_key from upload where id = $1 and version = $2`;
 const MOVE = `update upload set storage_key = $3 where id = $1 and version = $2`;
@@ -89,11 +94,17 @@ export function* findUpload(name: RepositoryName, id: string): Transaction<Uploa
 
 export function* claimUpload(claim: UploadClaim, now: number): Transaction<number | undefined> {
   const { id, version, until, expiresAt, finalKey = null } = claim;
-  return (yield* first<{ version: number }>(CLAIM, id, version, until, expiresAt, finalKey, now))?.version;
+  const before = (yield* first<{ final_key: string | null }>(FINAL_KEY, id, version))?.final_key;
+  const claimed = yield* first<{ version: number }>(CLAIM, id, version, until, expiresAt, finalKey, now);
+  // What an earlier writer had sealed, and died before it was a blob, is not to be found by this row any more.
+  if (claimed && before && finalKey !== null && before !== finalKey) yield* discard(before, now);
+  return claimed?.version;
 }
 
 export function* renewUpload(claim: UploadClaim): Transaction<boolean> {
-  return (yield* first(RENEW, claim.id, claim.version, claim.until, claim.expiresAt)) !== undefined;
+  return (
+    (yield* first(RENEW, claim.id, claim.version, claim.until, claim.expiresAt, claim.finalKey ?? null)) !== undefined
+  );
 }
 
 export function* moveUpload(id: string, version: number, draftKey: string, now: number): Transaction<boolean> {

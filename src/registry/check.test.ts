@@ -50,11 +50,6 @@ async function push({ registry }: Opened, content: Uint8Array = LAYER): Promise<
 
 /** Puts an image over layers that are there. */
 async function image({ registry }: Opened, layers: readonly Uint8Array[], ...tags: string[]): Promise<Digest> {
-  const describeBlob = (content: Uint8Array, mediaType: string): object => ({
-    mediaType,
-    digest: digestOf(content),
-    size: content.length,
-  });
   const [config = SMALL] = layers;
   const manifest = {
     schemaVersion: 2,
@@ -221,9 +216,9 @@ test("nothing is found while pushes, deletes and collection go on", async () => 
   await using opened = await openRegistry({ collection: { leaseMs: 0, graceMs: 0 } });
   const { registry } = opened;
   const { blobs } = registry.namespace.repository(APP);
-  let isOn = true;
+  const ending = new AbortController();
   const pushing = Array.from({ length: 4 }, async (_, client) => {
-    for (let turn = 0; isOn; turn++) {
+    for (let turn = 0; !ending.signal.aborted; turn++) {
       const content = bytes(`${turn % 3} ${client % 2} `.repeat(turn % 2 === 0 ? 10 : 9000));
       await push(opened, content);
       // Somebody else may have taken it away already.
@@ -231,7 +226,7 @@ test("nothing is found while pushes, deletes and collection go on", async () => 
     }
   });
   const collecting = (async () => {
-    while (isOn) await registry.collect();
+    while (!ending.signal.aborted) await registry.collect();
   })();
   try {
     for (let round = 0; round < 40; round++) {
@@ -239,7 +234,7 @@ test("nothing is found while pushes, deletes and collection go on", async () => 
       expect(await findings(opened, { deep: round % 2 === 0, unknownAfterMs: -60_000 })).toEqual([]);
     }
   } finally {
-    isOn = false;
+    ending.abort();
     await Promise.all([...pushing, collecting]);
   }
 });
@@ -251,6 +246,10 @@ test("it says how far it is", async () => {
   await findings(opened, { onStep: (done) => void seen.push(done) });
   expect(seen).toEqual([100, 200]);
 });
+
+function describeBlob(content: Uint8Array, mediaType: string): object {
+  return { mediaType, digest: digestOf(content), size: content.length };
+}
 
 function bytes(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);

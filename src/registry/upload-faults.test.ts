@@ -14,6 +14,7 @@ import { LocalNamespace } from "./namespace.ts";
 import type { Repository } from "./repository.ts";
 import { APP, CLAIM_MS, LARGE, Pipe, contentOf, pull, refusalOf, streamOf } from "./testing/contract-subject.ts";
 import { UploadMemory } from "./upload-memory.ts";
+import type { BlobUpload } from "./uploads.ts";
 
 const [FIRST, SECOND] = [contentOf("first", LARGE), contentOf("second", LARGE)];
 const WHOLE = Uint8Array.from(Buffer.concat([FIRST, SECOND]));
@@ -76,33 +77,49 @@ describe("a fault at the end of an upload", () => {
     expect(await pull(subject.repository, digestOf(content))).toEqual(content);
   });
 
-  test("behind the rename leaves no blob, and no file for good", async () => {
-    const subject = await openSubject();
-    const upload = await subject.repository.blobs.upload();
-    subject.fail("finishUpload");
-    await expect(upload.finish([digestOf(FIRST)], streamOf(FIRST))).rejects.toThrow("finishUpload fails");
-    expect(await subject.repository.blobs.exists(digestOf(FIRST))).toBe(false);
-    subject.clock.ms += DEFAULT_LIMITS.uploadExpiryMs;
-    expect(await subject.kept()).toEqual([]);
-  });
+  for (const takenOver of [false, true]) {
+    const which = takenOver ? "an upload that was taken over" : "an upload";
 
-  test("behind the rename leaves no file for good in an upload that was taken over either", async () => {
-    const subject = await openSubject();
-    const upload = await subject.repository.blobs.upload();
-    await upload.append(streamOf(FIRST));
-    const asleep = new Pipe();
-    const lost = refusalOf(upload.append(asleep));
+    test(`behind the rename leaves ${which} as it was, once the writer's time is over`, async () => {
+      const subject = await openSubject();
+      const upload = await failBehindRename(subject, takenOver);
+      expect(await subject.repository.blobs.exists(digestOf(WHOLE))).toBe(false);
+      subject.clock.ms += CLAIM_MS;
+      const again = (await subject.another().blobs.resume(upload.id))!;
+      expect(again.size).toBe(LARGE);
+      await again.finish([digestOf(WHOLE)], streamOf(SECOND));
+      expect(await pull(subject.repository, digestOf(WHOLE))).toEqual(WHOLE);
+      expect(await subject.kept()).toHaveLength(1);
+    });
+
+    test(`behind the rename leaves no file for good of ${which} that nobody goes on with`, async () => {
+      const subject = await openSubject();
+      await failBehindRename(subject, takenOver);
+      subject.clock.ms += DEFAULT_LIMITS.uploadExpiryMs;
+      expect(await subject.kept()).toEqual([]);
+    });
+  }
+});
+
+/** An upload whose end failed when its bytes had their final name and no row. */
+async function failBehindRename(subject: Subject, takenOver: boolean): Promise<BlobUpload> {
+  const upload = await subject.repository.blobs.upload();
+  await upload.append(streamOf(FIRST));
+  const asleep = new Pipe();
+  const lost = takenOver ? refusalOf(upload.append(asleep)) : undefined;
+  if (lost) {
     await asleep.give(SECOND);
     subject.clock.ms += CLAIM_MS;
-    const next = (await subject.another().blobs.resume(upload.id))!;
-    subject.fail("finishUpload");
-    await expect(next.finish([digestOf(WHOLE)], streamOf(SECOND))).rejects.toThrow("finishUpload fails");
+  }
+  const last = (await subject.another().blobs.resume(upload.id))!;
+  subject.fail("finishUpload");
+  await expect(last.finish([digestOf(WHOLE)], streamOf(SECOND))).rejects.toThrow("finishUpload fails");
+  if (lost) {
     await asleep.end();
     expect(await lost).toBe("BLOB_UPLOAD_INVALID 409");
-    subject.clock.ms += DEFAULT_LIMITS.uploadExpiryMs;
-    expect(await subject.kept()).toEqual([]);
-  });
-});
+  }
+  return upload;
+}
 
 test("an upload is refused before it begins when there is no room", async () => {
   const subject = await openSubject();
@@ -110,6 +127,8 @@ test("an upload is refused before it begins when there is no room", async () => 
   await expect(subject.repository.blobs.upload()).rejects.toThrow("checkRoom fails");
   expect(await subject.repository.exists()).toBe(false);
 });
+
+type Subject = Awaited<ReturnType<typeof openSubject>>;
 
 /** A registry in memory that fails when it is told to. */
 async function openSubject() {

@@ -147,7 +147,7 @@ export class UploadWriter implements AsyncDisposable {
     this.#digester?.update(bytes);
     this.#received += bytes.length;
     if (!this.#draft && this.#fitsInline()) {
-      this.#staged.push(bytes);
+      this.#staged.push(bytes.slice()); // the sender may use his buffer again
       return;
     }
     if (!this.#draft) await this.#openDraft();
@@ -157,7 +157,9 @@ export class UploadWriter implements AsyncDisposable {
 
   /** Makes the draft, and puts into it what was held in memory. */
   async #openDraft(): Promise<void> {
-    await this.#claim();
+    const takesOver = this.#facts.claimedUntil !== undefined;
+    await this.#claim({ announce: !takesOver });
+    if (takesOver) await this.#moveTo(this.#freshDraft());
     this.#draft = await this.#backend.store.stage(this.#draftKey);
     for (const piece of this.#staged) await this.#draft.append(piece);
     this.#staged = [];
@@ -165,24 +167,42 @@ export class UploadWriter implements AsyncDisposable {
 
   /** Goes on with the draft of earlier requests. False when it is lost. */
   async #reopenDraft(): Promise<boolean> {
-    const { store, metadata } = this.#backend;
-    const { id, received, claimedUntil, finalKey } = this.#facts;
-    await this.#claim();
-    // The row is still here, so nothing refers to what a writer that died, or failed at the last step, had sealed.
+    const { store } = this.#backend;
+    const { received, claimedUntil, finalKey } = this.#facts;
+    const takesOver = claimedUntil !== undefined;
+    // The row is still here, so nothing refers to what a writer that died, or failed at the last step, had sealed. Its
+    // key stays recorded until it is a draft again: dying here loses nothing either.
+    await this.#claim({ announce: finalKey === undefined && !takesOver });
     if (finalKey !== undefined) await store.unseal(finalKey as StorageKey, this.#draftKey);
-    if (claimedUntil !== undefined) {
-      // The last writer died, or sleeps: should he wake up, he writes into a file that nobody uses any more.
-      const fresh = store.draftKey(`${id}.${randomUUID().slice(0, 8)}`);
+    if (takesOver) {
+      const fresh = this.#freshDraft();
       if (!(await store.copyDraft(this.#draftKey, fresh, received))) return false;
-      if (!(await metadata.moveUpload(id, this.#version, fresh))) throw busyUpload(id);
-      this.#draftKey = fresh;
+      await this.#moveTo(fresh);
+    } else if (finalKey !== undefined && this.#intent) {
+      await this.#renew();
     }
     this.#draft = await store.reopen(this.#draftKey, received);
     return this.#draft !== undefined;
   }
 
-  async #claim(): Promise<void> {
-    const claimed = await this.#backend.metadata.claimUpload(this.#claimTerms());
+  #freshDraft(): DraftKey {
+    return this.#backend.store.draftKey(`${this.#facts.id}.${randomUUID().slice(0, 8)}`);
+  }
+
+  /** The last writer died, or sleeps: should he wake up, he writes into a file that nobody uses any more. */
+  async #moveTo(fresh: DraftKey): Promise<void> {
+    const { id } = this.#facts;
+    if (!(await this.#backend.metadata.moveUpload(id, this.#version, fresh))) throw busyUpload(id);
+    this.#draftKey = fresh;
+    if (this.#intent) await this.#renew();
+  }
+
+  /** With `announce` what the draft is about to become is recorded at once. */
+  async #claim({ announce }: { readonly announce: boolean }): Promise<void> {
+    const { finalKey, ...terms } = this.#claimTerms();
+    const claimed = await this.#backend.metadata.claimUpload(
+      announce && finalKey !== undefined ? { ...terms, finalKey } : terms,
+    );
     if (claimed === undefined) throw busyUpload(this.#facts.id);
     this.#version = claimed;
     this.#claimed = true;

@@ -1,7 +1,7 @@
 /** The data folder of a server: who may look into it, and when it cannot be used. */
 import { Database } from "bun:sqlite";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chmod, mkdir, readFile, readdir, stat, writeFile } from "node:fs/promises";
+import { chown, mkdir, readFile, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pushBlob, pushImage } from "../support/client.ts";
 import { bytesOf, digestOf } from "../support/content.ts";
@@ -83,18 +83,20 @@ describe("the data folder", () => {
 
 describe("a data folder that cannot be used", () => {
   test("because it cannot be written", async () => {
-    const parent = freshFolder();
-    const existing = join(parent, "existing");
-    await mkdir(existing, { recursive: true });
-    for (const folder of [existing, parent]) await chmod(folder, 0o500);
+    const isRoot = process.getuid?.() === 0;
+    const notOurs = isRoot ? freshFolder() : "/usr";
+    if (isRoot) {
+      await mkdir(notOurs);
+      await chown(notOurs, 65_534, 65_534);
+    }
     // Root may write anywhere, but not without these capabilities.
-    const wrapper = process.getuid?.() === 0 ? ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] : [];
-    for (const dataDir of [existing, join(parent, "new")]) {
+    const wrapper = isRoot ? ["setpriv", "--bounding-set", "-dac_override,-dac_read_search,-fowner"] : [];
+    for (const dataDir of [notOurs, join(notOurs, "new")]) {
       const said = await refusedStart({ dataDir, wrapper });
       expect(said).toContain(`the data folder ${dataDir} cannot be written`);
       expect(said).toContain("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY");
     }
-    await chmod(parent, 0o700);
+    expect(await readdir(notOurs)).not.toContain("registry.db");
   });
 
   test("because it is a file", async () => {

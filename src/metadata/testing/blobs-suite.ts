@@ -177,6 +177,16 @@ function testDamage(open: OpenMetadata): void {
     expect(await subject.trash()).toEqual([]);
   });
 
+  test("damaged bytes that turn out to be good are shown again", async () => {
+    await using subject = await Subject.open(open);
+    const { digest, key } = await subject.push("restored");
+    await subject.store.markDamaged(digest, key);
+    await subject.store.confirmBlob(digest, "a key of yesterday", 99);
+    expect(await subject.store.findBlob(APP, digest)).toBeUndefined();
+    await subject.store.confirmBlob(digest, key, 99);
+    expect((await subject.store.findBlob(APP, digest))?.at).toMatchObject({ storageKey: key, mtimeMs: 99 });
+  });
+
   test("pushing a damaged blob again puts it right everywhere and throws the bad bytes away", async () => {
     await using subject = await Subject.open(open);
     const { store } = subject;

@@ -18,6 +18,7 @@ export function testUploads(open: OpenMetadata): void {
       digestSoFar: undefined,
       version: 1,
       claimedUntil: undefined,
+      finalKey: undefined,
       startedAt: clock.ms,
     });
     expect(await store.findUpload(OTHER, "one")).toBeUndefined();
@@ -241,6 +242,7 @@ function testEnds(open: OpenMetadata): void {
     const version = await subject.claim(id, { finalKey: keyOf(id) });
     const saved = (await subject.store.saveUpload(progress(id, version)))!;
     await subject.claim(id, { version: saved });
+    expect((await subject.store.findUpload(APP, id))?.finalKey).toBe(keyOf(id));
     await subject.store.cancelUpload(APP, id);
     expect(await subject.trash()).toContain(keyOf(id));
   });

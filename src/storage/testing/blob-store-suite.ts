@@ -221,6 +221,18 @@ function testSealing(open: () => Promise<BlobStore>): void {
     expect(await store.stat(key)).toBeUndefined();
   });
 
+  test("a seal can be taken back: the draft is there again, and may be sealed once more", async () => {
+    const store = await open();
+    const { draft, key } = await sealed(store, bytes("taken back"));
+    expect(await store.unseal(key, draft)).toBe(true);
+    expect(await store.stat(key)).toBeUndefined();
+    expect(await textOf(store.readDraft(draft, 10))).toBe("taken back");
+    expect(await store.unseal(key, draft)).toBe(false);
+    expect(await textOf(store.readDraft(draft, 10))).toBe("taken back");
+    await store.seal(draft, key);
+    expect(await textOf(store.read(key))).toBe("taken back");
+  });
+
   test("the same bytes pushed again get a key of their own", async () => {
     const store = await open();
     const [first, second] = [await sealed(store, bytes("same")), await sealed(store, bytes("same"))];

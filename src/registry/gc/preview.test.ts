@@ -1,0 +1,115 @@
+/** What a collection says that it would do, and how much it looks at. */
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import type { Collectable } from "../../metadata/metadata-store.ts";
+import { APP, CollectionSubject, DAY_MS, ENGINES, OTHER, RULES, long } from "./testing/collection-subject.ts";
+
+setDefaultTimeout(60_000);
+
+const LAYER = long("layer");
+
+function countOf(found: readonly Collectable[]): object {
+  const of = (kind: Collectable["kind"]): readonly Collectable[] => found.filter((item) => item.kind === kind);
+  return {
+    manifests: of("manifest").length,
+    links: of("link").length,
+    blobs: of("blob").length,
+    bytes: of("blob").reduce((sum, { size }) => sum + size, 0),
+  };
+}
+
+describe.each([...ENGINES])("on %s", (kind) => {
+  test("a dry run says what a collection then takes, and takes nothing itself", async () => {
+    await using subject = await CollectionSubject.open(kind);
+    const layer = await subject.push(LAYER);
+    await subject.push(LAYER, OTHER);
+    await subject.push("small");
+    await subject.push(long("needed"));
+    await subject.image({ layers: [long("needed")], tags: ["latest"] });
+    subject.later(10 * RULES.leaseMs);
+    await subject.push(long("promised"));
+    const before = await subject.query("select * from gc_queue order by kind, repo, digest");
+    const found = await subject.preview();
+    expect(countOf(found)).toEqual({ manifests: 0, links: 3, blobs: 2, bytes: LAYER.length + "small".length });
+    expect(found).toContainEqual({ kind: "link", repository: APP, digest: layer, size: LAYER.length });
+    expect(found).toContainEqual({ kind: "link", repository: OTHER, digest: layer, size: LAYER.length });
+    expect(found).toContainEqual({ kind: "blob", repository: undefined, digest: layer, size: LAYER.length });
+    expect(await subject.query("select * from gc_queue order by kind, repo, digest")).toEqual(before);
+    expect(await subject.all()).toMatchObject(countOf(found));
+    expect(await subject.preview()).toEqual([]);
+  });
+
+  test("it says so also of what was promised again after its first review", async () => {
+    await using subject = await CollectionSubject.open(kind);
+    const digest = await subject.push(LAYER);
+    subject.later(RULES.leaseMs);
+    await subject.repository().blobs.exists(digest);
+    subject.later(RULES.graceMs);
+    expect(await subject.due()).toMatchObject({ links: 0 });
+    subject.later(RULES.leaseMs);
+    const found = await subject.preview();
+    expect(countOf(found)).toEqual({ manifests: 0, links: 1, blobs: 1, bytes: LAYER.length });
+    expect(await subject.all()).toMatchObject(countOf(found));
+  });
+
+  test("manifests that would go are in it, those that a tag leads to are not", async () => {
+    await using subject = await CollectionSubject.open(kind, { untagged: true });
+    const image = await subject.image();
+    await subject.image({ tags: ["latest"], note: "tagged" });
+    subject.later(10 * DAY_MS);
+    const found = await subject.preview();
+    expect(found).toEqual([{ kind: "manifest", repository: APP, digest: image, size: expect.any(Number) }]);
+    expect(await subject.all()).toMatchObject({ manifests: 1 });
+  });
+
+  test("by hand, with untagged, it finds those that the queue has forgotten", async () => {
+    await using subject = await CollectionSubject.open(kind);
+    const image = await subject.image();
+    subject.later(10 * DAY_MS);
+    await subject.due();
+    const found = await subject.preview({ untagged: true });
+    expect(found.map(({ digest }) => digest)).toEqual([image]);
+  });
+
+  test("2,000 blobs that nothing needs are collected without a look at those that are needed", async () => {
+    await using subject = await CollectionSubject.open(kind);
+    const [needed, unneeded] = [200, 2000];
+    for (let number = 0; number < needed; number++) {
+      await subject.push(`needed ${number}`);
+      await subject.image({ layers: [`needed ${number}`], tags: [`t${number}`] });
+    }
+    subject.later(10 * DAY_MS);
+    await subject.all();
+    for (let number = 0; number < unneeded; number++) await subject.push(`${number}`);
+    subject.later(10 * DAY_MS);
+    let [reviewed, steps] = [0, 0];
+    const { metadata } = subject.backend;
+    for (let isDone = false; !isDone; steps++) {
+      const step = await metadata.collect(subject.backend.rules, undefined, { due: true, limit: 50 });
+      reviewed += step.reviewed;
+      isDone = step.reviewed === 0;
+    }
+    // Each blob: its link and its bytes.
+    expect(reviewed).toBeGreaterThanOrEqual(unneeded);
+    expect(reviewed).toBeLessThanOrEqual(2 * unneeded);
+    expect(await subject.query("select count(*) as n from blob")).toEqual([{ n: needed + 1 }]);
+    expect(steps).toBeLessThanOrEqual((2 * unneeded) / 50 + 1);
+  });
+
+  test("each step says how many were looked at so far, and is waited for", async () => {
+    await using subject = await CollectionSubject.open(kind);
+    for (let number = 0; number < 60; number++) await subject.push(`${number}`);
+    subject.later(10 * DAY_MS);
+    const { collectDue } = await import("./collector.ts");
+    const seen: number[] = [];
+    let running = 0;
+    await collectDue(subject.backend, subject.backend.rules, {
+      async onStep(reviewed) {
+        expect(++running).toBe(1);
+        await Promise.resolve();
+        running--;
+        seen.push(reviewed);
+      },
+    });
+    expect(seen).toEqual([50, 100, 120]);
+  });
+});

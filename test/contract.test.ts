@@ -1,0 +1,89 @@
+/** The contract over every way to keep the data: in memory, and in files with SQLite, small blobs inline and not. */
+import { afterAll } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createRegistry } from "../src/create-registry.ts";
+import type { Registry } from "../src/create-registry.ts";
+import { MemoryEngine } from "../src/metadata/memory/memory-engine.ts";
+import { DEFAULT_RULES } from "../src/metadata/metadata-store.ts";
+import { SqlMetadataStore } from "../src/metadata/sql-metadata-store.ts";
+import { DEFAULT_LIMITS } from "../src/registry/backend.ts";
+import { emptyTrash } from "../src/registry/gc/trash.ts";
+import { LocalNamespace } from "../src/registry/namespace.ts";
+import { contractSuite } from "../src/registry/testing/contract-suite.ts";
+import type { OpenContract } from "../src/registry/testing/contract-subject.ts";
+import { UploadMemory } from "../src/registry/upload-memory.ts";
+import { FilesystemBlobStore } from "../src/storage/filesystem/filesystem-blob-store.ts";
+import { MemoryBlobStore } from "../src/storage/memory/memory-blob-store.ts";
+import type { BlobStore } from "../src/storage/blob-store.ts";
+
+const root = await mkdtemp(join(tmpdir(), "stowage-contract-"));
+afterAll(async () => {
+  await rm(root, { recursive: true, force: true });
+});
+
+const STARTED_AT = 1_700_000_000_000;
+
+/** So that nothing is collected but the trash. */
+const KEEP_ALL = { leaseMs: Number.MAX_SAFE_INTEGER, graceMs: Number.MAX_SAFE_INTEGER };
+
+/** In memory: what another process would share is shared, and what it would have of its own it has. */
+function inMemory(inlineBytes: number): OpenContract {
+  return async (given) => {
+    const clock = { ms: STARTED_AT, now: () => clock.ms };
+    const store = new MemoryBlobStore();
+    const metadata = new SqlMetadataStore(await MemoryEngine.open(), clock);
+    const limits = { ...DEFAULT_LIMITS, inlineBytes, ...given };
+    const backend = () => ({ store, metadata, clock, limits, rules: DEFAULT_RULES, uploads: new UploadMemory() });
+    return {
+      clock,
+      namespace: new LocalNamespace(backend()),
+      another: async () => new LocalNamespace(backend()),
+      async kept() {
+        await emptyTrash(backend());
+        return await keysIn(store);
+      },
+      [Symbol.asyncDispose]: () => metadata.close(),
+    };
+  };
+}
+
+/** In a folder: another process is another registry on the same one. */
+function inFiles(inlineBytes: number): OpenContract {
+  return async (given) => {
+    const clock = { ms: STARTED_AT, now: () => clock.ms };
+    const folder = await mkdtemp(join(root, "data-"));
+    const limits = { inlineBytes, ...given };
+    const opened: Registry[] = [];
+    const open = async (): Promise<Registry> => {
+      const registry = await createRegistry({ storage: { folder }, limits, clock });
+      opened.push(registry);
+      return registry;
+    };
+    const registry = await open();
+    return {
+      clock,
+      folder,
+      namespace: registry.namespace,
+      another: async () => (await open()).namespace,
+      async kept() {
+        await registry.collect(KEEP_ALL);
+        return await keysIn(await FilesystemBlobStore.open(folder));
+      },
+      async [Symbol.asyncDispose]() {
+        for (const each of opened) await each.close();
+        await rm(folder, { recursive: true, force: true });
+      },
+    };
+  };
+}
+
+async function keysIn(store: BlobStore): Promise<readonly string[]> {
+  return (await Array.fromAsync(store.list())).map(({ key }) => key);
+}
+
+contractSuite("memory", inMemory(16 * 1024), { files: false });
+contractSuite("memory, nothing inline", inMemory(0), { files: false });
+contractSuite("files and SQLite", inFiles(16 * 1024), { files: true });
+contractSuite("files and SQLite, nothing inline", inFiles(0), { files: true });

@@ -1,0 +1,81 @@
+/**
+ * Builds the library for runtimes that do not read TypeScript: `npm run build [-- FOLDER]`.
+ *
+ * ```
+ * dist/
+ *   index.js       what `import "stowage"` gives; drivers that are not chosen lie in chunk-*.js and are not loaded
+ *   types/*.d.ts   one beside each source file
+ * ```
+ */
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { Glob } from "bun";
+import manifest from "../package.json";
+
+const ROOT = resolve(import.meta.dir, "..");
+
+/** Makes `outdir` anew; rejects with the compiler's words when something does not compile. */
+export async function build(outdir: string): Promise<void> {
+  await rm(outdir, { recursive: true, force: true });
+  await bundle(outdir);
+  await declareTypes(join(outdir, "types"));
+}
+
+/** Packages stay imports: npm brings them. Bun's own modules are there only on Bun, and loaded only when chosen. */
+async function bundle(outdir: string): Promise<void> {
+  await Bun.build({
+    entrypoints: [join(ROOT, "src/index.ts")],
+    outdir,
+    target: "node",
+    format: "esm",
+    splitting: true,
+    external: [...Object.keys(manifest.dependencies), "bun:*"],
+    throw: true,
+  });
+}
+
+async function declareTypes(outdir: string): Promise<void> {
+  const scratch = await mkdtemp(join(tmpdir(), "stowage-build-"));
+  try {
+    const project = join(scratch, "tsconfig.json");
+    const options = {
+      noEmit: false,
+      emitDeclarationOnly: true,
+      rootDir: ROOT,
+      outDir: join(scratch, "types"),
+      typeRoots: [join(ROOT, "node_modules/@types")],
+    };
+    const files = ["src/index.ts", "src/sql.d.ts"].map((file) => join(ROOT, file));
+    await writeFile(
+      project,
+      JSON.stringify({ extends: join(ROOT, "tsconfig.json"), compilerOptions: options, files, include: [] }),
+    );
+    const compiler = Bun.spawn([process.execPath, join(ROOT, "node_modules/.bin/tsc"), "--project", project], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "inherit",
+    });
+    const words = await compiler.stdout.text();
+    if ((await compiler.exited) !== 0) throw new Error(`the types cannot be written:\n${words}`);
+    await cp(join(scratch, "types/src"), outdir, { recursive: true });
+    await renameImports(outdir);
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** Who reads the types has no .ts files: `./x.ts` becomes `./x.js`, for which compilers read `./x.d.ts`. */
+async function renameImports(folder: string): Promise<void> {
+  for await (const name of new Glob("**/*.d.ts").scan(folder)) {
+    const path = join(folder, name);
+    const text = await readFile(path, "utf8");
+    await writeFile(path, text.replaceAll(/((?:from |import\()"\.{1,2}\/[^"]+)\.ts"/g, '$1.js"'));
+  }
+}
+
+if (import.meta.main) {
+  const outdir = resolve(process.argv[2] ?? join(ROOT, "dist"));
+  await build(outdir);
+  console.log(`built ${outdir}`);
+}
