@@ -49,7 +49,8 @@ describe("a dependency", () => {
   });
 
   test("is declared when tests or tools import it", () => {
-    expect(DEVELOPMENT.filter((name) => !DECLARED.includes(name))).toEqual([]);
+    // A program that embeds the registry, written by a test, imports the project itself.
+    expect(DEVELOPMENT.filter((name) => name !== "stowage" && !DECLARED.includes(name))).toEqual([]);
   });
 
   for (const name of Object.keys(MANIFEST.dependencies)) {

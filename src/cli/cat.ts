@@ -1,7 +1,4 @@
 /** `stowage cat`: prints the bytes of a blob or a manifest, wherever they lie. */
-import { createWriteStream } from "node:fs";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { parseArgs } from "node:util";
 import { parseDigest } from "../oci/digest.ts";
 import { parseRepositoryName } from "../oci/repository-name.ts";
@@ -72,13 +69,20 @@ async function find(repository: Repository, rest: string): Promise<AsyncIterable
 
 /** Resolves when everything is written, or the reader has seen enough (`| head`). */
 async function print(bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  const failed = Promise.withResolvers<never>();
+  process.stdout.on("error", failed.reject);
   try {
-    await pipeline(Readable.from(bytes), createWriteStream("", { fd: 1, autoClose: false }));
+    for await (const piece of bytes) {
+      const written = new Promise<void>((resolve, reject) => {
+        process.stdout.write(piece, (error) => (error ? reject(error) : resolve()));
+      });
+      await Promise.race([written, failed.promise]);
+    }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EPIPE") return;
-    throw new CommandError(`printing failed: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    });
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== "EPIPE") throw new CommandError(`printing failed: ${message}`, { cause: error });
+  } finally {
+    process.stdout.off("error", failed.reject);
   }
 }
 

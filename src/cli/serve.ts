@@ -49,6 +49,7 @@ export async function serve(
       await registry.close();
       throw error;
     });
+  const stopped = stopSignal(log); // before anybody is told that it is up
   process.stdout.write(greeting(settings, listening.url));
   const stopping = new AbortController();
   const { enabled, interval } = settings.gc;
@@ -57,7 +58,7 @@ export async function serve(
   const scrubbing =
     bytespersecond > 0 &&
     registry.scrubInBackground({ bytesPerSecond: bytespersecond, pauseMs: pause }, stopping.signal);
-  await stopSignal(log);
+  await stopped;
   stopping.abort();
   const left = await listening.stop();
   if (left > 0) log.warn({ requests: left }, "some requests did not finish in time");

@@ -2,9 +2,11 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { digestOf } from "../../oci/digest.ts";
 import { DEFAULT_LIMITS } from "../backend.ts";
+import { LocalNamespace } from "../namespace.ts";
 import { collectAll } from "./collector.ts";
 import { BACKUP_LEASE } from "./trash.ts";
 import {
+  APP,
   CollectionSubject,
   DAY_MS,
   ENGINES,
@@ -83,6 +85,30 @@ describe.each([...ENGINES])("on %s", (kind) => {
       expect(await subject.due()).toMatchObject({ files: 1 });
       expect(await subject.files()).toEqual(before);
     });
+  });
+
+  test("a writer that dies while it takes an upload over leaves nothing when that expires", async () => {
+    await using subject = await CollectionSubject.open(kind);
+    const upload = await subject.repository().blobs.upload();
+    await upload.append(once(bytes(LAYER)));
+    await subject.change("update upload set claimed_until = 1"); // its last writer died
+    const store = new Proxy(subject.backend.store, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name, target);
+        if (typeof value !== "function") return value;
+        const method = value.bind(target);
+        if (name !== "copyDraft") return method;
+        return async (...given: unknown[]) => {
+          await method(...given);
+          throw new Error("died here");
+        };
+      },
+    });
+    const dying = await new LocalNamespace({ ...subject.backend, store }).repository(APP).blobs.resume(upload.id);
+    await expect(dying?.append(once(bytes(LAYER)))).rejects.toThrow("died here");
+    subject.later(2 * EXPIRY_MS);
+    await subject.due();
+    expect(await subject.files()).toEqual([]);
   });
 
   describe("trash", () => {
