@@ -87,7 +87,9 @@ async function timed(what: string, work: (blob: number) => Promise<boolean>): Pr
 }
 
 async function push(method: "PATCH" | "PUT", blob: number): Promise<boolean> {
-  const opened = await fetch(`${registry.url}/v2/bench/${method.toLowerCase()}${blob}/blobs/uploads/`, { method: "POST" });
+  const opened = await fetch(`${registry.url}/v2/bench/${method.toLowerCase()}${blob}/blobs/uploads/`, {
+    method: "POST",
+  });
   const location = new URL(opened.headers.get("location") ?? "", registry.url);
   const closing = new URL(location);
   closing.searchParams.set("digest", digests[blob] ?? "");

@@ -73,8 +73,11 @@ async function collect(registry: Registry, rules: Partial<CollectionRules>, asJs
   }
   const { manifests, links, blobs, bytes, uploads, files } = report;
   process.stdout.write(
-    `${row("manifests removed", manifests)}${row("blobs no longer shown by a repository", links)}` +
-      `${row("blobs removed", blobs, formatSize(bytes))}${row("uploads ended", uploads)}${row("files unlinked", files)}`,
+    row("manifests removed", manifests) +
+      row("blobs no longer shown by a repository", links) +
+      row("blobs removed", blobs, formatSize(bytes)) +
+      row("uploads ended", uploads) +
+      row("files unlinked", files),
   );
 }
 
@@ -102,8 +105,9 @@ async function preview(registry: Registry, rules: Partial<CollectionRules>, asJs
   const hidden = counts.manifests + counts.links + counts.blobs - items.length;
   if (hidden > 0) process.stdout.write(`… and ${hidden} more (--json lists all)\n`);
   process.stdout.write(
-    `${row("manifests would go", counts.manifests)}${row("blobs would be shown by one repository less", counts.links)}` +
-      `${row("blobs would go", counts.blobs, formatSize(counts.bytes))}`,
+    row("manifests would go", counts.manifests) +
+      row("blobs would be shown by one repository less", counts.links) +
+      row("blobs would go", counts.blobs, formatSize(counts.bytes)),
   );
 }
 

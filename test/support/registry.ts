@@ -58,12 +58,13 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Runn
     }
   };
   const drained = Promise.all([drain(child.stdout), drain(child.stderr)]);
-  const early = child.exited.then(async (code) => {
+  const failWhenItEnds = async (): Promise<void> => {
+    const code = await child.exited;
     await drained;
     listening.reject(new Error(`stowage serve ended with ${code} before it listened:\n${printed}`));
-  });
+  };
+  void failWhenItEnds();
   const url = await listening.promise;
-  void early.catch(() => undefined);
   const stop = async (signal: NodeJS.Signals = "SIGTERM"): Promise<number | null> => {
     child.kill(signal);
     await child.exited;
