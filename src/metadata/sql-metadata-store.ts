@@ -53,7 +53,7 @@ export class SqlMetadataStore implements port.MetadataStore {
   }
 
   renewUpload(claim: port.UploadClaim): Promise<boolean> {
-    return this.#engine.write(() => uploads.renewUpload(claim));
+    return this.#engine.write(() => uploads.renewUpload(claim, this.#clock.now()));
   }
 
   moveUpload(id: string, version: number, draftKey: string): Promise<boolean> {

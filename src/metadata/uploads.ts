@@ -94,17 +94,23 @@ export function* findUpload(name: RepositoryName, id: string): Transaction<Uploa
 
 export function* claimUpload(claim: UploadClaim, now: number): Transaction<number | undefined> {
   const { id, version, until, expiresAt, finalKey = null } = claim;
-  const before = (yield* first<{ final_key: string | null }>(FINAL_KEY, id, version))?.final_key;
+  const before = yield* first<{ final_key: string | null }>(FINAL_KEY, id, version);
   const claimed = yield* first<{ version: number }>(CLAIM, id, version, until, expiresAt, finalKey, now);
-  // What an earlier writer had sealed, and died before it was a blob, is not to be found by this row any more.
-  if (claimed && before && finalKey !== null && before !== finalKey) yield* discard(before, now);
+  if (claimed) yield* discardSealed(before?.final_key ?? null, finalKey, now);
   return claimed?.version;
 }
 
-export function* renewUpload(claim: UploadClaim): Transaction<boolean> {
-  return (
-    (yield* first(RENEW, claim.id, claim.version, claim.until, claim.expiresAt, claim.finalKey ?? null)) !== undefined
-  );
+export function* renewUpload(claim: UploadClaim, now: number): Transaction<boolean> {
+  const { id, version, until, expiresAt, finalKey = null } = claim;
+  const before = yield* first<{ final_key: string | null }>(FINAL_KEY, id, version);
+  if (!(yield* first(RENEW, id, version, until, expiresAt, finalKey))) return false;
+  yield* discardSealed(before?.final_key ?? null, finalKey, now);
+  return true;
+}
+
+/** What an earlier writer had sealed, and died before it was a blob, is named by nothing once the row names another. */
+function* discardSealed(before: string | null, after: string | null, now: number): Transaction<void> {
+  if (before !== null && after !== null && before !== after) yield* discard(before, now);
 }
 
 export function* moveUpload(id: string, version: number, draftKey: string, now: number): Transaction<boolean> {
