@@ -1,8 +1,8 @@
 /** `stowage backup`: a copy of everything, made while the registry serves. */
 import { resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { silentLogger } from "../observe/logger.ts";
 import { CommandError, failingWith2 } from "./command-error.ts";
+import { readCommandLine } from "./command-line.ts";
 import { copyRegistry } from "./copy-registry.ts";
 import { openRegistry } from "./open-registry.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
@@ -24,20 +24,13 @@ export function backup(
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
   return failingWith2(async () => {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      options: {
-        ...SETTINGS_OPTIONS,
-        copy: { type: "boolean", default: false },
-        config: { type: "string" },
-        help: { type: "boolean", short: "h" },
-      },
-      allowPositionals: true,
+    const line = readCommandLine(args, HELP, {
+      ...SETTINGS_OPTIONS,
+      copy: { type: "boolean", default: false },
+      config: { type: "string" },
     });
-    if (values.help) {
-      process.stdout.write(HELP);
-      return 0;
-    }
+    if (!line) return 0;
+    const { values, positionals } = line;
     const [folder] = positionals;
     if (folder === undefined || positionals.length > 1) {
       throw new CommandError("backup takes one folder: stowage backup /var/backups/stowage-1");

@@ -1,11 +1,11 @@
 /** `stowage cat`: prints the bytes of a blob or a manifest, wherever they lie. */
-import { parseArgs } from "node:util";
 import { parseDigest } from "../oci/digest.ts";
 import { parseRepositoryName } from "../oci/repository-name.ts";
 import { parseTag } from "../oci/tag.ts";
 import { silentLogger } from "../observe/logger.ts";
 import type { Repository } from "../registry/repository.ts";
 import { CommandError } from "./command-error.ts";
+import { readCommandLine } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
@@ -22,15 +22,9 @@ export async function cat(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    options: { ...SETTINGS_OPTIONS, config: { type: "string" }, help: { type: "boolean", short: "h" } },
-    allowPositionals: true,
-  });
-  if (values.help) {
-    process.stdout.write(HELP);
-    return 0;
-  }
+  const line = readCommandLine(args, HELP, { ...SETTINGS_OPTIONS, config: { type: "string" } });
+  if (!line) return 0;
+  const { values, positionals } = line;
   const [reference] = positionals;
   if (reference === undefined || positionals.length > 1) {
     throw new CommandError("cat takes one reference: stowage cat team/app@sha256:… or stowage cat team/app:latest");

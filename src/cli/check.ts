@@ -1,9 +1,9 @@
 /** `stowage check`: is everything there that is recorded, and is everything recorded that is there? */
-import { parseArgs } from "node:util";
 import { formatSize } from "../lib/size.ts";
 import { silentLogger } from "../observe/logger.ts";
 import type { Finding } from "../registry/check.ts";
 import { failingWith2 } from "./command-error.ts";
+import { readCommandLine } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
 import { showProgress } from "./progress.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
@@ -24,21 +24,14 @@ export function check(
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
   return failingWith2(async () => {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      options: {
-        ...SETTINGS_OPTIONS,
-        deep: { type: "boolean", default: false },
-        repair: { type: "boolean", default: false },
-        json: { type: "boolean", default: false },
-        help: { type: "boolean", short: "h" },
-      },
-      allowPositionals: true,
+    const line = readCommandLine(args, HELP, {
+      ...SETTINGS_OPTIONS,
+      deep: { type: "boolean", default: false },
+      repair: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
     });
-    if (values.help) {
-      process.stdout.write(HELP);
-      return 0;
-    }
+    if (!line) return 0;
+    const { values, positionals } = line;
     const { settings } = settingsFrom(positionals[0], values, environment);
     await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
     const progress = showProgress("looked at");

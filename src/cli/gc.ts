@@ -1,11 +1,11 @@
 /** `stowage gc`: collection by hand, beside a running server. */
-import { parseArgs } from "node:util";
 import type { Registry } from "../create-registry.ts";
 import { parseDuration } from "../lib/duration.ts";
 import { formatSize } from "../lib/size.ts";
 import type { Collectable, CollectionRules } from "../metadata/metadata-store.ts";
 import { silentLogger } from "../observe/logger.ts";
 import { CommandError, failingWith2 } from "./command-error.ts";
+import { readCommandLine } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
 import { showProgress } from "./progress.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
@@ -31,22 +31,15 @@ export function gc(
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
   return failingWith2(async () => {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      options: {
-        ...SETTINGS_OPTIONS,
-        "dry-run": { type: "boolean", default: false },
-        grace: { type: "string" },
-        untagged: { type: "boolean", default: false },
-        json: { type: "boolean", default: false },
-        help: { type: "boolean", short: "h" },
-      },
-      allowPositionals: true,
+    const line = readCommandLine(args, HELP, {
+      ...SETTINGS_OPTIONS,
+      "dry-run": { type: "boolean", default: false },
+      grace: { type: "string" },
+      untagged: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
     });
-    if (values.help) {
-      process.stdout.write(HELP);
-      return 0;
-    }
+    if (!line) return 0;
+    const { values, positionals } = line;
     const { settings } = settingsFrom(positionals[0], values, environment);
     const rules = { ...graceOf(values.grace), ...(values.untagged ? { untagged: true } : {}) };
     await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });

@@ -1,9 +1,9 @@
 /** `stowage restore`: a data folder out of a backup. */
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { createRegistry } from "../create-registry.ts";
 import { CommandError, failingWith2 } from "./command-error.ts";
+import { readCommandLine } from "./command-line.ts";
 import { copyRegistry } from "./copy-registry.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
@@ -21,20 +21,13 @@ export function restore(
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
   return failingWith2(async () => {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      options: {
-        ...SETTINGS_OPTIONS,
-        copy: { type: "boolean", default: false },
-        config: { type: "string" },
-        help: { type: "boolean", short: "h" },
-      },
-      allowPositionals: true,
+    const line = readCommandLine(args, HELP, {
+      ...SETTINGS_OPTIONS,
+      copy: { type: "boolean", default: false },
+      config: { type: "string" },
     });
-    if (values.help) {
-      process.stdout.write(HELP);
-      return 0;
-    }
+    if (!line) return 0;
+    const { values, positionals } = line;
     const [folder] = positionals;
     if (folder === undefined || positionals.length > 1 || !existsSync(join(folder, "registry.db"))) {
       throw new CommandError("restore takes the folder of a backup: stowage restore /var/backups/stowage-1");

@@ -1,6 +1,5 @@
 /** `stowage serve`: the registry on a socket. */
 import { resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { parseAddress } from "../config/schema.ts";
 import type { Settings } from "../config/schema.ts";
 import { createLogger } from "../observe/logger.ts";
@@ -8,6 +7,7 @@ import type { Logger } from "../observe/logger.ts";
 import { listen } from "../server/listen.ts";
 import { VERSION } from "../version.ts";
 import { CommandError } from "./command-error.ts";
+import { readCommandLine } from "./command-line.ts";
 import { explained, openRegistry } from "./open-registry.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
@@ -23,15 +23,9 @@ export async function serve(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    options: { ...SETTINGS_OPTIONS, help: { type: "boolean", short: "h" } },
-    allowPositionals: true,
-  });
-  if (values.help) {
-    process.stdout.write(HELP);
-    return 0;
-  }
+  const line = readCommandLine(args, HELP, SETTINGS_OPTIONS);
+  if (!line) return 0;
+  const { values, positionals } = line;
   if (positionals.length > 1) throw new CommandError("serve takes one settings file: stowage serve config.yml");
   const { settings, warnings } = settingsFrom(positionals[0], values, environment);
   const log = createLogger({

@@ -240,6 +240,11 @@ export interface MetadataStore {
   claimUpload(claim: UploadClaim): Promise<number | undefined>;
   /** Whether the writer still held it: the claim then lasts until `until`. */
   renewUpload(claim: UploadClaim): Promise<boolean>;
+  /**
+   * Records the key of a draft that a writer makes to take over from another, as trash from `until` on: should he die
+   * before the upload moves to it, it is removed then.
+   */
+  reserveDraft(draftKey: string, until: number): Promise<void>;
   /** Lets the holder of a claim write to another draft; the old one goes to the trash. False when he lost the claim. */
   moveUpload(id: string, version: number, draftKey: string): Promise<boolean>;
   /** Records what has arrived and gives the claim up. The new version, or undefined when the writer had lost it. */

@@ -56,6 +56,10 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.write(() => uploads.renewUpload(claim, this.#clock.now()));
   }
 
+  reserveDraft(draftKey: string, until: number): Promise<void> {
+    return this.#engine.write(() => trash.discard(draftKey, until));
+  }
+
   moveUpload(id: string, version: number, draftKey: string): Promise<boolean> {
     return this.#engine.write(() => uploads.moveUpload(id, version, draftKey, this.#clock.now()));
   }

@@ -6,7 +6,7 @@ import type { FinishedUpload, NewUpload, UploadClaim, UploadFacts, UploadProgres
 import { beginRepository, forgetIfEmpty } from "./repositories.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
-import { discard } from "./trash.ts";
+import { discard, forgetTrash } from "./trash.ts";
 
 const CREATE = `
   insert into upload (id, repo, storage_key, algorithm, received, version, started_at, expires_at)
@@ -117,6 +117,7 @@ export function* moveUpload(id: string, version: number, draftKey: string, now: 
   const held = yield* first<{ storage_key: string }>(KEY, id, version);
   if (!held) return false;
   yield* rows(MOVE, id, version, draftKey);
+  yield* forgetTrash([draftKey]);
   yield* discard(held.storage_key, now);
   return true;
 }

@@ -167,7 +167,7 @@ export class UploadWriter implements AsyncDisposable {
 
   /** Goes on with the draft of earlier requests. False when it is lost. */
   async #reopenDraft(): Promise<boolean> {
-    const { store } = this.#backend;
+    const { store, metadata } = this.#backend;
     const { received, claimedUntil, finalKey } = this.#facts;
     const takesOver = claimedUntil !== undefined;
     // The row is still here, so nothing refers to what a writer that died, or failed at the last step, had sealed. Its
@@ -176,6 +176,7 @@ export class UploadWriter implements AsyncDisposable {
     if (finalKey !== undefined) await store.unseal(finalKey as StorageKey, this.#draftKey);
     if (takesOver) {
       const fresh = this.#freshDraft();
+      await metadata.reserveDraft(fresh, this.#claimTerms().expiresAt);
       if (!(await store.copyDraft(this.#draftKey, fresh, received))) return false;
       await this.#moveTo(fresh);
     } else if (finalKey !== undefined && this.#intent) {
