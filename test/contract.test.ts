@@ -29,25 +29,23 @@ const STARTED_AT = 1_700_000_000_000;
 const KEEP_ALL = { leaseMs: Number.MAX_SAFE_INTEGER, graceMs: Number.MAX_SAFE_INTEGER };
 
 /** In memory: what another process would share is shared, and what it would have of its own it has. */
-function inMemory(inlineBytes: number): OpenContract {
-  return async (given) => {
-    const clock = { ms: STARTED_AT, now: () => clock.ms };
-    const store = new MemoryBlobStore();
-    const metadata = new SqlMetadataStore(await MemoryEngine.open(), clock);
-    const limits = { ...DEFAULT_LIMITS, inlineBytes, ...given };
-    const backend = () => ({ store, metadata, clock, limits, rules: DEFAULT_RULES, uploads: new UploadMemory() });
-    return {
-      clock,
-      namespace: new LocalNamespace(backend()),
-      another: async () => new LocalNamespace(backend()),
-      async kept() {
-        await emptyTrash(backend());
-        return await keysIn(store);
-      },
-      [Symbol.asyncDispose]: () => metadata.close(),
-    };
+const inMemory: OpenContract = async (given) => {
+  const clock = { ms: STARTED_AT, now: () => clock.ms };
+  const store = new MemoryBlobStore();
+  const metadata = new SqlMetadataStore(await MemoryEngine.open(), clock);
+  const limits = { ...DEFAULT_LIMITS, ...given };
+  const backend = () => ({ store, metadata, clock, limits, rules: DEFAULT_RULES, uploads: new UploadMemory() });
+  return {
+    clock,
+    namespace: new LocalNamespace(backend()),
+    another: async () => new LocalNamespace(backend()),
+    async kept() {
+      await emptyTrash(backend());
+      return await keysIn(store);
+    },
+    [Symbol.asyncDispose]: () => metadata.close(),
   };
-}
+};
 
 /** In a folder: another process is another registry on the same one. */
 function inFiles(inlineBytes: number): OpenContract {
@@ -83,7 +81,6 @@ async function keysIn(store: BlobStore): Promise<readonly string[]> {
   return (await Array.fromAsync(store.list())).map(({ key }) => key);
 }
 
-contractSuite("memory", inMemory(16 * 1024), { files: false });
-contractSuite("memory, nothing inline", inMemory(0), { files: false });
+contractSuite("memory", inMemory, { files: false });
 contractSuite("files and SQLite", inFiles(16 * 1024), { files: true });
 contractSuite("files and SQLite, nothing inline", inFiles(0), { files: true });

@@ -1,0 +1,194 @@
+/** Collection in the background: when it begins, who does it, when it stops. */
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { silentLogger } from "../../observe/logger.ts";
+import { collectInBackground } from "./background.ts";
+import type { BackgroundOptions } from "./background.ts";
+import {
+  CollectionSubject,
+  ENGINES,
+  HOUR_MS,
+  MINUTE_MS,
+  RULES,
+  bytes,
+  long,
+  once,
+} from "./testing/collection-subject.ts";
+
+setDefaultTimeout(60_000);
+
+const LAYER = long("layer");
+const LEASE = "collection";
+
+/** By the registry's clock all is over; by the time that passes in truth the process has to wait for that long. */
+const REAL_LEASE_MS = 250;
+
+/** A collection in the background that has been started; disposing it stops it. */
+class Background implements AsyncDisposable {
+  readonly #stopping = new AbortController();
+  readonly ended: Promise<void>;
+  /** Rounds that it has begun. */
+  rounds = 0;
+  /** Called when it calls a method of the metadata store. */
+  onCall: (name: string | symbol) => void = () => {};
+
+  constructor(subject: CollectionSubject, changed: Partial<BackgroundOptions> = {}) {
+    const { backend } = subject;
+    const metadata = new Proxy(backend.metadata, {
+      get: (target, name) => {
+        if (name === "takeLease") this.rounds++;
+        const value: unknown = Reflect.get(target, name, target);
+        if (typeof value !== "function") return value;
+        this.onCall(name);
+        return value.bind(target);
+      },
+    });
+    const options = { rules: { ...RULES, leaseMs: 0, graceMs: 0 }, intervalMs: 1, enabled: true, ...changed };
+    this.ended = collectInBackground({ ...backend, metadata }, options, silentLogger(), this.#stopping.signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort();
+    await this.ended;
+  }
+}
+
+/** Waits for something that comes about by itself while the clock goes on. */
+async function until(subject: CollectionSubject, isSo: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await isSo())) {
+    await Bun.sleep(1);
+    subject.later(1);
+  }
+}
+
+describe.each([...ENGINES])("on %s", (kind) => {
+  test("it takes what is due, round after round", async () => {
+    await using subject = await CollectionSubject.open(kind, { leaseMs: 0, graceMs: 0 });
+    await using _background = new Background(subject);
+    for (const content of [LAYER, "small", long("other")]) {
+      await subject.push(content);
+      await until(subject, async () => (await subject.query("select * from blob")).length === 0);
+      await until(subject, async () => (await subject.files()).length === 0);
+    }
+  });
+
+  test("after a start it waits for one lease: what was promised before is not known to have ended", async () => {
+    await using subject = await CollectionSubject.open(kind);
+    const digest = await subject.push(LAYER);
+    subject.later(10 * HOUR_MS);
+    const started = performance.now();
+    await using background = new Background(subject, { rules: { ...RULES, leaseMs: REAL_LEASE_MS } });
+    await until(subject, async () => !(await subject.hasBytes(digest)));
+    expect(performance.now() - started).toBeGreaterThanOrEqual(REAL_LEASE_MS);
+    expect(background.rounds).toBeGreaterThan(1);
+  });
+
+  // The rows of the trash are asked for last in a round, the lease first.
+  test.each([
+    ["between two rounds", "dueTrash"],
+    ["in the midst of a round", "takeLease"],
+  ] as const)("when the clock jumps forward %s it waits for one lease: all would end at once", async (_title, call) => {
+    await using subject = await CollectionSubject.open(kind, { leaseMs: 0, graceMs: 0 });
+    const first = await subject.push(LAYER);
+    subject.later(HOUR_MS);
+    const rules = { ...RULES, leaseMs: REAL_LEASE_MS, graceMs: 0 };
+    await using background = new Background(subject, { rules, intervalMs: 20 });
+    await until(subject, async () => !(await subject.hasBytes(first)));
+    const second = await subject.push(long("second"));
+    let jumped = Infinity;
+    background.onCall = (name) => {
+      if (name !== call || jumped < Infinity) return;
+      subject.later(10 * HOUR_MS);
+      jumped = performance.now();
+    };
+    await until(subject, async () => !(await subject.hasBytes(second)));
+    expect(performance.now() - jumped).toBeGreaterThanOrEqual(REAL_LEASE_MS);
+  });
+
+  test("while it waits, and when it is switched off, uploads expire and trash is emptied all the same", async () => {
+    await using subject = await CollectionSubject.open(kind);
+    const digest = await subject.push(LAYER);
+    await (await subject.repository().blobs.upload()).append(once(bytes(LAYER)));
+    subject.later(1000 * HOUR_MS);
+    await using background = new Background(subject, { enabled: false });
+    await until(subject, async () => (await subject.query("select * from upload")).length === 0);
+    await until(subject, async () => (await subject.files()).length === 1);
+    const { rounds } = background;
+    await until(subject, () => background.rounds > rounds + 3);
+    expect(await subject.hasBytes(digest)).toBeTrue();
+  });
+
+  test("one process at a time does it: while another has the lease nothing happens", async () => {
+    await using subject = await CollectionSubject.open(kind, { leaseMs: 0, graceMs: 0 });
+    const digest = await subject.push(LAYER);
+    await subject.metadata.takeLease(LEASE, "another process", subject.clock.ms + HOUR_MS);
+    await using background = new Background(subject);
+    await until(subject, () => background.rounds > 5);
+    expect(await subject.hasBytes(digest)).toBeTrue();
+    await subject.metadata.releaseLease(LEASE, "another process");
+    await until(subject, async () => !(await subject.hasBytes(digest)));
+  });
+
+  test("when the other process died, its lease ends by itself", async () => {
+    await using subject = await CollectionSubject.open(kind, { leaseMs: 0, graceMs: 0 });
+    const digest = await subject.push(LAYER);
+    await subject.metadata.takeLease(LEASE, "a dead process", subject.clock.ms + MINUTE_MS / 2);
+    await using background = new Background(subject);
+    await until(subject, () => background.rounds > 5);
+    expect(await subject.hasBytes(digest)).toBeTrue();
+    subject.later(MINUTE_MS / 2);
+    await until(subject, async () => !(await subject.hasBytes(digest)));
+  });
+
+  test("two of them do the work of one", async () => {
+    await using subject = await CollectionSubject.open(kind, { leaseMs: 0, graceMs: 0 });
+    const one = new Background(subject);
+    const other = new Background(subject);
+    for (let number = 0; number < 60; number++) await subject.push(long(`${number}`));
+    await until(subject, async () => (await subject.query("select * from blob")).length === 0);
+    await until(subject, async () => (await subject.files()).length === 0);
+    await Promise.all([one[Symbol.asyncDispose](), other[Symbol.asyncDispose]()]);
+  });
+
+  test("it stops when it is told to, and gives its lease back", async () => {
+    await using subject = await CollectionSubject.open(kind, { leaseMs: 0, graceMs: 0 });
+    const background = new Background(subject);
+    await until(subject, () => background.rounds > 1);
+    expect(await subject.metadata.leaseHeld(LEASE)).toBeTrue();
+    await background[Symbol.asyncDispose]();
+    expect(await subject.metadata.leaseHeld(LEASE)).toBeFalse();
+    const digest = await subject.push(LAYER);
+    expect(await subject.hasBytes(digest)).toBeTrue();
+  });
+
+  test("it stops in the midst of a long round", async () => {
+    await using subject = await CollectionSubject.open(kind, { leaseMs: 0, graceMs: 0 });
+    for (let number = 0; number < 150; number++) await subject.push(`${number}`);
+    const background = new Background(subject);
+    await until(subject, async () => (await subject.query("select * from blob")).length < 150);
+    await background[Symbol.asyncDispose]();
+    const left = await subject.query("select * from blob");
+    expect(left.length).toBeGreaterThan(0);
+    expect(await subject.query("select * from blob")).toEqual(left);
+  });
+
+  test("with untagged it takes what was there before the setting was made", async () => {
+    await using subject = await CollectionSubject.open(kind, { leaseMs: 0, graceMs: 0 });
+    const image = await subject.image();
+    subject.later(1000 * HOUR_MS);
+    await subject.all();
+    expect(await subject.hasManifest(image)).toBeTrue();
+    await using _background = new Background(subject, { rules: { ...RULES, leaseMs: 0, graceMs: 0, untagged: true } });
+    await until(subject, async () => !(await subject.hasManifest(image)));
+  });
+
+  test("what fails is tried again in the next round", async () => {
+    await using subject = await CollectionSubject.open(kind, { leaseMs: 0, graceMs: 0 });
+    await subject.push("small");
+    await subject.change("alter table gc_queue rename to gc_queue_gone");
+    const background = new Background(subject);
+    await until(subject, () => background.rounds > 3);
+    await subject.change("alter table gc_queue_gone rename to gc_queue");
+    await until(subject, async () => (await subject.query("select * from blob")).length === 0);
+    await background[Symbol.asyncDispose]();
+  });
+});

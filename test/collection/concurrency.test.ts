@@ -1,0 +1,122 @@
+/** Collection without a pause beside clients that push, mount, rely on and delete the same few digests. */
+import { expect, test } from "bun:test";
+import { randomInt } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createRegistry } from "../../src/index.ts";
+import { filesBesideDatabase, queryFolder } from "../support/data-folder.ts";
+import { runProgram, startServerGroup } from "../support/program.ts";
+import { Random } from "../support/random.ts";
+import { newTally, race } from "./support/racers.ts";
+import type { Race, Send, Tally } from "./support/racers.ts";
+
+const SEED = Number(process.env["STOWAGE_COLLECTION_SEED"] ?? randomInt(2 ** 31));
+const CLIENTS = 6;
+const REPOSITORIES = ["race/one", "race/two", "race/three"];
+const TABLES = ["blob", "blob_inline", "repo_blob", "manifest", "manifest_blob", "upload", "trash", "gc_queue"];
+const TIMEOUT = { timeout: 120_000 };
+
+function raceOf(leaseMs: number, lastsMs: number, tally: Tally): Race {
+  const end = performance.now() + lastsMs;
+  return { repositories: REPOSITORIES, leaseMs, isOn: () => performance.now() < end, tally };
+}
+
+test("collection in a tight loop in the process that serves", TIMEOUT, async () => {
+  await using folder = await temporaryFolder();
+  const rules = { leaseMs: 2000, graceMs: 0 };
+  await using registry = await createRegistry({ storage: { folder: folder.path }, collection: rules });
+  const send: Send = (method, path, { body, headers = {} } = {}) =>
+    registry.fetch(
+      new Request(`http://localhost${path}`, { method, headers, ...(body === undefined ? {} : { body }) }),
+    );
+  const tally = newTally();
+  const running = raceOf(rules.leaseMs, 7000, tally);
+  const random = new Random(SEED);
+  const gone = { blobs: 0, rounds: 0 };
+  const collecting = async (): Promise<void> => {
+    while (running.isOn()) {
+      gone.blobs += (await registry.collect(rules)).blobs;
+      gone.rounds++;
+      await new Promise<void>((resolve) => {
+        setImmediate(resolve);
+      });
+    }
+  };
+  const clients = Array.from({ length: CLIENTS }, () => race(send, random.fork(), running));
+  await Promise.all([...clients, collecting()]);
+  expectSound(tally);
+  expect(gone.rounds).toBeGreaterThan(10);
+  expect(gone.blobs).toBeGreaterThan(0);
+  await registry.collect({ leaseMs: 0, graceMs: 0 });
+  await expectEmpty(folder.path);
+});
+
+test("two servers on one folder, each collecting, and the command beside them", TIMEOUT, async () => {
+  await using folder = await temporaryFolder();
+  const leaseMs = 2000;
+  const settings = {
+    REGISTRY_GC_INTERVAL: "1s",
+    REGISTRY_GC_LEASE: "2s",
+    REGISTRY_GC_GRACE: "2s",
+  };
+  const servers = await Promise.all([0, 1].map(() => startServerGroup(folder.path, settings)));
+  const tally = newTally();
+  try {
+    const random = new Random(SEED);
+    const running = raceOf(leaseMs, 7000, tally);
+    const clients = Array.from({ length: CLIENTS }, () => {
+      const choices = random.fork();
+      // Each request goes to either of them: they must agree about everything.
+      const send: Send = (method, path, { body, headers = {} } = {}) =>
+        fetch(`${choices.pick(servers)?.url}${path}`, { method, headers, ...(body === undefined ? {} : { body }) });
+      return race(send, random.fork(), running);
+    });
+    let gone = 0;
+    const commands = async (): Promise<void> => {
+      while (running.isOn()) {
+        const command = await runProgram(folder.path, ["gc", "--grace", "2s", "--json"]);
+        expect(command).toMatchObject({ exitCode: 0, stderr: "" });
+        gone += (JSON.parse(command.stdout) as { blobs: number }).blobs;
+      }
+    };
+    await Promise.all([commands(), ...clients]);
+    expectSound(tally);
+    expect(gone).toBeGreaterThan(0);
+    // What was collected last waits for its readers, for as long as the grace was then.
+    do expect(await runProgram(folder.path, ["gc", "--grace", "0"])).toMatchObject({ exitCode: 0, stderr: "" });
+    while (queryFolder(folder.path, "select * from trash").length > 0);
+    expect(await runProgram(folder.path, ["check", "--deep"])).toMatchObject({ exitCode: 0, stderr: "" });
+  } finally {
+    await Promise.all(servers.map((server) => server.kill()));
+  }
+  const lines = servers.flatMap((server) => server.output().split("\n"));
+  expect(lines.filter((line) => /"level":"(?:error|fatal)"/.test(line))).toEqual([]);
+  await expectEmpty(folder.path);
+});
+
+function expectSound(tally: Tally): void {
+  expect({ seed: SEED, wrong: tally.wrong.slice(0, 10), count: tally.wrong.length }).toEqual({
+    seed: SEED,
+    wrong: [],
+    count: 0,
+  });
+  // The race was one: every way was gone.
+  expect(tally.images).toBeGreaterThan(20);
+  expect(tally.relied).toBeGreaterThan(5);
+  expect(tally.pulled).toBeGreaterThan(5);
+  expect(tally.deleted).toBe(tally.images);
+}
+
+/** Everything unreferenced is gone: the folder holds nothing but the database, and that nothing of a blob. */
+async function expectEmpty(folder: string): Promise<void> {
+  for (const table of TABLES) {
+    expect({ table, rows: queryFolder(folder, `select * from ${table}`) }).toEqual({ table, rows: [] });
+  }
+  expect(await filesBesideDatabase(folder)).toEqual([]);
+}
+
+async function temporaryFolder(): Promise<{ readonly path: string } & AsyncDisposable> {
+  const path = await mkdtemp(join(tmpdir(), "stowage-race-"));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true }) };
+}
