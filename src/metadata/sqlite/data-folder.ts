@@ -3,7 +3,7 @@ import { accessSync, chmodSync, closeSync, constants, existsSync, mkdirSync, ope
 import { join } from "node:path";
 import { Connection, sqliteCode } from "./connection.ts";
 import { SQLITE_MIGRATIONS } from "../migrations/migrations.ts";
-import { SqliteEngine, schemaVersion } from "./sqlite-engine.ts";
+import { SqliteEngine, schemaVersion, whenFree } from "./sqlite-engine.ts";
 
 /** The folder cannot be used; the message says why and what to do. */
 export class DataFolderError extends Error {
@@ -47,7 +47,7 @@ export async function openDataFolder(folder: string, options: DataFolderOptions)
   let lock = holdFolder(folder, options);
   try {
     // A server of an older version that still runs would not know the new tables: nobody else may be there meanwhile.
-    const migrating = !options.alone && isOutdated(database);
+    const migrating = !options.alone && (await whenFree(() => isOutdated(database)));
     if (migrating) {
       lock.close();
       lock = holdFolder(folder, { alone: true });

@@ -167,7 +167,7 @@ function isSyncFailure(error: unknown): boolean {
 }
 
 /** Runs `attempt` until the database is not busy with another process; then 503. */
-async function whenFree<Result>(attempt: () => Result): Promise<Result> {
+export async function whenFree<Result>(attempt: () => Result): Promise<Result> {
   const deadline = performance.now() + BUSY_LIMIT_MS;
   for (;;) {
     try {
