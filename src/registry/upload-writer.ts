@@ -29,6 +29,8 @@ export class UploadWriter implements AsyncDisposable {
   #staged: Uint8Array[];
   #draft: Draft | undefined;
   #draftKey: DraftKey;
+  /** What the blob's key is made of. */
+  #finalBase: DraftKey | undefined;
   /** Hashes all bytes from the first on; undefined when another process took some of them. */
   readonly #digester: Digester | undefined;
   /** The hash as it was, to roll back to. */
@@ -186,6 +188,12 @@ export class UploadWriter implements AsyncDisposable {
     return this.#draft !== undefined;
   }
 
+  /** The key that the blob shall have. One that an earlier writer had announced may be trash: none is used twice. */
+  #finalKey(digest: Digest): StorageKey {
+    this.#finalBase ??= this.#facts.finalKey === undefined ? this.#draftKey : this.#freshDraft();
+    return this.#backend.store.storageKey(this.#finalBase, digest);
+  }
+
   #freshDraft(): DraftKey {
     return this.#backend.store.draftKey(`${this.#facts.id}.${randomUUID().slice(0, 8)}`);
   }
@@ -195,6 +203,7 @@ export class UploadWriter implements AsyncDisposable {
     const { id } = this.#facts;
     if (!(await this.#backend.metadata.moveUpload(id, this.#version, fresh))) throw busyUpload(id);
     this.#draftKey = fresh;
+    this.#finalBase = fresh;
     if (this.#intent) await this.#renew();
   }
 
@@ -214,7 +223,7 @@ export class UploadWriter implements AsyncDisposable {
   }
 
   #claimTerms(): { id: string; version: number; until: number; expiresAt: number; finalKey?: string } {
-    const { clock, limits, store } = this.#backend;
+    const { clock, limits } = this.#backend;
     const now = clock.now();
     this.#renewAt = now + limits.claimMs * RENEW_AT;
     return {
@@ -222,7 +231,7 @@ export class UploadWriter implements AsyncDisposable {
       version: this.#version,
       until: now + limits.claimMs,
       expiresAt: now + limits.uploadExpiryMs,
-      ...(this.#intent ? { finalKey: store.storageKey(this.#draftKey, this.#intent) } : {}),
+      ...(this.#intent ? { finalKey: this.#finalKey(this.#intent) } : {}),
     };
   }
 
@@ -263,7 +272,7 @@ export class UploadWriter implements AsyncDisposable {
     if (!this.#draft) return { kind: "inline", payload: this.#stagedBytes() };
     await this.#draft.sync();
     const { store } = this.#backend;
-    const storageKey = store.storageKey(this.#draftKey, digest);
+    const storageKey = this.#finalKey(digest);
     const { mtimeMs } = await store.seal(this.#draftKey, storageKey);
     // From here on the file may be the blob of a row, whatever we get to hear of it: it is not touched any more.
     this.#settled = true;

@@ -107,7 +107,7 @@ export class LocalUpload implements BlobUpload {
       await this.#take(writer, bytes, place);
     } catch (error) {
       await writer.rollBack();
-      throw error;
+      throw await this.#explain(error);
     }
     await this.#refresh();
     return this.size;
@@ -132,7 +132,7 @@ export class LocalUpload implements BlobUpload {
       if (!(await writer.finish(digest))) throw unknownUpload(this.id);
     } catch (error) {
       await writer.rollBack();
-      throw error;
+      throw await this.#explain(error);
     }
     this.#backend.uploads.forget(this.id);
   }
@@ -190,6 +190,13 @@ export class LocalUpload implements BlobUpload {
       message: `the range announced ${length} bytes, but ${writer.added} came: send the chunk again`,
       detail: { id: this.id, announced: length, received: writer.added },
     });
+  }
+
+  /** What fails because somebody cancelled the upload meanwhile is no fault of ours, and nobody else is writing. */
+  async #explain(error: unknown): Promise<unknown> {
+    if (error instanceof BrokenBodyError || (error instanceof OciError && error.status !== 409)) return error;
+    const facts = await this.#backend.metadata.findUpload(this.#name, this.id);
+    return facts ? error : unknownUpload(this.id);
   }
 
   /** Ends an upload whose content is not what its digest says: sending more of it cannot help. */
