@@ -99,6 +99,20 @@ describe("a fault at the end of an upload", () => {
       expect(await subject.kept()).toEqual([]);
     });
   }
+
+  test("behind the rename leaves nothing behind when it ends with another digest later", async () => {
+    const subject = await openSubject();
+    const upload = await subject.repository.blobs.upload();
+    subject.fail("finishUpload");
+    await expect(upload.finish([digestOf(FIRST)], streamOf(FIRST))).rejects.toThrow("finishUpload fails");
+    subject.clock.ms += CLAIM_MS;
+    const again = (await subject.another().blobs.resume(upload.id))!;
+    expect(again.size).toBe(0);
+    await again.finish([digestOf(SECOND)], streamOf(SECOND));
+    expect(await pull(subject.repository, digestOf(SECOND))).toEqual(SECOND);
+    subject.clock.ms += DEFAULT_LIMITS.uploadExpiryMs;
+    expect(await subject.kept()).toHaveLength(1);
+  });
 });
 
 /** An upload whose end failed when its bytes had their final name and no row. */

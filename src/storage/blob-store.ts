@@ -28,7 +28,7 @@ export type BlobSource =
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "stream"; open(range?: ByteRange): AsyncIterable<Uint8Array> };
 
-/** Bytes that are arriving, held by one writer. Disposing it closes what is open and keeps what was written. */
+/** Bytes that are arriving, held by one writer. Disposing it closes what is open; what was synced before is kept. */
 export interface Draft extends AsyncDisposable {
   /** Adds bytes at the end. The buffer may be used again when it resolves. */
   append(bytes: Uint8Array): Promise<void>;

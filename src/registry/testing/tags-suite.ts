@@ -91,7 +91,7 @@ function testLists(open: OpenContract): void {
       for (const at of running) {
         const { done, value } = await walks[at]!.next();
         if (done) running.delete(at);
-        else seen[at]!.push(value.name);
+        else if (seen[at]!.push(value.name) > MANY) throw new Error("a tag is given twice");
       }
     }
     expect(seen).toEqual([names, names.slice(3), names]);
@@ -105,7 +105,7 @@ function testLists(open: OpenContract): void {
     const { digest } = await repository.manifests.put(indexOf([]), { tags: names });
     const seen: string[] = [];
     for await (const { name } of repository.tags.list()) {
-      seen.push(name);
+      if (seen.push(name) > MANY + 1) break;
       if (seen.length !== 10) continue;
       await repository.tags.put(tag("a-before"), digest);
       await repository.tags.put(tag("z-behind"), digest);
