@@ -94,7 +94,7 @@ function makeFolder(folder: string): void {
 }
 
 /** SQLite makes its files as the umask says, and those beside a database like the database: so it is there before. */
-function makePrivate(file: string): void {
+export function makePrivate(file: string): void {
   closeSync(openSync(file, "a", 0o600));
 }
 
