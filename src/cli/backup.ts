@@ -2,10 +2,10 @@
 import { resolve } from "node:path";
 import { silentLogger } from "../observe/logger.ts";
 import { CommandError, failingWith2 } from "./command-error.ts";
-import { readCommandLine } from "./command-line.ts";
+import { readCopyCommand } from "./copy-command.ts";
 import { copyRegistry } from "./copy-registry.ts";
 import { openRegistry } from "./open-registry.ts";
-import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
+import { SETTINGS_HELP } from "./settings-options.ts";
 
 const HELP = `stowage backup FOLDER [options]: copies everything into a folder; a server may go on serving
 
@@ -24,21 +24,15 @@ export function backup(
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
   return failingWith2(async () => {
-    const line = readCommandLine(args, HELP, {
-      ...SETTINGS_OPTIONS,
-      copy: { type: "boolean", default: false },
-      config: { type: "string" },
-    });
-    if (!line) return 0;
-    const { values, positionals } = line;
-    const [folder] = positionals;
-    if (folder === undefined || positionals.length > 1) {
+    const command = readCopyCommand(args, HELP, environment);
+    if (!command) return 0;
+    const { folder, copy, settings } = command;
+    if (folder === undefined) {
       throw new CommandError("backup takes one folder: stowage backup /var/backups/stowage-1");
     }
-    const { settings } = settingsFrom(values.config, values, environment);
     await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
     const from = resolve(settings.storage.filesystem.rootdirectory);
-    const what = await copyRegistry(registry, from, resolve(folder), { copy: values.copy });
+    const what = await copyRegistry(registry, from, resolve(folder), { copy });
     process.stdout.write(
       `${resolve(folder)} holds ${what}.\n` +
         "Whoever can read it can read every image, with the secrets that people put into images: only this user can.\n",

@@ -3,9 +3,9 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createRegistry } from "../create-registry.ts";
 import { CommandError, failingWith2 } from "./command-error.ts";
-import { readCommandLine } from "./command-line.ts";
+import { readCopyCommand } from "./copy-command.ts";
 import { copyRegistry } from "./copy-registry.ts";
-import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
+import { SETTINGS_HELP } from "./settings-options.ts";
 
 const HELP = `stowage restore FOLDER [options]: makes the data folder out of a backup; the data folder must be empty
 
@@ -21,21 +21,15 @@ export function restore(
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
   return failingWith2(async () => {
-    const line = readCommandLine(args, HELP, {
-      ...SETTINGS_OPTIONS,
-      copy: { type: "boolean", default: false },
-      config: { type: "string" },
-    });
-    if (!line) return 0;
-    const { values, positionals } = line;
-    const [folder] = positionals;
-    if (folder === undefined || positionals.length > 1 || !existsSync(join(folder, "registry.db"))) {
+    const command = readCopyCommand(args, HELP, environment);
+    if (!command) return 0;
+    const { folder, copy, settings } = command;
+    if (folder === undefined || !existsSync(join(folder, "registry.db"))) {
       throw new CommandError("restore takes the folder of a backup: stowage restore /var/backups/stowage-1");
     }
-    const { settings } = settingsFrom(values.config, values, environment);
     const to = resolve(settings.storage.filesystem.rootdirectory);
     await using kept = await createRegistry({ storage: { folder: resolve(folder), mustExist: true } });
-    const what = await copyRegistry(kept, resolve(folder), to, { copy: values.copy });
+    const what = await copyRegistry(kept, resolve(folder), to, { copy });
     process.stdout.write(`${to} holds ${what}. Start the server on it: stowage serve --data ${to}\n`);
     return 0;
   });
