@@ -19,7 +19,8 @@ export type {
   PutManifestOptions,
 } from "./registry/manifests.ts";
 export type { TagService } from "./registry/tags.ts";
-export type { TagEvent, TagFacts } from "./metadata/metadata-store.ts";
+export type { PinService } from "./registry/pins.ts";
+export type { Pin, TagEvent, TagFacts } from "./metadata/metadata-store.ts";
 export type { ReferrersFilter, ReferrersPage, ReferrersService } from "./registry/referrers.ts";
 export type { SignatureService } from "./registry/signatures.ts";
 export type { PageStart } from "./registry/pages.ts";

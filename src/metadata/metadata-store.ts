@@ -227,6 +227,12 @@ export interface SignatureFacts {
   readonly content: Uint8Array;
 }
 
+/** A manifest that is kept on purpose, and why. */
+export interface Pin {
+  readonly digest: Digest;
+  readonly why: string;
+}
+
 export interface MetadataStore {
   /** Whether something is in the repository: a manifest, a blob or an upload. */
   repositoryExists(name: RepositoryName): Promise<boolean>;
@@ -317,6 +323,13 @@ export interface MetadataStore {
     manifest: Digest,
     signatures: readonly SignatureFacts[],
   ): Promise<"done" | "absent" | "exists">;
+
+  /** False when there is no such manifest. One that is pinned already gets the new reason. */
+  pinManifest(name: RepositoryName, digest: Digest, why: string): Promise<boolean>;
+  /** False when it was not pinned. */
+  unpinManifest(name: RepositoryName, digest: Digest): Promise<boolean>;
+  /** What is pinned, in order of the digests. */
+  pins(name: RepositoryName, page: Page): Promise<readonly Pin[]>;
 
   /**
    * Looks at some entries of the queue and removes what nothing holds any more: with `due` those whose time has come,

@@ -14,6 +14,8 @@ const EXISTS = `
     exists (select 1 from repo_blob where repo = repo.id) or
     exists (select 1 from upload where repo = repo.id))`;
 
+const HAS_MANIFEST = `select 1 as found from manifest where repo = $1 and digest = $2`;
+
 const LIST = `
   select name from repo
   where name > $1 and exists (select 1 from manifest where repo = repo.id)
@@ -45,6 +47,10 @@ export function* beginRepository(name: RepositoryName, now: number): Transaction
 
 export function* repositoryExists(name: RepositoryName): Transaction<boolean> {
   return (yield* first(EXISTS, name)) !== undefined;
+}
+
+export function* hasManifest(repo: number, digest: string): Transaction<boolean> {
+  return (yield* first(HAS_MANIFEST, repo, digest)) !== undefined;
 }
 
 export function* listRepositories(page: Page): Transaction<readonly RepositoryName[]> {

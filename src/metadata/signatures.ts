@@ -2,15 +2,13 @@
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { SignatureFacts } from "./metadata-store.ts";
-import { findRepository } from "./repositories.ts";
+import { findRepository, hasManifest } from "./repositories.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
 const LIST = `
   select s.name, s.content from repo r join signature s on s.repo = r.id
   where r.name = $1 and s.manifest = $2 order by s.name`;
-
-const HAS_MANIFEST = `select 1 as found from manifest where repo = $1 and digest = $2`;
 
 const HAS_NAME = `select 1 as found from signature where repo = $1 and manifest = $2 and name = $3`;
 
@@ -26,7 +24,7 @@ export function* putSignatures(
   signatures: readonly SignatureFacts[],
 ): Transaction<"done" | "absent" | "exists"> {
   const repo = yield* findRepository(name);
-  if (repo === undefined || !(yield* first(HAS_MANIFEST, repo, manifest))) return "absent";
+  if (repo === undefined || !(yield* hasManifest(repo, manifest))) return "absent";
   for (const signature of signatures) {
     if (yield* first(HAS_NAME, repo, manifest, signature.name)) return "exists";
   }

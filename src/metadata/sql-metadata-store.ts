@@ -10,6 +10,7 @@ import * as inventory from "./inventory.ts";
 import * as leases from "./leases.ts";
 import * as manifests from "./manifests.ts";
 import * as port from "./metadata-store.ts";
+import * as pins from "./pins.ts";
 import * as repositories from "./repositories.ts";
 import * as signatures from "./signatures.ts";
 import { first } from "./sql.ts";
@@ -200,6 +201,18 @@ export class SqlMetadataStore implements port.MetadataStore {
     given: readonly port.SignatureFacts[],
   ): Promise<"done" | "absent" | "exists"> {
     return this.#engine.write(() => signatures.putSignatures(name, manifest, given));
+  }
+
+  pinManifest(name: RepositoryName, digest: Digest, why: string): Promise<boolean> {
+    return this.#engine.write(() => pins.pinManifest(name, digest, why));
+  }
+
+  unpinManifest(name: RepositoryName, digest: Digest): Promise<boolean> {
+    return this.#engine.write(() => pins.unpinManifest(name, digest, this.#clock.now()));
+  }
+
+  pins(name: RepositoryName, page: port.Page): Promise<readonly port.Pin[]> {
+    return this.#engine.read(() => pins.listPins(name, page));
   }
 
   collect(

@@ -4,7 +4,7 @@ import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
 import type { ChangeResult, Page, TagEvent, TagFacts } from "./metadata-store.ts";
-import { findRepository } from "./repositories.ts";
+import { findRepository, hasManifest } from "./repositories.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 import { reviewManifest } from "./trash.ts";
@@ -22,8 +22,6 @@ const LIST = `
   where r.name = $1 and t.name > $2 order by t.name limit $3`;
 
 const OF_MANIFEST = `select name from tag where repo = $1 and digest = $2`;
-
-const HAS_MANIFEST = `select 1 as found from manifest where repo = $1 and digest = $2`;
 
 const BEGIN_PERIOD = `insert into tag_history (repo, name, digest, since) values ($1, $2, $3, $4)`;
 
@@ -75,7 +73,7 @@ export function* putTag(
   undoUntil: number,
 ): Transaction<ChangeResult> {
   const repo = yield* findRepository(name);
-  if (repo === undefined || !(yield* first(HAS_MANIFEST, repo, digest))) return "absent";
+  if (repo === undefined || !(yield* hasManifest(repo, digest))) return "absent";
   if (!(yield* conditionHolds(repo, tag, condition))) return "condition";
   yield* pointTag(repo, tag, digest, now, undoUntil);
   return "done";

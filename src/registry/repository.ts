@@ -5,6 +5,8 @@ import { LocalBlobs } from "./blobs.ts";
 import type { BlobService } from "./blobs.ts";
 import { LocalManifests } from "./manifests.ts";
 import type { ManifestService } from "./manifests.ts";
+import { LocalPins } from "./pins.ts";
+import type { PinService } from "./pins.ts";
 import { LocalReferrers } from "./referrers.ts";
 import type { ReferrersService } from "./referrers.ts";
 import { LocalSignatures } from "./signatures.ts";
@@ -19,6 +21,7 @@ export interface Repository {
   readonly tags: TagService;
   readonly referrers: ReferrersService;
   readonly signatures: SignatureService;
+  readonly pins: PinService;
   /** Whether something is in it: a manifest, a blob or an upload. */
   exists(): Promise<boolean>;
 }
@@ -30,6 +33,7 @@ export class LocalRepository implements Repository {
   readonly tags: TagService;
   readonly referrers: ReferrersService;
   readonly signatures: SignatureService;
+  readonly pins: PinService;
   readonly #backend: Backend;
 
   constructor(backend: Backend, name: RepositoryName) {
@@ -40,6 +44,7 @@ export class LocalRepository implements Repository {
     this.tags = new LocalTags(backend, name);
     this.referrers = new LocalReferrers(backend, name);
     this.signatures = new LocalSignatures(backend, name);
+    this.pins = new LocalPins(backend, name);
   }
 
   exists(): Promise<boolean> {

@@ -2,7 +2,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Digest } from "../../oci/digest.ts";
 import { tag } from "../../oci/tag.ts";
-import { APP, CollectionSubject, DAY_MS, ENGINES, OTHER, RULES, long } from "./testing/collection-subject.ts";
+import { CollectionSubject, DAY_MS, ENGINES, OTHER, RULES, long } from "./testing/collection-subject.ts";
 
 setDefaultTimeout(60_000);
 
@@ -138,14 +138,10 @@ describe.each([...ENGINES])("on %s", (kind) => {
   test("a pinned manifest stays", async () => {
     await using subject = await CollectionSubject.open(kind, UNTAGGED);
     const image = await subject.image();
-    await subject.change(
-      "insert into pin (repo, digest, why) select id, $1, 'test' from repo where name = $2",
-      image,
-      APP,
-    );
+    await subject.repository().pins.add(image, "test");
     expect(await around(subject, LONG_AGO, image)).toEqual([true, true]);
-    await subject.change("delete from pin");
-    await subject.all();
+    await subject.repository().pins.remove(image);
+    await subject.due();
     expect(await subject.hasManifest(image)).toBeFalse();
   });
 

@@ -8,6 +8,7 @@ import { APP, OTHER, pushImage } from "./contract-subject.ts";
 import type { OpenContract } from "./contract-subject.ts";
 import { testFiles } from "./files-suite.ts";
 import { testManifests } from "./manifests-suite.ts";
+import { testPins } from "./pins-suite.ts";
 import { testSignatures } from "./signatures-suite.ts";
 import { testTags } from "./tags-suite.ts";
 import { testUploadModel } from "./upload-model-suite.ts";
@@ -42,6 +43,9 @@ export function contractSuite(name: string, open: OpenContract, { files }: Contr
   });
   describe(`${name}: signatures`, () => {
     testSignatures(open);
+  });
+  describe(`${name}: pins`, () => {
+    testPins(open);
   });
   if (!files) return;
   describe(`${name}: harmed files`, () => {
