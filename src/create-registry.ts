@@ -7,6 +7,7 @@ import { SqlMetadataStore } from "./metadata/sql-metadata-store.ts";
 import type { SqlEngine } from "./metadata/sql.ts";
 import { silentLogger } from "./observe/logger.ts";
 import type { Logger } from "./observe/logger.ts";
+import { Metrics } from "./observe/metrics.ts";
 import { DEFAULT_LIMITS } from "./registry/backend.ts";
 import type { Backend, RegistryLimits } from "./registry/backend.ts";
 import { check } from "./registry/check.ts";
@@ -53,6 +54,8 @@ export interface RegistryOptions {
 
 export interface Registry extends AsyncDisposable {
   readonly namespace: Namespace;
+  /** What it has counted so far. */
+  readonly metrics: Metrics;
   /** Answers a request as the server does; it never rejects. */
   fetch(request: Request): Promise<Response>;
   /** As `fetch`, for a server that writes replies itself. */
@@ -88,9 +91,11 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const backend: Backend = { store, metadata, clock, limits, rules, uploads: new UploadMemory() };
   const namespace = new LocalNamespace(backend);
   const handle = createHandler(namespace, { deleteEnabled, version: VERSION }, log);
+  const metrics = new Metrics(VERSION);
   const close = (): Promise<void> => metadata.close();
   return {
     namespace,
+    metrics,
     handle,
     fetch: async (request) => toResponse(await handle(request), request.method, readFile),
     collect: (changed, hooks) => collectAll(backend, { ...rules, ...changed }, hooks),
@@ -103,8 +108,9 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
         (blob) => blob.digest,
       ),
     check: (checked) => check(backend, checked),
-    scrubInBackground: (scrub, signal) => scrubInBackground(backend, scrub, log, signal),
-    collectInBackground: (background, signal) => collectInBackground(backend, { ...background, rules }, log, signal),
+    scrubInBackground: (scrub, signal) => scrubInBackground(backend, scrub, { log, metrics }, signal),
+    collectInBackground: (background, signal) =>
+      collectInBackground(backend, { ...background, rules }, { log, metrics }, signal),
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -9,7 +9,7 @@ import { MemoryEngine } from "../src/metadata/memory/memory-engine.ts";
 import { DEFAULT_RULES } from "../src/metadata/metadata-store.ts";
 import { SqlMetadataStore } from "../src/metadata/sql-metadata-store.ts";
 import { DEFAULT_LIMITS } from "../src/registry/backend.ts";
-import { emptyTrash } from "../src/registry/gc/trash.ts";
+import { collectTrash } from "../src/registry/gc/collector.ts";
 import { LocalNamespace } from "../src/registry/namespace.ts";
 import { contractSuite } from "../src/registry/testing/contract-suite.ts";
 import type { OpenContract } from "../src/registry/testing/contract-subject.ts";
@@ -40,7 +40,7 @@ const inMemory: OpenContract = async (given) => {
     namespace: new LocalNamespace(backend()),
     another: async () => new LocalNamespace(backend()),
     async kept() {
-      await emptyTrash(backend());
+      await collectTrash(backend());
       return await keysIn(store);
     },
     [Symbol.asyncDispose]: () => metadata.close(),

@@ -57,9 +57,11 @@ function graceOf(text: string | undefined): Partial<CollectionRules> {
 }
 
 async function collect(registry: Registry, rules: Partial<CollectionRules>, asJson: boolean): Promise<void> {
-  const progress = showProgress("looked at");
-  const report = await registry.collect(rules, { onStep: (reviewed) => progress.update(reviewed) });
-  progress.end();
+  const progress = { looking: showProgress("looked at"), unlinking: showProgress("unlinked") };
+  const report = await registry.collect(rules, {
+    onStep: ({ work, done, total }) => progress[work].update(done, total),
+  });
+  progress.unlinking.end();
   if (asJson) {
     process.stdout.write(`${JSON.stringify({ dryRun: false, ...report })}\n`);
     return;

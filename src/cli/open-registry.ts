@@ -7,7 +7,7 @@ import type { Logger } from "../observe/logger.ts";
 import { CommandError } from "./command-error.ts";
 
 /** Errors whose message is meant for the person who starts the program. */
-const EXPLAINED: ReadonlySet<string> = new Set(["DataFolderError", "SchemaError", "ListenError"]);
+const EXPLAINED: ReadonlySet<string> = new Set(["DataFolderError", "SchemaError"]);
 
 /** Longer than anybody waits: an upload that is never to expire. */
 const NEVER_MS = 100 * 365 * 86_400_000;
@@ -35,7 +35,7 @@ export async function openRegistry(
 }
 
 /** Passes an error on as one line for a person when it has one. */
-export function explained(error: unknown): never {
+function explained(error: unknown): never {
   if (error instanceof Error && EXPLAINED.has(error.name)) throw new CommandError(error.message, { cause: error });
   throw error;
 }

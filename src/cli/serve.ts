@@ -1,14 +1,16 @@
 /** `stowage serve`: the registry on a socket. */
 import { resolve } from "node:path";
 import { parseAddress } from "../config/schema.ts";
-import type { Settings } from "../config/schema.ts";
+import type { ListenAddress, Settings } from "../config/schema.ts";
+import type { Registry } from "../create-registry.ts";
 import { createLogger } from "../observe/logger.ts";
 import type { Logger } from "../observe/logger.ts";
-import { listen } from "../server/listen.ts";
+import { createDebugHandler } from "../server/debug.ts";
+import { ListenError, listen } from "../server/listen.ts";
 import { VERSION } from "../version.ts";
 import { CommandError } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
-import { explained, openRegistry } from "./open-registry.ts";
+import { openRegistry } from "./open-registry.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
 const HELP = `stowage serve [CONFIG.yml] [options]: serves the registry until it is told to stop
@@ -35,16 +37,12 @@ export async function serve(
   for (const warning of warnings) log.warn(warning);
 
   const registry = await openRegistry(settings, log);
-  const address = parseAddress(settings.http.addr);
-  if (!address) throw new CommandError(`${settings.http.addr} is no address`);
-  const listening = await listen(address, registry.handle, log)
-    .catch(explained)
-    .catch(async (error: unknown) => {
-      await registry.close();
-      throw error;
-    });
+  const listening = await listenOn(settings, registry, log).catch(async (error: unknown) => {
+    await registry.close();
+    throw error;
+  });
   const stopped = stopSignal(log); // before anybody is told that it is up
-  process.stdout.write(greeting(settings, listening.url));
+  process.stdout.write(greeting(settings, listening));
   const stopping = new AbortController();
   const { enabled, interval } = settings.gc;
   const collecting = registry.collectInBackground({ enabled, intervalMs: interval }, stopping.signal);
@@ -62,12 +60,57 @@ export async function serve(
   return 0;
 }
 
+interface Addresses {
+  readonly url: string;
+  /** Undefined when nothing listens there. */
+  readonly debugUrl: string | undefined;
+  stop(): Promise<number>;
+}
+
+/** Listens for clients, and for machines that watch where the settings say so. */
+async function listenOn({ http }: Settings, registry: Registry, log: Logger): Promise<Addresses> {
+  const { addr, prometheus } = http.debug;
+  const debugHandler = createDebugHandler(registry.metrics, prometheus.enabled ? prometheus.path : undefined);
+  const clients = await listen(parsed(http.addr), registry.handle, log).catch(refused("http.addr"));
+  if (addr === undefined) return { ...clients, debugUrl: undefined };
+  // Who watches asks every few seconds: that is not logged.
+  const watchers = await listen(parsed(addr), debugHandler, log.child({}, { level: "warn" }))
+    .catch(refused("http.debug.addr"))
+    .catch(async (error: unknown) => {
+      await clients.stop();
+      throw error;
+    });
+  return {
+    url: clients.url,
+    debugUrl: watchers.url,
+    async stop() {
+      const left = await clients.stop();
+      await watchers.stop();
+      return left;
+    },
+  };
+}
+
+/** Says by which setting to choose another address. */
+function refused(setting: string): (error: unknown) => never {
+  return (error) => {
+    throw error instanceof ListenError ? new CommandError(`${setting}: ${error.message}`, { cause: error }) : error;
+  };
+}
+
+function parsed(text: string): ListenAddress {
+  const address = parseAddress(text);
+  if (!address) throw new CommandError(`${text} is no address`);
+  return address;
+}
+
 /** What a person wants to know first. */
-function greeting(settings: Settings, url: string): string {
+function greeting(settings: Settings, { url, debugUrl }: Addresses): string {
   const lines = [
     `Stowage ${VERSION}`,
     `  Listening on ${url}`,
     `  Data lies in ${resolve(settings.storage.filesystem.rootdirectory)}`,
+    ...(debugUrl === undefined ? [] : [`  Watched at ${debugUrl}`]),
   ];
   if (!url.startsWith("http"))
     return `${[...lines, `  Try it: curl --unix-socket ${url.slice(5)} http://localhost/v2/`].join("\n")}\n\n`;

@@ -43,7 +43,6 @@ describe("a setting of distribution's", () => {
     "middleware.storage",
     "http.host",
     "http.headers.X-Content-Type-Options",
-    "http.debug.prometheus.enabled",
     "http.secret",
     "notifications.endpoints",
     "redis.addr",

@@ -36,7 +36,6 @@ const OTHERS: readonly string[] = [
   "http.secret",
   "http.relativeurls",
   "http.draintimeout",
-  "http.debug",
   "http.headers",
   "http.http2",
   "http.h2c",

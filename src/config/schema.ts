@@ -66,7 +66,23 @@ export const Settings = z.strictObject({
       formatter: z.enum(["text", "json", "logstash"]).optional(),
     })
     .prefault({}),
-  http: z.strictObject({ addr: address.default("127.0.0.1:5000") }).prefault({}),
+  http: z
+    .strictObject({
+      addr: address.default("127.0.0.1:5000"),
+      debug: z
+        .strictObject({
+          /** Nothing listens there when absent. */
+          addr: address.optional(),
+          prometheus: z
+            .strictObject({
+              enabled: z.boolean().default(false),
+              path: z.string().startsWith("/", 'expected a path such as "/metrics"').default("/metrics"),
+            })
+            .prefault({}),
+        })
+        .prefault({}),
+    })
+    .prefault({}),
   storage: z
     .strictObject({
       filesystem: z

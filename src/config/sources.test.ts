@@ -369,11 +369,12 @@ health:
     const { settings } = load(SHIPPED);
     expect(settings.http.addr).toBe(":5000");
     expect(settings.storage.filesystem.rootdirectory).toBe("/var/lib/registry");
+    expect(settings.http.debug).toEqual({ addr: ":5001", prometheus: { enabled: true, path: "/metrics" } });
   });
 
   test("is warned about for what it names in vain, one line each", () => {
     const { warnings } = load(SHIPPED);
-    for (const path of ["log.fields", "storage.cache", "storage.tag", "http.headers", "http.debug", "health"]) {
+    for (const path of ["log.fields", "storage.cache", "storage.tag", "http.headers", "health"]) {
       expect(warnings.filter((warning) => warning.startsWith(`${FILE}: ${path} `))).toHaveLength(1);
     }
     expect(warnings.join("")).not.toContain("\n");

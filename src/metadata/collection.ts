@@ -34,7 +34,7 @@ const LEAVE_QUEUE = `delete from gc_queue where kind = $1 and repo = $2 and dige
 
 const WAIT = `update gc_queue set review_after = $4 where kind = $1 and repo = $2 and digest = $3`;
 
-const LENGTH = `select count(*) as length from gc_queue`;
+const BACKLOG = `select (select count(*) from gc_queue) as entries, (select count(*) from trash) as trash`;
 
 const LINK_IS_FREE = `
   repo = $1 and digest = $2 and touched_at + $3 <= $5 and unref_at + $4 <= $5
@@ -302,8 +302,8 @@ function* untaggedFrom(
   return { found, next: last && found.length === limit ? { kind: "manifest", ...last } : undefined };
 }
 
-export function* queueLength(): Transaction<number> {
-  return (yield* first<{ length: number }>(LENGTH))?.length ?? 0;
+export function* backlog(): Transaction<{ readonly entries: number; readonly trash: number }> {
+  return (yield* first<{ entries: number; trash: number }>(BACKLOG)) ?? { entries: 0, trash: 0 };
 }
 
 function* entriesFrom(from: QueuePosition | undefined, limit: number): Transaction<readonly QueuePosition[]> {

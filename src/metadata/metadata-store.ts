@@ -360,8 +360,8 @@ export interface MetadataStore {
   }>;
   /** Puts manifests that no tag points at into the queue, a page of them; gives where the next page begins. */
   queueUntagged(after: QueuePosition | undefined, limit: number): Promise<QueuePosition | undefined>;
-  /** How many entries wait in the queue. */
-  queueLength(): Promise<number>;
+  /** How much waits for collection: entries of the queue, and keys in the trash, due or not. */
+  backlog(): Promise<{ readonly entries: number; readonly trash: number }>;
 
   /** Takes a piece of background work for this process until `until`, or goes on with it. False when another has it. */
   takeLease(name: string, holder: string, until: number): Promise<boolean>;

@@ -243,8 +243,8 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.write(() => collection.queueUntagged(after, limit, this.#clock.now()));
   }
 
-  queueLength(): Promise<number> {
-    return this.#engine.read(() => collection.queueLength());
+  backlog(): Promise<{ readonly entries: number; readonly trash: number }> {
+    return this.#engine.read(() => collection.backlog());
   }
 
   takeLease(name: string, holder: string, until: number): Promise<boolean> {

@@ -9,7 +9,7 @@ import type { BlobStore, Draft } from "../storage/blob-store.ts";
 import { MemoryBlobStore } from "../storage/memory/memory-blob-store.ts";
 import { DEFAULT_LIMITS } from "./backend.ts";
 import type { Backend } from "./backend.ts";
-import { emptyTrash } from "./gc/trash.ts";
+import { collectTrash } from "./gc/collector.ts";
 import { LocalNamespace } from "./namespace.ts";
 import type { Repository } from "./repository.ts";
 import { APP, CLAIM_MS, LARGE, Pipe, contentOf, pull, refusalOf, streamOf } from "./testing/contract-subject.ts";
@@ -173,7 +173,7 @@ async function openSubject() {
     repository: another(),
     fail: (step: Step) => void failing.add(step),
     async kept(): Promise<readonly string[]> {
-      await emptyTrash(backend());
+      await collectTrash(backend());
       return (await Array.fromAsync(memory.list())).map(({ key }) => key);
     },
   };

@@ -123,7 +123,7 @@ function explain(address: Address, error: unknown): string {
   const { code } = error as { code?: string };
   switch (code) {
     case "EADDRINUSE":
-      return `${where} is in use: stop the program that listens there, or choose another address (REGISTRY_HTTP_ADDR)`;
+      return `${where} is in use: stop the program that listens there, or choose another address`;
     case "EACCES":
       return `listening on ${where} is not allowed: choose a port above 1023 or a folder that can be written`;
     case "EADDRNOTAVAIL":

@@ -1,6 +1,7 @@
 /** Collection in the background: when it begins, who does it, when it stops. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { silentLogger } from "../../observe/logger.ts";
+import { Metrics } from "../../observe/metrics.ts";
 import { collectInBackground } from "./background.ts";
 import type { BackgroundOptions } from "./background.ts";
 import {
@@ -26,6 +27,7 @@ const REAL_LEASE_MS = 250;
 class Background implements AsyncDisposable {
   readonly #stopping = new AbortController();
   readonly ended: Promise<void>;
+  readonly metrics = new Metrics("test");
   /** Rounds that it has begun. */
   rounds = 0;
   /** Called when it calls a method of the metadata store. */
@@ -43,7 +45,8 @@ class Background implements AsyncDisposable {
       },
     });
     const options = { rules: { ...RULES, leaseMs: 0, graceMs: 0 }, intervalMs: 1, enabled: true, ...changed };
-    this.ended = collectInBackground({ ...backend, metadata }, options, silentLogger(), this.#stopping.signal);
+    const observers = { log: silentLogger(), metrics: this.metrics };
+    this.ended = collectInBackground({ ...backend, metadata }, options, observers, this.#stopping.signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

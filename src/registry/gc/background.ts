@@ -1,13 +1,13 @@
 /** Collection in the background of a server: one process at a time, in small steps, so that requests do not notice. */
-import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CollectionRules } from "../../metadata/metadata-store.ts";
 import type { Logger } from "../../observe/logger.ts";
+import type { Metrics } from "../../observe/metrics.ts";
 import type { Backend } from "../backend.ts";
-import { collectDue, queueUntagged } from "./collector.ts";
+import { collectDue, collectTrash, queueUntagged } from "./collector.ts";
 import type { CollectionHooks, CollectionReport } from "./collector.ts";
+import { Lease } from "./lease.ts";
 import { QuietTime } from "./quiet-time.ts";
-import { emptyTrash } from "./trash.ts";
 
 export interface BackgroundOptions {
   readonly rules: CollectionRules;
@@ -17,7 +17,8 @@ export interface BackgroundOptions {
   readonly enabled: boolean;
 }
 
-const LEASE = "collection";
+/** The first round comes soon after a start: it puts away what a process left that died. */
+const FIRST_ROUND_MS = 1000;
 /** The lease outlives a round of ordinary length; a longer one renews it with each step. */
 const LEASE_MS = 120_000;
 /** Of each second at most so much goes into collection. */
@@ -27,48 +28,57 @@ const SHARE = 0.1;
 export async function collectInBackground(
   backend: Backend,
   options: BackgroundOptions,
-  log: Logger,
+  { log, metrics }: { readonly log: Logger; readonly metrics: Metrics },
   signal: AbortSignal,
 ): Promise<void> {
   const { rules, intervalMs, enabled } = options;
-  const { clock, metadata } = backend;
-  const holder = randomUUID();
+  const { clock } = backend;
+  const lease = new Lease(backend, "collection", LEASE_MS);
   const quiet = new QuietTime(clock, rules.leaseMs);
   let untaggedQueued = !rules.untagged;
 
-  while (await pause(intervalMs, signal)) {
+  for (let waitMs = Math.min(FIRST_ROUND_MS, intervalMs); await pause(waitMs, signal); waitMs = intervalMs) {
     if (quiet.hasJumped()) log.warn("the clock jumped forward: nothing is collected until what was promised is over");
     try {
-      if (!(await metadata.takeLease(LEASE, holder, clock.now() + LEASE_MS))) continue; // another server does it
-      if (!enabled || quiet.lasts) {
-        report(log, { ...NOTHING, ...(await emptyTrash(backend)) });
-        continue;
-      }
-      if (!untaggedQueued) await queueUntagged(backend);
-      untaggedQueued = true;
+      if (!(await lease.take())) continue; // another server does it
       let worked = performance.now();
       const hooks: CollectionHooks = {
         now: () => quiet.now(),
         async onStep() {
-          await metadata.takeLease(LEASE, holder, clock.now() + LEASE_MS);
+          await lease.renew();
           await sleep((performance.now() - worked) * (1 / SHARE - 1));
           worked = performance.now();
           return signal.aborted || quiet.hasJumped() ? "stop" : undefined;
         },
       };
-      report(log, await collectDue(backend, rules, hooks));
+      if (!enabled || quiet.lasts) {
+        report(await collectTrash(backend, hooks), log, metrics);
+        continue;
+      }
+      if (!untaggedQueued) await queueUntagged(backend);
+      untaggedQueued = true;
+      report(await collectDue(backend, rules, hooks), log, metrics);
     } catch (error) {
       if (!signal.aborted) log.error({ err: error }, "collection failed: it is tried again in the next round");
     }
   }
-  await metadata.releaseLease(LEASE, holder).catch((error: unknown) => {
+  await lease.release().catch((error: unknown) => {
     log.error({ err: error }, "the lease on collection could not be given back: it ends by itself");
   });
 }
 
-const NOTHING = { manifests: 0, links: 0, blobs: 0, bytes: 0 };
-
-function report(log: Logger, counts: CollectionReport): void {
+function report(counts: CollectionReport, log: Logger, metrics: Metrics): void {
+  const { bytes, manifests, links, blobs, uploads, files } = counts;
+  for (const [kind, count] of Object.entries({
+    manifest: manifests,
+    link: links,
+    blob: blobs,
+    upload: uploads,
+    file: files,
+  })) {
+    metrics.collected.inc({ kind }, count);
+  }
+  metrics.collectedBytes.inc(bytes);
   if (Object.values(counts).some((count) => count > 0)) log.info(counts, "removed what nothing needs any more");
 }
 

@@ -290,6 +290,6 @@ describe.each([...ENGINES])("on %s", (kind) => {
     await subject.image({ layers: [LAYER], tags: ["latest"] });
     subject.later(100 * RULES.leaseMs);
     await subject.due();
-    expect(await subject.metadata.queueLength()).toBe(0);
+    expect(await subject.metadata.backlog()).toMatchObject({ entries: 0 });
   });
 });

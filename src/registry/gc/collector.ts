@@ -18,8 +18,17 @@ export interface CollectionReport {
 export interface CollectionHooks {
   /** What time it is; the registry's own clock when absent. */
   readonly now?: () => number;
-  /** Called after each step with what has been looked at so far, and waited for; when it says "stop", the rest is left. */
-  readonly onStep?: (reviewed: number) => Promise<"stop" | void> | "stop" | void;
+  /** Called after each step, and waited for; when it says "stop", the rest is left. */
+  readonly onStep?: (progress: CollectionProgress) => Promise<"stop" | void> | "stop" | void;
+}
+
+export interface CollectionProgress {
+  /** What is being done: looking at what may have lost its last reference, or unlinking files. */
+  readonly work: "looking" | "unlinking";
+  /** Entries that were looked at, or files that were unlinked, so far. */
+  readonly done: number;
+  /** How many there are in all, when somebody counted them. */
+  readonly total: number | undefined;
 }
 
 /** Entries of one transaction: about a millisecond of work. */
@@ -31,10 +40,10 @@ export async function collectDue(
   rules: CollectionRules,
   hooks: CollectionHooks = {},
 ): Promise<CollectionReport> {
-  const total = await steps(hooks, () =>
+  const { counts, stopped } = await steps(hooks, undefined, () =>
     backend.metadata.collect(rules, undefined, { due: true, limit: STEP, ...at(hooks) }),
   );
-  return { ...total, ...(await emptyTrash(backend)) };
+  return { ...counts, ...(stopped ? NOTHING_UNLINKED : await unlink(backend, hooks, undefined)) };
 }
 
 /**
@@ -50,10 +59,20 @@ export async function collectAll(
   if (rules.untagged) await queueUntagged(backend);
   let sum = NOTHING;
   for (;;) {
-    const pass = await steps(hooks, (from) => metadata.collect(rules, from, { due: false, limit: STEP, ...at(hooks) }));
-    sum = add(sum, pass);
-    if (pass.manifests + pass.links + pass.blobs === 0) return { ...sum, ...(await emptyTrash(backend)) };
+    const { entries } = await metadata.backlog();
+    const { counts, stopped } = await steps(hooks, entries, (from) =>
+      metadata.collect(rules, from, { due: false, limit: STEP, ...at(hooks) }),
+    );
+    sum = add(sum, counts);
+    if (stopped) return { ...sum, ...NOTHING_UNLINKED };
+    if (counts.manifests + counts.links + counts.blobs > 0) continue;
+    return { ...sum, ...(await unlink(backend, hooks, (await metadata.backlog()).trash)) };
   }
+}
+
+/** Ends what is over and unlinks what was thrown away, and collects nothing. */
+export async function collectTrash(backend: Backend, hooks: CollectionHooks = {}): Promise<CollectionReport> {
+  return { ...NOTHING, ...(await unlink(backend, hooks, undefined)) };
 }
 
 /** What `collectAll` would take in its first pass. */
@@ -104,17 +123,28 @@ function add(a: Counts, b: Counts): Counts {
 
 async function steps(
   hooks: CollectionHooks,
+  total: number | undefined,
   step: (from: QueuePosition | undefined) => Promise<CollectionStep>,
-): Promise<Counts> {
-  let sum = NOTHING;
-  let reviewed = 0;
+): Promise<{ readonly counts: Counts; readonly stopped: boolean }> {
+  let counts = NOTHING;
+  let done = 0;
   let from: QueuePosition | undefined;
   do {
-    const done = await step(from);
-    sum = add(sum, done);
-    reviewed += done.reviewed;
-    from = done.next;
-    if ((await hooks.onStep?.(reviewed)) === "stop") return sum;
+    const stepped = await step(from);
+    counts = add(counts, stepped);
+    done += stepped.reviewed;
+    from = stepped.next;
+    if ((await hooks.onStep?.({ work: "looking", done, total })) === "stop") return { counts, stopped: true };
   } while (from);
-  return sum;
+  return { counts, stopped: false };
+}
+
+const NOTHING_UNLINKED = { uploads: 0, files: 0 };
+
+function unlink(
+  backend: Backend,
+  hooks: CollectionHooks,
+  total: number | undefined,
+): Promise<{ readonly uploads: number; readonly files: number }> {
+  return emptyTrash(backend, (done) => hooks.onStep?.({ work: "unlinking", done, total }));
 }

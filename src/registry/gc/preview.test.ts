@@ -1,6 +1,8 @@
 /** What a collection says that it would do, and how much it looks at. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Collectable } from "../../metadata/metadata-store.ts";
+import { collectAll, collectTrash } from "./collector.ts";
+import type { CollectionProgress } from "./collector.ts";
 import { APP, CollectionSubject, DAY_MS, ENGINES, OTHER, RULES, long } from "./testing/collection-subject.ts";
 
 setDefaultTimeout(60_000);
@@ -95,21 +97,30 @@ describe.each([...ENGINES])("on %s", (kind) => {
     expect(steps).toBeLessThanOrEqual((2 * unneeded) / 50 + 1);
   });
 
-  test("each step says how many were looked at so far, and is waited for", async () => {
+  test("each step says how many of how many are done, and is waited for", async () => {
     await using subject = await CollectionSubject.open(kind);
-    for (let number = 0; number < 60; number++) await subject.push(`${number}`);
+    for (let number = 0; number < 60; number++) await subject.push(long(`${number}`));
     subject.later(10 * DAY_MS);
-    const { collectDue } = await import("./collector.ts");
-    const seen: number[] = [];
+    const seen: CollectionProgress[] = [];
     let running = 0;
-    await collectDue(subject.backend, subject.backend.rules, {
-      async onStep(reviewed) {
+    await collectAll(subject.backend, subject.backend.rules, {
+      async onStep(progress) {
         expect(++running).toBe(1);
         await Promise.resolve();
         running--;
-        seen.push(reviewed);
+        seen.push(progress);
       },
     });
-    expect(seen).toEqual([50, 100, 120]);
+    // 60 blobs, then their links, each with the blob that goes with it; then what is left of the queue: nothing.
+    expect(seen).toEqual([
+      { work: "looking", done: 50, total: 120 },
+      { work: "looking", done: 100, total: 120 },
+      { work: "looking", done: 120, total: 120 },
+      { work: "looking", done: 0, total: 0 },
+    ]);
+    subject.later(DAY_MS);
+    seen.length = 0;
+    await collectTrash(subject.backend, { onStep: (progress) => void seen.push(progress) });
+    expect(seen).toEqual([{ work: "unlinking", done: 60, total: undefined }]);
   });
 });

@@ -1,9 +1,11 @@
 /** Reads every blob again, slowly, over days: a bit that flipped in silence is found before somebody needs the blob. */
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "../../observe/logger.ts";
+import type { Metrics } from "../../observe/metrics.ts";
 import type { Backend } from "../backend.ts";
 import { check } from "../check.ts";
+import { Lease } from "./lease.ts";
 
 export interface ScrubOptions {
   /** How much is read each second, at most. */
@@ -12,29 +14,26 @@ export interface ScrubOptions {
   readonly pauseMs: number;
 }
 
-const LEASE = "scrub";
 const LEASE_MS = 120_000;
 /** A file that no record names for so long belongs to nobody. */
 const UNKNOWN_AFTER_MS = 86_400_000;
 
-/** Runs until `signal` says stop. What is damaged is marked as missing, so that the next push heals it, and logged. */
+/** Runs until `signal` says stop. What is damaged is marked as missing, so that the next push heals it, and reported. */
 export async function scrubInBackground(
   backend: Backend,
   options: ScrubOptions,
-  log: Logger,
+  { log, metrics }: { readonly log: Logger; readonly metrics: Metrics },
   signal: AbortSignal,
 ): Promise<void> {
-  const { metadata, clock } = backend;
-  const holder = randomUUID();
-  const takeLease = (): Promise<boolean> => metadata.takeLease(LEASE, holder, clock.now() + LEASE_MS);
+  const { clock } = backend;
+  const lease = new Lease(backend, "scrub", LEASE_MS);
   // Not always from the first digest on: a server that is often restarted would never come to the last ones.
   let after: string | undefined = `sha256:${randomBytes(4).toString("hex")}`;
-  try {
-    for (;;) {
+  while (!signal.aborted) {
+    try {
       await sleep(options.pauseMs, undefined, { signal });
-      if (!(await takeLease())) continue;
+      if (!(await lease.take())) continue; // another server does it
       const started = clock.now();
-      let renewAt = started + LEASE_MS / 4;
       let found = 0;
       const findings = check(backend, {
         deep: true,
@@ -42,21 +41,28 @@ export async function scrubInBackground(
         unknownAfterMs: UNKNOWN_AFTER_MS,
         ...(after === undefined ? {} : { after }),
         async onRead(bytes) {
+          metrics.scrubbedBytes.inc(bytes);
           await sleep((bytes / options.bytesPerSecond) * 1000, undefined, { signal });
-          if (clock.now() < renewAt) return;
-          renewAt = clock.now() + LEASE_MS / 4;
-          await takeLease();
+          await lease.renew();
         },
       });
       for await (const finding of findings) {
         found++;
-        log.error({ finding }, "scrub: damaged bytes are missing from now on: push them again");
+        metrics.scrubFindings.inc({ kind: finding.kind });
+        log.error({ finding }, explanationOf(finding.kind));
       }
       after = undefined;
+      metrics.lastScrub.set(clock.now() / 1000);
       log.info({ found, seconds: Math.round((clock.now() - started) / 1000) }, "scrub: every blob was read");
+    } catch (error) {
+      if (!signal.aborted) log.error({ err: error }, "scrub failed: it begins again after its pause");
     }
-  } catch (error) {
-    if (!signal.aborted) log.error({ err: error }, "scrub ended: it begins again with the next start");
   }
-  await metadata.releaseLease(LEASE, holder).catch(() => undefined); // it ends by itself
+  await lease.release().catch(() => undefined); // it ends by itself
+}
+
+function explanationOf(kind: string): string {
+  return kind === "unknown file"
+    ? "scrub: a file that no record names was removed"
+    : "scrub: damaged bytes are missing from now on: push them again";
 }

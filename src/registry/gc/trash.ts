@@ -5,15 +5,24 @@ import type { Backend } from "../backend.ts";
 /** While somebody holds it, no bytes are removed: a copy of the registry is being made. */
 export const BACKUP_LEASE = "backup";
 
-/** How many are removed before the event loop gets its turn. */
+/** How many are removed in one step. */
 const STEP = 100;
 
-/** Ends uploads whose time is over, and unlinks what is in the trash long enough. Gives how many of each. */
-export async function emptyTrash(backend: Backend): Promise<{ readonly uploads: number; readonly files: number }> {
+/**
+ * Ends uploads whose time is over, and unlinks what is in the trash long enough. Gives how many of each. `onStep` is
+ * called after each step with how many files are gone, and waited for; when it says "stop", the rest is left.
+ */
+export async function emptyTrash(
+  backend: Backend,
+  onStep: (files: number) => Promise<"stop" | void> | "stop" | void,
+): Promise<{ readonly uploads: number; readonly files: number }> {
   const { metadata, store } = backend;
-  let uploads = 0;
-  for (let step = STEP; step === STEP; uploads += step) step = await metadata.expireUploads(STEP);
-  let files = 0;
+  let [uploads, files] = [0, 0];
+  for (let step = STEP; step === STEP;) {
+    step = await metadata.expireUploads(STEP);
+    uploads += step;
+    if (step > 0 && (await onStep(files)) === "stop") return { uploads, files };
+  }
   while (!(await metadata.leaseHeld(BACKUP_LEASE))) {
     const keys = await metadata.dueTrash(STEP);
     if (keys.length === 0) break;
@@ -21,6 +30,7 @@ export async function emptyTrash(backend: Backend): Promise<{ readonly uploads: 
     await store.delete(keys as readonly (DraftKey | StorageKey)[]);
     await metadata.forgetTrash(keys);
     files += keys.length;
+    if ((await onStep(files)) === "stop") break;
   }
   return { uploads, files };
 }
