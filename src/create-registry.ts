@@ -45,6 +45,8 @@ export interface RegistryOptions {
       };
   /** Whether clients may delete; true when absent. */
   readonly deleteEnabled?: boolean;
+  /** Whether signatures beside manifests are shown and taken over HTTP; false when absent. */
+  readonly signaturesEnabled?: boolean;
   readonly limits?: Partial<RegistryLimits>;
   /** What collection keeps, and for how long. */
   readonly collection?: Partial<CollectionRules>;
@@ -83,14 +85,14 @@ export interface Registry extends AsyncDisposable {
 
 /** Opens a registry. Whoever opens it closes it, by `close` or `await using`. */
 export async function createRegistry(options: RegistryOptions): Promise<Registry> {
-  const { clock = systemClock, log = silentLogger(), deleteEnabled = true } = options;
+  const { clock = systemClock, log = silentLogger(), deleteEnabled = true, signaturesEnabled = false } = options;
   const [store, engine] = await openDrivers(options.storage);
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const rules = { ...DEFAULT_RULES, ...options.collection };
   const metadata: MetadataStore = new SqlMetadataStore(engine, clock, rules);
   const backend: Backend = { store, metadata, clock, limits, rules, uploads: new UploadMemory() };
   const namespace = new LocalNamespace(backend);
-  const handle = createHandler(namespace, { deleteEnabled, version: VERSION }, log);
+  const handle = createHandler(namespace, { deleteEnabled, signaturesEnabled, version: VERSION }, log);
   const metrics = new Metrics(VERSION);
   const close = (): Promise<void> => metadata.close();
   return {

@@ -37,6 +37,7 @@ export { parseRepositoryName, repositoryName } from "./oci/repository-name.ts";
 export type { RepositoryName } from "./oci/repository-name.ts";
 export { parseTag, tag } from "./oci/tag.ts";
 export type { TagCondition } from "./oci/tag-condition.ts";
+export type { Signature } from "./oci/signature.ts";
 export type { Tag } from "./oci/tag.ts";
 export { OciError } from "./oci/error.ts";
 export type { ErrorCode } from "./oci/error.ts";

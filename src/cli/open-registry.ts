@@ -24,6 +24,7 @@ export async function openRegistry(
   return await createRegistry({
     storage: { folder: resolve(filesystem.rootdirectory), singleProcess: filesystem.singleprocess, mustExist },
     deleteEnabled: settings.storage.delete.enabled,
+    signaturesEnabled: settings.signatures.enabled,
     limits: {
       inlineBytes: inline,
       sparse: settings.validation.manifests.sparse,

@@ -129,6 +129,12 @@ export const Settings = z.strictObject({
       pause: interval.prefault("1h"),
     })
     .prefault({}),
+  signatures: z
+    .strictObject({
+      /** Whether signatures beside manifests are shown and taken over HTTP. */
+      enabled: z.boolean().default(false),
+    })
+    .prefault({}),
   validation: z
     .strictObject({
       manifests: z.strictObject({ sparse: z.boolean().default(false) }).prefault({}),

@@ -4,6 +4,7 @@
  */
 import type { Algorithm, Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import type { Signature } from "../oci/signature.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
 import type { Tag } from "../oci/tag.ts";
 
@@ -222,11 +223,6 @@ export interface NeedingManifest {
   readonly tags: readonly Tag[];
 }
 
-export interface SignatureFacts {
-  readonly name: string;
-  readonly content: Uint8Array;
-}
-
 /** A manifest that is kept on purpose, and why. */
 export interface Pin {
   readonly digest: Digest;
@@ -316,13 +312,17 @@ export interface MetadataStore {
     filter: { readonly after?: string; readonly artifactTypes?: readonly string[]; readonly maxBytes: number },
   ): Promise<{ readonly referrers: readonly ReferrerFacts[]; readonly more: boolean }>;
 
-  signatures(name: RepositoryName, manifest: Digest): Promise<readonly SignatureFacts[]>;
-  /** "absent" when there is no such manifest, "exists" when one of the names is taken. */
+  signatures(name: RepositoryName, manifest: Digest): Promise<readonly Signature[]>;
+  /**
+   * "absent" when there is no such manifest, "exists" when one of the names is taken, "full" when its signatures would have
+   * more than `maxBytes` together.
+   */
   putSignatures(
     name: RepositoryName,
     manifest: Digest,
-    signatures: readonly SignatureFacts[],
-  ): Promise<"done" | "absent" | "exists">;
+    signatures: readonly Signature[],
+    maxBytes: number,
+  ): Promise<"done" | "absent" | "exists" | "full">;
 
   /** False when there is no such manifest. One that is pinned already gets the new reason. */
   pinManifest(name: RepositoryName, digest: Digest, why: string): Promise<boolean>;

@@ -1,7 +1,7 @@
 /** Statements about signatures that are kept beside a manifest. */
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
-import type { SignatureFacts } from "./metadata-store.ts";
+import type { Signature } from "../oci/signature.ts";
 import { findRepository, hasManifest } from "./repositories.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
@@ -12,22 +12,28 @@ const LIST = `
 
 const HAS_NAME = `select 1 as found from signature where repo = $1 and manifest = $2 and name = $3`;
 
+const BYTES = `select coalesce(sum(length(content)), 0) as bytes from signature where repo = $1 and manifest = $2`;
+
 const ADD = `insert into signature (repo, manifest, name, content) values ($1, $2, $3, $4)`;
 
-export function* listSignatures(name: RepositoryName, manifest: Digest): Transaction<readonly SignatureFacts[]> {
-  return yield* rows<SignatureFacts>(LIST, name, manifest);
+export function* listSignatures(name: RepositoryName, manifest: Digest): Transaction<readonly Signature[]> {
+  return yield* rows<Signature>(LIST, name, manifest);
 }
 
 export function* putSignatures(
   name: RepositoryName,
   manifest: Digest,
-  signatures: readonly SignatureFacts[],
-): Transaction<"done" | "absent" | "exists"> {
+  signatures: readonly Signature[],
+  maxBytes: number,
+): Transaction<"done" | "absent" | "exists" | "full"> {
   const repo = yield* findRepository(name);
   if (repo === undefined || !(yield* hasManifest(repo, manifest))) return "absent";
   for (const signature of signatures) {
     if (yield* first(HAS_NAME, repo, manifest, signature.name)) return "exists";
   }
+  const before = yield* first<{ bytes: number }>(BYTES, repo, manifest);
+  const bytes = signatures.reduce((sum, { content }) => sum + content.length, before?.bytes ?? 0);
+  if (bytes > maxBytes) return "full";
   for (const signature of signatures) yield* rows(ADD, repo, manifest, signature.name, signature.content);
   return "done";
 }

@@ -1,6 +1,7 @@
 /** The metadata port on any SQL engine: each operation is one transaction of its noun's file. */
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import type { Signature } from "../oci/signature.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -191,16 +192,17 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.read(() => manifests.listReferrers(name, subject, filter));
   }
 
-  signatures(name: RepositoryName, manifest: Digest): Promise<readonly port.SignatureFacts[]> {
+  signatures(name: RepositoryName, manifest: Digest): Promise<readonly Signature[]> {
     return this.#engine.read(() => signatures.listSignatures(name, manifest));
   }
 
   putSignatures(
     name: RepositoryName,
     manifest: Digest,
-    given: readonly port.SignatureFacts[],
-  ): Promise<"done" | "absent" | "exists"> {
-    return this.#engine.write(() => signatures.putSignatures(name, manifest, given));
+    given: readonly Signature[],
+    maxBytes: number,
+  ): Promise<"done" | "absent" | "exists" | "full"> {
+    return this.#engine.write(() => signatures.putSignatures(name, manifest, given, maxBytes));
   }
 
   pinManifest(name: RepositoryName, digest: Digest, why: string): Promise<boolean> {

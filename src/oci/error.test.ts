@@ -21,12 +21,15 @@ const STATUSES: Readonly<Record<ErrorCode, number>> = {
   // Docker's, which the specification names as legacy or does not name.
   PAGINATION_NUMBER_INVALID: 400,
   TAG_INVALID: 400,
+  // Those of the signature extension.
+  SIGNATURE_INVALID: 400,
+  SIGNATURE_EXISTS: 409,
   UNAVAILABLE: 503,
   UNKNOWN: 500,
 };
 
 describe("the table of refusals", () => {
-  test("holds the specification's fourteen codes, four of Docker's, and no others", () => {
+  test("holds the specification's fourteen codes, four of Docker's, two of signatures, and no others", () => {
     expect([...ERROR_CODES].toSorted()).toEqual((Object.keys(STATUSES) as ErrorCode[]).toSorted());
   });
 

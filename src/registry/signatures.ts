@@ -3,15 +3,26 @@ import { createHash } from "node:crypto";
 import type { Digest } from "../oci/digest.ts";
 import { OciError } from "../oci/error.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import type { Signature } from "../oci/signature.ts";
 import type { Backend } from "./backend.ts";
 import { absent } from "./repository-absence.ts";
 
 export interface SignatureService {
   /** All signatures of the manifest; none when it has none, or is not here. */
   get(digest: Digest): Promise<readonly Uint8Array[]>;
+  /** The same with their names, in byte order of those. */
+  list(digest: Digest): Promise<readonly Signature[]>;
   /** Adds signatures; one that is there already is not added twice. Refused with `MANIFEST_UNKNOWN` on absence. */
   put(digest: Digest, ...signatures: readonly Uint8Array[]): Promise<void>;
+  /**
+   * Adds one under a name of its own. Refused with `SIGNATURE_EXISTS` when the name is taken, with `SIGNATURE_INVALID`
+   * (413) when all of them together would be too large, with `MANIFEST_UNKNOWN` on absence.
+   */
+  add(digest: Digest, signature: Signature): Promise<void>;
 }
+
+/** Bytes of all signatures of a manifest: in base64 that is under the 4 MiB that clients read of them. */
+const MAX_SIGNATURES_BYTES = 2 * 1024 * 1024;
 
 export class LocalSignatures implements SignatureService {
   readonly #backend: Backend;
@@ -23,19 +34,45 @@ export class LocalSignatures implements SignatureService {
   }
 
   async get(digest: Digest): Promise<readonly Uint8Array[]> {
-    const found = await this.#backend.metadata.signatures(this.#name, digest);
-    return found.map((signature) => signature.content);
+    return (await this.list(digest)).map(({ content }) => content);
+  }
+
+  list(digest: Digest): Promise<readonly Signature[]> {
+    return this.#backend.metadata.signatures(this.#name, digest);
   }
 
   async put(digest: Digest, ...signatures: readonly Uint8Array[]): Promise<void> {
-    const known = new Set((await this.#backend.metadata.signatures(this.#name, digest)).map(({ name }) => name));
+    const known = new Set((await this.list(digest)).map(({ name }) => name));
     // Named by their content: two that are equal are one.
     const fresh = new Map(signatures.map((content) => [nameOf(digest, content), content]));
-    const added = [...fresh].filter(([name]) => !known.has(name)).map(([name, content]) => ({ name, content }));
-    const result = await this.#backend.metadata.putSignatures(this.#name, digest, added);
-    if (result === "absent") await absent(this.#backend, this.#name, "MANIFEST_UNKNOWN", { digest });
-    if (result === "exists") {
-      throw new OciError("UNAVAILABLE", { message: "the same signature is being added just now: try again" });
+    await this.#add(
+      digest,
+      [...fresh].filter(([name]) => !known.has(name)).map(([name, content]) => ({ name, content })),
+    );
+  }
+
+  add(digest: Digest, signature: Signature): Promise<void> {
+    return this.#add(digest, [signature]);
+  }
+
+  async #add(digest: Digest, signatures: readonly Signature[]): Promise<void> {
+    const { metadata } = this.#backend;
+    switch (await metadata.putSignatures(this.#name, digest, signatures, MAX_SIGNATURES_BYTES)) {
+      case "done":
+        return;
+      case "absent":
+        return await absent(this.#backend, this.#name, "MANIFEST_UNKNOWN", { digest });
+      case "exists":
+        throw new OciError("SIGNATURE_EXISTS", {
+          message: "a signature of this name is here already: choose another name",
+          detail: { names: signatures.map(({ name }) => name) },
+        });
+      case "full":
+        throw new OciError("SIGNATURE_INVALID", {
+          status: 413,
+          message: `all signatures of a manifest may have ${MAX_SIGNATURES_BYTES} bytes together: there are too many`,
+          detail: { limit: MAX_SIGNATURES_BYTES },
+        });
     }
   }
 }

@@ -6,6 +6,8 @@ import type { RequestBody } from "./body.ts";
 export interface ServerOptions {
   /** Whether blobs, manifests and tags may be deleted by clients. */
   readonly deleteEnabled: boolean;
+  /** Whether signatures that are kept beside manifests are shown, and taken. */
+  readonly signaturesEnabled: boolean;
   /** The program's version, for people. */
   readonly version: string;
 }

@@ -16,6 +16,7 @@ import { deleteBlob, getBlob } from "./v2/blobs.ts";
 import { getCatalog } from "./v2/catalog.ts";
 import { deleteManifest, getManifest, putManifest } from "./v2/manifests.ts";
 import { getReferrers } from "./v2/referrers.ts";
+import { getSignatures, putSignature } from "./v2/signatures.ts";
 import { getTags } from "./v2/tags.ts";
 import { deleteUpload, getUpload, patchUpload, postUpload, putUpload } from "./v2/uploads.ts";
 
@@ -50,7 +51,7 @@ async function dispatch(context: Context, path: string): Promise<Reply> {
     throw new OciError("UNSUPPORTED", { status: 400, message: "the request has no usable Host header" });
   }
   const route = parseRoute(path);
-  if (!route) throw unknownPath(path);
+  if (!route || (route.kind === "signatures" && !context.options.signaturesEnabled)) throw unknownPath(path);
   const allowed = METHODS[route.kind];
   if (!allowed.includes(request.method)) throw unsupportedMethod(request.method, allowed);
   if (request.method === "DELETE" && route.kind !== "upload" && !context.options.deleteEnabled) {
@@ -63,7 +64,7 @@ async function handle(context: Context, route: Route): Promise<Reply> {
   const { method } = context.request;
   switch (route.kind) {
     case "base":
-      return getBase();
+      return getBase(context);
     case "catalog":
       return await getCatalog(context);
     case "blob":
@@ -94,6 +95,8 @@ async function handle(context: Context, route: Route): Promise<Reply> {
       return await getTags(context, route);
     case "referrers":
       return await getReferrers(context, route);
+    case "signatures":
+      return await (method === "PUT" ? putSignature : getSignatures)(context, route);
     case "welcome":
       return getWelcome(context);
     case "health":
@@ -114,7 +117,9 @@ function splitUrl(url: string): { readonly path: string; readonly query: string 
 
 function commonHeaders(path: string): Readonly<Record<string, string>> {
   const headers = { "x-content-type-options": "nosniff" };
-  return path.startsWith("/v2") ? { ...headers, "docker-distribution-api-version": "registry/2.0" } : headers;
+  return path.startsWith("/v2") || path.startsWith("/extensions/v2/")
+    ? { ...headers, "docker-distribution-api-version": "registry/2.0" }
+    : headers;
 }
 
 function unknownPath(path: string): OciError {

@@ -21,6 +21,8 @@ export const LIMITS = {
   defaultCatalogPage: 100,
   /** Bytes of one page of referrers: clients read 4 MiB and no further page. */
   maxReferrersBytes: 4 * 1024 * 1024 - 1024,
+  /** Bytes of one signature as it is sent, in JSON and base64. A signature of OpenPGP has about one KiB. */
+  maxSignatureBytes: 256 * 1024,
   /** Milliseconds that running requests get to finish after SIGTERM. */
   stopMs: 25_000,
 } as const;

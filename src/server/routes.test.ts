@@ -211,6 +211,8 @@ function pathOf(route: Route): string {
       return `/v2/${route.name}/tags/list`;
     case "referrers":
       return `/v2/${route.name}/referrers/${route.digest}`;
+    case "signatures":
+      return `/extensions/v2/${route.name}/signatures/${route.digest}`;
     case "welcome":
       return "/";
     case "health":

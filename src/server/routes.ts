@@ -9,6 +9,7 @@ export type Route =
   | { readonly kind: "manifest"; readonly name: string; readonly reference: string }
   | { readonly kind: "tags"; readonly name: string }
   | { readonly kind: "referrers"; readonly name: string; readonly digest: string }
+  | { readonly kind: "signatures"; readonly name: string; readonly digest: string }
   | { readonly kind: "welcome" }
   | { readonly kind: "health" }
   | { readonly kind: "ready" };
@@ -25,6 +26,7 @@ export const METHODS: Readonly<Record<RouteKind, readonly string[]>> = {
   manifest: ["GET", "HEAD", "PUT", "DELETE"],
   tags: ["GET", "HEAD"],
   referrers: ["GET", "HEAD"],
+  signatures: ["GET", "HEAD", "PUT"],
   welcome: ["GET", "HEAD"],
   health: ["GET", "HEAD"],
   ready: ["GET", "HEAD"],
@@ -48,10 +50,22 @@ export function parseRoute(path: string): Route | undefined {
     case "/readyz":
       return { kind: "ready" };
     default:
-      return path.startsWith("/v2/")
-        ? parseRepositoryRoute(path.slice("/v2/".length).split("/").map(decode))
-        : undefined;
+      if (path.startsWith("/v2/")) return parseRepositoryRoute(segmentsAfter("/v2/", path));
+      return path.startsWith(EXTENSIONS) ? parseExtensionRoute(segmentsAfter(EXTENSIONS, path)) : undefined;
   }
+}
+
+/** Where containers/image looks for signatures. */
+const EXTENSIONS = "/extensions/v2/";
+
+function segmentsAfter(start: string, path: string): readonly string[] {
+  return path.slice(start.length).split("/").map(decode);
+}
+
+function parseExtensionRoute(parts: readonly string[]): Route | undefined {
+  const [word, digest] = parts.slice(-2);
+  if (word !== "signatures" || digest === undefined || digest === "" || parts.length < 3) return undefined;
+  return { kind: "signatures", name: parts.slice(0, -2).join("/"), digest };
 }
 
 function parseRepositoryRoute(parts: readonly string[]): Route | undefined {

@@ -105,6 +105,9 @@ export function testReferrers(open: OpenMetadata): void {
   testSignatures(open);
 }
 
+/** All signatures of a manifest together. */
+const MAX_BYTES = 16;
+
 function testSignatures(open: OpenMetadata): void {
   test("signatures are kept beside a manifest, in order of their names", async () => {
     await using subject = await Subject.open(open);
@@ -116,9 +119,9 @@ function testSignatures(open: OpenMetadata): void {
       { name: "a", content: bytes("first") },
       { name: "b", content: new Uint8Array() },
     ];
-    expect(await store.putSignatures(APP, digest, [b])).toBe("done");
-    expect(await store.putSignatures(APP, digest, [a])).toBe("done");
-    expect(await store.putSignatures(APP, digest, [])).toBe("done");
+    expect(await store.putSignatures(APP, digest, [b], MAX_BYTES)).toBe("done");
+    expect(await store.putSignatures(APP, digest, [a], MAX_BYTES)).toBe("done");
+    expect(await store.putSignatures(APP, digest, [], MAX_BYTES)).toBe("done");
     expect(await store.signatures(APP, digest)).toEqual([a, b]);
     expect(await store.signatures(OTHER, digest)).toEqual([]);
   });
@@ -128,17 +131,30 @@ function testSignatures(open: OpenMetadata): void {
     const { store } = subject;
     const digest = await subject.image("image");
     const taken = { name: "b", content: bytes("first") };
-    await store.putSignatures(APP, digest, [taken]);
+    await store.putSignatures(APP, digest, [taken], MAX_BYTES);
     const late = ["a", "b", "c"].map((name) => ({ name, content: bytes("late") }));
-    expect(await store.putSignatures(APP, digest, late)).toBe("exists");
+    expect(await store.putSignatures(APP, digest, late, MAX_BYTES)).toBe("exists");
     expect(await store.signatures(APP, digest)).toEqual([taken]);
+  });
+
+  test("all of them together may have so many bytes", async () => {
+    await using subject = await Subject.open(open);
+    const { store } = subject;
+    const digest = await subject.image("image");
+    const first = { name: "a", content: new Uint8Array(MAX_BYTES - 1) };
+    const second = { name: "b", content: new Uint8Array(1) };
+    expect(await store.putSignatures(APP, digest, [first], MAX_BYTES)).toBe("done");
+    const late = ["c", "d"].map((name) => ({ name, content: new Uint8Array(1) }));
+    expect(await store.putSignatures(APP, digest, late, MAX_BYTES)).toBe("full");
+    expect(await store.putSignatures(APP, digest, [second], MAX_BYTES)).toBe("done");
+    expect(await store.signatures(APP, digest)).toEqual([first, second]);
   });
 
   test("what is not here cannot be signed", async () => {
     await using subject = await Subject.open(open);
     const signatures = [{ name: "a", content: bytes("x") }];
-    expect(await subject.store.putSignatures(APP, textDigest("absent"), signatures)).toBe("absent");
+    expect(await subject.store.putSignatures(APP, textDigest("absent"), signatures, MAX_BYTES)).toBe("absent");
     await subject.image("image");
-    expect(await subject.store.putSignatures(APP, textDigest("absent"), signatures)).toBe("absent");
+    expect(await subject.store.putSignatures(APP, textDigest("absent"), signatures, MAX_BYTES)).toBe("absent");
   });
 }

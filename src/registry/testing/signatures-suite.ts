@@ -1,6 +1,7 @@
 /** Signatures that are kept beside a manifest. */
 import { expect, test } from "bun:test";
 import { digestOf } from "../../oci/digest.ts";
+import type { Signature } from "../../oci/signature.ts";
 import { APP, OTHER, bytes, pushImage, refusalOf } from "./contract-subject.ts";
 import type { OpenContract } from "./contract-subject.ts";
 
@@ -37,6 +38,27 @@ export function testSignatures(open: OpenContract): void {
     await here.signatures.put(digest, FIRST);
     expect(await here.manifests.find(digest)).toEqual(before);
     expect(await there.signatures.get(digest)).toEqual([]);
+  });
+
+  test("one that comes under a name of its own takes that name once", async () => {
+    await using subject = await open();
+    const repository = subject.namespace.repository(APP);
+    const digest = await pushImage(repository, 1);
+    const named = (id: string, content: Uint8Array): Signature => ({ name: `${digest}@${id}`, content });
+    await repository.signatures.add(digest, named("b", FIRST));
+    await repository.signatures.add(digest, named("a", SECOND));
+    expect(await refusalOf(repository.signatures.add(digest, named("a", FIRST)))).toBe("SIGNATURE_EXISTS 409");
+    expect(await repository.signatures.list(digest)).toEqual([named("a", SECOND), named("b", FIRST)]);
+  });
+
+  test("all of them together are no more than a client reads", async () => {
+    await using subject = await open();
+    const repository = subject.namespace.repository(APP);
+    const digest = await pushImage(repository, 1);
+    const large = (byte: number): Uint8Array => new Uint8Array(1024 * 1024).fill(byte);
+    await repository.signatures.put(digest, large(1), large(2));
+    expect(await refusalOf(repository.signatures.put(digest, FIRST))).toBe("SIGNATURE_INVALID 413");
+    expect(await repository.signatures.get(digest)).toHaveLength(2);
   });
 
   test("what is not here cannot be signed and has no signatures", async () => {

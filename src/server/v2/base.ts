@@ -1,7 +1,9 @@
 /** `GET /v2/`: "is this a registry?" (distribution-spec, "Determining Support", end-1). */
+import type { Context } from "../context.ts";
 import { json } from "../reply.ts";
 import type { Reply } from "../reply.ts";
+import { SIGNATURES_HEADER } from "./signatures.ts";
 
-export function getBase(): Reply {
-  return json(200, {});
+export function getBase({ options }: Context): Reply {
+  return json(200, {}, options.signaturesEnabled ? SIGNATURES_HEADER : {});
 }

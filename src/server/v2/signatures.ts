@@ -1,0 +1,52 @@
+/** Signatures over HTTP: the extension of containers/image ("X-Registry-Supports-Signatures"), behind its setting. */
+import { digest as digestIn } from "../../oci/digest.ts";
+import { OciError } from "../../oci/error.ts";
+import { repositoryName } from "../../oci/repository-name.ts";
+import { parseSignature } from "../../oci/signature.ts";
+import type { Repository } from "../../registry/repository.ts";
+import type { Context } from "../context.ts";
+import { LIMITS } from "../limits.ts";
+import { empty, json } from "../reply.ts";
+import type { Reply } from "../reply.ts";
+import type { Route } from "../routes.ts";
+
+type SignaturesRoute = Extract<Route, { kind: "signatures" }>;
+
+/** How `GET /v2/` tells clients that they are here; they then look nowhere else for signatures of this registry. */
+export const SIGNATURES_HEADER: Readonly<Record<string, string>> = { "x-registry-supports-signatures": "1" };
+
+/** An empty list for an image without signatures: anything but 200 would make clients refuse to pull it. */
+export async function getSignatures({ namespace }: Context, route: SignaturesRoute): Promise<Reply> {
+  const repository = namespace.repository(repositoryName(route.name));
+  const digest = digestIn(route.digest);
+  if (!(await repository.manifests.exists(digest))) await refuseAbsent(repository, digest);
+  const signatures = (await repository.signatures.list(digest)).map(({ name, content }) => ({
+    schemaVersion: 2,
+    name,
+    type: "atomic",
+    content: Buffer.from(content).toString("base64"),
+  }));
+  return json(200, { signatures });
+}
+
+export async function putSignature({ namespace, body }: Context, route: SignaturesRoute): Promise<Reply> {
+  const repository = namespace.repository(repositoryName(route.name));
+  const digest = digestIn(route.digest);
+  const document = await body.readSmall(LIMITS.maxSignatureBytes, signatureTooLarge);
+  await repository.signatures.add(digest, parseSignature(document, digest));
+  return empty(201);
+}
+
+function signatureTooLarge(): OciError {
+  return new OciError("SIGNATURE_INVALID", {
+    status: 413,
+    message: `a signature may have at most ${LIMITS.maxSignatureBytes} bytes`,
+    detail: { limit: LIMITS.maxSignatureBytes },
+  });
+}
+
+async function refuseAbsent(repository: Repository, digest: string): Promise<never> {
+  const { name } = repository;
+  if (!(await repository.exists())) throw new OciError("NAME_UNKNOWN", { detail: { name } });
+  throw new OciError("MANIFEST_UNKNOWN", { detail: { name, digest } });
+}
