@@ -28,6 +28,7 @@ export async function openRegistry(
     limits: {
       inlineBytes: inline,
       sparse: settings.validation.manifests.sparse,
+      schema1: settings.compatibility.schema1.enabled,
       uploadExpiryMs: enabled && !dryrun ? age : NEVER_MS,
     },
     collection: { leaseMs: lease, graceMs: grace, undoMs: undo, freshMs: fresh, untagged },

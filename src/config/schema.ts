@@ -129,6 +129,12 @@ export const Settings = z.strictObject({
       pause: interval.prefault("1h"),
     })
     .prefault({}),
+  compatibility: z
+    .strictObject({
+      /** Signed manifests of Docker before 1.10. */
+      schema1: z.strictObject({ enabled: z.boolean().default(false) }).prefault({}),
+    })
+    .prefault({}),
   signatures: z
     .strictObject({
       /** Whether signatures beside manifests are shown and taken over HTTP. */

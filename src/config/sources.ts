@@ -83,6 +83,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   "gc.untagged": "false",
   "scrub.bytespersecond": "8MiB",
   "scrub.pause": "1h",
+  "compatibility.schema1.enabled": "true",
   "signatures.enabled": "true",
   "validation.manifests.sparse": "false",
 };

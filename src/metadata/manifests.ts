@@ -196,7 +196,7 @@ export function* putManifest(
   yield* rows(ADOPT, repo, digest);
   for (const each of manifest.tags) yield* pointTag(repo, each, digest, now, undoUntil);
   yield* reviewManifest(repo, digest, undoUntil);
-  return { kind: "stored" };
+  return { kind: "stored", missing: findings.missing };
 }
 
 function* lookFor(
@@ -209,7 +209,7 @@ function* lookFor(
   const row = repo === undefined ? undefined : yield* first<{ size: number }>(sizeOf, repo, needed.digest);
   if (!row) {
     (needed.optional ? findings.missing : findings.refused).push(needed.digest);
-  } else if (row.size === needed.size) {
+  } else if (needed.size === undefined || row.size === needed.size) {
     found?.push(needed.digest);
   } else {
     findings.wrongSize ??= { digest: needed.digest, said: needed.size, actual: row.size };

@@ -73,7 +73,8 @@ export interface ReferrerFacts extends ManifestFacts {
 /** A reference inside a manifest. Its digest may be of an algorithm that we do not compute. */
 export interface Needed {
   readonly digest: string;
-  readonly size: number;
+  /** What the manifest says it has; undefined when it says nothing. */
+  readonly size: number | undefined;
   /** Whether the manifest may be stored when this is not here. */
   readonly optional: boolean;
 }
@@ -94,7 +95,8 @@ export interface NewManifest {
 }
 
 export type PutManifestResult =
-  | { readonly kind: "stored" }
+  /** … and what it names and is not here. */
+  | { readonly kind: "stored"; readonly missing: readonly string[] }
   /** Needed content that this repository does not have. */
   | { readonly kind: "missing"; readonly digests: readonly string[] }
   /** The manifest says another size than the content has. */

@@ -19,6 +19,7 @@ const STATUSES: Readonly<Record<ErrorCode, number>> = {
   UNSUPPORTED: 405,
   TOOMANYREQUESTS: 429,
   // Docker's, which the specification names as legacy or does not name.
+  MANIFEST_UNVERIFIED: 400,
   PAGINATION_NUMBER_INVALID: 400,
   TAG_INVALID: 400,
   // Those of the signature extension.
@@ -29,7 +30,7 @@ const STATUSES: Readonly<Record<ErrorCode, number>> = {
 };
 
 describe("the table of refusals", () => {
-  test("holds the specification's fourteen codes, four of Docker's, two of signatures, and no others", () => {
+  test("holds the specification's fourteen codes, five of Docker's, two of signatures, and no others", () => {
     expect([...ERROR_CODES].toSorted()).toEqual((Object.keys(STATUSES) as ErrorCode[]).toSorted());
   });
 

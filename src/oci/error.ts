@@ -20,6 +20,7 @@ const CATALOGUE = {
   UNSUPPORTED: [405, "the operation is unsupported"],
   TOOMANYREQUESTS: [429, "too many requests"],
 
+  MANIFEST_UNVERIFIED: [400, "manifest failed signature verification"],
   PAGINATION_NUMBER_INVALID: [400, "invalid number of results requested"],
   TAG_INVALID: [400, "invalid tag"],
   SIGNATURE_INVALID: [400, "signature invalid"],

@@ -1,8 +1,8 @@
 /** Manifests (image-spec, manifest.md and image-index.md; Docker schema 2): what a registry reads in them. */
 import type { Annotations, Descriptor } from "./descriptor.ts";
-import { optional, readAnnotations, readArtifactType, readDescriptor, readObject } from "./descriptor.ts";
-import { repeatedKey } from "./json-keys.ts";
+import { optional, readAnnotations, readArtifactType, readDescriptor } from "./descriptor.ts";
 import { invalidManifest } from "./invalid-manifest.ts";
+import { parseManifestObject } from "./manifest-object.ts";
 import {
   DOCKER_LIST,
   DOCKER_MANIFEST,
@@ -37,14 +37,12 @@ const FOREIGN_KEYS: Readonly<Record<ManifestShape, readonly string[]>> = {
   artifact: ["config", "layers", "manifests", "fsLayers"],
 };
 
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
 /**
  * Reads a manifest that came with the `Content-Type` essence `declared` (undefined when there was none). Refused with
  * `MANIFEST_INVALID`, which names the place, when it is not what it should be. Unknown properties are left alone.
  */
 export function readManifest(bytes: Uint8Array, declared: string | undefined): ManifestContent {
-  const fields = parseObject(bytes);
+  const fields = parseManifestObject(bytes);
   const mediaType = mediaTypeOf(fields, declared);
   const shape = MANIFEST_SHAPES[mediaType];
   for (const key of FOREIGN_KEYS[shape]) {
@@ -64,21 +62,6 @@ export function readManifest(bytes: Uint8Array, declared: string | undefined): M
     ...optional("artifactType", ownType ?? config?.mediaType),
     ...optional("annotations", readAnnotations(fields["annotations"], "annotations")),
   };
-}
-
-function parseObject(bytes: Uint8Array): Readonly<Record<string, unknown>> {
-  let text: string;
-  let value: unknown;
-  try {
-    text = utf8.decode(bytes);
-    value = JSON.parse(text);
-  } catch {
-    throw invalidManifest("", "must be a JSON object in UTF-8");
-  }
-  const fields = readObject(value, "");
-  const repeated = repeatedKey(text);
-  if (repeated !== undefined) throw invalidManifest(repeated, "must stand in the manifest only once");
-  return fields;
 }
 
 function mediaTypeOf(fields: Readonly<Record<string, unknown>>, declared: string | undefined): ManifestMediaType {

@@ -9,6 +9,8 @@ export interface RegistryLimits {
   readonly inlineBytes: number;
   /** Whether manifests may name blobs and manifests that are not here. */
   readonly sparse: boolean;
+  /** Whether signed manifests of Docker's schema 1 are taken. */
+  readonly schema1: boolean;
   /** How long an upload that nobody goes on with is kept, in milliseconds. */
   readonly uploadExpiryMs: number;
   /** How long a writer holds an upload without a sign of life, in milliseconds. */
@@ -18,6 +20,7 @@ export interface RegistryLimits {
 export const DEFAULT_LIMITS: RegistryLimits = {
   inlineBytes: 16 * 1024,
   sparse: false,
+  schema1: false,
   uploadExpiryMs: 168 * 3_600_000,
   claimMs: 60_000,
 };

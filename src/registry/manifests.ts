@@ -1,18 +1,15 @@
 /** The manifests of a repository, by digest. */
 import type { TagCondition } from "../oci/tag-condition.ts";
-import type { Needed, NewManifest, PutManifestResult } from "../metadata/metadata-store.ts";
-import { algorithmOf, digestOf } from "../oci/digest.ts";
+import type { PutManifestResult } from "../metadata/metadata-store.ts";
 import type { Digest } from "../oci/digest.ts";
-import type { Descriptor } from "../oci/descriptor.ts";
 import { OciError } from "../oci/error.ts";
-import { MAX_MANIFEST_SIZE, readManifest } from "../oci/manifest.ts";
-import type { ManifestContent } from "../oci/manifest.ts";
-import { isForeignLayer } from "../oci/media-type.ts";
+import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { Backend } from "./backend.ts";
 import { paged } from "./pages.ts";
 import type { PageStart } from "./pages.ts";
+import { readPushed } from "./pushed-manifest.ts";
 import { absent } from "./repository-absence.ts";
 
 /** What is known of a manifest without its bytes. */
@@ -43,6 +40,8 @@ export interface PutManifestOptions {
 export interface PutManifest extends ManifestDescriptor {
   /** What the manifest says it is about: it is in that digest's list of referrers now. */
   readonly subject?: string;
+  /** What it names and is not in this repository: foreign layers, and what a sparse manifest leaves out. */
+  readonly missing: readonly string[];
 }
 
 export interface ManifestService {
@@ -53,7 +52,8 @@ export interface ManifestService {
   find(digest: Digest): Promise<Manifest | undefined>;
   /**
    * Stores a manifest byte by byte, with its tags and its place among the referrers of its subject, all at once; durable
-   * when it resolves. Refused with `DIGEST_INVALID`, `SIZE_INVALID` (413), `MANIFEST_INVALID` or `MANIFEST_BLOB_UNKNOWN`.
+   * when it resolves. Refused with `DIGEST_INVALID`, `SIZE_INVALID` (413), `MANIFEST_INVALID`, `MANIFEST_UNVERIFIED` or
+   * `MANIFEST_BLOB_UNKNOWN`.
    */
   put(payload: Uint8Array, options?: PutManifestOptions): Promise<PutManifest>;
   /** Removes it with every tag that points at it; refused with `MANIFEST_UNKNOWN` or `NAME_UNKNOWN` on absence. */
@@ -87,24 +87,13 @@ export class LocalManifests implements ManifestService {
 
   async put(payload: Uint8Array, options: PutManifestOptions = {}): Promise<PutManifest> {
     if (payload.length > MAX_MANIFEST_SIZE) throw manifestTooLarge();
-    const digest = digestOf(payload, options.digest ? algorithmOf(options.digest) : "sha256");
-    if (options.digest !== undefined && options.digest !== digest) {
-      throw new OciError("DIGEST_INVALID", {
-        message: "the manifest that was received does not have this digest",
-        detail: { digest: options.digest, received: digest },
-      });
-    }
-    const content = readManifest(payload, options.mediaType);
-    const result = await this.#backend.metadata.putManifest(this.#name, {
-      ...factsOf(content, this.#backend.limits.sparse),
-      digest,
-      payload,
-      tags: options.tags ?? [],
-      condition: options.condition,
-    });
-    refuse(result);
-    const { mediaType, subject } = content;
-    return { mediaType, digest, size: payload.length, ...(subject ? { subject: subject.digest } : {}) };
+    const { tags = [], condition } = options;
+    const target = { name: this.#name, mediaType: options.mediaType, digest: options.digest, tags };
+    const pushed = readPushed(payload, target, this.#backend.limits);
+    const result = await this.#backend.metadata.putManifest(this.#name, { ...pushed, tags, condition });
+    if (result.kind !== "stored") throw refusalOf(result);
+    const { mediaType, digest, subject } = pushed;
+    return { mediaType, digest, size: payload.length, missing: result.missing, ...(subject ? { subject } : {}) };
   }
 
   async delete(digest: Digest): Promise<void> {
@@ -136,46 +125,22 @@ export function manifestTooLarge(): OciError {
   });
 }
 
-function factsOf(
-  content: ManifestContent,
-  sparse: boolean,
-): Omit<NewManifest, "digest" | "payload" | "tags" | "condition"> {
-  return {
-    mediaType: content.mediaType,
-    artifactType: content.artifactType,
-    subject: content.subject?.digest,
-    configDigest: content.config?.digest,
-    annotations: content.annotations && JSON.stringify(content.annotations),
-    // Foreign layers lie at their urls, not with us ("non-distributable"): they may be missing.
-    blobs: content.blobs.map((blob) =>
-      needed(blob, sparse || isForeignLayer(blob.mediaType) || (blob.urls !== undefined && blob.urls.length > 0)),
-    ),
-    children: content.children.map((child) => needed(child, sparse)),
-  };
-}
-
-function refuse(result: PutManifestResult): void {
+function refusalOf(result: Exclude<PutManifestResult, { readonly kind: "stored" }>): OciError {
   switch (result.kind) {
-    case "stored":
-      return;
     case "missing":
       // One entry for each: a client that pushes again learns all that it has to push.
-      throw new OciError("MANIFEST_BLOB_UNKNOWN", {
+      return new OciError("MANIFEST_BLOB_UNKNOWN", {
         message: "the manifest needs content that this repository does not have: push it first",
         details: result.digests.map((digest) => ({ digest })),
       });
     case "size":
-      throw new OciError("MANIFEST_INVALID", {
+      return new OciError("MANIFEST_INVALID", {
         message: `the manifest says that ${result.digest} has ${result.said} bytes, but it has ${result.actual}`,
         detail: { digest: result.digest, said: result.said, actual: result.actual },
       });
     case "condition":
-      throw conditionFailed();
+      return conditionFailed();
   }
-}
-
-function needed({ digest, size }: Descriptor, optional: boolean): Needed {
-  return { digest, size, optional };
 }
 
 /** "The server MUST … respond with 412" when a condition does not hold (RFC 9110, 13.1.1 and 13.1.2). */

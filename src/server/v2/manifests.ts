@@ -16,7 +16,7 @@ import { repositoryName } from "../../oci/repository-name.ts";
 import { tag as tagIn } from "../../oci/tag.ts";
 import type { Tag } from "../../oci/tag.ts";
 import { manifestTooLarge } from "../../registry/manifests.ts";
-import type { Manifest, ManifestDescriptor } from "../../registry/manifests.ts";
+import type { Manifest, ManifestDescriptor, PutManifest } from "../../registry/manifests.ts";
 import type { Repository } from "../../registry/repository.ts";
 import { entityTag, notModified, tagCondition } from "../conditions.ts";
 import type { Context } from "../context.ts";
@@ -25,6 +25,10 @@ import { manifestPath } from "../links.ts";
 import { empty } from "../reply.ts";
 import type { Reply } from "../reply.ts";
 import type { Route } from "../routes.ts";
+import { warningHeaders } from "../warnings.ts";
+
+/** From this share of a limit on its nearness is told. */
+const NEAR = 0.75;
 
 type ManifestRoute = Extract<Route, { kind: "manifest" }>;
 
@@ -62,9 +66,25 @@ export async function putManifest(
     "docker-content-digest": put.digest,
     // "the registry MUST set the response header OCI-Subject to the value of the subject's digest".
     ...(put.subject === undefined ? {} : { "oci-subject": put.subject }),
+    ...warningHeaders(warningsAbout(put)),
     // "the registry MUST … OCI-Tag for each tag" (end-7b).
     ...(reference.kind === "digest" && tags.length > 0 ? { "oci-tag": tags.join(", ") } : {}),
   });
+}
+
+/** What a person would like to know before it hurts. */
+function warningsAbout({ mediaType, size, missing }: PutManifest): readonly string[] {
+  const warnings: string[] = [];
+  if (mediaType === DOCKER_SCHEMA1_SIGNED) {
+    warnings.push("this is a manifest of Docker's schema 1, which containerd 2 and newer engines do not pull");
+  }
+  if (size > MAX_MANIFEST_SIZE * NEAR) {
+    warnings.push(`the manifest has ${size} bytes: more than ${MAX_MANIFEST_SIZE} are not taken`);
+  }
+  if (missing.length > 0) {
+    warnings.push(`${missing.length} of the contents that the manifest names are not in this repository`);
+  }
+  return warnings;
 }
 
 export async function deleteManifest({ namespace, request }: Context, route: ManifestRoute): Promise<Reply> {

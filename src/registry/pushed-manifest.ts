@@ -1,0 +1,94 @@
+/** A manifest as it was pushed: what the registry keeps of it beside its bytes. */
+import type { Needed, NewManifest } from "../metadata/metadata-store.ts";
+import { algorithmOf, digestOf } from "../oci/digest.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { OciError } from "../oci/error.ts";
+import { invalidManifest } from "../oci/invalid-manifest.ts";
+import { readManifest } from "../oci/manifest.ts";
+import { DOCKER_SCHEMA1_SIGNED, isForeignLayer } from "../oci/media-type.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
+import { isSchema1, readSchema1 } from "../oci/schema1.ts";
+import type { Tag } from "../oci/tag.ts";
+import type { RegistryLimits } from "./backend.ts";
+
+/** What its sender said of it. */
+export interface PushTarget {
+  readonly name: RepositoryName;
+  readonly mediaType: string | undefined;
+  readonly digest: Digest | undefined;
+  readonly tags: readonly Tag[];
+}
+
+export type PushedManifest = Omit<NewManifest, "tags" | "condition">;
+
+/** Reads and checks all that can be checked without looking into the repository. */
+export function readPushed(payload: Uint8Array, target: PushTarget, limits: RegistryLimits): PushedManifest {
+  if (isSchema1(payload, target.mediaType)) return readPushedSchema1(payload, target, limits);
+  const digest = digestIn(payload, target);
+  const content = readManifest(payload, target.mediaType);
+  const { sparse } = limits;
+  return {
+    digest,
+    payload,
+    mediaType: content.mediaType,
+    artifactType: content.artifactType,
+    subject: content.subject?.digest,
+    configDigest: content.config?.digest,
+    annotations: content.annotations && JSON.stringify(content.annotations),
+    // Foreign layers lie at their urls, not with us ("non-distributable"): they may be missing.
+    blobs: content.blobs.map((blob) =>
+      needed(blob, sparse || isForeignLayer(blob.mediaType) || (blob.urls !== undefined && blob.urls.length > 0)),
+    ),
+    children: content.children.map((child) => needed(child, sparse)),
+  };
+}
+
+/** Its digest is that of what was signed; the bytes that are kept, and served, are those that came. */
+function readPushedSchema1(payload: Uint8Array, target: PushTarget, limits: RegistryLimits): PushedManifest {
+  if (!limits.schema1) {
+    throw invalidManifest(
+      "",
+      "is of Docker's schema 1, which this registry does not take: push it with a newer client",
+    );
+  }
+  const manifest = readSchema1(payload);
+  const { name, tags } = target;
+  if (manifest.name !== name) {
+    throw new OciError("NAME_INVALID", {
+      message: "the manifest was made for another repository than it is pushed to",
+      detail: { name: manifest.name.slice(0, 256), expected: name },
+    });
+  }
+  if (tags.some((tag) => tag !== manifest.tag)) {
+    throw new OciError("TAG_INVALID", {
+      message: "the manifest was made for another tag than it is pushed to",
+      detail: { tag: manifest.tag.slice(0, 256), expected: tags },
+    });
+  }
+  return {
+    digest: digestIn(manifest.payload, target),
+    payload,
+    mediaType: DOCKER_SCHEMA1_SIGNED,
+    artifactType: undefined,
+    subject: undefined,
+    configDigest: undefined,
+    annotations: undefined,
+    // It does not say how large its layers are.
+    blobs: manifest.layers.map((digest) => ({ digest, size: undefined, optional: limits.sparse })),
+    children: [],
+  };
+}
+
+function digestIn(bytes: Uint8Array, { digest: expected }: PushTarget): Digest {
+  const digest = digestOf(bytes, expected ? algorithmOf(expected) : "sha256");
+  if (expected === undefined || expected === digest) return digest;
+  throw new OciError("DIGEST_INVALID", {
+    message: "the manifest that was received does not have this digest",
+    detail: { digest: expected, received: digest },
+  });
+}
+
+function needed({ digest, size }: Descriptor, optional: boolean): Needed {
+  return { digest, size, optional };
+}
