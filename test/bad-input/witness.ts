@@ -39,19 +39,26 @@ export const OTHER_BLOB: TestDescriptor = descriptorOf(
   "only the other repository has this",
 );
 
+interface WitnessOptions extends RegistryOptions {
+  readonly withCatalog?: boolean;
+}
+
 export class Witness implements AsyncDisposable {
   readonly registry: RunningRegistry;
   #remembered: Readonly<Record<string, unknown>> = {};
   /** How much of the output was looked through, so that an error is told of by the table that caused it. */
   #outputSeen = 0;
 
-  private constructor(registry: RunningRegistry) {
+  readonly #withCatalog: boolean;
+
+  private constructor(registry: RunningRegistry, withCatalog: boolean) {
     this.registry = registry;
+    this.#withCatalog = withCatalog;
   }
 
-  /** Starts a registry and fills it. */
-  static async open(options: RegistryOptions = {}): Promise<Witness> {
-    const witness = new Witness(await startRegistry(options));
+  /** Starts a registry and fills it. Without the catalog other repositories may come into being. */
+  static async open({ withCatalog = true, ...options }: WitnessOptions = {}): Promise<Witness> {
+    const witness = new Witness(await startRegistry(options), withCatalog);
     await fill(witness.registry.url);
     await witness.remember();
     return witness;
@@ -87,7 +94,7 @@ export class Witness implements AsyncDisposable {
 
   async #look(): Promise<Readonly<Record<string, unknown>>> {
     const targets = [
-      "_catalog",
+      ...(this.#withCatalog ? ["_catalog"] : []),
       `${REPOSITORY}/tags/list`,
       `${OTHER_REPOSITORY}/tags/list`,
       ...["v1", "stable", "all", IMAGE.digest, digestOf(INDEX_TEXT)].map((name) => `${REPOSITORY}/manifests/${name}`),
