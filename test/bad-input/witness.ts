@@ -39,7 +39,7 @@ export const OTHER_BLOB: TestDescriptor = descriptorOf(
   "only the other repository has this",
 );
 
-interface WitnessOptions extends RegistryOptions {
+export interface WitnessOptions extends RegistryOptions {
   readonly withCatalog?: boolean;
 }
 
@@ -121,7 +121,7 @@ export class Witness implements AsyncDisposable {
 }
 
 /** Has one registry for the tests of a file, filled before the first and stopped after the last. */
-export function useWitness(options: RegistryOptions = {}): () => Witness {
+export function useWitness(options: WitnessOptions = {}): () => Witness {
   let witness: Witness | undefined;
   setDefaultTimeout(60_000);
   beforeAll(async () => {
