@@ -60,7 +60,14 @@ export class UploadWriter implements AsyncDisposable {
    */
   static async open(backend: Backend, facts: UploadFacts, intent?: Digest): Promise<UploadWriter | undefined> {
     const writer = new UploadWriter(backend, facts, intent);
-    if (writer.#hasDraft()) return (await writer.#reopenDraft()) ? writer : undefined;
+    if (writer.#hasDraft()) {
+      try {
+        return (await writer.#reopenDraft()) ? writer : undefined;
+      } catch (error) {
+        await writer.rollBack(); // or the sender could not try again until the claim is over
+        throw error;
+      }
+    }
     if (writer.#heldByAnother()) throw busyUpload(facts.id);
     return writer;
   }
@@ -279,12 +286,13 @@ export class UploadWriter implements AsyncDisposable {
     return { kind: "stored", storageKey, mtimeMs };
   }
 
-  /** The key under which the digest is recorded already, when its bytes are not there. */
+  /** The key under which the digest is recorded already, when its bytes are not there, or were touched since. */
   async #brokenKey(digest: Digest): Promise<string | undefined> {
     const at = await this.#backend.metadata.findBytes(digest);
     if (at?.kind !== "stored") return undefined;
     const stat = await this.#backend.store.stat(at.storageKey as StorageKey);
-    return stat?.size === this.#received ? undefined : at.storageKey;
+    // What somebody may have changed is not relied on: what came just now is known to be good.
+    return stat?.size === this.#received && stat.mtimeMs === at.mtimeMs ? undefined : at.storageKey;
   }
 
   #stagedBytes(): Uint8Array {

@@ -9,7 +9,7 @@ import type { Reply } from "./reply.ts";
 const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "SQLITE_FULL"]);
 
 /** … and by which it, or the system, says that it cannot now. */
-const TROUBLED = /^(?:EIO|EROFS|EMFILE|ENFILE|ENOMEM|SQLITE_IOERR.*|SQLITE_READONLY.*|SQLITE_CANTOPEN.*)$/;
+const TROUBLED = /^(?:EIO|EROFS|EACCES|EPERM|EMFILE|ENFILE|ENOMEM|SQLITE_IOERR.*|SQLITE_READONLY.*|SQLITE_CANTOPEN.*)$/;
 
 /** A refusal, or a fault that amounts to one, with headers that its reply shall have. */
 export class RefusedWithHeaders extends Error {

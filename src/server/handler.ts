@@ -115,7 +115,8 @@ function splitUrl(url: string): { readonly path: string; readonly query: string 
   return mark < 0 ? { path: rest, query: "" } : { path: rest.slice(0, mark), query: rest.slice(mark + 1) };
 }
 
-function commonHeaders(path: string): Readonly<Record<string, string>> {
+/** What every reply says. */
+export function commonHeaders(path: string): Readonly<Record<string, string>> {
   const headers = { "x-content-type-options": "nosniff" };
   return path.startsWith("/v2") || path.startsWith("/extensions/v2/")
     ? { ...headers, "docker-distribution-api-version": "registry/2.0" }

@@ -6,7 +6,8 @@ import type { Server } from "bun";
 import { OciError } from "../oci/error.ts";
 import type { Logger } from "../observe/logger.ts";
 import { logAccess } from "./access-log.ts";
-import { faultReply, refusalReply } from "./error-reply.ts";
+import { faultReply, refusalIn, refusalReply } from "./error-reply.ts";
+import { commonHeaders } from "./handler.ts";
 import type { Handler } from "./handler.ts";
 import { LIMITS } from "./limits.ts";
 import { readFile, toResponse } from "./reply.ts";
@@ -41,6 +42,9 @@ export async function listen(address: Address, handle: Handler, log: Logger): Pr
   return { url: urlOf(address, server), stop: () => stop(server) };
 }
 
+/** Of what is refused here: blobs are the only files that are sent. */
+const BLOB_HEADERS = commonHeaders("/v2/");
+
 /** Without `reusePort`: with it a second server would take every other request of the first. */
 function serve(address: Address, handle: Handler, log: Logger): Server<undefined> {
   const place = address.kind === "unix" ? { unix: address.path } : { hostname: address.hostname, port: address.port };
@@ -54,10 +58,11 @@ function serve(address: Address, handle: Handler, log: Logger): Server<undefined
     error(error: unknown): Response {
       // A blob that was collected between its row and its opening: nothing needed it any more.
       if ((error as NodeJS.ErrnoException).code === "ENOENT") {
-        return toResponse(refusalReply(new OciError("BLOB_UNKNOWN")), "GET", sendFile);
+        return toResponse(refusalReply(new OciError("BLOB_UNKNOWN"), BLOB_HEADERS), "GET", sendFile);
       }
       log.error({ err: error }, "the edge failed");
-      return toResponse(faultReply(), "GET", sendFile);
+      const refusal = refusalIn(error); // a file that cannot be opened now
+      return toResponse(refusal ? refusalReply(refusal, BLOB_HEADERS) : faultReply(), "GET", sendFile);
     },
   };
   try {

@@ -23,10 +23,12 @@ export async function getTags(
   if (limit === undefined) {
     // Several clients read one page only: all tags, however many, and never all at once in memory.
     const names = namesOf(repository.tags.list(from));
+    const pieces = jsonList(`{"name":${JSON.stringify(name)},"tags":[`, names, "]}");
+    const begun = await pieces.next(); // what fails before the answer begins is answered as any fault is
     return {
       status: 200,
       headers: { "content-type": "application/json" },
-      body: { kind: "stream", open: () => jsonList(`{"name":${JSON.stringify(name)},"tags":[`, names, "]}") },
+      body: { kind: "stream", open: () => goOn(begun, pieces) },
     };
   }
   const tags = await collect(namesOf(repository.tags.list({ ...from, limit: limit + 1 })));
@@ -39,6 +41,13 @@ export async function getTags(
 
 async function* namesOf(tags: AsyncIterable<{ readonly name: string }>): AsyncGenerator<string> {
   for await (const { name } of tags) yield name;
+}
+
+/** A sequence whose first step was taken already. */
+async function* goOn<Item>(begun: IteratorResult<Item, void>, rest: AsyncGenerator<Item>): AsyncGenerator<Item> {
+  if (begun.done) return;
+  yield begun.value;
+  yield* rest;
 }
 
 /** Bytes that are gathered before they are sent. */

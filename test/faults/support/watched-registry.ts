@@ -1,0 +1,71 @@
+/** A registry in a real folder and on a real socket, whose drivers are watched. */
+import { systemClock } from "../../../src/lib/clock.ts";
+import { DEFAULT_RULES } from "../../../src/metadata/metadata-store.ts";
+import { SqlMetadataStore } from "../../../src/metadata/sql-metadata-store.ts";
+import { openDataFolder } from "../../../src/metadata/sqlite/data-folder.ts";
+import { silentLogger } from "../../../src/observe/logger.ts";
+import { DEFAULT_LIMITS } from "../../../src/registry/backend.ts";
+import type { Backend } from "../../../src/registry/backend.ts";
+import { check } from "../../../src/registry/check.ts";
+import type { Finding } from "../../../src/registry/check.ts";
+import { collectAll } from "../../../src/registry/gc/collector.ts";
+import { LocalNamespace } from "../../../src/registry/namespace.ts";
+import { UploadMemory } from "../../../src/registry/upload-memory.ts";
+import { createHandler } from "../../../src/server/handler.ts";
+import { listen } from "../../../src/server/listen.ts";
+import { FilesystemBlobStore } from "../../../src/storage/filesystem/filesystem-blob-store.ts";
+import { watchedEngine, watchedStore } from "./watched-drivers.ts";
+import type { Watcher } from "./watched-drivers.ts";
+
+/** A running registry. Disposing it closes it and leaves the folder. */
+export interface WatchedRegistry extends AsyncDisposable {
+  /** Such as `http://127.0.0.1:40123`, without a slash at the end. */
+  readonly url: string;
+  /** Moves its clock. */
+  later(milliseconds: number): void;
+  /** Removes whatever nothing needs and whose time is over, without any grace. */
+  collect(): Promise<unknown>;
+  /** Reads everything; what is wrong. */
+  findings(): Promise<readonly Finding[]>;
+  /** The keys of all files of the store. */
+  files(): Promise<readonly string[]>;
+}
+
+export interface WatchedRegistryOptions {
+  readonly inlineBytes?: number;
+  readonly watch?: Watcher;
+}
+
+export async function openWatchedRegistry(
+  folder: string,
+  { inlineBytes = DEFAULT_LIMITS.inlineBytes, watch = (_call, make) => make() }: WatchedRegistryOptions = {},
+): Promise<WatchedRegistry> {
+  let ahead = 0;
+  const clock = { now: () => systemClock.now() + ahead };
+  const engine = await openDataFolder(folder, { alone: false });
+  const files = await FilesystemBlobStore.open(folder);
+  const metadata = new SqlMetadataStore(watchedEngine(engine, watch), clock);
+  const backend: Backend = {
+    store: watchedStore(files, watch),
+    metadata,
+    clock,
+    limits: { ...DEFAULT_LIMITS, inlineBytes },
+    rules: DEFAULT_RULES,
+    uploads: new UploadMemory(),
+  };
+  const log = silentLogger();
+  const options = { deleteEnabled: true, signaturesEnabled: true, version: "test" };
+  const handle = createHandler(new LocalNamespace(backend), options, log);
+  const server = await listen({ kind: "tcp", hostname: "127.0.0.1", port: 0 }, handle, log);
+  return {
+    url: server.url,
+    later: (milliseconds) => void (ahead += milliseconds),
+    collect: () => collectAll(backend, { ...DEFAULT_RULES, leaseMs: 0, graceMs: 0 }),
+    findings: () => Array.fromAsync(check(backend, { deep: true, repair: false, unknownAfterMs: 0 })),
+    files: async () => (await Array.fromAsync(files.list())).map(({ key }) => key),
+    async [Symbol.asyncDispose]() {
+      await server.stop();
+      await metadata.close();
+    },
+  };
+}
