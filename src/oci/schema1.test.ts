@@ -20,8 +20,13 @@ function refusalOf(bytes: Uint8Array): string {
   return "taken";
 }
 
-function edited(bytes: Uint8Array, edit: (document: Record<string, any>) => void): Uint8Array {
-  const document = JSON.parse(Buffer.from(bytes).toString()) as Record<string, any>;
+interface Editable {
+  [key: string]: unknown;
+  signatures: { header: Record<string, unknown>; signature: string; protected: string }[];
+}
+
+function edited(bytes: Uint8Array, edit: (document: Editable) => void): Uint8Array {
+  const document = JSON.parse(Buffer.from(bytes).toString()) as Editable;
   edit(document);
   return Buffer.from(JSON.stringify(document, undefined, 3));
 }
@@ -59,22 +64,22 @@ describe("a signed manifest", () => {
   test("that is not signed, or not by whom it says, is refused", () => {
     const { bytes } = signed(DOCUMENT, ES256);
     const other = signer("ES256").publicKey.export({ format: "jwk" });
-    const wrong: readonly ((document: Record<string, any>) => void)[] = [
-      (document) => delete document["signatures"],
-      (document) => (document["signatures"] = []),
-      (document) => (document["signatures"] = "none"),
-      (document) => (document["signatures"][0] = null),
-      (document) => (document["signatures"][0].header.jwk = other),
-      (document) => delete document["signatures"][0].header.jwk,
-      (document) => (document["signatures"][0].header.alg = "none"),
-      (document) => (document["signatures"][0].header.alg = "HS256"),
-      (document) => (document["signatures"][0].header.alg = "RS256"),
-      (document) => (document["signatures"][0].signature = ""),
-      (document) => (document["signatures"][0].signature += "!"),
-      (document) => (document["signatures"][0].protected = "e30"),
-      (document) => (document["signatures"][0].protected = "!"),
-      (document) => document["signatures"].push({ ...document["signatures"][0], signature: "AAAA" }),
-      (document) => (document["signatures"] = Array.from({ length: 17 }, () => document["signatures"][0] as unknown)),
+    const wrong: readonly ((document: Editable) => void)[] = [
+      (document) => Reflect.deleteProperty(document, "signatures"),
+      (document) => (document.signatures = []),
+      (document) => Object.assign(document, { signatures: "none" }),
+      (document) => Object.assign(document, { signatures: [null] }),
+      (document) => (document.signatures[0]!.header["jwk"] = other),
+      (document) => delete document.signatures[0]!.header["jwk"],
+      (document) => (document.signatures[0]!.header["alg"] = "none"),
+      (document) => (document.signatures[0]!.header["alg"] = "HS256"),
+      (document) => (document.signatures[0]!.header["alg"] = "RS256"),
+      (document) => (document.signatures[0]!.signature = ""),
+      (document) => (document.signatures[0]!.signature += "!"),
+      (document) => (document.signatures[0]!.protected = "e30"),
+      (document) => (document.signatures[0]!.protected = "!"),
+      (document) => document.signatures.push({ ...document.signatures[0]!, signature: "AAAA" }),
+      (document) => (document.signatures = Array.from({ length: 17 }, () => document.signatures[0]!)),
       (document) => (document["tag"] = "v2"),
       (document) => (document["added"] = "unsigned"),
     ];
@@ -83,8 +88,8 @@ describe("a signed manifest", () => {
 
   test("whose signatures are of different documents is refused", () => {
     const [one, two] = [signed(DOCUMENT, ES256), signed({ ...DOCUMENT, tag: "v2" }, ES256)];
-    const second = (JSON.parse(Buffer.from(two.bytes).toString()) as { signatures: unknown[] }).signatures[0];
-    const both = edited(one.bytes, (document) => document["signatures"].push(second));
+    const second = (JSON.parse(Buffer.from(two.bytes).toString()) as Editable).signatures;
+    const both = edited(one.bytes, (document) => document.signatures.push(...second));
     expect(refusalOf(both)).toStartWith("MANIFEST_UNVERIFIED: ");
   });
 
@@ -117,16 +122,15 @@ describe("a signed manifest", () => {
 
 /** Whether the change touched only what nobody signs: white space, and the name of the key. */
 function sameMeaning(changed: Uint8Array, original: Uint8Array): boolean {
-  const read = (bytes: Uint8Array): string => {
-    const document = JSON.parse(Buffer.from(bytes).toString()) as {
-      signatures: { header: { jwk: { kid?: string } } }[];
-    };
-    for (const { header } of document.signatures) delete header.jwk.kid;
-    return JSON.stringify(document);
-  };
   try {
-    return read(changed) === read(original);
+    return withoutKeyIds(changed) === withoutKeyIds(original);
   } catch {
     return false;
   }
+}
+
+function withoutKeyIds(bytes: Uint8Array): string {
+  const document = JSON.parse(Buffer.from(bytes).toString()) as { signatures: { header: { jwk: { kid?: string } } }[] };
+  for (const { header } of document.signatures) delete header.jwk.kid;
+  return JSON.stringify(document);
 }

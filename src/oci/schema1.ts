@@ -5,7 +5,7 @@
  * document without them; the digest is the payload's, not that of the bytes that travel.
  */
 import { createPublicKey, verify, X509Certificate } from "node:crypto";
-import type { JsonWebKeyInput, KeyObject } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { parseDigest } from "./digest.ts";
 import type { Digest } from "./digest.ts";
 import { OciError } from "./error.ts";
@@ -138,7 +138,7 @@ function checkSignature(signature: Fields, payload: Uint8Array): void {
 function keyOf(header: Fields): KeyObject {
   const { jwk, x5c } = header;
   try {
-    if (isFields(jwk)) return createPublicKey({ key: jwk as JsonWebKeyInput["key"], format: "jwk" });
+    if (isFields(jwk)) return createPublicKey({ key: jwk, format: "jwk" });
     if (Array.isArray(x5c) && typeof x5c[0] === "string") {
       return new X509Certificate(Buffer.from(x5c[0], "base64")).publicKey;
     }

@@ -6,6 +6,7 @@ import type { Socket } from "node:net";
 import { pushBlob, pushImage } from "../support/client.ts";
 import { bytesOf, digestOf } from "../support/content.ts";
 import { sendRaw } from "../support/raw.ts";
+import type { RawReply } from "../support/raw.ts";
 import { request } from "../support/raw-request.ts";
 import { Session } from "./session.ts";
 import { LAYER, REPOSITORY, testAliveAndQuiet, useWitness } from "./witness.ts";
@@ -199,15 +200,16 @@ test("2,000 ranges in one request are answered as the parts that they name", asy
   for (const [at, part] of parts.entries()) expect(part).toEndWith(`\r\n\r\n${expected(at)}\r\n`);
 });
 
+/** Sends a request with so many headers of that size. */
+function askWith(count: number, size: number): Promise<RawReply> {
+  const headers = Array.from({ length: count }, (_, at) => `X${at}: ${"v".repeat(size)}\r\n`).join("");
+  const text = `GET ${MANIFEST} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${headers}\r\n`;
+  return sendRaw(witness().registry.port, text, { timeoutMs: 20_000 });
+}
+
 test("10,000 headers are refused by the parser when they are too large together, and harmless when they are not", async () => {
-  const lines = (count: number, size: number): string =>
-    Array.from({ length: count }, (_, at) => `X${at}: ${"v".repeat(size)}\r\n`).join("");
-  const ask = (headers: string) =>
-    sendRaw(witness().registry.port, `GET ${MANIFEST} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${headers}\r\n`, {
-      timeoutMs: 20_000,
-    });
-  expect((await ask(lines(10_000, 10))).status).toBe(431);
-  expect([200, 431]).toContain((await ask(lines(5000, 1))).status);
+  expect((await askWith(10_000, 10)).status).toBe(431);
+  expect([200, 431]).toContain((await askWith(5000, 1)).status);
   await expectServesOthers("headers");
 });
 

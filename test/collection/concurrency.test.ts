@@ -7,19 +7,25 @@ import { join } from "node:path";
 import { createRegistry } from "../../src/index.ts";
 import { filesBesideDatabase, queryFolder } from "../support/data-folder.ts";
 import { runProgram, startServerGroup } from "../support/program.ts";
+import type { ServerGroup } from "../support/program.ts";
 import { Random } from "../support/random.ts";
 import { newTally, race } from "./support/racers.ts";
 import type { Race, Send, Tally } from "./support/racers.ts";
 
 const SEED = Number(process.env["STOWAGE_COLLECTION_SEED"] ?? randomInt(2 ** 31));
 const CLIENTS = 6;
+const LASTS_MS = 7000;
 const REPOSITORIES = ["race/one", "race/two", "race/three"];
 const TABLES = ["blob", "blob_inline", "repo_blob", "manifest", "manifest_blob", "upload", "trash", "gc_queue"];
 const TIMEOUT = { timeout: 120_000 };
+const COLLECTOR = join(import.meta.dir, "support/collector.ts");
 
-function raceOf(leaseMs: number, lastsMs: number, tally: Tally): Race {
-  const end = performance.now() + lastsMs;
-  return { repositories: REPOSITORIES, leaseMs, isOn: () => performance.now() < end, tally };
+/** Goes on for some seconds, and on a slow machine until all that it is about has happened. */
+function raceOf(leaseMs: number, tally: Tally, collected: () => number): Race {
+  const end = performance.now() + LASTS_MS;
+  const hasBeenOne = (): boolean => tally.images > 20 && tally.relied > 5 && tally.pulled > 5 && collected() > 0;
+  const isOn = (): boolean => performance.now() < end || (tally.wrong.length === 0 && !hasBeenOne());
+  return { repositories: REPOSITORIES, leaseMs, isOn, tally };
 }
 
 test("collection in a tight loop in the process that serves", TIMEOUT, async () => {
@@ -31,9 +37,9 @@ test("collection in a tight loop in the process that serves", TIMEOUT, async () 
       new Request(`http://localhost${path}`, { method, headers, ...(body === undefined ? {} : { body }) }),
     );
   const tally = newTally();
-  const running = raceOf(rules.leaseMs, 7000, tally);
   const random = new Random(SEED);
   const gone = { blobs: 0, rounds: 0 };
+  const running = raceOf(rules.leaseMs, tally, () => gone.blobs);
   const collecting = async (): Promise<void> => {
     while (running.isOn()) {
       gone.blobs += (await registry.collect(rules)).blobs;
@@ -47,7 +53,6 @@ test("collection in a tight loop in the process that serves", TIMEOUT, async () 
   await Promise.all([...clients, collecting()]);
   expectSound(tally);
   expect(gone.rounds).toBeGreaterThan(10);
-  expect(gone.blobs).toBeGreaterThan(0);
   await registry.collect({ leaseMs: 0, graceMs: 0 });
   await expectEmpty(folder.path);
 });
@@ -64,15 +69,9 @@ test("two servers on one folder, each collecting, and the command beside them", 
   const tally = newTally();
   try {
     const random = new Random(SEED);
-    const running = raceOf(leaseMs, 7000, tally);
-    const clients = Array.from({ length: CLIENTS }, () => {
-      const choices = random.fork();
-      // Each request goes to either of them: they must agree about everything.
-      const send: Send = (method, path, { body, headers = {} } = {}) =>
-        fetch(`${choices.pick(servers)?.url}${path}`, { method, headers, ...(body === undefined ? {} : { body }) });
-      return race(send, random.fork(), running);
-    });
     let gone = 0;
+    const running = raceOf(leaseMs, tally, () => gone);
+    const clients = Array.from({ length: CLIENTS }, () => race(toAny(servers, random.fork()), random.fork(), running));
     const commands = async (): Promise<void> => {
       while (running.isOn()) {
         const command = await runProgram(folder.path, ["gc", "--grace", "2s", "--json"]);
@@ -82,7 +81,6 @@ test("two servers on one folder, each collecting, and the command beside them", 
     };
     await Promise.all([commands(), ...clients]);
     expectSound(tally);
-    expect(gone).toBeGreaterThan(0);
     // What was collected last waits for its readers, for as long as the grace was then.
     do expect(await runProgram(folder.path, ["gc", "--grace", "0"])).toMatchObject({ exitCode: 0, stderr: "" });
     while (queryFolder(folder.path, "select * from trash").length > 0);
@@ -90,10 +88,58 @@ test("two servers on one folder, each collecting, and the command beside them", 
   } finally {
     await Promise.all(servers.map((server) => server.kill()));
   }
-  const lines = servers.flatMap((server) => server.output().split("\n"));
-  expect(lines.filter((line) => /"level":"(?:error|fatal)"/.test(line))).toEqual([]);
+  expectNoFaults(servers);
   await expectEmpty(folder.path);
 });
+
+test("two servers on one folder, and a third process that collects in a tight loop", TIMEOUT, async () => {
+  await using folder = await temporaryFolder();
+  const leaseMs = 2000;
+  const settings = { REGISTRY_GC_ENABLED: "false", REGISTRY_GC_LEASE: "2s", REGISTRY_GC_GRACE: "0s" };
+  const servers = await Promise.all([0, 1].map(() => startServerGroup(folder.path, settings)));
+  const collector = Bun.spawn([process.execPath, COLLECTOR, folder.path, `${leaseMs}`], {
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  const tally = newTally();
+  try {
+    const random = new Random(SEED);
+    // What the collector took is known when it ends: by then it must have been everything.
+    const running = raceOf(leaseMs, tally, () => 1);
+    await Promise.all(
+      Array.from({ length: CLIENTS }, () => race(toAny(servers, random.fork()), random.fork(), running)),
+    );
+    expectSound(tally);
+    // The last leases end, and then nothing holds anything any more.
+    while (TABLES.some((table) => queryFolder(folder.path, `select 1 from ${table} limit 1`).length > 0)) {
+      await Bun.sleep(50);
+    }
+    void collector.stdin.end();
+    const taken = (await collector.stdout.json()) as { rounds: number; blobs: number; files: number };
+    expect(taken.rounds).toBeGreaterThan(10);
+    expect(taken.blobs).toBeGreaterThan(0);
+    expect(taken.files).toBeGreaterThan(0);
+    expect(await collector.exited).toBe(0);
+    expect(await runProgram(folder.path, ["check", "--deep"])).toMatchObject({ exitCode: 0, stderr: "" });
+  } finally {
+    collector.kill();
+    await Promise.all(servers.map((server) => server.kill()));
+  }
+  expectNoFaults(servers);
+  await expectEmpty(folder.path);
+});
+
+/** Each request goes to any of the servers: they must agree about everything. */
+function toAny(servers: readonly ServerGroup[], choices: Random): Send {
+  return (method, path, { body, headers = {} } = {}) =>
+    fetch(`${choices.pick(servers)?.url}${path}`, { method, headers, ...(body === undefined ? {} : { body }) });
+}
+
+function expectNoFaults(servers: readonly ServerGroup[]): void {
+  const lines = servers.flatMap((server) => server.output().split("\n"));
+  expect(lines.filter((line) => /"level":"(?:error|fatal)"/.test(line))).toEqual([]);
+}
 
 function expectSound(tally: Tally): void {
   expect({ seed: SEED, wrong: tally.wrong.slice(0, 10), count: tally.wrong.length }).toEqual({
@@ -101,10 +147,6 @@ function expectSound(tally: Tally): void {
     wrong: [],
     count: 0,
   });
-  // The race was one: every way was gone.
-  expect(tally.images).toBeGreaterThan(20);
-  expect(tally.relied).toBeGreaterThan(5);
-  expect(tally.pulled).toBeGreaterThan(5);
   expect(tally.deleted).toBe(tally.images);
 }
 

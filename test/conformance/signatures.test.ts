@@ -32,13 +32,6 @@ describe("switched on", () => {
   };
   let seeds = 0;
   const image = async (): Promise<string> => (await pushImage(registry().url, "team/app", `v${++seeds}`, seeds)).digest;
-  const signature = (digest: string, id = "0123456789abcdef0123456789abcdef", content = "c2lnbmVk") => ({
-    schemaVersion: 2,
-    name: `${digest}@${id}`,
-    type: "atomic",
-    content,
-  });
-
   test("the base endpoint says so with exactly 1", async () => {
     expect((await fetch(`${registry().url}/v2/`)).headers.get(HEADER)).toBe("1");
   });
@@ -127,3 +120,8 @@ describe("switched on", () => {
     await expectRefused(await fetch(at(digest), { method: "DELETE" }), 405, "UNSUPPORTED");
   });
 });
+
+/** A signature as clients send it. */
+function signature(digest: string, id = "0123456789abcdef0123456789abcdef", content = "c2lnbmVk") {
+  return { schemaVersion: 2, name: `${digest}@${id}`, type: "atomic", content };
+}

@@ -1,6 +1,7 @@
 /**
- * What was acknowledged outlives `kill -9` at any instant. STOWAGE_CRASH_ROUNDS=5000 goes on for longer than the ordinary
- * run; STOWAGE_CRASH_SEED repeats the choices of a run (not its timing).
+ * What was acknowledged outlives `kill -9` at any instant, of one server and of two on the same folder.
+ * STOWAGE_CRASH_ROUNDS=5000 goes on for longer than the ordinary run; STOWAGE_CRASH_SEED repeats the choices of a run (not
+ * its timing). The folder of a run that failed is kept, and named in the message.
  */
 import { expect, test } from "bun:test";
 import { randomInt } from "node:crypto";
@@ -8,8 +9,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { endClaims, filesBesideDatabase, queryFolder } from "../support/data-folder.ts";
-import { runProgram, startGroup, startServerGroup } from "../support/program.ts";
-import type { ServerGroup } from "../support/program.ts";
+import { runProgram, startGroup } from "../support/program.ts";
 import { Random } from "../support/random.ts";
 import { RepositoryClient } from "../support/repository-client.ts";
 import { contentOf } from "./support/content.ts";
@@ -18,8 +18,9 @@ import { pullAllTags, pullReferrers, settle, settleCollected } from "./support/i
 import { Ledger } from "./support/ledger.ts";
 import { Pusher } from "./support/pusher.ts";
 import type { Surroundings } from "./support/pusher.ts";
+import { Servers } from "./support/servers.ts";
 
-const ROUNDS = Number(process.env["STOWAGE_CRASH_ROUNDS"] ?? 60);
+const ROUNDS = process.env["STOWAGE_CRASH_ROUNDS"];
 const SEED = Number(process.env["STOWAGE_CRASH_SEED"] ?? randomInt(2 ** 31));
 
 /** Rounds that go on with the same repositories; then others begin, so that looking at all of them stays quick. */
@@ -30,47 +31,52 @@ const CLIENTS_EACH = 2;
 const OLDER = 2;
 /** Requests of a round before the kill, at most. */
 const MAX_REQUESTS = 120;
-
-/** Trash is emptied as often as may be; all else waits for its hour. */
-const SETTINGS = { REGISTRY_GC_INTERVAL: "1s", REGISTRY_LOG_LEVEL: "warn" };
-
-/** A line of the log that says that something failed. */
-const FAULT = /"level":"?(?:50|60|error|fatal)/;
+/** Requests that the other server still gets when only one was killed, at most. */
+const MAX_AFTERWARDS = 60;
 
 const COMMON: readonly Content[] = [0, 2, 900, 20_000].map((size) => contentOf("common", size));
 const SHARED: ReadonlySet<string> = new Set(COMMON.map(({ digest }) => digest));
 
-test(
-  `what was acknowledged outlives kill -9 at any instant (${ROUNDS} rounds)`,
-  async () => {
-    const dataDir = await mkdtemp(join(tmpdir(), "stowage-crash-"));
-    const random = new Random(SEED);
-    const generations: (readonly Ledger[])[] = [];
-    let round = 0;
-    try {
-      for (; round <= ROUNDS; round++) {
-        const current = generations.at(-1) ?? [];
-        await using server = await startAgain(dataDir, random);
-        await recover(server, current, random, round);
-        const isLast = round === ROUNDS;
-        if (round % GENERATION === 0 || isLast) {
-          const older = Array.from({ length: OLDER }, () => random.pick(generations) ?? []);
-          await collectUnneeded(server, current, [...new Set(older)].flat(), random);
-          generations.push(newLedgers(`g${round / GENERATION}`));
-        }
-        if (!isLast) await crash(server, generations.at(-1) ?? [], random, round);
+for (const { what, count, rounds } of [
+  { what: "of a server", count: 1, rounds: Number(ROUNDS ?? 60) },
+  { what: "of one or both of two servers", count: 2, rounds: Number(ROUNDS ?? 20) },
+]) {
+  test(
+    `what was acknowledged outlives kill -9 ${what} at any instant (${rounds} rounds)`,
+    () => crashOften(count, rounds),
+    60_000 + rounds * 5000,
+  );
+}
+
+async function crashOften(count: number, rounds: number): Promise<void> {
+  const dataDir = await mkdtemp(join(tmpdir(), "stowage-crash-"));
+  const random = new Random(SEED);
+  const generations: (readonly Ledger[])[] = [];
+  let round = 0;
+  try {
+    await using servers = new Servers(dataDir, count);
+    for (; round <= rounds; round++) {
+      const current = generations.at(-1) ?? [];
+      await servers.startMissing(random);
+      await recover(servers, current, random, round);
+      const isLast = round === rounds;
+      if (round % GENERATION === 0 || isLast) {
+        const older = Array.from({ length: OLDER }, () => random.pick(generations) ?? []);
+        await collectUnneeded(servers, current, [...new Set(older)].flat(), random);
+        generations.push(newLedgers(`g${round / GENERATION}`));
       }
-      await deleteEverything(dataDir, generations.flat(), random);
-      await expectEmpty(dataDir, generations.flat());
-    } catch (error) {
-      throw new Error(`round ${round} of seed ${SEED} (the data lies in ${dataDir}): ${String(error)}`, {
-        cause: error,
-      });
+      if (!isLast) await crash(servers, generations.at(-1) ?? [], random, round);
     }
-    await rm(dataDir, { recursive: true });
-  },
-  60_000 + ROUNDS * 5000,
-);
+    await deleteEverything(servers, generations.flat(), random);
+    await servers.kill();
+    await expectEmpty(dataDir, generations.flat());
+  } catch (error) {
+    throw new Error(`round ${round} of seed ${SEED} (the data lies in ${dataDir}): ${String(error)}`, {
+      cause: error,
+    });
+  }
+  await rm(dataDir, { recursive: true });
+}
 
 function newLedgers(generation: string): readonly Ledger[] {
   return Array.from({ length: REPOSITORIES * CLIENTS_EACH }, (_, at) => {
@@ -79,49 +85,31 @@ function newLedgers(generation: string): readonly Ledger[] {
   });
 }
 
-/** Starts a server after another was killed; sometimes one is killed before that while it starts. */
-async function startAgain(dataDir: string, random: Random): Promise<Killable> {
-  if (random.chance(0.15)) {
-    const unlucky = startGroup(dataDir, ["serve"], { ...SETTINGS, REGISTRY_HTTP_ADDR: "127.0.0.1:0" });
-    await Bun.sleep(random.next() * 300);
-    await unlucky.kill();
-  }
-  const server = await startServerGroup(dataDir, SETTINGS);
-  return {
-    ...server,
-    dataDir,
-    async [Symbol.asyncDispose]() {
-      await server.kill();
-      expect(server.output()).not.toMatch(FAULT);
-    },
-  };
-}
-
-interface Killable extends ServerGroup, AsyncDisposable {
-  readonly dataDir: string;
-}
-
-/** Lets the clients work on a server and kills it with all that belongs to it, while requests are in flight. */
-async function crash(server: Killable, ledgers: readonly Ledger[], random: Random, round: number): Promise<void> {
+/** Lets the clients work and kills one server or all, with all that belongs to them, while requests are in flight. */
+async function crash(servers: Servers, ledgers: readonly Ledger[], random: Random, round: number): Promise<void> {
   // As the n-th request begins, or up to some milliseconds after that.
-  let untilKill = random.chance(0.2) ? random.between(1, 12) : random.between(1, MAX_REQUESTS);
+  const untilKill = random.chance(0.2) ? random.between(1, 12) : random.between(1, MAX_REQUESTS);
   const lateness = random.chance(0.3) ? 0 : random.next() * 4;
-  let isKilled = false;
+  const victims = random.chance(0.5) ? servers.running : [servers.any(random)];
+  const untilEnd = untilKill + random.between(0, MAX_AFTERWARDS);
   // Beside it trash is emptied, now and then; nothing else is due.
-  const collection = random.chance(0.3) ? startGroup(server.dataDir, ["gc"]) : undefined;
+  const collection = random.chance(0.3) ? startGroup(servers.dataDir, ["gc"]) : undefined;
   const killed = Promise.withResolvers<unknown>();
   const kill = (): void => {
-    isKilled = true;
-    Promise.all([server.kill(), collection?.kill()]).then(killed.resolve, killed.reject);
+    Promise.all([...victims.map((server) => server.kill()), collection?.kill()]).then(killed.resolve, killed.reject);
   };
+  let requests = 0;
   const around: Surroundings = {
-    url: server.url,
-    onRequest() {
-      if (--untilKill !== 0) return;
-      if (lateness === 0) kill();
-      else setTimeout(kill, lateness);
+    target(choices) {
+      requests++;
+      if (requests === untilKill) {
+        if (lateness === 0) kill();
+        else setTimeout(kill, lateness);
+      }
+      return requests > untilEnd && victims.every((server) => server.isKilled())
+        ? undefined
+        : choices.pick(servers.running);
     },
-    isKilled: () => isKilled,
     common: COMMON,
     ledgers,
   };
@@ -130,40 +118,45 @@ async function crash(server: Killable, ledgers: readonly Ledger[], random: Rando
 }
 
 /** Looks whether everything is there, and ends some of the uploads that were cut off. */
-async function recover(server: Killable, ledgers: readonly Ledger[], random: Random, round: number): Promise<void> {
-  const { url } = server;
-  await Promise.all(ledgers.map((ledger) => settle(url, ledger)));
-  await inspect(url, ledgers);
-  endClaims(server.dataDir);
-  await finishSome(url, ledgers, random, `${round}/after`);
-  await Promise.all(ledgers.map((ledger) => settle(url, ledger)));
+async function recover(servers: Servers, ledgers: readonly Ledger[], random: Random, round: number): Promise<void> {
+  await settleAll(servers, ledgers, random);
+  await inspect(servers.any(random).url, ledgers);
+  endClaims(servers.dataDir);
+  await finishSome(servers, ledgers, random, `${round}/after`);
+  await settleAll(servers, ledgers, random);
+}
+
+/** Each client asks one of the servers. */
+async function settleAll(servers: Servers, ledgers: readonly Ledger[], random: Random): Promise<void> {
+  await Promise.all(ledgers.map((ledger) => settle(servers.any(random).url, ledger)));
 }
 
 /** Goes on with about half of the uploads, to their end. */
-async function finishSome(url: string, ledgers: readonly Ledger[], random: Random, mark: string): Promise<void> {
-  const around = { url, onRequest: () => {}, isKilled: () => false, common: COMMON, ledgers };
+async function finishSome(servers: Servers, ledgers: readonly Ledger[], random: Random, mark: string): Promise<void> {
+  const around: Surroundings = { target: (choices) => servers.any(choices), common: COMMON, ledgers };
   for (const ledger of ledgers) {
     const pusher = new Pusher(ledger, random.fork(), around, mark);
     for (const path of ledger.state.uploads.keys()) if (random.chance(0.5)) await pusher.finishUpload(path);
   }
 }
 
-/** Collects what no image needs, beside a server, by a command that is killed too, and then by one that is not. */
+/** Collects what no image needs, beside the servers, by a command that is killed too, and then by one that is not. */
 async function collectUnneeded(
-  { url, dataDir }: Killable,
+  servers: Servers,
   current: readonly Ledger[],
   older: readonly Ledger[],
   random: Random,
 ): Promise<void> {
+  const { dataDir } = servers;
   const killed = startGroup(dataDir, ["gc", "--grace", "0"]);
   await Promise.race([killed.ended, Bun.sleep(random.next() * 400)]);
   await killed.kill();
-  await Promise.all(current.map((ledger) => settleCollected(url, ledger)));
+  await Promise.all(current.map((ledger) => settleCollected(servers.any(random).url, ledger)));
   expect(await runProgram(dataDir, ["gc", "--grace", "0"])).toMatchObject({ exitCode: 0, stderr: "" });
-  await Promise.all(current.map((ledger) => settleCollected(url, ledger)));
+  await Promise.all(current.map((ledger) => settleCollected(servers.any(random).url, ledger)));
   const ledgers = [...new Set([...current, ...older])];
-  await Promise.all(ledgers.map((ledger) => settle(url, ledger)));
-  await inspect(url, ledgers);
+  await settleAll(servers, ledgers, random);
+  await inspect(servers.any(random).url, ledgers);
 }
 
 async function inspect(url: string, ledgers: readonly Ledger[]): Promise<void> {
@@ -172,26 +165,21 @@ async function inspect(url: string, ledgers: readonly Ledger[]): Promise<void> {
   await Promise.all(ledgers.map((ledger) => pullReferrers(url, ledger)));
 }
 
-async function deleteEverything(dataDir: string, ledgers: readonly Ledger[], random: Random): Promise<void> {
-  const server = await startServerGroup(dataDir, SETTINGS);
-  try {
-    await finishSome(server.url, ledgers, random, "end");
-    for (const { repository, state } of ledgers) {
-      const client = new RepositoryClient(server.url, repository);
-      for (const digest of state.manifests) {
-        expect((await client.delete(`manifests/${digest}`)).status).toBe(202);
-      }
+async function deleteEverything(servers: Servers, ledgers: readonly Ledger[], random: Random): Promise<void> {
+  await finishSome(servers, ledgers, random, "end");
+  for (const { repository, state } of ledgers) {
+    const client = new RepositoryClient(servers.any(random).url, repository);
+    for (const digest of state.manifests) {
+      expect((await client.delete(`manifests/${digest}`)).status).toBe(202);
     }
-    const catalog = await fetch(`${server.url}/v2/_catalog`);
-    expect(await catalog.json()).toEqual({ repositories: [] });
-    // Beside the server, which goes on.
-    const collected = await runProgram(dataDir, ["gc", "--grace", "0"]);
-    expect(collected).toMatchObject({ exitCode: 0, stderr: "" });
-    const checked = await runProgram(dataDir, ["check", "--deep"]);
-    expect(checked).toMatchObject({ exitCode: 0, stderr: "" });
-  } finally {
-    await server.kill();
   }
+  const catalog = await fetch(`${servers.any(random).url}/v2/_catalog`);
+  expect(await catalog.json()).toEqual({ repositories: [] });
+  // Beside the servers, which go on.
+  const collected = await runProgram(servers.dataDir, ["gc", "--grace", "0"]);
+  expect(collected).toMatchObject({ exitCode: 0, stderr: "" });
+  const checked = await runProgram(servers.dataDir, ["check", "--deep"]);
+  expect(checked).toMatchObject({ exitCode: 0, stderr: "" });
 }
 
 /** Nothing is left but uploads: those that were acknowledged, and those that nobody was told of. */

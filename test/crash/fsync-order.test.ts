@@ -88,26 +88,38 @@ describe("for one push of a blob of 1 MiB in a single request", () => {
   });
 });
 
+test("a folder that another server made is durable before the row that names what lies in it", async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), "stowage-fsync-"));
+  const other = await startServerGroup(dataDir);
+  try {
+    const push = (url: string): Promise<Response> =>
+      send("POST", `${url}/v2/app/blobs/uploads/?digest=${digestOf(LARGE)}`, LARGE);
+    await push(other.url);
+    // The other one may have died before it synced what it made: nobody can see that.
+    const { calls, replies } = await traced(dataDir, push);
+    const log = join(dataDir, "registry.db-wal");
+    const folderSynced = last(calls, (call) => isSyncOf(call, join(dataDir, "blobs/sha256")));
+    const committed = last(calls, (call) => isWriteTo(call, log));
+    const logSynced = last(calls, (call) => isSyncOf(call, log));
+    expectOrder({ folderSynced, committed, logSynced, reply: replies[0]! });
+  } finally {
+    await other.stop();
+    await rm(dataDir, { recursive: true });
+  }
+});
+
 /** Pushes in four requests, by themselves, on a server under strace; gives what it did for each. */
 async function pushTraced(dataDir: string): Promise<ReadonlyMap<string, Answered>> {
-  const traceDir = await mkdtemp(join(tmpdir(), "stowage-trace-"));
-  const file = join(traceDir, "calls");
-  const server = await startServerGroup(dataDir, { REGISTRY_LOG_LEVEL: "error" }, tracing(file));
-  try {
-    const base = `${server.url}/v2/app`;
+  const { calls, replies } = await traced(dataDir, async (url) => {
+    const base = `${url}/v2/app`;
     await send("POST", `${base}/blobs/uploads/?digest=${digestOf(LARGE)}`, LARGE);
     const opened = await send("POST", `${base}/blobs/uploads/`);
     const other = bytesOf("other", LARGE.length);
-    const location = new URL(opened.headers.get("location") ?? "", server.url);
+    const location = new URL(opened.headers.get("location") ?? "", url);
     await send("PUT", `${location.href}?digest=${digestOf(other)}`, other);
     await send("POST", `${base}/blobs/uploads/?digest=${digestOf(SMALL)}`, SMALL);
     await send("PUT", `${base}/manifests/latest`, MANIFEST);
-  } finally {
-    await server.stop();
-  }
-  const calls = await readTrace(file);
-  await rm(traceDir, { recursive: true });
-  const replies = calls.filter((call) => SENDS.has(call.name) && /"HTTP\/1\.1 20[12] /.test(call.args));
+  });
   const [first, opened, second, third, fourth, ...more] = replies;
   if (!first || !opened || !second || !third || !fourth || more.length > 0) {
     throw new Error(`the trace shows ${replies.length} replies, not five`);
@@ -122,6 +134,25 @@ async function pushTraced(dataDir: string): Promise<ReadonlyMap<string, Answered
     ["small blob", between(second, third)],
     ["manifest", between(third, fourth)],
   ]);
+}
+
+/** Sends requests to a server under strace; gives all of its calls, and those by which it replied with success. */
+async function traced(
+  dataDir: string,
+  work: (url: string) => Promise<unknown>,
+): Promise<{ readonly calls: readonly SystemCall[]; readonly replies: readonly SystemCall[] }> {
+  const traceDir = await mkdtemp(join(tmpdir(), "stowage-trace-"));
+  const file = join(traceDir, "calls");
+  const server = await startServerGroup(dataDir, { REGISTRY_LOG_LEVEL: "error" }, tracing(file));
+  try {
+    await work(server.url);
+  } finally {
+    await server.stop();
+  }
+  const calls = await readTrace(file);
+  await rm(traceDir, { recursive: true });
+  const replies = calls.filter((call) => SENDS.has(call.name) && /"HTTP\/1\.1 20[12] /.test(call.args));
+  return { calls, replies };
 }
 
 async function send(method: string, url: string, body?: string | Uint8Array<ArrayBuffer>): Promise<Response> {

@@ -3,8 +3,6 @@ import type { Random } from "../support/random.ts";
 import { formatRequest } from "../support/raw-request.ts";
 import type { RawRequest } from "../support/raw-request.ts";
 
-type Headers = Record<string, string | readonly string[]>;
-
 /** Words that have broken somebody's parser. */
 const WORDS: readonly string[] = [
   "",
@@ -331,7 +329,7 @@ const ODD: readonly unknown[] = [
   -1,
   1.5,
   1e300,
-  9_007_199_254_740_993,
+  2 ** 53,
   "",
   "x",
   [],
@@ -345,7 +343,7 @@ const ODD: readonly unknown[] = [
 ];
 
 function withHeader(request: RawRequest, name: string, value: string | readonly string[]): RawRequest {
-  return { ...request, headers: { ...(request.headers as Headers | undefined), [name]: value } };
+  return { ...request, headers: { ...request.headers, [name]: value } };
 }
 
 function withBody(request: RawRequest, body: string): RawRequest {

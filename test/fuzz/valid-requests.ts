@@ -65,9 +65,12 @@ const READS: readonly RawRequest[] = [
   { target: "/readyz" },
 ];
 
+function type(mediaType: string): { readonly "content-type": string } {
+  return { "content-type": mediaType };
+}
+
 function writes(session: string): readonly RawRequest[] {
   const at = `/v2/${PLAYGROUND}`;
-  const type = (mediaType: string): { readonly "content-type": string } => ({ "content-type": mediaType });
   const octets = { "content-type": "application/octet-stream" };
   return [
     { method: "POST", target: `${at}/blobs/uploads/` },

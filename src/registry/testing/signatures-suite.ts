@@ -55,8 +55,8 @@ export function testSignatures(open: OpenContract): void {
     await using subject = await open();
     const repository = subject.namespace.repository(APP);
     const digest = await pushImage(repository, 1);
-    const large = (byte: number): Uint8Array => new Uint8Array(1024 * 1024).fill(byte);
-    await repository.signatures.put(digest, large(1), large(2));
+    const megabytes = [1, 2].map((byte) => new Uint8Array(1024 * 1024).fill(byte));
+    await repository.signatures.put(digest, ...megabytes);
     expect(await refusalOf(repository.signatures.put(digest, FIRST))).toBe("SIGNATURE_INVALID 413");
     expect(await repository.signatures.get(digest)).toHaveLength(2);
   });

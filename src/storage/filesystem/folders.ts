@@ -64,11 +64,21 @@ export class Folders {
   async #make(folder: string): Promise<void> {
     const parent = dirname(folder);
     await this.ensure(parent);
-    await mkdir(folder, { mode: FOLDER_MODE }).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "EEXIST") throw error;
+    await makeFolder(folder).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT" || parent === this.#root) throw error;
+      // Somebody tidied away the one above, which was known to be there.
+      this.forget(parent);
+      await this.ensure(parent);
+      await makeFolder(folder);
     });
     await this.sync(parent);
   }
+}
+
+async function makeFolder(path: string): Promise<void> {
+  await mkdir(path, { mode: FOLDER_MODE }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EEXIST") throw error;
+  });
 }
 
 async function syncFolder(folder: string): Promise<void> {

@@ -14,17 +14,22 @@ import {
 } from "./ledger.ts";
 import type { Ledger, OpenUpload, State } from "./ledger.ts";
 
-/** The server is gone, as it was meant to be. */
-export class ServerGone extends Error {
+/** The server is gone, as it was meant to be, or the round is over. */
+class ServerGone extends Error {
   override readonly name = "ServerGone";
 }
 
-export interface Surroundings {
+/** A server that a request is sent to. */
+export interface Target {
+  /** Without a slash at the end. */
   readonly url: string;
-  /** Called as each request begins. */
-  readonly onRequest: () => void;
-  /** Whether the server has been killed: from then on requests may fail. */
-  readonly isKilled: () => boolean;
+  /** Whether it has been killed: from then on requests may fail. */
+  isKilled(): boolean;
+}
+
+export interface Surroundings {
+  /** Called as each request begins; gives where it goes, or undefined when no more are sent. */
+  readonly target: (random: Random) => Target | undefined;
   /** Content that every client pushes. */
   readonly common: readonly Content[];
   /** All clients. */
@@ -207,7 +212,7 @@ export class Pusher {
     });
     if (reply.status === 201) return;
     // Its owner deleted it there meanwhile: it is an upload now.
-    const location = new URL(reply.headers.get("location") ?? "", this.#around.url).pathname;
+    const location = new URL(reply.headers.get("location") ?? "", reply.url).pathname;
     this.#ledger.state = withUpload(state, location, { content, offset: 0 });
     await this.#close(location);
   }
@@ -229,7 +234,7 @@ export class Pusher {
     const algorithm = content.digest.startsWith("sha512") && this.#random.chance(0.5) ? "?digest-algorithm=sha512" : "";
     const path = `/v2/${repository}/blobs/uploads/${algorithm}`;
     const reply = await this.#send({ method: "POST", path, expected: [202] });
-    const location = new URL(reply.headers.get("location") ?? "", this.#around.url).pathname;
+    const location = new URL(reply.headers.get("location") ?? "", reply.url).pathname;
     this.#ledger.state = withUpload(state, location, { content, offset: 0 });
     return location;
   }
@@ -325,16 +330,16 @@ export class Pusher {
     body,
     headers = {},
   }: Sent & { readonly isDone?: (reply: Response) => boolean }): Promise<Response> {
-    if (this.#around.isKilled()) throw new ServerGone();
-    this.#around.onRequest();
+    const target = this.#around.target(this.#random);
+    if (!target) throw new ServerGone();
     this.#ledger.pending = after;
     const what = `${method} ${path.slice(0, 150)}`;
     let reply: Response;
     try {
       const init = { method, headers, redirect: "manual" } as const;
-      reply = await fetch(`${this.#around.url}${path}`, body === undefined ? init : { ...init, body });
+      reply = await fetch(`${target.url}${path}`, body === undefined ? init : { ...init, body });
     } catch (error) {
-      if (this.#around.isKilled()) throw new ServerGone();
+      if (target.isKilled()) throw new ServerGone();
       throw new Error(`${what} failed though the server lives`, { cause: error });
     }
     if (!expected.includes(reply.status)) {
