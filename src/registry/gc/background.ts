@@ -21,8 +21,10 @@ export interface BackgroundOptions {
 const FIRST_ROUND_MS = 1000;
 /** The lease outlives a round of ordinary length; a longer one renews it with each step. */
 const LEASE_MS = 120_000;
-/** Of each second at most so much goes into collection. */
-const SHARE = 0.1;
+/** Of each second at most so much goes into collection … */
+const SHARE = 0.05;
+/** … in steps that delay a request that comes meanwhile by less than a millisecond. */
+const STEP_SIZE = 5;
 
 /** Runs until `signal` says stop; resolves when the last step is done. What fails is logged and tried again. */
 export async function collectInBackground(
@@ -44,6 +46,7 @@ export async function collectInBackground(
       let worked = performance.now();
       const hooks: CollectionHooks = {
         now: () => quiet.now(),
+        stepSize: STEP_SIZE,
         async onStep() {
           await lease.renew();
           await sleep((performance.now() - worked) * (1 / SHARE - 1));

@@ -18,6 +18,8 @@ export interface CollectionReport {
 export interface CollectionHooks {
   /** What time it is; the registry's own clock when absent. */
   readonly now?: () => number;
+  /** Entries, or files, of one step: others wait while its transaction runs. 50 when absent. */
+  readonly stepSize?: number;
   /** Called after each step, and waited for; when it says "stop", the rest is left. */
   readonly onStep?: (progress: CollectionProgress) => Promise<"stop" | void> | "stop" | void;
 }
@@ -31,7 +33,7 @@ export interface CollectionProgress {
   readonly total: number | undefined;
 }
 
-/** Entries of one transaction: about a millisecond of work. */
+/** One or two milliseconds of work. */
 const STEP = 50;
 
 /** Looks at what has become due in the queue. Short, and the rest keeps: meant to be called again and again. */
@@ -41,7 +43,7 @@ export async function collectDue(
   hooks: CollectionHooks = {},
 ): Promise<CollectionReport> {
   const { counts, stopped } = await steps(hooks, undefined, () =>
-    backend.metadata.collect(rules, undefined, { due: true, limit: STEP, ...at(hooks) }),
+    backend.metadata.collect(rules, undefined, { due: true, limit: stepSizeOf(hooks), ...at(hooks) }),
   );
   return { ...counts, ...(stopped ? NOTHING_UNLINKED : await unlink(backend, hooks, undefined)) };
 }
@@ -61,7 +63,7 @@ export async function collectAll(
   for (;;) {
     const { entries } = await metadata.backlog();
     const { counts, stopped } = await steps(hooks, entries, (from) =>
-      metadata.collect(rules, from, { due: false, limit: STEP, ...at(hooks) }),
+      metadata.collect(rules, from, { due: false, limit: stepSizeOf(hooks), ...at(hooks) }),
     );
     sum = add(sum, counts);
     if (stopped) return { ...sum, ...NOTHING_UNLINKED };
@@ -108,6 +110,10 @@ function at({ now }: CollectionHooks): { readonly now?: number } {
   return now ? { now: now() } : {};
 }
 
+function stepSizeOf({ stepSize = STEP }: CollectionHooks): number {
+  return stepSize;
+}
+
 type Counts = Pick<CollectionReport, "manifests" | "links" | "blobs" | "bytes">;
 
 const NOTHING: Counts = { manifests: 0, links: 0, blobs: 0, bytes: 0 };
@@ -146,5 +152,5 @@ function unlink(
   hooks: CollectionHooks,
   total: number | undefined,
 ): Promise<{ readonly uploads: number; readonly files: number }> {
-  return emptyTrash(backend, (done) => hooks.onStep?.({ work: "unlinking", done, total }));
+  return emptyTrash(backend, stepSizeOf(hooks), (done) => hooks.onStep?.({ work: "unlinking", done, total }));
 }
