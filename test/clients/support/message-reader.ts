@@ -28,6 +28,16 @@ export class MessageReader {
     this.#onBody = onBody;
   }
 
+  /** True between two messages: all that was fed is whole. */
+  get isBetweenMessages(): boolean {
+    return this.#state === "head" && this.#text === "";
+  }
+
+  /** True once a client has tried TLS: what it sends is not followed. */
+  get isSpeakingTls(): boolean {
+    return this.#state === "opaque";
+  }
+
   feed(piece: Buffer): void {
     if (this.#state === "head" && this.#text === "" && piece[0] === TLS_HANDSHAKE) this.#state = "opaque";
     let rest = piece;

@@ -14,8 +14,8 @@ import type { Exchange } from "./support/wire.ts";
 /** An image that most tests give a name of their own, because each build takes seconds. */
 const BASE = "localhost/base:1.0";
 
-/** More than the 1,023 ranges that podman asks for at once. */
-const MANY_FILES = 1200;
+/** More files than the 1,023 ranges that podman asks for at once. */
+const MANY_FILES = { bytes: 6 << 20, files: 1200 };
 
 const resources = new AsyncDisposableStack();
 let registry: WatchedRegistry;

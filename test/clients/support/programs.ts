@@ -1,4 +1,4 @@
-/** Debian's client programs: where they are, and how they are run. */
+/** Client programs: where Debian's are, and how any is run. */
 import { existsSync } from "node:fs";
 import { HopelessError } from "./until.ts";
 
@@ -13,6 +13,8 @@ const PACKAGE_OF = {
   ctr: "containerd",
   docker: "docker.io",
   dockerd: "docker.io",
+  gpg: "gnupg",
+  gpgconf: "gnupg",
   podman: "podman",
   skopeo: "skopeo",
   tar: "tar",
@@ -20,6 +22,9 @@ const PACKAGE_OF = {
 } as const;
 
 export type Program = keyof typeof PACKAGE_OF;
+
+/** One of Debian's programs, or the path of another one. */
+export type Runnable = Program | `/${string}`;
 
 /** Where `program` is; throws with the name of its Debian package when it is not there. */
 export function locate(program: Program): string {
@@ -30,17 +35,29 @@ export function locate(program: Program): string {
   throw new Error(`The program ${program} is missing: apt-get install --no-install-recommends ${PACKAGE_OF[program]}`);
 }
 
+function pathOf(program: Runnable): string {
+  return isPath(program) ? program : locate(program);
+}
+
+function isPath(program: Runnable): program is `/${string}` {
+  return program.startsWith("/");
+}
+
 /** Throws unless all of `programs` are there and the tests run as root, as daemons and mounts need it. */
 export function requirePrograms(...programs: readonly Program[]): void {
   for (const program of programs) locate(program);
   if (process.getuid?.() !== 0)
-    throw new Error("The end-to-end tests start daemons and mount images: run them as root.");
+    throw new Error("The tests with real clients start daemons and mount images: run them as root.");
 }
 
 export interface RunOptions {
   /** More variables, beside a PATH of Debian's folders. Nothing else is inherited. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** The file that it reads as its standard input; none when absent. */
+  readonly stdin?: string;
+  /** What it prints when it would try again for long: it is killed then, which is a failure. */
+  readonly givesUpAt?: RegExp;
   /** When the program is killed and the run rejected. */
   readonly timeoutMs?: number;
 }
@@ -51,7 +68,7 @@ export interface Output {
 }
 
 /** Runs a program to its end; rejects with all that it printed when it fails. */
-export async function run(program: Program, words: readonly string[], options: RunOptions = {}): Promise<Output> {
+export async function run(program: Runnable, words: readonly string[], options: RunOptions = {}): Promise<Output> {
   const { code, ...output } = await runToEnd(program, words, options);
   if (code === 0) return output;
   throw new Error(`${program} ${words.join(" ")}: ended with ${code}\n${output.stdout}${output.stderr}`);
@@ -59,7 +76,7 @@ export async function run(program: Program, words: readonly string[], options: R
 
 /** Runs a program that is expected to fail and gives what it printed; rejects when it succeeds. */
 export async function runToFailure(
-  program: Program,
+  program: Runnable,
   words: readonly string[],
   options: RunOptions = {},
 ): Promise<Output> {
@@ -76,10 +93,10 @@ export interface Daemon extends AsyncDisposable {
   output(): string;
 }
 
-export function startDaemon(program: Program, words: readonly string[]): Daemon {
+export function startDaemon(program: Runnable, words: readonly string[]): Daemon {
   let printed = "";
   // A signal at the death of this process: a run that is broken off must not leave daemons behind.
-  const child = Bun.spawn(["/usr/bin/setpriv", "--pdeathsig", "TERM", locate(program), ...words], {
+  const child = Bun.spawn(["/usr/bin/setpriv", "--pdeathsig", "TERM", pathOf(program), ...words], {
     env: { PATH: DEBIAN_PATH, HOME: "/nonexistent" },
     stdin: "ignore",
     stdout: "pipe",
@@ -110,14 +127,14 @@ export function throwWhenEnded(name: string, daemon: Daemon): void {
 }
 
 async function runToEnd(
-  program: Program,
+  program: Runnable,
   words: readonly string[],
-  { env = {}, cwd = "/", timeoutMs = 120_000 }: RunOptions,
+  { env = {}, cwd = "/", stdin, givesUpAt, timeoutMs = 120_000 }: RunOptions,
 ): Promise<Output & { readonly code: number }> {
-  const child = Bun.spawn([locate(program), ...words], {
+  const child = Bun.spawn([pathOf(program), ...words], {
     cwd,
     env: { PATH: DEBIAN_PATH, LC_ALL: "C.UTF-8", ...env },
-    stdin: "ignore",
+    stdin: stdin === undefined ? "ignore" : Bun.file(stdin),
     stdout: "pipe",
     stderr: "pipe",
   });
@@ -126,7 +143,16 @@ async function runToEnd(
     late = true;
     child.kill("SIGKILL");
   }, timeoutMs);
-  const [stdout, stderr, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  const read = async (stream: ReadableStream<Uint8Array>): Promise<string> => {
+    const decoder = new TextDecoder();
+    let text = "";
+    for await (const piece of stream) {
+      text += decoder.decode(piece, { stream: true });
+      if (givesUpAt?.test(text)) child.kill("SIGKILL");
+    }
+    return text;
+  };
+  const [stdout, stderr, code] = await Promise.all([read(child.stdout), read(child.stderr), child.exited]);
   clearTimeout(timer);
   if (late) throw new Error(`${program} ${words.join(" ")}: not done after ${timeoutMs} ms\n${stdout}${stderr}`);
   return { stdout, stderr, code };

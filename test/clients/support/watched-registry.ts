@@ -30,6 +30,11 @@ export interface LayerJson {
   readonly platform?: { readonly architecture: string };
 }
 
+export interface Referrer {
+  readonly artifactType: string;
+  readonly digest: string;
+}
+
 export class WatchedRegistry implements AsyncDisposable {
   readonly wire: Wire;
   readonly #folder: ScratchFolder;
@@ -50,6 +55,19 @@ export class WatchedRegistry implements AsyncDisposable {
   /** What stands before the repository in a reference, such as `127.0.0.1:40123`. */
   get name(): string {
     return `127.0.0.1:${this.wire.port}`;
+  }
+
+  /** The program itself, past the wire; without a slash at the end. */
+  get url(): string {
+    return this.#running.url;
+  }
+
+  get port(): number {
+    return this.#running.port;
+  }
+
+  get dataDir(): string {
+    return this.#running.dataDir;
   }
 
   /** Stops the program and starts it again on the same data. Clients see the same address. */
@@ -82,6 +100,18 @@ export class WatchedRegistry implements AsyncDisposable {
     return found;
   }
 
+  /** The tags of a repository, as the program itself lists them. */
+  async tags(repository: string): Promise<readonly string[]> {
+    const { tags } = (await getJson(`${this.url}/v2/${repository}/tags/list`)) as { readonly tags: readonly string[] };
+    return tags;
+  }
+
+  /** What the program itself lists as pointing to a manifest. */
+  async referrers(repository: string, digest: string): Promise<readonly Referrer[]> {
+    const index = await getJson(`${this.url}/v2/${repository}/referrers/${digest}`);
+    return (index as { readonly manifests: readonly Referrer[] }).manifests;
+  }
+
   /** Fails when the registry answered any request with a fault of its own. */
   expectNoFaults(): void {
     const faults = this.wire.exchanges.filter(({ status }) => status >= 500);
@@ -97,4 +127,10 @@ export class WatchedRegistry implements AsyncDisposable {
 
 function startOn(folder: string): Promise<RunningRegistry> {
   return startRegistry({ dataDir: join(folder, "data"), env: { REGISTRY_STORAGE_DELETE_ENABLED: "true" } });
+}
+
+async function getJson(url: string): Promise<unknown> {
+  const reply = await fetch(url);
+  if (reply.status !== 200) throw new Error(`GET ${url} answered ${reply.status}: ${await reply.text()}`);
+  return await reply.json();
 }

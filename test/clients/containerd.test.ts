@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { digestOf } from "../support/content.ts";
+import { wordsFor } from "./support/access.ts";
 import { ContainerTools } from "./support/container-tools.ts";
 import { containerdSocketOf, startContainerd } from "./support/containerd.ts";
 import { ImageFiles } from "./support/image-files.ts";
@@ -73,7 +74,7 @@ describe("ctr images pull and ctr images push", () => {
 
 describe("what goes wrong", () => {
   test("a tag that is not there is said not to be found", async () => {
-    const words = ["images", "pull", "--plain-http", `${registry.name}/ctr/given:2.0`];
+    const words = wordsFor("ctr", ["images", "pull", `${registry.name}/ctr/given:2.0`], registry.name);
     const failed = await runToFailure("ctr", [...address(), ...words]);
     expect(failed.stderr).toContain("not found");
   });
@@ -89,15 +90,15 @@ function address(): readonly string[] {
 }
 
 function ctr(...words: readonly string[]): Promise<Output> {
-  return run("ctr", [...address(), ...words]);
+  return run("ctr", [...address(), ...wordsFor("ctr", words, registry.name)]);
 }
 
 async function pull(image: string, ...words: readonly string[]): Promise<void> {
-  await ctr("images", "pull", "--plain-http", "--snapshotter", "native", ...words, image);
+  await ctr("images", "pull", "--snapshotter", "native", ...words, image);
 }
 
 async function push(image: string): Promise<void> {
-  await ctr("images", "push", "--plain-http", image);
+  await ctr("images", "push", image);
 }
 
 async function digestIn(image: string): Promise<string> {

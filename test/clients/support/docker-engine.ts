@@ -36,6 +36,11 @@ export class DockerEngine implements AsyncDisposable {
     return run("docker", words, this.#options());
   }
 
+  /** Pushes an image; rejects where the engine would try again, up to a minute later. */
+  pushAtOnce(image: string): Promise<Output> {
+    return run("docker", ["push", image], { ...this.#options(), givesUpAt: /Retrying in/ });
+  }
+
   /** Runs the docker client and expects it to fail. */
   dockerFails(...words: readonly string[]): Promise<Output> {
     return runToFailure("docker", words, this.#options());

@@ -3,10 +3,12 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "bun:test";
 import { OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST } from "../../support/content.ts";
-import { descriptorOf, digestOf, imageIndex, imageManifest } from "../../support/content.ts";
+import { bytesOf, descriptorOf, digestOf, imageIndex, imageManifest } from "../../support/content.ts";
 import type { TestDescriptor } from "../../support/content.ts";
 import type { ImageFiles } from "./image-files.ts";
 import { run } from "./programs.ts";
+
+const SMALL_LAYER_BYTES = 200_000;
 
 /** A layout with an index for two platforms under the name `all` and the image of each under the platform's name. */
 export interface OciLayout {
@@ -32,6 +34,7 @@ export async function writeOciLayout(files: ImageFiles, folder: string): Promise
       architecture,
       os: "linux",
       config: { Cmd: ["/bin/busybox"] },
+      history: tars.map((_, at) => ({ created: "2020-01-01T00:00:00Z", created_by: `layer ${at}` })),
       rootfs: { type: "layers", diff_ids: tars.map((tar) => digestOf(tar)) },
     });
     const manifest = imageManifest(await writeBlob(folder, OCI_CONFIG, config), layers);
@@ -43,9 +46,20 @@ export async function writeOciLayout(files: ImageFiles, folder: string): Promise
   const entries = [named(await writeBlob(folder, OCI_INDEX, index), "all")];
   for (const child of children)
     entries.push(named(child, (child["platform"] as { architecture: string }).architecture));
-  await writeFile(join(folder, "index.json"), imageIndex(entries));
-  await writeFile(join(folder, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
+  await writeIndex(folder, entries);
   return { folder, index, images };
+}
+
+/** A layout with one small image under the name `one`, which depends on `seed` alone; gives the image's manifest. */
+export async function writeSmallLayout(seed: string, folder: string): Promise<string> {
+  await mkdir(join(folder, "blobs/sha256"), { recursive: true });
+  const layer = bytesOf(seed, SMALL_LAYER_BYTES);
+  const config = { architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: [digestOf(layer)] } };
+  const manifest = imageManifest(await writeBlob(folder, OCI_CONFIG, JSON.stringify(config)), [
+    await writeBlob(folder, OCI_LAYER, Bun.gzipSync(layer)),
+  ]);
+  await writeIndex(folder, [named(await writeBlob(folder, OCI_MANIFEST, manifest), "one")]);
+  return manifest;
 }
 
 /** Unpacks an image's gzip layers in `folder`, one over the other, into `root`. */
@@ -65,6 +79,11 @@ export async function expectSoundBlobs(folder: string): Promise<void> {
   for (const name of names) {
     expect(digestOf(await readFile(join(folder, "blobs/sha256", name)))).toBe(`sha256:${name}`);
   }
+}
+
+async function writeIndex(folder: string, entries: readonly TestDescriptor[]): Promise<void> {
+  await writeFile(join(folder, "index.json"), imageIndex(entries));
+  await writeFile(join(folder, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
 }
 
 async function writeBlob(folder: string, mediaType: string, bytes: Uint8Array | string): Promise<TestDescriptor> {

@@ -15,12 +15,11 @@ export const RELEASE = "srv/release";
 
 /** The name of a file that differs between images of different gatherings. */
 const MARK = "made-for-this-test";
-const NOISE_BYTES = 4 << 20;
+const NOISE_BYTES = 2 << 20;
 const ETC_BYTES = 1 << 20;
 const ETC_FILES = 50;
-const SHARE_BYTES = 6 << 20;
-/** Few, because the vfs storage driver of engines copies every file once more for each layer and each container. */
-const SHARE_FILES = 80;
+/** Little, because the vfs storage driver of engines copies every file once more for each layer and each container. */
+const SHARE = { bytes: 1 << 20, files: 80 };
 const LARGEST_FILE = 1 << 20;
 /** What engines write into every container themselves. */
 const OF_THE_ENGINE = new Set(["/etc/hostname", "/etc/hosts", "/etc/mtab", "/etc/resolv.conf"]);
@@ -33,6 +32,12 @@ COPY noise.bin /${NOISE}
 COPY share /usr/share/
 COPY release /${RELEASE}
 `;
+
+/** How much is taken at most. */
+export interface Bounds {
+  bytes: number;
+  files: number;
+}
 
 export class ImageFiles {
   /** A folder with a Dockerfile. */
@@ -50,7 +55,7 @@ export class ImageFiles {
    * Gathers busybox, files of this machine and random bytes below `folder`. Each layer has something random in it, so
    * that no other image shares it and no cache of a client knows it from an earlier run.
    */
-  static async gather(folder: string, shareFiles: number = SHARE_FILES): Promise<ImageFiles> {
+  static async gather(folder: string, shared: Bounds = SHARE): Promise<ImageFiles> {
     const [context, base, share] = [join(folder, "context"), join(folder, "base"), join(folder, "context/share")];
     await mkdir(join(base, "bin"), { recursive: true });
     await mkdir(share, { recursive: true });
@@ -58,7 +63,7 @@ export class ImageFiles {
     await symlink("busybox", join(base, "bin/sh"));
     const copied = [
       ...(await copyTree("/etc", join(base, "etc"), { bytes: ETC_BYTES, files: ETC_FILES })),
-      ...(await copyTree("/usr/share", share, { bytes: SHARE_BYTES, files: shareFiles })),
+      ...(await copyTree("/usr/share", share, { ...shared })),
     ];
     const mark = randomUUID();
     await writeFile(join(base, MARK), mark);
@@ -136,7 +141,7 @@ interface Copied {
 }
 
 /** Copies files and links, in the order of their names, until a bound is reached; gives the files. */
-async function copyTree(from: string, to: string, bounds: { bytes: number; files: number }): Promise<Copied[]> {
+async function copyTree(from: string, to: string, bounds: Bounds): Promise<Copied[]> {
   const copied: Copied[] = [];
   const entries = await readdir(from, { withFileTypes: true });
   for (const entry of entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
@@ -152,7 +157,7 @@ async function copyTree(from: string, to: string, bounds: { bytes: number; files
   return copied;
 }
 
-async function takeFile(source: string, target: string, bounds: { bytes: number; files: number }): Promise<boolean> {
+async function takeFile(source: string, target: string, bounds: Bounds): Promise<boolean> {
   const { size } = await stat(source);
   if (size > Math.min(bounds.bytes, LARGEST_FILE)) return false;
   await mkdir(dirname(target), { recursive: true });

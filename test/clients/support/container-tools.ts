@@ -1,6 +1,7 @@
 /** Podman, buildah and skopeo with storage and settings in a folder of their own. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { registriesConf } from "./access.ts";
 import { run, runToFailure } from "./programs.ts";
 import type { Output, Program, RunOptions } from "./programs.ts";
 import { makeScratchFolder } from "./scratch-folder.ts";
@@ -42,6 +43,11 @@ export class ContainerTools implements AsyncDisposable {
     return join(this.#files, name);
   }
 
+  /** Where gpg keeps its keys, for signing. */
+  get gnupgHome(): string {
+    return join(this.#folder.path, "home/.gnupg");
+  }
+
   podman(...words: readonly string[]): Promise<Output> {
     return run("podman", words, this.#options());
   }
@@ -76,14 +82,6 @@ export class ContainerTools implements AsyncDisposable {
       },
     };
   }
-}
-
-function registriesConf(registry: string): string {
-  return `short-name-mode = "disabled"
-[[registry]]
-location = "${registry}"
-insecure = true
-`;
 }
 
 function storageConf(folder: string, driver: string): string {

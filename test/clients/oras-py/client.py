@@ -1,0 +1,31 @@
+"""What a user of oras-py writes: `client.py COMMAND IMAGE …`, with a command of the table at the end."""
+
+import sys
+
+from oras.client import OrasClient
+
+
+def push(client, image, *files):
+    client.push(target=image, files=list(files))
+
+
+def push_in_chunks(client, image, *files):
+    client.push(target=image, files=list(files), do_chunked=True, chunk_size=1 << 20)
+
+
+def pull(client, image, folder):
+    client.pull(target=image, outdir=folder)
+
+
+def tags(client, image):
+    print("\n".join(client.get_tags(image)))
+
+
+def delete(client, image, tag):
+    client.delete_tag(image, tag)
+
+
+COMMANDS = {"push": push, "push-in-chunks": push_in_chunks, "pull": pull, "tags": tags, "delete": delete}
+
+words = [word for word in sys.argv[1:] if word != "--insecure"]
+COMMANDS[words[0]](OrasClient(insecure="--insecure" in sys.argv), *words[1:])
