@@ -1,6 +1,7 @@
 /**
  * The metadata port: what the registry knows, as operations of its own trade. Each is atomic: it happens whole or not
- * at all, and what it changed is durable when it resolves. Bytes lie in `storage/`; here is only where.
+ * at all, and what it changed is durable when it resolves, or after `flush` where it says so. Bytes lie in `storage/`;
+ * here is only where.
  */
 import type { Algorithm, Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
@@ -237,7 +238,7 @@ export interface MetadataStore {
   /** Repositories with at least one manifest. */
   repositories(page: Page): Promise<readonly RepositoryName[]>;
 
-  /** Records the intent to upload; the repository begins with it when it is new. */
+  /** Records the intent to upload; the repository begins with it when it is new. Durable with the next write that is. */
   createUpload(name: RepositoryName, upload: NewUpload): Promise<void>;
   findUpload(name: RepositoryName, id: string): Promise<UploadFacts | undefined>;
   /** The new version, or undefined when somebody else holds the upload or has changed it. */
@@ -260,7 +261,7 @@ export interface MetadataStore {
   finishUpload(finished: FinishedUpload): Promise<boolean>;
   /** False when there is no such upload. Its bytes go to the trash. */
   cancelUpload(name: RepositoryName, id: string): Promise<boolean>;
-  /** Ends uploads whose time is over; gives how many. */
+  /** Ends uploads whose time is over; gives how many. Durable after `flush`. */
   expireUploads(limit: number): Promise<number>;
 
   /** Undefined when this repository does not show such a blob, or it is damaged. */
@@ -335,7 +336,7 @@ export interface MetadataStore {
 
   /**
    * Looks at some entries of the queue and removes what nothing holds any more: with `due` those whose time has come,
-   * else any, from `from` on.
+   * else any, from `from` on. Durable after `flush`.
    */
   collect(
     rules: CollectionRules,
@@ -380,8 +381,11 @@ export interface MetadataStore {
 
   /** Keys whose bytes may be removed now. */
   dueTrash(limit: number): Promise<readonly string[]>;
-  /** Forgets keys whose bytes are gone. */
+  /** Forgets keys whose bytes are gone. Durable after `flush`. */
   forgetTrash(keys: readonly string[]): Promise<void>;
+
+  /** Everything that was changed before is durable when it resolves. */
+  flush(): Promise<void>;
 
   /** Rejects when the database cannot answer. */
   checkReady(): Promise<void>;

@@ -43,7 +43,8 @@ export class SqlMetadataStore implements port.MetadataStore {
   }
 
   createUpload(name: RepositoryName, upload: port.NewUpload): Promise<void> {
-    return this.#engine.write(() => uploads.createUpload(name, upload, this.#clock.now()));
+    // After a power loss a draft without a row is nobody's, and is removed.
+    return this.#engine.write(() => uploads.createUpload(name, upload, this.#clock.now()), "soon");
   }
 
   findUpload(name: RepositoryName, id: string): Promise<port.UploadFacts | undefined> {
@@ -82,7 +83,7 @@ export class SqlMetadataStore implements port.MetadataStore {
   }
 
   expireUploads(limit: number): Promise<number> {
-    return this.#engine.write(() => uploads.expireUploads(limit, this.#clock.now()));
+    return this.#engine.write(() => uploads.expireUploads(limit, this.#clock.now()), "soon");
   }
 
   findBlob(name: RepositoryName, digest: Digest): Promise<port.BlobFacts | undefined> {
@@ -222,7 +223,7 @@ export class SqlMetadataStore implements port.MetadataStore {
     from: port.QueuePosition | undefined,
     options: { readonly due: boolean; readonly limit: number; readonly now?: number },
   ): Promise<port.CollectionStep> {
-    return this.#engine.write(() => collection.collect(rules, from, options, options.now ?? this.#clock.now()));
+    return this.#engine.write(() => collection.collect(rules, from, options, options.now ?? this.#clock.now()), "soon");
   }
 
   collectable(
@@ -278,7 +279,11 @@ export class SqlMetadataStore implements port.MetadataStore {
   }
 
   forgetTrash(keys: readonly string[]): Promise<void> {
-    return this.#engine.write(() => trash.forgetTrash(keys));
+    return this.#engine.write(() => trash.forgetTrash(keys), "soon"); // to forget it again does no harm
+  }
+
+  flush(): Promise<void> {
+    return this.#engine.flush();
   }
 
   async checkReady(): Promise<void> {

@@ -16,15 +16,24 @@ export interface Statement {
 
 export type Transaction<Result> = Generator<Statement, Result, readonly Row[]>;
 
+/**
+ * When what was written outlives a power loss: when the write resolves, or some time later, in the order of the writes;
+ * `flush` ends that time. The death of the process loses neither.
+ */
+export type Durability = "durable" | "soon";
+
 export interface SqlEngine {
   /** Runs work that only reads, on one consistent state. It sees everything whose `write` has resolved. */
   read<Result>(work: () => Transaction<Result>): Promise<Result>;
 
   /**
-   * Runs work that writes, whole or not at all; durable when it resolves. When the work throws, nothing of it is kept
-   * and the error is passed on. It may be run again from its start when the database is busy.
+   * Runs work that writes, whole or not at all; durable when it resolves, unless `durability` says otherwise. When the work
+   * throws, nothing of it is kept and the error is passed on. It may be run again from its start when the database is busy.
    */
-  write<Result>(work: () => Transaction<Result>): Promise<Result>;
+  write<Result>(work: () => Transaction<Result>, durability?: Durability): Promise<Result>;
+
+  /** Everything that was written before, by whatever process, is durable when it resolves. */
+  flush(): Promise<void>;
 
   close(): Promise<void>;
 }

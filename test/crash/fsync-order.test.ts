@@ -12,7 +12,7 @@ import {
   OCI_LAYER,
   OCI_MANIFEST,
 } from "../support/content.ts";
-import { startServerGroup } from "../support/program.ts";
+import { startGroup, startServerGroup } from "../support/program.ts";
 import { readTrace, tracing } from "./support/system-calls.ts";
 import type { SystemCall } from "./support/system-calls.ts";
 
@@ -78,6 +78,13 @@ describe("for one push of a blob of 1 MiB in a single request", () => {
     }
   });
 
+  test("an upload that begins is written down, and costs no sync of its own", () => {
+    const { calls, reply } = of("begun");
+    const log = join(dataDir, "registry.db-wal");
+    expectOrder({ committed: last(calls, (call) => isWriteTo(call, log)), reply });
+    expect(calls.filter((call) => SYNCS.has(call.name))).toEqual([]);
+  });
+
   test.each(["small blob", "manifest"])("%s: the database's log, then 201, and no file", (request) => {
     const { calls, reply } = of(request);
     const log = join(dataDir, "registry.db-wal");
@@ -108,6 +115,28 @@ test("a folder that another server made is durable before the row that names wha
   }
 });
 
+test("what was collected is gone for good before its file is unlinked", async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), "stowage-fsync-"));
+  const traceDir = await mkdtemp(join(tmpdir(), "stowage-trace-"));
+  try {
+    const server = await startServerGroup(dataDir);
+    await send("POST", `${server.url}/v2/app/blobs/uploads/?digest=${digestOf(LARGE)}`, LARGE);
+    await server.stop();
+    const file = join(traceDir, "calls");
+    await startGroup(dataDir, ["gc", "--grace", "0"], {}, tracing(file)).ended;
+    const calls = await readTrace(file);
+    const log = join(dataDir, "registry.db-wal");
+    const unlinked = only(calls, (call) => call.name.startsWith("unlink") && call.args.includes("/blobs/sha256/"));
+    const before = calls.filter((call) => call.end < unlinked.start);
+    const collected = last(before, (call) => isWriteTo(call, log));
+    const logSynced = last(before, (call) => isSyncOf(call, log));
+    expectOrder({ collected, logSynced, unlinked });
+  } finally {
+    await rm(dataDir, { recursive: true });
+    await rm(traceDir, { recursive: true });
+  }
+});
+
 /** Pushes in four requests, by themselves, on a server under strace; gives what it did for each. */
 async function pushTraced(dataDir: string): Promise<ReadonlyMap<string, Answered>> {
   const { calls, replies } = await traced(dataDir, async (url) => {
@@ -130,6 +159,7 @@ async function pushTraced(dataDir: string): Promise<ReadonlyMap<string, Answered
   });
   return new Map([
     ["POST", between(undefined, first)],
+    ["begun", between(first, opened)],
     ["PUT", between(opened, second)],
     ["small blob", between(second, third)],
     ["manifest", between(third, fourth)],

@@ -40,6 +40,8 @@ export class MemoryEngine implements SqlEngine {
     }
   }
 
+  async flush(): Promise<void> {}
+
   async close(): Promise<void> {
     this.#database.close();
   }

@@ -1,10 +1,11 @@
 /** SQL on a SQLite file, through Bun's own binding. */
 import { randomInt } from "node:crypto";
+import { open } from "node:fs/promises";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { OciError } from "../../oci/error.ts";
 import { SQLITE_MIGRATIONS, pendingMigrations } from "../migrations/migrations.ts";
 import { runAtOnce } from "../sql.ts";
-import type { SqlEngine, Statement, Transaction } from "../sql.ts";
+import type { Durability, SqlEngine, Statement, Transaction } from "../sql.ts";
 import { Connection, sqliteCode } from "./connection.ts";
 
 /**
@@ -27,6 +28,7 @@ const COMMIT: Statement = { text: "commit", values: [] };
 const BUSY_LIMIT_MS = 10_000;
 
 interface Member {
+  readonly durability: Durability;
   run(): void;
   resolve(): void;
   reject(error: unknown): void;
@@ -38,6 +40,9 @@ interface Member {
  */
 export class SqliteEngine implements SqlEngine {
   readonly #writer: Connection;
+  readonly #path: string;
+  /** Whether the writer syncs the log at each commit. */
+  #syncs = true;
   /** Another connection: on the writer's a read would see a transaction that is not committed. */
   readonly #reader: Connection;
   #waiting: Member[] = [];
@@ -46,7 +51,8 @@ export class SqliteEngine implements SqlEngine {
   /** Why no write is taken any more: after a failed sync nobody knows what is on the disk. */
   #broken: Error | undefined;
 
-  private constructor(writer: Connection, reader: Connection) {
+  private constructor(path: string, writer: Connection, reader: Connection) {
+    this.#path = path;
     this.#writer = writer;
     this.#reader = reader;
   }
@@ -57,7 +63,11 @@ export class SqliteEngine implements SqlEngine {
     const writer = await whenFree(() => Connection.open(path, pragmas));
     try {
       await whenFree(() => migrate(writer));
-      return new SqliteEngine(writer, options.alone ? writer : Connection.open(path, [...PRAGMAS, "query_only = on"]));
+      return new SqliteEngine(
+        path,
+        writer,
+        options.alone ? writer : Connection.open(path, [...PRAGMAS, "query_only = on"]),
+      );
     } catch (error) {
       writer.close();
       throw error;
@@ -75,10 +85,11 @@ export class SqliteEngine implements SqlEngine {
     });
   }
 
-  write<Result>(work: () => Transaction<Result>): Promise<Result> {
+  write<Result>(work: () => Transaction<Result>, durability: Durability = "durable"): Promise<Result> {
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
     let result: Result;
     this.#waiting.push({
+      durability,
       run: () => void (result = runAtOnce(work(), (statement) => this.#writer.run(statement))),
       resolve: () => resolve(result),
       reject,
@@ -86,6 +97,19 @@ export class SqliteEngine implements SqlEngine {
     // Not at once: requests that are already readable get to join.
     this.#committing ??= nextTurn().then(() => this.#commitWaiting());
     return promise;
+  }
+
+  /** Syncs the log, in which every commit lies until it is in the database for good. The event loop goes on meanwhile. */
+  async flush(): Promise<void> {
+    if (this.#broken) throw this.#broken;
+    const log = await open(`${this.#path}-wal`, "r+");
+    try {
+      await log.datasync().catch((error: unknown) => {
+        throw (this.#broken = syncFailure(error));
+      });
+    } finally {
+      await log.close();
+    }
   }
 
   /** The engine, which closes `other` when it is closed. */
@@ -107,6 +131,7 @@ export class SqliteEngine implements SqlEngine {
       this.#waiting = [];
       try {
         if (this.#broken) throw this.#broken;
+        this.#syncAtCommit(members.some(({ durability }) => durability === "durable"));
         await whenFree(() => this.#writer.exec("begin immediate"));
         this.#commit(members);
       } catch (error) {
@@ -114,6 +139,13 @@ export class SqliteEngine implements SqlEngine {
       }
     }
     this.#committing = undefined;
+  }
+
+  /** With `normal` the log is synced only before it goes into the database. */
+  #syncAtCommit(syncs: boolean): void {
+    if (syncs === this.#syncs) return;
+    this.#writer.exec(`pragma synchronous = ${syncs ? "full" : "normal"}`);
+    this.#syncs = syncs;
   }
 
   /** Runs all members and commits; nothing here waits, so that no other statement gets in between. */
@@ -124,11 +156,7 @@ export class SqliteEngine implements SqlEngine {
       this.#writer.exec("commit");
     } catch (error) {
       this.#rollBack();
-      if (isSyncFailure(error)) {
-        this.#broken = new Error("the database could not be synced to its disk; restart when the disk is well again", {
-          cause: error,
-        });
-      }
+      if (isSyncFailure(error)) this.#broken = syncFailure(error);
       throw error;
     }
     for (const member of done) member.resolve();
@@ -164,6 +192,10 @@ export class SqliteEngine implements SqlEngine {
 /** Whether a sync of the disk failed: what was written before may or may not be there, and trying again lies. */
 function isSyncFailure(error: unknown): boolean {
   return /^SQLITE_IOERR_(?:DIR_)?FSYNC/.test(sqliteCode(error) ?? "");
+}
+
+function syncFailure(cause: unknown): Error {
+  return new Error("the database could not be synced to its disk; restart when the disk is well again", { cause });
 }
 
 /** Runs `attempt` until the database is not busy with another process; then 503. */

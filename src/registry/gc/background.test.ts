@@ -21,7 +21,7 @@ const LAYER = long("layer");
 const LEASE = "collection";
 
 /** By the registry's clock all is over; by the time that passes in truth the process has to wait for that long. */
-const REAL_LEASE_MS = 250;
+const REAL_LEASE_MS = 1000;
 
 /** A collection in the background that has been started; disposing it stops it. */
 class Background implements AsyncDisposable {

@@ -22,7 +22,7 @@ const FIRST_ROUND_MS = 1000;
 /** The lease outlives a round of ordinary length; a longer one renews it with each step. */
 const LEASE_MS = 120_000;
 /** Of each second at most so much goes into collection … */
-const SHARE = 0.05;
+const SHARE = 0.02;
 /** … in steps that delay a request that comes meanwhile by less than a millisecond. */
 const STEP_SIZE = 5;
 

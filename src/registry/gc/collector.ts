@@ -18,7 +18,7 @@ export interface CollectionReport {
 export interface CollectionHooks {
   /** What time it is; the registry's own clock when absent. */
   readonly now?: () => number;
-  /** Entries, or files, of one step: others wait while its transaction runs. 50 when absent. */
+  /** Entries of one step: others wait while its transaction runs. 50 when absent. */
   readonly stepSize?: number;
   /** Called after each step, and waited for; when it says "stop", the rest is left. */
   readonly onStep?: (progress: CollectionProgress) => Promise<"stop" | void> | "stop" | void;
@@ -152,5 +152,5 @@ function unlink(
   hooks: CollectionHooks,
   total: number | undefined,
 ): Promise<{ readonly uploads: number; readonly files: number }> {
-  return emptyTrash(backend, stepSizeOf(hooks), (done) => hooks.onStep?.({ work: "unlinking", done, total }));
+  return emptyTrash(backend, (done) => hooks.onStep?.({ work: "unlinking", done, total }));
 }

@@ -5,25 +5,29 @@ import type { Backend } from "../backend.ts";
 /** While somebody holds it, no bytes are removed: a copy of the registry is being made. */
 export const BACKUP_LEASE = "backup";
 
+/** How many are removed in one step. */
+const STEP = 100;
+
 /**
  * Ends uploads whose time is over, and unlinks what is in the trash long enough. Gives how many of each. `onStep` is
- * called after each `step` of them with how many files are gone, and waited for; when it says "stop", the rest is left.
+ * called after each step with how many files are gone, and waited for; when it says "stop", the rest is left.
  */
 export async function emptyTrash(
   backend: Backend,
-  step: number,
   onStep: (files: number) => Promise<"stop" | void> | "stop" | void,
 ): Promise<{ readonly uploads: number; readonly files: number }> {
   const { metadata, store } = backend;
   let [uploads, files] = [0, 0];
-  for (let expired = step; expired === step;) {
-    expired = await metadata.expireUploads(step);
+  for (let expired = STEP; expired === STEP;) {
+    expired = await metadata.expireUploads(STEP);
     uploads += expired;
     if (expired > 0 && (await onStep(files)) === "stop") return { uploads, files };
   }
   while (!(await metadata.leaseHeld(BACKUP_LEASE))) {
-    const keys = await metadata.dueTrash(step);
+    const keys = await metadata.dueTrash(STEP);
     if (keys.length === 0) break;
+    // Or after a power loss a blob would be there again, without its bytes.
+    await metadata.flush();
     // First the bytes, then the row that remembers them: dying in between only means doing it again.
     await store.delete(keys as readonly (DraftKey | StorageKey)[]);
     await metadata.forgetTrash(keys);

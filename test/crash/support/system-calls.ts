@@ -11,7 +11,7 @@ export interface SystemCall {
 }
 
 const CALLS =
-  "fsync,fdatasync,rename,renameat,renameat2,mkdir,mkdirat,write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,sendfile";
+  "fsync,fdatasync,unlink,unlinkat,rename,renameat,renameat2,mkdir,mkdirat,write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,sendfile";
 
 /** The words to put before a command so that its calls are written to `file`. Throws when strace is not there. */
 export function tracing(file: string): readonly string[] {

@@ -46,7 +46,8 @@ export function watchedStore(store: BlobStore, watch: Watcher): BlobStore {
 export function watchedEngine(engine: SqlEngine, watch: Watcher): SqlEngine {
   return {
     read: (work) => watch("database.read", () => engine.read(work)),
-    write: (work) => watch("database.write", () => engine.write(work)),
+    write: (work, durability) => watch("database.write", () => engine.write(work, durability)),
+    flush: () => watch("database.flush", () => engine.flush()),
     close: () => engine.close(),
   };
 }
