@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "../support/registry.ts";
+import { WKG_VERSION } from "./support/clients.ts";
 import { versionOf } from "./support/go-clients.ts";
 import { run } from "./support/programs.ts";
 
@@ -46,6 +47,10 @@ for (const [program, row] of Object.entries(DEBIAN)) {
 test("oras-py, as it is pinned", () => {
   const pins = readFileSync(join(import.meta.dir, "oras-py/requirements.txt"), "utf8").split("\n");
   expect(pins).toContain(`oras==${versionsOf("oras-py")[0]}`);
+});
+
+test("wkg, as it is pinned", () => {
+  expect(versionsOf("wkg")).toEqual([WKG_VERSION]);
 });
 
 test("@sigstore/oci, as it is pinned", () => {

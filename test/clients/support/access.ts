@@ -25,6 +25,8 @@ const TELL: Readonly<Record<ClientName, (words: Words, registry: string) => Word
   "oras-py": (words) => [...words, "--insecure"],
   regctl: (words, registry) => ["--host", `reg=${registry},tls=disabled`, ...words],
   "sigstore-oci": (words) => words, // like buildx
+  // Options stand behind the verb: `oci push --insecure REGISTRY REFERENCE FILE`.
+  wkg: ([object = "", verb = "", ...rest], registry) => [object, verb, "--insecure", registry, ...rest],
 };
 
 /** The words with which a client speaks to `registry`, such as `127.0.0.1:40123`. */

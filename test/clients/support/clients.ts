@@ -1,12 +1,15 @@
 /** Every client that these tests bring themselves, in whatever language, and how one of its commands begins. */
-import { copyFile, readFile } from "node:fs/promises";
+import { copyFile, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { cached, make } from "./cache.ts";
 import { goClient } from "./go-clients.ts";
 import type { GoClient } from "./go-clients.ts";
 import type { Runnable } from "./programs.ts";
 
-export type ClientName = GoClient | "oras-py" | "sigstore-oci";
+export type ClientName = GoClient | "oras-py" | "sigstore-oci" | "wkg";
+
+/** The version that cargo builds. */
+export const WKG_VERSION = "0.16.1";
 
 export interface Command {
   readonly program: Runnable;
@@ -22,6 +25,8 @@ export async function commandOf(name: ClientName): Promise<Command> {
       return await orasPy();
     case "sigstore-oci":
       return await sigstoreOci();
+    case "wkg":
+      return await wkg();
     default:
       return { program: await goClient(name), words: [], env: {} };
   }
@@ -48,6 +53,17 @@ async function sigstoreOci(): Promise<Command> {
   if (node === null) throw new Error("The program node is missing: install Node 20 or newer");
   const env = { SIGSTORE_OCI: join(folder, "node_modules/@sigstore/oci/dist/index.js") };
   return { program: node as Runnable, words: [join(source, "client.mjs")], env };
+}
+
+/** Without optimisation, which takes cargo a third of the time. */
+async function wkg(): Promise<Command> {
+  const folder = await cached(`wkg-${WKG_VERSION}`, async (target) => {
+    const words = ["install", "wkg", "--version", WKG_VERSION, "--locked", "--debug", "--root", target];
+    const build = join(target, "build");
+    await make("cargo", [...words, "--target-dir", build], target, { CARGO_PROFILE_DEV_DEBUG: "0" });
+    await rm(build, { recursive: true });
+  });
+  return { program: join(folder, "bin/wkg") as Runnable, words: [], env: {} };
 }
 
 interface Manifest {
