@@ -9,7 +9,7 @@ import { MemoryEngine } from "../src/metadata/memory/memory-engine.ts";
 import { DEFAULT_RULES } from "../src/metadata/metadata-store.ts";
 import { SqlMetadataStore } from "../src/metadata/sql-metadata-store.ts";
 import { DEFAULT_LIMITS } from "../src/registry/backend.ts";
-import { collectTrash } from "../src/registry/gc/collector.ts";
+import { collectAll, collectTrash } from "../src/registry/gc/collector.ts";
 import { LocalNamespace } from "../src/registry/namespace.ts";
 import { contractSuite } from "../src/registry/testing/contract-suite.ts";
 import type { OpenContract } from "../src/registry/testing/contract-subject.ts";
@@ -28,6 +28,8 @@ const STARTED_AT = 1_700_000_000_000;
 /** So that nothing is collected but the trash. */
 const KEEP_ALL = { leaseMs: Number.MAX_SAFE_INTEGER, graceMs: Number.MAX_SAFE_INTEGER };
 
+const KEEP_NOTHING = { leaseMs: 0, graceMs: 0 };
+
 /** In memory: what another process would share is shared, and what it would have of its own it has. */
 const inMemory: OpenContract = async (given) => {
   const clock = { ms: STARTED_AT, now: () => clock.ms };
@@ -39,6 +41,7 @@ const inMemory: OpenContract = async (given) => {
     clock,
     namespace: new LocalNamespace(backend()),
     another: async () => new LocalNamespace(backend()),
+    collectAll: () => collectAll(backend(), { ...DEFAULT_RULES, ...KEEP_NOTHING }),
     async kept() {
       await collectTrash(backend());
       return await keysIn(store);
@@ -65,6 +68,7 @@ function inFiles(inlineBytes: number): OpenContract {
       folder,
       namespace: registry.namespace,
       another: async () => (await open()).namespace,
+      collectAll: () => registry.collect(KEEP_NOTHING),
       async kept() {
         await registry.collect(KEEP_ALL);
         return await keysIn(await FilesystemBlobStore.open(folder));

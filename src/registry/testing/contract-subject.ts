@@ -18,6 +18,8 @@ export interface ContractSubject extends AsyncDisposable {
   another(): Promise<Namespace>;
   /** Ends uploads whose time is over and removes bytes that nobody needs; gives the keys of all bytes that stay. */
   kept(): Promise<readonly string[]>;
+  /** Removes all that nothing needs, as when every promise is over. */
+  collectAll(): Promise<unknown>;
   /** Where the data lies, when it lies in files. */
   readonly folder?: string;
 }

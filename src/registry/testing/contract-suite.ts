@@ -9,6 +9,7 @@ import type { OpenContract } from "./contract-subject.ts";
 import { testFiles } from "./files-suite.ts";
 import { testManifests } from "./manifests-suite.ts";
 import { testPins } from "./pins-suite.ts";
+import { testRegistryModel } from "./registry-model-suite.ts";
 import { testSignatures } from "./signatures-suite.ts";
 import { testTags } from "./tags-suite.ts";
 import { testUploadModel } from "./upload-model-suite.ts";
@@ -46,6 +47,9 @@ export function contractSuite(name: string, open: OpenContract, { files }: Contr
   });
   describe(`${name}: pins`, () => {
     testPins(open);
+  });
+  describe(`${name}: all of it`, () => {
+    testRegistryModel(open);
   });
   if (!files) return;
   describe(`${name}: harmed files`, () => {
