@@ -23,7 +23,10 @@ export type Transaction<Result> = Generator<Statement, Result, readonly Row[]>;
 export type Durability = "durable" | "soon";
 
 export interface SqlEngine {
-  /** Runs work that only reads, on one consistent state. It sees everything whose `write` has resolved. */
+  /**
+   * Runs work that only reads, on one consistent state. It sees everything whose `write` has resolved. It may be run again
+   * from its start.
+   */
   read<Result>(work: () => Transaction<Result>): Promise<Result>;
 
   /**

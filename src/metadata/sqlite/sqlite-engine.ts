@@ -20,9 +20,12 @@ const PRAGMAS = [
   "temp_store = memory",
 ];
 
-/** Around the statements of a read, so that they all see the state that the first one saw. */
+/** What stands around the statements of others, prepared like them. */
 const BEGIN: Statement = { text: "begin", values: [] };
+const BEGIN_WRITING: Statement = { text: "begin immediate", values: [] };
 const COMMIT: Statement = { text: "commit", values: [] };
+const SAVE: Statement = { text: "savepoint member", values: [] };
+const KEEP: Statement = { text: "release member", values: [] };
 
 /** Milliseconds after which a database that stays busy is given up on. */
 const BUSY_LIMIT_MS = 10_000;
@@ -45,6 +48,8 @@ export class SqliteEngine implements SqlEngine {
   #syncs = true;
   /** Another connection: on the writer's a read would see a transaction that is not committed. */
   readonly #reader: Connection;
+  /** Statements with which reads of several statements have begun. */
+  readonly #openings = new Set<string>();
   #waiting: Member[] = [];
   #committing: Promise<void> | undefined;
   readonly #others: { close(): void }[] = [];
@@ -76,13 +81,27 @@ export class SqliteEngine implements SqlEngine {
 
   read<Result>(work: () => Transaction<Result>): Promise<Result> {
     return whenFree(() => {
-      this.#reader.run(BEGIN);
-      try {
-        return runAtOnce(work(), (statement) => this.#reader.run(statement));
-      } finally {
-        this.#reader.run(COMMIT);
+      const steps = work();
+      const one = steps.next();
+      if (one.done) return one.value;
+      if (!this.#openings.has(one.value.text)) {
+        // One statement sees one state by itself.
+        const next = steps.next(this.#reader.run(one.value));
+        if (next.done) return next.value;
+        this.#openings.add(one.value.text);
       }
+      return this.#readSeveral(work);
     });
+  }
+
+  /** From its beginning, so that all statements see the state that the first one sees. */
+  #readSeveral<Result>(work: () => Transaction<Result>): Result {
+    this.#reader.run(BEGIN);
+    try {
+      return runAtOnce(work(), (statement) => this.#reader.run(statement));
+    } finally {
+      this.#reader.run(COMMIT);
+    }
   }
 
   write<Result>(work: () => Transaction<Result>, durability: Durability = "durable"): Promise<Result> {
@@ -132,7 +151,7 @@ export class SqliteEngine implements SqlEngine {
       try {
         if (this.#broken) throw this.#broken;
         this.#syncAtCommit(members.some(({ durability }) => durability === "durable"));
-        await whenFree(() => this.#writer.exec("begin immediate"));
+        await whenFree(() => this.#writer.run(BEGIN_WRITING));
         this.#commit(members);
       } catch (error) {
         for (const member of members) member.reject(error);
@@ -152,8 +171,12 @@ export class SqliteEngine implements SqlEngine {
   #commit(members: readonly Member[]): void {
     const done: Member[] = [];
     try {
-      for (const member of members) if (this.#runMember(member)) done.push(member);
-      this.#writer.exec("commit");
+      for (const member of members) {
+        // One that is alone needs no savepoint: what it throws undoes the transaction, which is its own.
+        if (members.length === 1) member.run();
+        if (members.length === 1 || this.#runMember(member)) done.push(member);
+      }
+      this.#writer.run(COMMIT);
     } catch (error) {
       this.#rollBack();
       if (isSyncFailure(error)) this.#broken = syncFailure(error);
@@ -164,7 +187,7 @@ export class SqliteEngine implements SqlEngine {
 
   /** False when the work threw: it is undone and its caller told, and the others go on. */
   #runMember(member: Member): boolean {
-    this.#writer.exec("savepoint member");
+    this.#writer.run(SAVE);
     try {
       member.run();
     } catch (error) {
@@ -176,7 +199,7 @@ export class SqliteEngine implements SqlEngine {
       member.reject(error);
       return false;
     }
-    this.#writer.exec("release member");
+    this.#writer.run(KEEP);
     return true;
   }
 
