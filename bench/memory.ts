@@ -7,9 +7,9 @@
  * 200 MB.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { request } from "node:http";
 import { startRegistry } from "../test/support/registry.ts";
+import { residentMb } from "../test/support/resident.ts";
 
 const [blobs = 4, mebibytes = 1024] = process.argv.slice(2).map(Number);
 const LIMIT_MB = 200;
@@ -29,11 +29,6 @@ function digestOf(pieces: Iterable<Buffer>): string {
   const hash = createHash("sha256");
   for (const piece of pieces) hash.update(piece);
   return `sha256:${hash.digest("hex")}`;
-}
-
-async function residentMb(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, "utf8");
-  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
 }
 
 /** Sends pieces with back-pressure and gives the status. */

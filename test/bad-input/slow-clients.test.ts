@@ -1,6 +1,6 @@
 /** Clients that are slow, silent or speak something else: they cost little, and nobody else notices them. */
 import { describe, expect, test } from "bun:test";
-import { readFile, readdir } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
 import { pushBlob, pushImage } from "../support/client.ts";
@@ -8,6 +8,7 @@ import { bytesOf, digestOf } from "../support/content.ts";
 import { sendRaw } from "../support/raw.ts";
 import type { RawReply } from "../support/raw.ts";
 import { request } from "../support/raw-request.ts";
+import { residentMb } from "../support/resident.ts";
 import { Session } from "./session.ts";
 import { LAYER, REPOSITORY, testAliveAndQuiet, useWitness } from "./witness.ts";
 
@@ -57,11 +58,6 @@ class Crowd implements AsyncDisposable {
   }
 }
 
-async function residentMb(): Promise<number> {
-  const status = await readFile(`/proc/${witness().registry.pid}/status`, "utf8");
-  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
-}
-
 /** Files and sockets that the server has open. */
 async function openHandles(): Promise<number> {
   return (await readdir(`/proc/${witness().registry.pid}/fd`)).length;
@@ -105,7 +101,7 @@ describe("clients that hold a connection and say little do not keep others from 
   test("uploads of which a byte comes now and then, each with its session", async () => {
     const { registry } = witness();
     const sessions = await Promise.all(Array.from({ length: 50 }, () => Session.open(registry)));
-    const before = await residentMb();
+    const before = await residentMb(witness().registry.pid);
     const blob = bytesOf("slow", 300_000);
     const piece = (start: number, end: number): string => Buffer.from(blob.subarray(start, end)).toString("latin1");
     const crowds = await Promise.all(
@@ -119,7 +115,7 @@ describe("clients that hold a connection and say little do not keep others from 
       await expectServesOthers(`upload-${round}`);
     }
     // A buffer for each writer, and no more.
-    expect((await residentMb()) - before).toBeLessThan(50);
+    expect((await residentMb(witness().registry.pid)) - before).toBeLessThan(50);
     await Promise.all(crowds.map((crowd) => crowd[Symbol.asyncDispose]()));
     for (const session of sessions) await session.expectResumes(blob);
   });
@@ -129,20 +125,20 @@ test("readers that stop reading cost no memory: what is sent to them stays on th
   const { registry } = witness();
   const blob = bytesOf("large", 32 * MEGABYTE);
   await pushBlob(registry.url, "large/app", blob);
-  const before = await residentMb();
+  const before = await residentMb(witness().registry.pid);
   const target = `GET /v2/large/app/blobs/${digestOf(blob)} HTTP/1.1\r\nHost: a\r\n\r\n`;
   {
     await using _crowd = await Crowd.open(50, target, { reads: false });
     for (let round = 0; round < 3; round++) await expectServesOthers(`stalled-${round}`);
     // 50 times 32 MiB were asked for.
-    expect((await residentMb()) - before).toBeLessThan(100);
+    expect((await residentMb(witness().registry.pid)) - before).toBeLessThan(100);
   }
   {
     // Several ranges go out as a stream of our own making.
     const ranges = `Range: bytes=0-15000000,16000000-30000000\r\n`;
     await using _crowd = await Crowd.open(20, target.replace("\r\n\r\n", `\r\n${ranges}\r\n`), { reads: false });
     for (let round = 0; round < 3; round++) await expectServesOthers(`ranges-${round}`);
-    expect((await residentMb()) - before).toBeLessThan(150);
+    expect((await residentMb(witness().registry.pid)) - before).toBeLessThan(150);
   }
   const pulled = await fetch(`${registry.url}/v2/large/app/blobs/${digestOf(blob)}`);
   expect(digestOf(await pulled.bytes())).toBe(digestOf(blob));

@@ -6,8 +6,8 @@
  * run, or repeat one.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { readFile } from "node:fs/promises";
 import { Witness } from "../bad-input/witness.ts";
+import { residentMb } from "../support/resident.ts";
 import { fuzz } from "./fuzzer.ts";
 
 const seconds = Number(process.env["STOWAGE_FUZZ_SECONDS"] ?? 60);
@@ -18,11 +18,6 @@ setDefaultTimeout((seconds + 120) * 1000);
 
 /** What the server may grow by: sockets, and what the engine keeps for later. */
 const MAX_GROWTH_MB = 200;
-
-async function residentMb(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, "utf8");
-  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
-}
 
 test(`mutated requests, seed ${seed}`, async () => {
   await using witness = await Witness.open({

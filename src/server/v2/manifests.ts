@@ -128,7 +128,8 @@ function childForOldClients(list: Manifest): Digest | undefined {
   return child && parseDigest(child.digest);
 }
 
-async function refuseAbsent(repository: Repository, reference: string): Promise<never> {
+/** Says whether the manifest or the whole repository is not here. */
+export async function refuseAbsent(repository: Repository, reference: string): Promise<never> {
   const { name } = repository;
   if (!(await repository.exists())) throw new OciError("NAME_UNKNOWN", { detail: { name } });
   throw new OciError("MANIFEST_UNKNOWN", { detail: { name, reference: reference.slice(0, 256) } });

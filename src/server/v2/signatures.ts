@@ -3,12 +3,12 @@ import { digest as digestIn } from "../../oci/digest.ts";
 import { OciError } from "../../oci/error.ts";
 import { repositoryName } from "../../oci/repository-name.ts";
 import { parseSignature } from "../../oci/signature.ts";
-import type { Repository } from "../../registry/repository.ts";
 import type { Context } from "../context.ts";
 import { LIMITS } from "../limits.ts";
 import { empty, json } from "../reply.ts";
 import type { Reply } from "../reply.ts";
 import type { Route } from "../routes.ts";
+import { refuseAbsent } from "./manifests.ts";
 
 type SignaturesRoute = Extract<Route, { kind: "signatures" }>;
 
@@ -43,10 +43,4 @@ function signatureTooLarge(): OciError {
     message: `a signature may have at most ${LIMITS.maxSignatureBytes} bytes`,
     detail: { limit: LIMITS.maxSignatureBytes },
   });
-}
-
-async function refuseAbsent(repository: Repository, digest: string): Promise<never> {
-  const { name } = repository;
-  if (!(await repository.exists())) throw new OciError("NAME_UNKNOWN", { detail: { name } });
-  throw new OciError("MANIFEST_UNKNOWN", { detail: { name, digest } });
 }
