@@ -1,0 +1,57 @@
+/** Manifests: by tag and by digest, where there are few tags and many. */
+import { tagName } from "../contents.ts";
+import type { Collection } from "../contents.ts";
+import { head } from "../loads/head.ts";
+import { get } from "../loads/wrk.ts";
+import { CONNECTIONS, repositoryOf } from "./row.ts";
+import type { Contents, LoadRow } from "./row.ts";
+
+const PLACES: readonly { readonly collection: Collection; readonly name: string; readonly words: string }[] = [
+  { collection: "one", name: "bench/one", words: "1 tag" },
+  { collection: "thousand", name: "bench/thousand", words: "1,000 tags" },
+  { collection: "many", name: "bench/many", words: "100,000 tags" },
+];
+
+/** The last tag by name, and the digest that it points at. */
+function referencesOf(contents: Contents, name: string): { readonly tag: string; readonly digest: string } {
+  const { manifests } = repositoryOf(contents, name);
+  const { digest, tags } = manifests.at(-1)!;
+  return { tag: tags.at(-1)!, digest };
+}
+
+const byPlace = PLACES.flatMap(({ collection, name, words }): LoadRow[] =>
+  (["tag", "digest"] as const).flatMap((by): LoadRow[] => {
+    const pathOf = (contents: Contents): string => `/v2/${name}/manifests/${referencesOf(contents, name)[by]}`;
+    const common = { kind: "load", needs: [collection] } as const;
+    return [
+      {
+        ...common,
+        name: `manifest GET by ${by}, ${words}`,
+        load: ({ port }, contents, seconds) =>
+          get({ port, targets: [{ path: pathOf(contents) }], connections: CONNECTIONS, seconds }),
+      },
+      {
+        ...common,
+        name: `manifest HEAD by ${by}, ${words}`,
+        load: ({ port }, contents, seconds) =>
+          head({ port, path: pathOf(contents), connections: CONNECTIONS, seconds }),
+      },
+    ];
+  }),
+);
+
+export const manifests: readonly LoadRow[] = [
+  ...byPlace,
+  {
+    kind: "load",
+    name: "manifest GET by any of 100,000 tags",
+    needs: ["many"],
+    load({ port }, _contents, seconds) {
+      // A step without a common factor goes through all of them, in an order that no cache expects.
+      const targets = Array.from({ length: 100_000 }, (_, at) => ({
+        path: `/v2/bench/many/manifests/${tagName((at * 61_803) % 100_000)}`,
+      }));
+      return get({ port, targets, connections: CONNECTIONS, seconds });
+    },
+  },
+];
