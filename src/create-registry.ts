@@ -92,7 +92,12 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const metadata: MetadataStore = new SqlMetadataStore(engine, clock, rules);
   const backend: Backend = { store, metadata, clock, limits, rules, uploads: new UploadMemory() };
   const namespace = new LocalNamespace(backend);
-  const handle = createHandler(namespace, { deleteEnabled, signaturesEnabled, version: VERSION }, log);
+  const handle = createHandler({
+    namespace,
+    options: { deleteEnabled, signaturesEnabled, renewsManifests: rules.untagged, version: VERSION },
+    log,
+    revision: () => metadata.revision(),
+  });
   const metrics = new Metrics(VERSION);
   const close = (): Promise<void> => metadata.close();
   return {

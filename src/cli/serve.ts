@@ -3,8 +3,8 @@ import { resolve } from "node:path";
 import { parseAddress } from "../config/schema.ts";
 import type { ListenAddress, Settings } from "../config/schema.ts";
 import type { Registry } from "../create-registry.ts";
-import { createLogger } from "../observe/logger.ts";
-import type { Logger } from "../observe/logger.ts";
+import { createLogs } from "../observe/logger.ts";
+import type { Logger, Logs } from "../observe/logger.ts";
 import { createDebugHandler } from "../server/debug.ts";
 import { ListenError, listen } from "../server/listen.ts";
 import { VERSION } from "../version.ts";
@@ -30,14 +30,15 @@ export async function serve(
   const { values, positionals } = line;
   if (positionals.length > 1) throw new CommandError("serve takes one settings file: stowage serve config.yml");
   const { settings, warnings } = settingsFrom(positionals[0], values, environment);
-  const log = createLogger({
+  const logs = createLogs({
     level: settings.log.level,
     format: (settings.log.formatter ?? (process.stdout.isTTY ? "text" : "json")) === "text" ? "text" : "json",
   });
+  const { log } = logs;
   for (const warning of warnings) log.warn(warning);
 
   const registry = await openRegistry(settings, log);
-  const listening = await listenOn(settings, registry, log).catch(async (error: unknown) => {
+  const listening = await listenOn(settings, registry, logs).catch(async (error: unknown) => {
     await registry.close();
     throw error;
   });
@@ -68,13 +69,13 @@ interface Addresses {
 }
 
 /** Listens for clients, and for machines that watch where the settings say so. */
-async function listenOn({ http }: Settings, registry: Registry, log: Logger): Promise<Addresses> {
+async function listenOn({ http }: Settings, registry: Registry, logs: Logs): Promise<Addresses> {
   const { addr, prometheus } = http.debug;
   const debugHandler = createDebugHandler(registry.metrics, prometheus.enabled ? prometheus.path : undefined);
-  const clients = await listen(parsed(http.addr), registry.handle, log).catch(refused("http.addr"));
+  const clients = await listen(parsed(http.addr), registry.handle, logs).catch(refused("http.addr"));
   if (addr === undefined) return { ...clients, debugUrl: undefined };
   // Who watches asks every few seconds: that is not logged.
-  const watchers = await listen(parsed(addr), debugHandler, log.child({}, { level: "warn" }))
+  const watchers = await listen(parsed(addr), debugHandler, { log: logs.log })
     .catch(refused("http.debug.addr"))
     .catch(async (error: unknown) => {
       await clients.stop();

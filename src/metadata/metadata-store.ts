@@ -387,6 +387,12 @@ export interface MetadataStore {
   /** Everything that was changed before is durable when it resolves. */
   flush(): Promise<void>;
 
+  /**
+   * Another number when anything was committed, by whatever process, since it gave the last one: what was read before then
+   * still holds as long as it is the same. Cheap enough to ask for each request.
+   */
+  revision(): number;
+
   /** Rejects when the database cannot answer. */
   checkReady(): Promise<void>;
   close(): Promise<void>;

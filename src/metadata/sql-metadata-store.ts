@@ -286,6 +286,10 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.flush();
   }
 
+  revision(): number {
+    return this.#engine.revision();
+  }
+
   async checkReady(): Promise<void> {
     await this.#engine.read(() => first(`select 1 as answer`));
   }

@@ -35,6 +35,13 @@ export interface SqlEngine {
    */
   write<Result>(work: () => Transaction<Result>, durability?: Durability): Promise<Result>;
 
+  /**
+   * Another number when anything was committed, by whatever process, since it gave the last one. It tells what was known
+   * at the beginning of this turn of the event loop at the latest, so that whoever asks after a commit is answered knows it.
+   * Costs one look at the database in each turn.
+   */
+  revision(): number;
+
   /** Everything that was written before, by whatever process, is durable when it resolves. */
   flush(): Promise<void>;
 

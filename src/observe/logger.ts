@@ -3,6 +3,10 @@ import { pino } from "pino";
 import type { Logger } from "pino";
 import { default as pretty } from "pino-pretty";
 
+import { accessLogOf, jsonAccessLog } from "./access-log.ts";
+import type { AccessLog } from "./access-log.ts";
+import { Lines } from "./lines.ts";
+
 export type { Logger } from "pino";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
@@ -13,20 +17,30 @@ export interface LogOptions {
   readonly format: "text" | "json";
 }
 
-/** A log on standard output. Lines are written at once: none is lost when the process is killed. */
-export function createLogger({ level, format }: LogOptions): Logger {
+/** What a program says of itself, and of the requests that it answers. */
+export interface Logs {
+  readonly log: Logger;
+  /** Absent when requests are not logged. */
+  readonly access?: AccessLog | undefined;
+}
+
+/** Logs on standard output. */
+export function createLogs({ level, format }: LogOptions): Logs {
   if (format === "text") {
-    return pino({ level }, pretty({ sync: true, translateTime: "SYS:HH:MM:ss", ignore: "pid,hostname" }));
+    const log = pino({ level }, pretty({ sync: true, translateTime: "SYS:HH:MM:ss", ignore: "pid,hostname" }));
+    return { log, access: log.isLevelEnabled("info") ? accessLogOf(log) : undefined };
   }
-  return pino(
+  const lines = new Lines(1);
+  const log = pino(
     {
       level,
       formatters: { level: (label) => ({ level: label }) },
       timestamp: pino.stdTimeFunctions.isoTime,
       base: null,
     },
-    pino.destination({ dest: 1, sync: true }),
+    lines,
   );
+  return { log, access: log.isLevelEnabled("info") ? jsonAccessLog(lines) : undefined };
 }
 
 /** A log that says nothing, for a registry inside another program. */

@@ -25,6 +25,11 @@ export interface Blob {
   read(range?: ByteRange): AsyncIterable<Uint8Array>;
   /** A file, a stream, bytes or a redirect: whatever costs least to send. */
   reply(): BlobReply;
+  /**
+   * Whether `find` would give the same again and write nothing, as long as nothing is committed. False also when that
+   * cannot be said without waiting.
+   */
+  isUnchanged(): boolean;
 }
 
 /** Any method may be called at any time, also for the same digest. */
@@ -152,6 +157,13 @@ class LocalBlob implements Blob {
     const { at } = this.#facts;
     if (at.kind === "inline") return { kind: "bytes", bytes: at.payload };
     return this.#backend.store.source(at.storageKey as StorageKey);
+  }
+
+  isUnchanged(): boolean {
+    const { at, needed, size } = this.#facts;
+    if (!needed) return false; // the promise that it stays is renewed in time
+    if (at.kind === "inline") return true;
+    return this.#backend.store.isUnchanged(at.storageKey as StorageKey, { size, mtimeMs: at.mtimeMs });
   }
 }
 

@@ -8,6 +8,8 @@ export interface ServerOptions {
   readonly deleteEnabled: boolean;
   /** Whether signatures that are kept beside manifests are shown, and taken. */
   readonly signaturesEnabled: boolean;
+  /** Whether telling a client of a manifest may renew a promise, and so is no mere reading. */
+  readonly renewsManifests: boolean;
   /** The program's version, for people. */
   readonly version: string;
 }

@@ -9,6 +9,7 @@ import { RefusedWithHeaders, faultReply, refusalIn, refusalReply } from "./error
 import { getHealth, getReady } from "./ops/health.ts";
 import { getWelcome } from "./ops/welcome.ts";
 import type { Reply } from "./reply.ts";
+import { ReplyCache } from "./reply-cache.ts";
 import { METHODS, parseRoute } from "./routes.ts";
 import type { Route } from "./routes.ts";
 import { getBase } from "./v2/base.ts";
@@ -20,21 +21,42 @@ import { getSignatures, putSignature } from "./v2/signatures.ts";
 import { getTags } from "./v2/tags.ts";
 import { deleteUpload, getUpload, patchUpload, postUpload, putUpload } from "./v2/uploads.ts";
 
-/** Answers any request; it never rejects. `whole` is called once the request has arrived to its last byte. */
-export type Handler = (request: Request, whole?: () => void) => Promise<Reply>;
+/**
+ * Answers any request; it never rejects, and what it knows already it gives at once. `whole` is called once the request has
+ * arrived to its last byte.
+ */
+export type Handler = (request: Request, whole?: () => void) => Reply | Promise<Reply>;
 
-export function createHandler(namespace: Namespace, options: ServerOptions, log: Logger): Handler {
-  return async (request, whole) => {
-    const { path, query } = splitUrl(request.url);
+/** What the handler of all requests works with. */
+export interface HandlerParts {
+  readonly namespace: Namespace;
+  readonly options: ServerOptions;
+  readonly log: Logger;
+  /** Another number as soon as something was committed. */
+  readonly revision: () => number;
+}
+
+export function createHandler({ namespace, options, log, revision }: HandlerParts): Handler {
+  const replies = new ReplyCache(revision);
+
+  return (request, whole) => replies.find(request) ?? answer(request, whole);
+
+  async function answer(request: Request, whole?: () => void): Promise<Reply> {
+    const before = revision();
+    const target = targetOf(request.url);
+    const mark = target.indexOf("?");
+    const path = mark < 0 ? target : target.slice(0, mark);
+    const parameters = new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1));
     const body = new RequestBody(request, whole);
-    const parameters = new URLSearchParams(query);
     const reply = await dispatch({ namespace, options, request, body, parameters }, path).catch((error: unknown) =>
       errorReply(error, request, log),
     );
     // A client that is still sending does not listen: take the rest of it before a refusal, or close.
     const close = reply.status >= 400 && !(await body.drain()) ? { connection: "close" } : {};
-    return { ...reply, headers: { ...commonHeaders(path), ...reply.headers, ...close } };
-  };
+    const complete = { ...reply, headers: { ...commonHeaders(path), ...reply.headers, ...close } };
+    replies.keep(request, complete, before);
+    return complete;
+  }
 }
 
 function errorReply(error: unknown, request: Request, log: Logger): Reply {
@@ -47,7 +69,7 @@ function errorReply(error: unknown, request: Request, log: Logger): Reply {
 async function dispatch(context: Context, path: string): Promise<Reply> {
   const { request } = context;
   // "A server MUST respond with a 400 … to any … request message that contains more than one Host" (RFC 9112, 3.2).
-  if (!URL.canParse(request.url) || request.headers.get("host")?.includes(",")) {
+  if (!hasUsableHost(request)) {
     throw new OciError("UNSUPPORTED", { status: 400, message: "the request has no usable Host header" });
   }
   const route = parseRoute(path);
@@ -106,13 +128,16 @@ async function handle(context: Context, route: Route): Promise<Reply> {
   }
 }
 
+/** Of a request without one Bun gives the path alone. */
+function hasUsableHost({ url, headers }: Request): boolean {
+  return url.startsWith("http") && URL.canParse(url) && !headers.get("host")?.includes(",");
+}
+
 /** Path and query as they were sent: their percent signs are read by those who know what they mean. */
-function splitUrl(url: string): { readonly path: string; readonly query: string } {
+export function targetOf(url: string): string {
   const scheme = url.indexOf("://");
   const start = scheme < 0 ? 0 : url.indexOf("/", scheme + 3);
-  const rest = start < 0 ? "/" : url.slice(start);
-  const mark = rest.indexOf("?");
-  return mark < 0 ? { path: rest, query: "" } : { path: rest.slice(0, mark), query: rest.slice(mark + 1) };
+  return start < 0 ? "/" : url.slice(start);
 }
 
 /** What every reply says. */

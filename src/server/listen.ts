@@ -4,10 +4,9 @@ import { chmodSync, existsSync, lstatSync, unlinkSync } from "node:fs";
 import { connect } from "node:net";
 import type { Server } from "bun";
 import { OciError } from "../oci/error.ts";
-import type { Logger } from "../observe/logger.ts";
-import { logAccess } from "./access-log.ts";
+import type { Logs } from "../observe/logger.ts";
 import { faultReply, refusalIn, refusalReply } from "./error-reply.ts";
-import { commonHeaders } from "./handler.ts";
+import { commonHeaders, targetOf } from "./handler.ts";
 import type { Handler } from "./handler.ts";
 import { LIMITS } from "./limits.ts";
 import { readFile, toResponse } from "./reply.ts";
@@ -34,10 +33,10 @@ export class ListenError extends Error {
 }
 
 /** Rejects with `ListenError` when the address is taken or not ours. */
-export async function listen(address: Address, handle: Handler, log: Logger): Promise<Listening> {
+export async function listen(address: Address, handle: Handler, logs: Logs): Promise<Listening> {
   (http as { maxHeaderSize: number }).maxHeaderSize = LIMITS.maxHeaderBytes; // Bun reads it when a server starts
   if (address.kind === "unix") await clearSocket(address.path);
-  const server = serve(address, handle, log);
+  const server = serve(address, handle, logs);
   if (address.kind === "unix") chmodSync(address.path, 0o660);
   return { url: urlOf(address, server), stop: () => stop(server) };
 }
@@ -46,7 +45,7 @@ export async function listen(address: Address, handle: Handler, log: Logger): Pr
 const BLOB_HEADERS = commonHeaders("/v2/");
 
 /** Without `reusePort`: with it a second server would take every other request of the first. */
-function serve(address: Address, handle: Handler, log: Logger): Server<undefined> {
+function serve(address: Address, handle: Handler, logs: Logs): Server<undefined> {
   const place = address.kind === "unix" ? { unix: address.path } : { hostname: address.hostname, port: address.port };
   const options = {
     ...place,
@@ -54,13 +53,13 @@ function serve(address: Address, handle: Handler, log: Logger): Server<undefined
     idleTimeout: LIMITS.idleSeconds,
     development: false,
     reusePort: false, // said aloud: outside of development Bun would share the port
-    fetch: (request: Request, server: Server<undefined>) => answer(request, server, handle, log),
+    fetch: (request: Request, server: Server<undefined>) => answer(request, server, handle, logs),
     error(error: unknown): Response {
       // A blob that was collected between its row and its opening: nothing needed it any more.
       if ((error as NodeJS.ErrnoException).code === "ENOENT") {
         return toResponse(refusalReply(new OciError("BLOB_UNKNOWN"), BLOB_HEADERS), "GET", sendFile);
       }
-      log.error({ err: error }, "the edge failed");
+      logs.log.error({ err: error }, "the edge failed");
       const refusal = refusalIn(error); // a file that cannot be opened now
       return toResponse(refusal ? refusalReply(refusal, BLOB_HEADERS) : faultReply(), "GET", sendFile);
     },
@@ -72,13 +71,33 @@ function serve(address: Address, handle: Handler, log: Logger): Server<undefined
   }
 }
 
-async function answer(request: Request, server: Server<undefined>, handle: Handler, log: Logger): Promise<Response> {
+function answer(
+  request: Request,
+  server: Server<undefined>,
+  handle: Handler,
+  { access }: Logs,
+): Response | Promise<Response> {
   const started = performance.now();
   // Once a request is all here, silence on its connection is ours: a large blob takes long to become durable.
-  const reply: Reply = await handle(request, () => server.timeout(request, 0));
-  server.timeout(request, LIMITS.idleSeconds);
-  logAccess(log, request, reply, performance.now() - started, server.requestIP(request)?.address);
-  return toResponse(reply, request.method, repeatsRange(request) ? readFile : sendFile);
+  const reply = handle(request, () => server.timeout(request, 0));
+  if (!(reply instanceof Promise)) return finish(reply);
+  return reply.then((made) => {
+    server.timeout(request, LIMITS.idleSeconds);
+    return finish(made);
+  });
+
+  function finish(made: Reply): Response {
+    access?.({
+      method: request.method,
+      uri: targetOf(request.url),
+      remoteAddress: server.requestIP(request)?.address,
+      userAgent: request.headers.get("user-agent"),
+      status: made.status,
+      duration: Math.round((performance.now() - started) * 1000) / 1000,
+      written: request.method === "HEAD" ? 0 : Number(made.headers["content-length"] ?? 0),
+    });
+    return toResponse(made, request.method, repeatsRange(request) ? readFile : sendFile);
+  }
 }
 
 /** The kernel copies the file to the socket. */

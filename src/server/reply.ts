@@ -16,6 +16,11 @@ export interface Reply {
   /** Names in lower case. `content-length` stands here whenever the length is known: HEAD needs it. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: ReplyBody;
+  /**
+   * For what says nothing but what its method, path and query ask for: whether it can be given again, as long as nothing is
+   * committed.
+   */
+  readonly holds?: () => boolean;
 }
 
 /** A reply without a body. */

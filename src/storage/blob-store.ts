@@ -80,6 +80,9 @@ export interface BlobStore {
   /** Undefined when the store has no such blob. */
   stat(key: StorageKey): Promise<BlobStat | undefined>;
 
+  /** Whether `stat` would give exactly this now. False also when that cannot be said without waiting. */
+  isUnchanged(key: StorageKey, known: BlobStat): boolean;
+
   /** Names the bytes for a reply; opens nothing. */
   source(key: StorageKey): BlobSource;
 

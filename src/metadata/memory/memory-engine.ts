@@ -11,6 +11,7 @@ import type { Row, SqlEngine, Statement, Transaction } from "../sql.ts";
 export class MemoryEngine implements SqlEngine {
   readonly #database: Database;
   readonly #prepared = new Map<string, Prepared>();
+  #revision = 0;
 
   private constructor(database: Database) {
     this.#database = database;
@@ -33,11 +34,16 @@ export class MemoryEngine implements SqlEngine {
     try {
       const result = runAtOnce(work(), (statement) => this.#run(statement));
       this.#database.exec("commit");
+      this.#revision++;
       return result;
     } catch (error) {
       this.#database.exec("rollback");
       throw error;
     }
+  }
+
+  revision(): number {
+    return this.#revision;
   }
 
   async flush(): Promise<void> {}

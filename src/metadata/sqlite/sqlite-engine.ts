@@ -27,6 +27,9 @@ const COMMIT: Statement = { text: "commit", values: [] };
 const SAVE: Statement = { text: "savepoint member", values: [] };
 const KEEP: Statement = { text: "release member", values: [] };
 
+/** Moves when another connection has committed; it does not for commits of its own. */
+const DATA_VERSION: Statement = { text: "pragma data_version", values: [] };
+
 /** Milliseconds after which a database that stays busy is given up on. */
 const BUSY_LIMIT_MS = 10_000;
 
@@ -50,6 +53,10 @@ export class SqliteEngine implements SqlEngine {
   readonly #reader: Connection;
   /** Statements with which reads of several statements have begun. */
   readonly #openings = new Set<string>();
+  #revision = 0;
+  #dataVersion: unknown;
+  /** Whether it was looked at in this turn of the event loop, and nothing was committed here since. */
+  #knowsRevision = false;
   #waiting: Member[] = [];
   #committing: Promise<void> | undefined;
   readonly #others: { close(): void }[] = [];
@@ -118,6 +125,21 @@ export class SqliteEngine implements SqlEngine {
     return promise;
   }
 
+  revision(): number {
+    if (this.#knowsRevision) return this.#revision;
+    try {
+      const dataVersion = this.#reader.run(DATA_VERSION)[0]?.["data_version"];
+      if (dataVersion !== this.#dataVersion) this.#revision++;
+      this.#dataVersion = dataVersion;
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+      return ++this.#revision; // it may be anything
+    }
+    this.#knowsRevision = true;
+    setImmediate(() => (this.#knowsRevision = false)); // before the next requests are read from their sockets
+    return this.#revision;
+  }
+
   /** Syncs the log, in which every commit lies until it is in the database for good. The event loop goes on meanwhile. */
   async flush(): Promise<void> {
     if (this.#broken) throw this.#broken;
@@ -177,6 +199,8 @@ export class SqliteEngine implements SqlEngine {
         if (members.length === 1 || this.#runMember(member)) done.push(member);
       }
       this.#writer.run(COMMIT);
+      this.#knowsRevision = false;
+      if (this.#reader === this.#writer) this.#revision++;
     } catch (error) {
       this.#rollBack();
       if (isSyncFailure(error)) this.#broken = syncFailure(error);
@@ -221,6 +245,10 @@ function syncFailure(cause: unknown): Error {
   return new Error("the database could not be synced to its disk; restart when the disk is well again", { cause });
 }
 
+function isBusy(error: unknown): boolean {
+  return sqliteCode(error)?.startsWith("SQLITE_BUSY") ?? false;
+}
+
 /** Runs `attempt` until the database is not busy with another process; then 503. */
 export async function whenFree<Result>(attempt: () => Result): Promise<Result> {
   const deadline = performance.now() + BUSY_LIMIT_MS;
@@ -228,7 +256,7 @@ export async function whenFree<Result>(attempt: () => Result): Promise<Result> {
     try {
       return attempt();
     } catch (error) {
-      if (!sqliteCode(error)?.startsWith("SQLITE_BUSY")) throw error;
+      if (!isBusy(error)) throw error;
       if (performance.now() > deadline) {
         throw new OciError("UNAVAILABLE", { message: "the registry is busy, try again in a moment", cause: error });
       }

@@ -5,5 +5,5 @@ import type { Reply } from "../reply.ts";
 import { SIGNATURES_HEADER } from "./signatures.ts";
 
 export function getBase({ options }: Context): Reply {
-  return json(200, {}, options.signaturesEnabled ? SIGNATURES_HEADER : {});
+  return { ...json(200, {}, options.signaturesEnabled ? SIGNATURES_HEADER : {}), holds: () => true };
 }

@@ -69,7 +69,12 @@ function wholeReply(blob: Blob, headers: Readonly<Record<string, string>>): Repl
   const length = { "content-length": String(blob.size) };
   const reply = blob.reply();
   if (reply.kind === "redirect") return empty(307, { ...headers, location: reply.url.href });
-  return { status: 200, headers: { ...headers, ...length }, body: bodyOf(blob, { start: 0, end: blob.size - 1 }) };
+  return {
+    status: 200,
+    headers: { ...headers, ...length },
+    body: bodyOf(blob, { start: 0, end: blob.size - 1 }),
+    holds: () => blob.isUnchanged(),
+  };
 }
 
 function rangeReply(blob: Blob, range: ByteRange, headers: Readonly<Record<string, string>>): Reply {

@@ -32,17 +32,18 @@ const NEAR = 0.75;
 
 type ManifestRoute = Extract<Route, { kind: "manifest" }>;
 
-export async function getManifest({ namespace, request }: Context, route: ManifestRoute): Promise<Reply> {
+export async function getManifest({ namespace, options, request }: Context, route: ManifestRoute): Promise<Reply> {
   const repository = namespace.repository(repositoryName(route.name));
   const reference = parseReference(route.reference);
   const found = reference && (await chooseFor(request, repository, reference));
   if (!found) return await refuseAbsent(repository, route.reference);
-  const { digest, mediaType, size, payload } = found;
+  const { digest, mediaType, size, payload, isForAll = true } = found;
   const facts = { "docker-content-digest": digest, etag: entityTag(digest), vary: "Accept" };
   const fresh = notModified(request.headers, digest, facts);
   if (fresh) return fresh;
   const headers = { ...facts, "content-type": mediaType, "content-length": String(size) };
-  return { status: 200, headers, ...(payload ? { body: payload } : {}) };
+  const holds = (): boolean => isForAll && !options.renewsManifests;
+  return { status: 200, headers, holds, ...(payload ? { body: payload } : {}) };
 }
 
 export async function putManifest(
@@ -96,7 +97,11 @@ export async function deleteManifest({ namespace, request }: Context, route: Man
 }
 
 /** A manifest whose bytes are left out when only its facts are wanted. */
-type Found = ManifestDescriptor & Partial<Pick<Manifest, "payload">>;
+interface Found extends ManifestDescriptor {
+  readonly payload?: Uint8Array;
+  /** False when a client that accepts something else would be given something else. */
+  readonly isForAll?: boolean;
+}
 
 async function chooseFor(request: Request, repository: Repository, reference: Reference): Promise<Found | undefined> {
   const wantsPayload = request.method === "GET";
@@ -104,11 +109,13 @@ async function chooseFor(request: Request, repository: Repository, reference: Re
     return await repository.manifests[wantsPayload ? "find" : "stat"](reference.digest);
   }
   const found = await repository.tags[wantsPayload ? "find" : "stat"](reference.tag);
-  if (found?.mediaType !== DOCKER_LIST || !knowsOnlySingleImages(request.headers.get("accept"))) return found;
+  if (found?.mediaType !== DOCKER_LIST) return found;
+  if (!knowsOnlySingleImages(request.headers.get("accept"))) return { ...found, isForAll: false };
   // Docker before 2016 asks for single images only, and is given the one that it could run.
   const list = await repository.manifests.find(found.digest);
   const child = list && childForOldClients(list);
-  return (child && (await repository.manifests[wantsPayload ? "find" : "stat"](child))) ?? found;
+  const image = child && (await repository.manifests[wantsPayload ? "find" : "stat"](child));
+  return { ...(image ?? found), isForAll: false };
 }
 
 const SINGLE_DOCKER_IMAGES: ReadonlySet<string> = new Set([DOCKER_MANIFEST, DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED]);

@@ -27,10 +27,11 @@ export async function getReferrers(
     .repository(name)
     .referrers.page(subject, filter, LIMITS.maxReferrersBytes);
   const last = referrers.at(-1)?.digest;
-  return text(200, JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: referrers }), {
+  const reply = text(200, JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: referrers }), {
     "content-type": OCI_INDEX,
     // "If filtering is requested and applied, the response MUST include a header OCI-Filters-Applied: artifactType".
     ...(artifactTypes.length > 0 ? { "oci-filters-applied": "artifactType" } : {}),
     ...(more ? { link: nextPage(`/v2/${name}/referrers/${subject}`, parameters, { last }) } : {}),
   });
+  return { ...reply, holds: () => true };
 }

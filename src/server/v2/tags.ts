@@ -36,7 +36,7 @@ export async function getTags(
   const last = page.at(-1);
   const more = last !== undefined && tags.length > limit;
   const headers = more ? { link: nextPage(`/v2/${name}/tags/list`, parameters, { n: String(limit), last }) } : {};
-  return json(200, { name, tags: page }, headers);
+  return { ...json(200, { name, tags: page }, headers), holds: () => true };
 }
 
 async function* namesOf(tags: AsyncIterable<{ readonly name: string }>): AsyncGenerator<string> {

@@ -1,5 +1,5 @@
 /** Blobs as files in the data folder. `layout.ts` draws the tree. */
-import { constants } from "node:fs";
+import { constants, statSync } from "node:fs";
 import { access, copyFile, link, open, opendir, rename, stat, truncate, unlink } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
@@ -110,6 +110,15 @@ export class FilesystemBlobStore implements BlobStore {
   async stat(key: StorageKey): Promise<BlobStat | undefined> {
     const found = await stat(this.#path(key)).catch(ignoreMissing);
     return found?.isFile() ? { size: found.size, mtimeMs: found.mtimeMs } : undefined;
+  }
+
+  isUnchanged(key: StorageKey, known: BlobStat): boolean {
+    try {
+      const found = statSync(this.#path(key), { throwIfNoEntry: false });
+      return found?.size === known.size && found.mtimeMs === known.mtimeMs && found.isFile();
+    } catch {
+      return false; // what is wrong with the disk is found out by who waits for it
+    }
   }
 
   source(key: StorageKey): BlobSource {

@@ -63,6 +63,11 @@ export class MemoryBlobStore implements BlobStore {
     return kept && { size: kept.bytes.length, mtimeMs: kept.mtimeMs };
   }
 
+  isUnchanged(key: StorageKey, known: BlobStat): boolean {
+    const kept = this.#blobs.get(key);
+    return kept?.bytes.length === known.size && kept.mtimeMs === known.mtimeMs;
+  }
+
   source(key: StorageKey): BlobSource {
     return { kind: "stream", open: (range) => this.read(key, range) };
   }

@@ -23,6 +23,7 @@ export function watchedStore(store: BlobStore, watch: Watcher): BlobStore {
     draftKey: (upload) => store.draftKey(upload),
     storageKey: (draft, digest) => store.storageKey(draft, digest),
     source: (key) => store.source(key),
+    isUnchanged: (key, known) => store.isUnchanged(key, known),
     stage: (key) => watch("store.stage", async () => watchedDraft(await store.stage(key), watch)),
     reopen: (key, size) =>
       watch("store.reopen", async () => {
@@ -47,6 +48,7 @@ export function watchedEngine(engine: SqlEngine, watch: Watcher): SqlEngine {
   return {
     read: (work) => watch("database.read", () => engine.read(work)),
     write: (work, durability) => watch("database.write", () => engine.write(work, durability)),
+    revision: () => engine.revision(),
     flush: () => watch("database.flush", () => engine.flush()),
     close: () => engine.close(),
   };

@@ -54,9 +54,13 @@ export async function openWatchedRegistry(
     uploads: new UploadMemory(),
   };
   const log = silentLogger();
-  const options = { deleteEnabled: true, signaturesEnabled: true, version: "test" };
-  const handle = createHandler(new LocalNamespace(backend), options, log);
-  const server = await listen({ kind: "tcp", hostname: "127.0.0.1", port: 0 }, handle, log);
+  const handle = createHandler({
+    namespace: new LocalNamespace(backend),
+    options: { deleteEnabled: true, signaturesEnabled: true, renewsManifests: false, version: "test" },
+    log,
+    revision: () => metadata.revision(),
+  });
+  const server = await listen({ kind: "tcp", hostname: "127.0.0.1", port: 0 }, handle, { log });
   return {
     url: server.url,
     later: (milliseconds) => void (ahead += milliseconds),

@@ -1,0 +1,37 @@
+/** Lines for a file, gathered for a moment and written together: one call to the system for many of them. */
+import { writeSync } from "node:fs";
+
+/** A line is in the file so many milliseconds after it was written at the latest. */
+const DELAY_MS = 10;
+
+/** What waits is written at once when it has so many characters. */
+const MAX_WAITING = 64 * 1024;
+
+export class Lines {
+  readonly #file: number;
+  #waiting = "";
+
+  /** `file` is the number of an open file, such as 1 for standard output. What waits when the process exits is written. */
+  constructor(file: number) {
+    this.#file = file;
+    process.on("exit", () => this.flush());
+  }
+
+  write(line: string): void {
+    if (this.#waiting === "") setTimeout(() => this.flush(), DELAY_MS);
+    this.#waiting += line;
+    if (this.#waiting.length > MAX_WAITING) this.flush();
+  }
+
+  flush(): void {
+    let rest = Buffer.from(this.#waiting);
+    this.#waiting = "";
+    while (rest.length > 0) {
+      try {
+        rest = rest.subarray(writeSync(this.#file, rest));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error; // a pipe whose reader is slow
+      }
+    }
+  }
+}

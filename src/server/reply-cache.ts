@@ -1,0 +1,65 @@
+/** Replies that are given again as long as nothing was committed: most of what a registry is asked, it is asked again. */
+import type { Reply } from "./reply.ts";
+
+/** Bytes that are kept at most; when more would be, it begins anew. */
+const MAX_BYTES = 16 * 1024 * 1024;
+
+/** One that is larger costs less to make than it takes away from others. */
+const MAX_REPLY_BYTES = 2 * 1024 * 1024;
+
+/** What an entry costs beside its body, about. */
+const ENTRY_BYTES = 2048;
+
+export class ReplyCache {
+  readonly #currentRevision: () => number;
+  readonly #byMethod = { GET: new Map<string, Reply>(), HEAD: new Map<string, Reply>() };
+  #revision = -1;
+  #bytes = 0;
+
+  /** `revision` gives another number as soon as something was committed. */
+  constructor(revision: () => number) {
+    this.#currentRevision = revision;
+  }
+
+  /** What was answered to the same request, if the same would be answered again. */
+  find({ method, url, headers }: Request): Reply | undefined {
+    if (method !== "GET" && method !== "HEAD") return undefined;
+    const known = this.#byMethod[method].get(url);
+    if (!known || this.#currentRevision() !== this.#revision) return undefined;
+    return !isParticular(headers) && known.holds?.() ? known : undefined;
+  }
+
+  /** Remembers a reply that was made from what was known at `revision`, or later. */
+  keep({ method, url, headers }: Request, reply: Reply, revision: number): void {
+    if (!reply.holds?.() || (method !== "GET" && method !== "HEAD")) return;
+    if (isParticular(headers) || revision < this.#revision) return;
+    const bytes = ENTRY_BYTES + bodyBytes(reply);
+    if (bytes > MAX_REPLY_BYTES) return;
+    if (revision !== this.#revision || this.#bytes + bytes > MAX_BYTES) this.#clear(revision);
+    const replies = this.#byMethod[method];
+    if (!replies.has(url)) this.#bytes += bytes;
+    replies.set(url, reply);
+  }
+
+  #clear(revision: number): void {
+    this.#byMethod.GET.clear();
+    this.#byMethod.HEAD.clear();
+    this.#bytes = 0;
+    this.#revision = revision;
+  }
+}
+
+/** Whether a request asks for more than its method and address say. */
+function isParticular(headers: Headers): boolean {
+  return (
+    headers.has("range") ||
+    headers.has("if-none-match") ||
+    headers.has("if-match") ||
+    (headers.get("host")?.includes(",") ?? false) // two of them: refused (RFC 9112, 3.2)
+  );
+}
+
+/** Of a file nothing is kept but its name. */
+function bodyBytes({ body }: Reply): number {
+  return typeof body === "string" || body instanceof Uint8Array ? body.length : 0;
+}
