@@ -76,15 +76,17 @@ describe("a transaction", () => {
     });
   }
 
-  test("is not seen by a reader before it is committed", async () => {
-    const engine = await SqliteEngine.open(freshPath());
+  test("is not seen by others before it is committed", async () => {
+    const path = freshPath();
+    const [engine, other] = [await SqliteEngine.open(path), await SqliteEngine.open(path)];
     let during: Promise<readonly string[]> | undefined;
     await engine.write(function* () {
       yield* insert("half done");
-      during = repositories(engine);
+      during = repositories(other);
     });
     expect(await during).toEqual([]);
-    expect(await repositories(engine)).toEqual(["half done"]);
+    expect(await repositories(other)).toEqual(["half done"]);
+    await other.close();
     await engine.close();
   });
 
@@ -234,11 +236,11 @@ describe("several writers on one file", () => {
 });
 
 describe("what SQLite is told", () => {
-  test("commits are synced, foreign keys are kept, and the log is written ahead", async () => {
+  test("we sync commits ourselves, foreign keys are kept, and the log is written ahead", async () => {
     const path = freshPath();
     const engine = await SqliteEngine.open(path);
     const asked = (text: string): Promise<unknown> => engine.write(() => first(`pragma ${text}`));
-    expect(await asked("synchronous")).toEqual({ synchronous: 2 });
+    expect(await asked("synchronous")).toEqual({ synchronous: 1 });
     expect(await asked("foreign_keys")).toEqual({ foreign_keys: 1 });
     expect(await asked("journal_mode")).toEqual({ journal_mode: "wal" });
     await engine.close();

@@ -1,7 +1,8 @@
 /** SQL on a SQLite file, through Bun's own binding. */
 import { randomInt } from "node:crypto";
-import { open } from "node:fs/promises";
+import { closeSync, fdatasync, openSync } from "node:fs";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
 import { OciError } from "../../oci/error.ts";
 import { SQLITE_MIGRATIONS, pendingMigrations } from "../migrations/migrations.ts";
 import { runAtOnce } from "../sql.ts";
@@ -10,12 +11,14 @@ import { Connection, sqliteCode } from "./connection.ts";
 
 /**
  * `foreign_keys` is off by default. A waiting BEGIN blocks the event loop, so `busy_timeout` is small and we try again
- * ourselves. `synchronous=full` syncs the log at each commit: what was answered is durable.
+ * ourselves. With `synchronous=normal` a commit does not sync the log: we do, for many at once and without blocking the
+ * event loop. Few and large checkpoints write a page once that was changed many times.
  */
 const PRAGMAS = [
   "busy_timeout = 5",
   "journal_mode = wal",
-  "synchronous = full",
+  "synchronous = normal",
+  "wal_autocheckpoint = 4000",
   "foreign_keys = on",
   "temp_store = memory",
 ];
@@ -30,6 +33,8 @@ const KEEP: Statement = { text: "release member", values: [] };
 /** Moves when another connection has committed; it does not for commits of its own. */
 const DATA_VERSION: Statement = { text: "pragma data_version", values: [] };
 
+const syncData = promisify(fdatasync);
+
 /** Milliseconds after which a database that stays busy is given up on. */
 const BUSY_LIMIT_MS = 10_000;
 
@@ -41,16 +46,19 @@ interface Member {
 }
 
 /**
- * Writers that come at the same time share one commit, and so one sync of the disk: each runs in a savepoint of its
- * own, and all are answered after the commit.
+ * Writers that come at the same time share one commit, and one sync of the log after it: each runs in a savepoint of its
+ * own, and all are answered when it is durable. Others may see what is committed a moment earlier; what they write then
+ * comes behind it in the log, and so is never durable without it.
+ *
+ * Nothing waits between the first and the last statement of a transaction. So reads use the same connection, which has in
+ * memory what it has just written.
  */
 export class SqliteEngine implements SqlEngine {
-  readonly #writer: Connection;
-  readonly #path: string;
-  /** Whether the writer syncs the log at each commit. */
-  #syncs = true;
-  /** Another connection: on the writer's a read would see a transaction that is not committed. */
-  readonly #reader: Connection;
+  readonly #connection: Connection;
+  /** Another connection, which never writes: to it all commits are those of others, and move its `data_version`. */
+  readonly #watcher: Connection | undefined;
+  /** The file in which commits lie until they are in the database for good. */
+  readonly #log: number;
   /** Statements with which reads of several statements have begun. */
   readonly #openings = new Set<string>();
   #revision = 0;
@@ -63,25 +71,22 @@ export class SqliteEngine implements SqlEngine {
   /** Why no write is taken any more: after a failed sync nobody knows what is on the disk. */
   #broken: Error | undefined;
 
-  private constructor(path: string, writer: Connection, reader: Connection) {
-    this.#path = path;
-    this.#writer = writer;
-    this.#reader = reader;
+  private constructor(connection: Connection, watcher: Connection | undefined, log: number) {
+    this.#connection = connection;
+    this.#watcher = watcher;
+    this.#log = log;
   }
 
   /** Opens the file and brings its schema up to date. With `alone` no other process can open it until it is closed. */
   static async open(path: string, options: { readonly alone?: boolean } = {}): Promise<SqliteEngine> {
     const pragmas = options.alone ? ["locking_mode = exclusive", ...PRAGMAS] : PRAGMAS;
-    const writer = await whenFree(() => Connection.open(path, pragmas));
+    const connection = await whenFree(() => Connection.open(path, pragmas));
     try {
-      await whenFree(() => migrate(writer));
-      return new SqliteEngine(
-        path,
-        writer,
-        options.alone ? writer : Connection.open(path, [...PRAGMAS, "query_only = on"]),
-      );
+      await whenFree(() => migrate(connection));
+      const watcher = options.alone ? undefined : Connection.open(path, [...PRAGMAS, "query_only = on"]);
+      return new SqliteEngine(connection, watcher, openSync(`${path}-wal`, "r+"));
     } catch (error) {
-      writer.close();
+      connection.close();
       throw error;
     }
   }
@@ -93,7 +98,7 @@ export class SqliteEngine implements SqlEngine {
       if (one.done) return one.value;
       if (!this.#openings.has(one.value.text)) {
         // One statement sees one state by itself.
-        const next = steps.next(this.#reader.run(one.value));
+        const next = steps.next(this.#connection.read(one.value));
         if (next.done) return next.value;
         this.#openings.add(one.value.text);
       }
@@ -103,11 +108,11 @@ export class SqliteEngine implements SqlEngine {
 
   /** From its beginning, so that all statements see the state that the first one sees. */
   #readSeveral<Result>(work: () => Transaction<Result>): Result {
-    this.#reader.run(BEGIN);
+    this.#connection.run(BEGIN);
     try {
-      return runAtOnce(work(), (statement) => this.#reader.run(statement));
+      return runAtOnce(work(), (statement) => this.#connection.read(statement));
     } finally {
-      this.#reader.run(COMMIT);
+      this.#connection.run(COMMIT);
     }
   }
 
@@ -116,7 +121,7 @@ export class SqliteEngine implements SqlEngine {
     let result: Result;
     this.#waiting.push({
       durability,
-      run: () => void (result = runAtOnce(work(), (statement) => this.#writer.run(statement))),
+      run: () => void (result = runAtOnce(work(), (statement) => this.#connection.run(statement))),
       resolve: () => resolve(result),
       reject,
     });
@@ -128,7 +133,7 @@ export class SqliteEngine implements SqlEngine {
   revision(): number {
     if (this.#knowsRevision) return this.#revision;
     try {
-      const dataVersion = this.#reader.run(DATA_VERSION)[0]?.["data_version"];
+      const dataVersion = (this.#watcher ?? this.#connection).run(DATA_VERSION)[0]?.["data_version"];
       if (dataVersion !== this.#dataVersion) this.#revision++;
       this.#dataVersion = dataVersion;
     } catch (error) {
@@ -140,17 +145,12 @@ export class SqliteEngine implements SqlEngine {
     return this.#revision;
   }
 
-  /** Syncs the log, in which every commit lies until it is in the database for good. The event loop goes on meanwhile. */
+  /** The event loop goes on meanwhile. */
   async flush(): Promise<void> {
     if (this.#broken) throw this.#broken;
-    const log = await open(`${this.#path}-wal`, "r+");
-    try {
-      await log.datasync().catch((error: unknown) => {
-        throw (this.#broken = syncFailure(error));
-      });
-    } finally {
-      await log.close();
-    }
+    await syncData(this.#log).catch((error: unknown) => {
+      throw (this.#broken = syncFailure(error));
+    });
   }
 
   /** The engine, which closes `other` when it is closed. */
@@ -161,8 +161,9 @@ export class SqliteEngine implements SqlEngine {
 
   async close(): Promise<void> {
     await this.#committing;
-    if (this.#reader !== this.#writer) this.#reader.close();
-    this.#writer.close();
+    closeSync(this.#log);
+    this.#watcher?.close();
+    this.#connection.close();
     for (const other of this.#others) other.close();
   }
 
@@ -172,9 +173,11 @@ export class SqliteEngine implements SqlEngine {
       this.#waiting = [];
       try {
         if (this.#broken) throw this.#broken;
-        this.#syncAtCommit(members.some(({ durability }) => durability === "durable"));
-        await whenFree(() => this.#writer.run(BEGIN_WRITING));
-        this.#commit(members);
+        const committed = await whenFree(() => this.#commit(members));
+        const durable = committed.filter(({ durability }) => durability === "durable");
+        for (const member of committed) if (member.durability === "soon") member.resolve();
+        if (durable.length > 0) await this.flush(); // who comes meanwhile is in the next group
+        for (const member of durable) member.resolve();
       } catch (error) {
         for (const member of members) member.reject(error);
       }
@@ -182,54 +185,45 @@ export class SqliteEngine implements SqlEngine {
     this.#committing = undefined;
   }
 
-  /** With `normal` the log is synced only before it goes into the database. */
-  #syncAtCommit(syncs: boolean): void {
-    if (syncs === this.#syncs) return;
-    this.#writer.exec(`pragma synchronous = ${syncs ? "full" : "normal"}`);
-    this.#syncs = syncs;
-  }
-
-  /** Runs all members and commits; nothing here waits, so that no other statement gets in between. */
-  #commit(members: readonly Member[]): void {
-    const done: Member[] = [];
+  /** Runs all members and commits; gives those that did not throw. Nothing here waits. */
+  #commit(members: readonly Member[]): readonly Member[] {
+    this.#connection.run(BEGIN_WRITING);
     try {
-      for (const member of members) {
-        // One that is alone needs no savepoint: what it throws undoes the transaction, which is its own.
-        if (members.length === 1) member.run();
-        if (members.length === 1 || this.#runMember(member)) done.push(member);
-      }
-      this.#writer.run(COMMIT);
+      // One that is alone needs no savepoint: what it throws undoes the transaction, which is its own.
+      if (members.length === 1) members[0]?.run();
+      const done = members.length === 1 ? members : members.filter((member) => this.#runMember(member));
+      this.#connection.run(COMMIT);
       this.#knowsRevision = false;
-      if (this.#reader === this.#writer) this.#revision++;
+      if (!this.#watcher) this.#revision++;
+      return done;
     } catch (error) {
       this.#rollBack();
       if (isSyncFailure(error)) this.#broken = syncFailure(error);
       throw error;
     }
-    for (const member of done) member.resolve();
   }
 
   /** False when the work threw: it is undone and its caller told, and the others go on. */
   #runMember(member: Member): boolean {
-    this.#writer.run(SAVE);
+    this.#connection.run(SAVE);
     try {
       member.run();
     } catch (error) {
       try {
-        this.#writer.exec("rollback to member; release member");
+        this.#connection.exec("rollback to member; release member");
       } catch {
         throw error; // SQLite gave the whole transaction up, as it does when the disk is full
       }
       member.reject(error);
       return false;
     }
-    this.#writer.run(KEEP);
+    this.#connection.run(KEEP);
     return true;
   }
 
   #rollBack(): void {
     try {
-      this.#writer.exec("rollback");
+      this.#connection.exec("rollback");
     } catch {
       // SQLite has rolled back by itself: after a full disk or an I/O error it does.
     }
