@@ -52,11 +52,14 @@ export class LocalUpload implements BlobUpload {
   readonly #backend: Backend;
   readonly #name: RepositoryName;
   #facts: UploadFacts;
+  /** At which revision the facts were known. */
+  #revision: number;
 
-  private constructor(backend: Backend, name: RepositoryName, facts: UploadFacts) {
+  private constructor(backend: Backend, name: RepositoryName, facts: UploadFacts, revision: number) {
     this.#backend = backend;
     this.#name = name;
     this.#facts = facts;
+    this.#revision = revision;
   }
 
   static async begin(backend: Backend, name: RepositoryName, options: UploadOptions): Promise<LocalUpload> {
@@ -67,7 +70,7 @@ export class LocalUpload implements BlobUpload {
     const algorithm = options.algorithm ?? "sha256";
     const startedAt = clock.now();
     await metadata.createUpload(name, { id, draftKey, algorithm, expiresAt: startedAt + limits.uploadExpiryMs });
-    return new LocalUpload(backend, name, {
+    const facts = {
       id,
       draftKey,
       finalKey: undefined,
@@ -78,12 +81,14 @@ export class LocalUpload implements BlobUpload {
       digestSoFar: undefined,
       version: 1,
       claimedUntil: undefined,
-    });
+    };
+    return new LocalUpload(backend, name, facts, metadata.revision()); // nobody else knows of it yet
   }
 
   static async resume(backend: Backend, name: RepositoryName, id: string): Promise<LocalUpload | undefined> {
+    const revision = backend.metadata.revision();
     const facts = await backend.metadata.findUpload(name, id);
-    return facts && new LocalUpload(backend, name, facts);
+    return facts && new LocalUpload(backend, name, facts, revision);
   }
 
   get id(): string {
@@ -109,7 +114,6 @@ export class LocalUpload implements BlobUpload {
       await writer.rollBack();
       throw await this.#explain(error);
     }
-    await this.#refresh();
     return this.size;
   }
 
@@ -129,7 +133,7 @@ export class LocalUpload implements BlobUpload {
       for (const expected of digests) {
         if (!(await writer.matches(expected))) throw await this.#mismatch(expected);
       }
-      if (!(await writer.finish(digest))) throw unknownUpload(this.id);
+      if (!(await writer.finish(digest))) throw busyUpload(this.id);
     } catch (error) {
       await writer.rollBack();
       throw await this.#explain(error);
@@ -149,10 +153,14 @@ export class LocalUpload implements BlobUpload {
     return claim;
   }
 
+  /** Knows again where the upload stands. */
   async #refresh(): Promise<void> {
+    const revision = this.#backend.metadata.revision();
+    if (revision === this.#revision) return;
     const facts = await this.#backend.metadata.findUpload(this.#name, this.id);
     if (!facts) throw unknownUpload(this.id);
     this.#facts = facts;
+    this.#revision = revision;
   }
 
   /** Writes the bytes of one request and records them; those before a break too, when nobody said where they belong. */
@@ -160,11 +168,16 @@ export class LocalUpload implements BlobUpload {
     try {
       await writer.writeAll(bytes);
     } catch (error) {
-      if (error instanceof BrokenBodyError && place.start === undefined) await writer.save();
+      if (error instanceof BrokenBodyError && place.start === undefined) await this.#save(writer);
       throw error;
     }
     this.#checkLength(writer, place);
+    await this.#save(writer);
+  }
+
+  async #save(writer: UploadWriter): Promise<void> {
     await writer.save();
+    this.#facts = { ...this.#facts, received: this.#facts.received + writer.added };
   }
 
   async #open(intent?: Digest): Promise<UploadWriter> {

@@ -8,6 +8,9 @@ export class RequestBody {
   readonly #whole: () => void;
   #reader: { read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }> } | undefined;
 
+  /** Whether it was taken in one piece. */
+  #isTaken = false;
+
   /** `whole` is called when the last byte has arrived; at once when there is no body. */
   constructor(request: Request, whole: () => void = () => {}) {
     this.#request = request;
@@ -18,7 +21,7 @@ export class RequestBody {
   /** The pieces as they arrive, from where reading stopped last; none when there is no body. Rejects when it breaks. */
   async *pieces(): AsyncGenerator<Uint8Array> {
     const { body } = this.#request;
-    if (!body) return;
+    if (!body || this.#isTaken) return;
     this.#reader ??= body.getReader();
     for (;;) {
       const { done, value } = await this.#reader.read().catch((error: unknown) => {
@@ -32,17 +35,41 @@ export class RequestBody {
     }
   }
 
+  /**
+   * As `pieces`, for who has no use for a part of it: a small body comes as one piece, which costs less. Rejects when it
+   * breaks.
+   */
+  whole(): AsyncIterable<Uint8Array> {
+    return this.#announcedBytes() <= LIMITS.maxWholeBytes ? this.#atOnce() : this.pieces();
+  }
+
   /** The whole body, for what is small by rule; `tooLarge` is thrown when more than `maxBytes` come. */
   async readSmall(maxBytes: number, tooLarge: () => OciError): Promise<Uint8Array> {
-    if (Number(this.#request.headers.get("content-length") ?? 0) > maxBytes) throw tooLarge();
+    const announced = this.#announcedBytes();
+    if (announced > maxBytes && announced !== Infinity) throw tooLarge();
     const pieces: Uint8Array[] = [];
     let size = 0;
-    for await (const piece of this.pieces()) {
+    for await (const piece of this.whole()) {
       size += piece.length;
       if (size > maxBytes) throw tooLarge();
       pieces.push(piece);
     }
-    return Buffer.concat(pieces);
+    return pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces);
+  }
+
+  /** What the client says that it sends; infinite when it does not say. */
+  #announcedBytes(): number {
+    return Number(this.#request.headers.get("content-length") ?? Infinity);
+  }
+
+  async *#atOnce(): AsyncGenerator<Uint8Array> {
+    if (!this.#request.body || this.#isTaken) return;
+    this.#isTaken = true;
+    const bytes = await this.#request.bytes().catch((error: unknown) => {
+      throw new BrokenBodyError("the client went away", { cause: error });
+    });
+    this.#whole();
+    yield bytes;
   }
 
   /**

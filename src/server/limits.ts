@@ -6,6 +6,8 @@ export const LIMITS = {
   maxHeaderBytes: 64 * 1024,
   /** Seconds of silence after which a connection is closed: longer than the keep-alive of common proxies (75 s). */
   idleSeconds: 120,
+  /** Bytes of a body that is taken in one piece, and not as a stream. */
+  maxWholeBytes: 64 * 1024,
   /** Bytes of a refused body that are read so that the client gets to see why … */
   maxDrainBytes: 64 * 1024 * 1024,
   /** … and milliseconds that are spent on it. */

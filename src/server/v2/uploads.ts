@@ -36,7 +36,7 @@ export async function postUpload(context: Context, route: UploadsRoute): Promise
   const digests = digestsOf(parameters);
   const upload = await blobs.upload();
   try {
-    await upload.finish(digests, body.pieces());
+    await upload.finish(digests, body.whole());
   } catch (error) {
     await cancelIfThere(upload); // nobody was told its address
     throw error;
@@ -56,7 +56,7 @@ export function patchUpload(context: Context, route: UploadRoute): Promise<Reply
 export function putUpload(context: Context, route: UploadRoute): Promise<Reply> {
   return withUpload(context, route, async (name, upload) => {
     const digests = digestsOf(context.parameters);
-    await upload.finish(digests, context.body.pieces(), placeOf(context.request));
+    await upload.finish(digests, context.body.whole(), placeOf(context.request));
     return created(name, digests[0]);
   });
 }

@@ -6,8 +6,15 @@ const RESERVE = 64 * 1024 * 1024;
 /** … and of a small disk at most this part. */
 const SHARE = 1 / 20;
 
+/** Milliseconds for which a look at the disk holds; others write to it too … */
+const LOOK_MS = 50;
+/** … and of what has to stay free the part that may be written on its strength. */
+const LOOK_SHARE = 1 / 4;
+
 export class Room {
   readonly #folder: string;
+  /** The last look at the disk: what could still be written then, and what was since. */
+  #look: { readonly at: number; readonly free: number; readonly reserve: number; written: number } | undefined;
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -15,11 +22,23 @@ export class Room {
 
   /** Rejects as a full disk does (`ENOSPC`) when `bytes` more would eat into what has to stay free. */
   async check(bytes: number): Promise<void> {
+    if (this.#isStillRoomFor(bytes)) return;
     const { bavail, blocks, bsize } = await statfs(this.#folder);
     const reserve = Math.min(RESERVE, blocks * bsize * SHARE);
-    if (bavail * bsize - bytes >= reserve) return;
+    this.#look = { at: performance.now(), free: bavail * bsize - reserve, reserve, written: bytes };
+    if (this.#look.free >= bytes) return;
     throw Object.assign(new Error(`no space left in ${this.#folder} but the reserve of ${Math.round(reserve)} bytes`), {
       code: "ENOSPC",
     });
+  }
+
+  /** Whether the last look says so. A disk that was full is looked at again each time. */
+  #isStillRoomFor(bytes: number): boolean {
+    const look = this.#look;
+    if (!look || performance.now() - look.at > LOOK_MS) return false;
+    const written = look.written + bytes;
+    if (written > look.free || written > look.reserve * LOOK_SHARE) return false;
+    look.written = written;
+    return true;
   }
 }
