@@ -20,7 +20,16 @@ const [FIRST, SECOND] = [contentOf("first", LARGE), contentOf("second", LARGE)];
 const WHOLE = Uint8Array.from(Buffer.concat([FIRST, SECOND]));
 
 /** Which step fails the next time it is taken. */
-type Step = "checkRoom" | "stage" | "append" | "sync" | "seal" | "claimUpload" | "saveUpload" | "finishUpload";
+type Step =
+  | "checkRoom"
+  | "stage"
+  | "append"
+  | "flush"
+  | "sync"
+  | "seal"
+  | "claimUpload"
+  | "saveUpload"
+  | "finishUpload";
 
 describe("a fault while bytes are appended", () => {
   for (const step of ["append", "sync", "saveUpload", "claimUpload"] as const) {
@@ -52,7 +61,7 @@ describe("a fault while bytes are appended", () => {
 });
 
 describe("a fault at the end of an upload", () => {
-  for (const step of ["append", "sync", "seal"] as const) {
+  for (const step of ["append", "flush", "seal"] as const) {
     test(`leaves it as it was (${step})`, async () => {
       const subject = await openSubject();
       const upload = await subject.repository.blobs.upload();
@@ -180,7 +189,7 @@ async function openSubject() {
 }
 
 function failingStore(store: BlobStore, mayFail: (step: Step) => void): BlobStore {
-  const draft = (inner: Draft): Draft => failingAt(inner, mayFail, ["append", "sync"]);
+  const draft = (inner: Draft): Draft => failingAt(inner, mayFail, ["append", "flush", "sync"]);
   return {
     ...failingAt(store, mayFail, ["checkRoom", "seal"]),
     async stage(key) {

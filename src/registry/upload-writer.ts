@@ -265,7 +265,7 @@ export class UploadWriter implements AsyncDisposable {
     if (algorithm === "sha256" && this.added === 0 && digestSoFar) return digestSoFar;
     const digester = Digester.of(algorithm);
     if (this.#draft) {
-      await this.#draft.sync();
+      await this.#draft.flush();
       for await (const piece of this.#backend.store.readDraft(this.#draftKey, this.#received)) digester.update(piece);
     } else {
       digester.update(this.#stagedBytes());
@@ -277,7 +277,7 @@ export class UploadWriter implements AsyncDisposable {
   async #seal(digest: Digest): Promise<Whereabouts> {
     if (!this.#draft && !this.#fitsInline()) await this.#openDraft();
     if (!this.#draft) return { kind: "inline", payload: this.#stagedBytes() };
-    await this.#draft.sync();
+    await this.#draft.flush();
     const { store } = this.#backend;
     const storageKey = this.#finalKey(digest);
     const { mtimeMs } = await store.seal(this.#draftKey, storageKey);

@@ -34,6 +34,8 @@ export interface Draft extends AsyncDisposable {
   append(bytes: Uint8Array): Promise<void>;
   /** Cuts off what is behind the first `size` bytes. */
   truncate(size: number): Promise<void>;
+  /** What was appended can be read and sealed when it resolves; rejects when not all of it could be written. */
+  flush(): Promise<void>;
   /** Durable when it resolves: the bytes, and the name they are found by. */
   sync(): Promise<void>;
 }

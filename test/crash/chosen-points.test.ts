@@ -34,6 +34,7 @@ const CASES: readonly Case[] = [
       "store.copyDraft",
       "store.delete",
       "draft.append",
+      "draft.flush",
       "draft.sync",
       "database.write",
     ],

@@ -52,6 +52,7 @@ const CHANGES: readonly Call[] = [
   "database.write",
   "draft.append",
   "draft.dispose",
+  "draft.flush",
   "draft.sync",
   "store.checkRoom",
   "store.copyDraft",

@@ -115,6 +115,7 @@ export class MemoryBlobStore implements BlobStore {
         this.#drafts.set(key, joined);
       },
       truncate: async (size) => void this.#drafts.set(key, this.#draft(key, size)),
+      flush: async () => {},
       sync: async () => {},
       [Symbol.asyncDispose]: async () => {},
     };

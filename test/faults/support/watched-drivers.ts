@@ -58,6 +58,7 @@ function watchedDraft(draft: Draft, watch: Watcher): Draft {
   return {
     append: (bytes) => watch("draft.append", () => draft.append(bytes), bytes.length),
     truncate: (size) => watch("draft.truncate", () => draft.truncate(size)),
+    flush: () => watch("draft.flush", () => draft.flush()),
     sync: () => watch("draft.sync", () => draft.sync()),
     [Symbol.asyncDispose]: () => watch("draft.dispose", async () => await draft[Symbol.asyncDispose]()),
   };
