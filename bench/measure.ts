@@ -70,7 +70,7 @@ export async function measureInTurns(
 }
 
 /** wrk hangs up in the middle of requests, and some servers work on them long after: not in the time of the next one. */
-async function comeToRest(pid: number): Promise<void> {
+export async function comeToRest(pid: number): Promise<void> {
   let before = await cpuSeconds(pid);
   for (let tries = 0; tries < REST.mostTries; tries++) {
     await Bun.sleep(REST.withinMs);

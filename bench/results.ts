@@ -1,5 +1,6 @@
 /** What a run found out, as it is written to a file. */
 import type { PeerName } from "./peers/peer.ts";
+import type { Setting } from "./setting.ts";
 
 /** What is counted: operations (and CPU for each), bytes (and CPU for a GiB), or the time of a start. */
 export type Unit = "operation" | "byte" | "start";
@@ -24,18 +25,9 @@ export interface RowResult {
   readonly peers: Readonly<Partial<Record<PeerName, readonly Sample[] | string>>>;
 }
 
-export interface Results {
-  readonly date: string;
-  readonly commit: string;
-  readonly machine: string;
+export interface Results extends Setting {
   readonly rounds: number;
   readonly seconds: number;
-  readonly peers: readonly {
-    readonly name: PeerName;
-    readonly version: string;
-    readonly settings: string;
-    readonly durability: string;
-  }[];
   readonly rows: readonly RowResult[];
 }
 

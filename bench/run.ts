@@ -7,20 +7,17 @@
  * content, warms each up, and measures them one after the other, as many rounds as are asked for.
  */
 import { mkdtemp, rm } from "node:fs/promises";
-import { cpus, release, tmpdir, totalmem } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { makeContents } from "./contents.ts";
 import { measureInTurns } from "./measure.ts";
+import { peersOf } from "./peers/all.ts";
 import { PEERS } from "./peers/peer.ts";
-import type { Peer } from "./peers/peer.ts";
-import { distribution } from "./peers/distribution.ts";
-import { nginx } from "./peers/nginx.ts";
-import { olareg } from "./peers/olareg.ts";
 import { startPeer } from "./peers/server.ts";
 import type { PeerServer } from "./peers/server.ts";
-import { stowage } from "./peers/stowage.ts";
 import { plotOf } from "./plot.ts";
+import { settingOf } from "./setting.ts";
 import type { Results, RowResult } from "./results.ts";
 import { blobs } from "./rows/blobs.ts";
 import { images } from "./rows/images.ts";
@@ -42,18 +39,10 @@ const { values: options } = parseArgs({
   },
 });
 const [rounds, seconds] = [Number(options.rounds), Number(options.seconds)];
-const peers = options.peers.split(",").map(peerOf);
+const peers = peersOf(options.peers);
 const rows = [...blobs, ...manifests, ...lists, ...images, ...pushes, ...starts].filter(({ name }) =>
   new RegExp(options.rows).test(name),
 );
-
-const GIB = 2 ** 30;
-
-function peerOf(name: string): Peer {
-  const peer = [stowage, distribution, olareg, nginx].find((one) => one.name === name);
-  if (!peer) throw new Error(`There is no peer ${name}: choose from ${PEERS.join(", ")}`);
-  return peer;
-}
 
 /** Rows that only read share a registry with those that need the same content. */
 function groupOf(row: Row): string {
@@ -76,25 +65,11 @@ async function measureGroup(group: readonly Row[], folder: string): Promise<read
   return measured;
 }
 
-function git(...words: string[]): string {
-  return Bun.spawnSync(["git", ...words], { cwd: import.meta.dir })
-    .stdout.toString()
-    .trim();
-}
-
-function commit(): string {
-  const isChanged = git("status", "--porcelain", "--", "../src") !== "";
-  return git("rev-parse", "--short", "HEAD") + (isChanged ? " and changes" : "");
-}
-
 function resultsOf(measured: readonly RowResult[]): Results {
   return {
-    date: new Date().toISOString(),
-    commit: commit(),
-    machine: `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / GIB)} GiB, Linux ${release()}`,
+    ...settingOf(peers),
     rounds,
     seconds,
-    peers: peers.map(({ name, version, settings, durability }) => ({ name, version: version(), settings, durability })),
     rows: measured,
   };
 }

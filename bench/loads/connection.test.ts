@@ -39,6 +39,23 @@ describe("a connection", () => {
     expect((await connection.request(200, "HEAD", target)).bodyBytes).toBe(0);
   });
 
+  test("gives the body to who wants it, as it comes", async () => {
+    using connection = await Connection.open(server.port);
+    let body = "";
+    const target = asking("HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\nab", "cd", "ef");
+    const reply = await connection.exchange("GET", target, { onBody: (bytes) => (body += bytes.toString()) });
+    expect(reply.status).toBe(404);
+    expect(body).toBe("abcdef");
+  });
+
+  test("is closed by a reply whose end it cannot know, and then refuses to ask", async () => {
+    using connection = await Connection.open(server.port);
+    expect(connection.isOpen).toBe(true);
+    await expect(connection.request(200, "GET", asking("HTTP/1.1 200 OK\r\n\r\n"))).rejects.toThrow("without a length");
+    expect(connection.isOpen).toBe(false);
+    await expect(connection.request(200, "GET", "/")).rejects.toThrow("closed");
+  });
+
   test("rejects when the status is another one", async () => {
     using connection = await Connection.open(server.port);
     const target = asking("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");

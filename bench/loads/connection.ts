@@ -1,4 +1,4 @@
-/** HTTP/1.1 on one plain socket that is kept: requests are bytes made beforehand, and bodies that come are thrown away. */
+/** HTTP/1.1 on one plain socket that is kept open. Bodies that come are kept by nobody. */
 import type { Socket } from "bun";
 
 export interface Reply {
@@ -6,6 +6,14 @@ export interface Reply {
   /** As it was sent: a path or a whole address. */
   readonly location: string | undefined;
   readonly bodyBytes: number;
+}
+
+export interface Outgoing {
+  readonly body?: readonly Uint8Array[];
+  /** Lines of the head, each with its end. */
+  readonly headers?: string;
+  /** Called with the body of the reply as it comes. */
+  readonly onBody?: ((bytes: Buffer) => void) | undefined;
 }
 
 export class Connection implements Disposable {
@@ -19,6 +27,8 @@ export class Connection implements Disposable {
   #isBodiless = false;
   #waiting: PromiseWithResolvers<Reply> | undefined;
   #room: PromiseWithResolvers<void> | undefined;
+  #onBody: Outgoing["onBody"];
+  #isClosed = false;
 
   private constructor(port: number) {
     this.#port = port;
@@ -26,19 +36,24 @@ export class Connection implements Disposable {
 
   static async open(port: number): Promise<Connection> {
     const connection = new Connection(port);
-    const fail = (): void => connection.#fail();
+    const close = (): void => connection.#close();
     connection.#socket = await Bun.connect({
       hostname: "127.0.0.1",
       port,
       socket: {
         data: (_socket, bytes) => connection.#take(bytes),
         drain: () => connection.#room?.resolve(),
-        error: fail,
-        close: fail,
-        end: fail,
+        error: close,
+        close,
+        end: close,
       },
     });
     return connection;
+  }
+
+  /** False when no more can be asked on it. */
+  get isOpen(): boolean {
+    return !this.#isClosed;
   }
 
   /** Sends a request and gives the reply, whose status must be `expected`. One at a time. */
@@ -49,6 +64,14 @@ export class Connection implements Disposable {
     body: readonly Uint8Array[] = [],
     headers = "",
   ): Promise<Reply> {
+    const reply = await this.exchange(method, target, { body, headers });
+    if (reply.status !== expected) throw new Error(`${method} ${target} was answered with ${reply.status}`);
+    return reply;
+  }
+
+  /** Sends a request and gives the reply, whatever its status. One at a time. */
+  async exchange(method: string, target: string, { body = [], headers = "", onBody }: Outgoing = {}): Promise<Reply> {
+    if (this.#isClosed) throw new Error(CLOSED);
     const length = body.reduce((sum, piece) => sum + piece.length, 0);
     const waiting = Promise.withResolvers<Reply>();
     this.#waiting = waiting;
@@ -58,19 +81,20 @@ export class Connection implements Disposable {
       `${method} ${target} HTTP/1.1\r\nHost: 127.0.0.1:${this.#port}\r\n${lengthLine}${headers}\r\n`,
     );
     this.#isBodiless = method === "HEAD";
+    this.#onBody = onBody;
     if (length > 0 && length < SMALL_BYTES) await this.#write(Buffer.concat([head, ...body]));
     else for (const piece of [head, ...body]) await this.#write(piece);
-    const reply = await waiting.promise;
-    if (reply.status !== expected) throw new Error(`${method} ${target} was answered with ${reply.status}`);
-    return reply;
+    return await waiting.promise;
   }
 
   [Symbol.dispose](): void {
+    this.#close();
     this.#socket?.end();
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
     for (let rest = bytes; ;) {
+      if (this.#isClosed) throw new Error(CLOSED);
       rest = rest.subarray(this.#socket?.write(rest));
       if (rest.length === 0) return;
       this.#room = Promise.withResolvers();
@@ -79,6 +103,7 @@ export class Connection implements Disposable {
   }
 
   #take(bytes: Buffer): void {
+    let body = bytes;
     if (this.#reply === undefined) {
       const all = this.#head.length === 0 ? bytes : Buffer.concat([this.#head, bytes]);
       const end = all.indexOf("\r\n\r\n");
@@ -88,35 +113,40 @@ export class Connection implements Disposable {
       }
       this.#head = NOTHING;
       const reply = parseHead(all.toString("latin1", 0, end), this.#isBodiless);
-      if (reply.status === 100) return this.#take(all.subarray(end + 4));
+      body = all.subarray(end + 4);
+      if (reply instanceof Error) return this.#close(reply);
+      if (reply.status === 100) return this.#take(body);
       this.#reply = reply;
-      this.#missingBytes = reply.bodyBytes - (all.length - end - 4);
-    } else {
-      this.#missingBytes -= bytes.length;
+      this.#missingBytes = reply.bodyBytes;
     }
+    this.#missingBytes -= body.length;
+    if (body.length > 0) this.#onBody?.(body);
     if (this.#missingBytes > 0) return;
     const reply = this.#reply;
     this.#reply = undefined;
     this.#waiting?.resolve(reply);
   }
 
-  #fail(): void {
-    const error = new Error("the connection was closed");
+  /** Nothing that was under way can be answered any more. */
+  #close(error = new Error(CLOSED)): void {
+    this.#isClosed = true;
     this.#waiting?.reject(error);
     this.#room?.reject(error);
   }
 }
+
+const CLOSED = "the connection was closed";
 
 const NOTHING = Buffer.alloc(0);
 
 /** Up to here a copy is cheaper than a second write. */
 const SMALL_BYTES = 64 * 1024;
 
-function parseHead(head: string, isBodiless: boolean): Reply {
+function parseHead(head: string, isBodiless: boolean): Reply | Error {
   const status = Number(head.slice(9, 12));
   const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1];
   const mayHaveBody = !isBodiless && status !== 204 && status !== 100;
-  if (mayHaveBody && length === undefined) throw new Error(`a reply without a length:\n${head}`);
+  if (mayHaveBody && length === undefined) return new Error(`a reply without a length:\n${head}`);
   return {
     status,
     location: /\r\nlocation: *(\S+)/i.exec(head)?.[1],

@@ -21,6 +21,10 @@ export interface Latency {
 /** How long each of some operations took; not a number when there was none. */
 export function latencyOf(millis: readonly number[]): Latency {
   const sorted = millis.toSorted((a, b) => a - b);
-  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
-  return { p50: at(0.5), p90: at(0.9), p99: at(0.99) };
+  return { p50: percentile(sorted, 0.5), p90: percentile(sorted, 0.9), p99: percentile(sorted, 0.99) };
+}
+
+/** What this share of the values is below; they go up. */
+export function percentile(sorted: readonly number[], share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
 }
