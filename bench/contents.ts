@@ -12,6 +12,7 @@ import {
   OCI_MANIFEST,
 } from "../test/support/content.ts";
 import type { TestDescriptor } from "../test/support/content.ts";
+import { PULLED_BLOB_BYTES } from "./replay/quantiles.ts";
 
 export interface StoredBlob {
   readonly digest: string;
@@ -58,8 +59,8 @@ export type Collection = keyof typeof COLLECTIONS;
 
 export const BLOB_BYTES = { small: 4096, large: 64 * 2 ** 20, huge: 2 ** 30 } as const;
 
-/** Layers of an image: the quantiles 10, 25, 50, 65, 75, 80, 90 and 95 of what is pulled from a big registry. */
-const LAYER_BYTES = [181, 1100, 11_500, 645_000, 3_300_000, 9_400_000, 35_000_000, 54_000_000];
+/** Layers of an image: as big as what is pulled from a big registry. */
+const LAYER_BYTES = [0.1, 0.25, 0.5, 0.65, 0.75, 0.8, 0.9, 0.95].map((share) => PULLED_BLOB_BYTES.at(share));
 
 /** Where there are more tags than that, several of them point at one image. */
 const MOST_IMAGES = 1000;
