@@ -25,6 +25,8 @@ import { paged } from "./registry/pages.ts";
 import { UploadMemory } from "./registry/upload-memory.ts";
 import { createHandler } from "./server/handler.ts";
 import type { Handler } from "./server/handler.ts";
+import { Origins } from "./server/origin.ts";
+import type { OriginOptions } from "./server/origin.ts";
 import { readFile, toResponse } from "./server/reply.ts";
 import type { BlobStore } from "./storage/blob-store.ts";
 import { VERSION } from "./version.ts";
@@ -47,6 +49,8 @@ export interface RegistryOptions {
   readonly deleteEnabled?: boolean;
   /** Whether signatures beside manifests are shown and taken over HTTP; false when absent. */
   readonly signaturesEnabled?: boolean;
+  /** Where requests come from, and what clients call this registry. */
+  readonly origin?: OriginOptions;
   readonly limits?: Partial<RegistryLimits>;
   /** What collection keeps, and for how long. */
   readonly collection?: Partial<CollectionRules>;
@@ -92,7 +96,11 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const metadata: MetadataStore = new SqlMetadataStore(engine, clock, rules);
   const backend: Backend = { store, metadata, clock, limits, rules, uploads: new UploadMemory() };
   const namespace = new LocalNamespace(backend);
-  const handle = createHandler(namespace, { deleteEnabled, signaturesEnabled, version: VERSION }, log);
+  const handle = createHandler(
+    namespace,
+    { deleteEnabled, signaturesEnabled, origins: new Origins(options.origin), version: VERSION },
+    log,
+  );
   const metrics = new Metrics(VERSION);
   const close = (): Promise<void> => metadata.close();
   return {

@@ -2,20 +2,14 @@
 import type { Logger } from "../observe/logger.ts";
 import type { Reply } from "./reply.ts";
 
-export function logAccess(
-  log: Logger,
-  request: Request,
-  reply: Reply,
-  durationMs: number,
-  remoteAddress: string | undefined,
-): void {
+export function logAccess(log: Logger, request: Request, reply: Reply, durationMs: number): void {
   if (!log.isLevelEnabled("info")) return;
   const url = request.url.slice(request.url.indexOf("/", "https://".length));
   log.info(
     {
       "http.request.method": request.method,
       "http.request.uri": url,
-      "http.request.remoteaddr": remoteAddress,
+      "http.request.remoteaddr": reply.address,
       "http.request.useragent": request.headers.get("user-agent") ?? undefined,
       "http.response.status": reply.status,
       "http.response.duration": Math.round(durationMs * 1000) / 1000,

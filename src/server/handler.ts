@@ -20,20 +20,24 @@ import { getSignatures, putSignature } from "./v2/signatures.ts";
 import { getTags } from "./v2/tags.ts";
 import { deleteUpload, getUpload, patchUpload, postUpload, putUpload } from "./v2/uploads.ts";
 
-/** Answers any request; it never rejects. `whole` is called once the request has arrived to its last byte. */
-export type Handler = (request: Request, whole?: () => void) => Promise<Reply>;
+/**
+ * Answers any request; it never rejects. `whole` is called once the request has arrived to its last byte; `peer` is the
+ * address at the other end of the connection.
+ */
+export type Handler = (request: Request, whole?: () => void, peer?: string) => Promise<Reply>;
 
 export function createHandler(namespace: Namespace, options: ServerOptions, log: Logger): Handler {
-  return async (request, whole) => {
+  return async (request, whole, peer) => {
+    const caller = options.origins.callerOf(request, peer);
     const { path, query } = splitUrl(request.url);
     const body = new RequestBody(request, whole);
     const parameters = new URLSearchParams(query);
-    const reply = await dispatch({ namespace, options, request, body, parameters }, path).catch((error: unknown) =>
-      errorReply(error, request, log),
+    const reply = await dispatch({ namespace, options, request, caller, body, parameters }, path).catch(
+      (error: unknown) => errorReply(error, request, log),
     );
     // A client that is still sending does not listen: take the rest of it before a refusal, or close.
     const close = reply.status >= 400 && !(await body.drain()) ? { connection: "close" } : {};
-    return { ...reply, headers: { ...commonHeaders(path), ...reply.headers, ...close } };
+    return { ...reply, address: caller.address, headers: { ...commonHeaders(path), ...reply.headers, ...close } };
   };
 }
 

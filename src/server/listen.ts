@@ -75,9 +75,9 @@ function serve(address: Address, handle: Handler, log: Logger): Server<undefined
 async function answer(request: Request, server: Server<undefined>, handle: Handler, log: Logger): Promise<Response> {
   const started = performance.now();
   // Once a request is all here, silence on its connection is ours: a large blob takes long to become durable.
-  const reply: Reply = await handle(request, () => server.timeout(request, 0));
+  const reply: Reply = await handle(request, () => server.timeout(request, 0), server.requestIP(request)?.address);
   server.timeout(request, LIMITS.idleSeconds);
-  logAccess(log, request, reply, performance.now() - started, server.requestIP(request)?.address);
+  logAccess(log, request, reply, performance.now() - started);
   return toResponse(reply, request.method, repeatsRange(request) ? readFile : sendFile);
 }
 

@@ -16,6 +16,8 @@ export interface Reply {
   /** Names in lower case. `content-length` stands here whenever the length is known: HEAD needs it. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: ReplyBody;
+  /** Of whoever asked, for the log. */
+  readonly address?: string | undefined;
 }
 
 /** A reply without a body. */

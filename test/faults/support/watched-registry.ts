@@ -13,6 +13,7 @@ import { LocalNamespace } from "../../../src/registry/namespace.ts";
 import { UploadMemory } from "../../../src/registry/upload-memory.ts";
 import { createHandler } from "../../../src/server/handler.ts";
 import { listen } from "../../../src/server/listen.ts";
+import { Origins } from "../../../src/server/origin.ts";
 import { FilesystemBlobStore } from "../../../src/storage/filesystem/filesystem-blob-store.ts";
 import { watchedEngine, watchedStore } from "./watched-drivers.ts";
 import type { Watcher } from "./watched-drivers.ts";
@@ -54,7 +55,7 @@ export async function openWatchedRegistry(
     uploads: new UploadMemory(),
   };
   const log = silentLogger();
-  const options = { deleteEnabled: true, signaturesEnabled: true, version: "test" };
+  const options = { deleteEnabled: true, signaturesEnabled: true, origins: new Origins(), version: "test" };
   const handle = createHandler(new LocalNamespace(backend), options, log);
   const server = await listen({ kind: "tcp", hostname: "127.0.0.1", port: 0 }, handle, log);
   return {
