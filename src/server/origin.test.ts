@@ -1,6 +1,6 @@
 /** Who asks, and by which address they know the registry. */
 import { describe, expect, test } from "bun:test";
-import { Origins, parseNetwork } from "./origin.ts";
+import { Origins } from "./origin.ts";
 
 const PROXY = "10.0.0.1";
 const behind = new Origins({ trustedProxies: ["10.0.0.0/8", "fd00::/8"] });
@@ -87,12 +87,7 @@ describe("the registry's own address", () => {
   });
 });
 
-test("a trusted proxy is an address or a network", () => {
-  expect(parseNetwork("10.0.0.0/8")).toEqual({ address: "10.0.0.0", bits: 8, family: "ipv4" });
-  expect(parseNetwork("::1")).toEqual({ address: "::1", bits: 128, family: "ipv6" });
-  for (const wrong of ["", "10.0.0.0/33", "example.com", "10.0.0.0/", "/8", "fd00::/129"]) {
-    expect(parseNetwork(wrong)).toBeUndefined();
-  }
+test("what is neither an address nor a network cannot be trusted", () => {
   expect(() => new Origins({ trustedProxies: ["example.com"] })).toThrow("neither an address nor a network");
 });
 

@@ -2,7 +2,9 @@
  * Where a request comes from, and by which address its client knows the registry. Behind a proxy neither shows on the
  * connection: the proxy says it in headers, and anybody can write those. They count from trusted proxies alone.
  */
-import { BlockList, isIP } from "node:net";
+import { isIP } from "node:net";
+import { Networks, parseNetwork, plainAddress } from "../lib/network.ts";
+import type { Network } from "../lib/network.ts";
 
 /** Who asks, as far as the connection and trusted proxies tell. */
 export interface Caller {
@@ -22,17 +24,14 @@ export interface OriginOptions {
 }
 
 export class Origins {
-  readonly #proxies = new BlockList();
+  readonly #proxies: Networks;
   readonly #trustsSocket: boolean;
   readonly #trustsNobody: boolean;
   readonly #host: string | undefined;
 
   constructor({ trustedProxies = [], host }: OriginOptions = {}) {
-    for (const proxy of trustedProxies) {
-      const network = parseNetwork(proxy);
-      if (network) this.#proxies.addSubnet(network.address, network.bits, network.family);
-      else if (proxy !== "unix") throw new TypeError(`${proxy} is neither an address nor a network`);
-    }
+    const networks = trustedProxies.filter((proxy) => proxy !== "unix").map(networkOf);
+    this.#proxies = new Networks(networks);
     this.#trustsNobody = trustedProxies.length === 0;
     this.#trustsSocket = trustedProxies.includes("unix");
     this.#host = host?.replace(/\/+$/, "");
@@ -60,10 +59,7 @@ export class Origins {
   }
 
   #trusts(address: string | undefined): boolean {
-    if (address === undefined) return this.#trustsSocket;
-    const plain = withoutMapping(address);
-    const version = isIP(plain);
-    return version !== 0 && this.#proxies.check(plain, version === 6 ? "ipv6" : "ipv4");
+    return address === undefined ? this.#trustsSocket : this.#proxies.has(address);
   }
 
   /** RFC 7239: each proxy adds who came to it, and how. */
@@ -88,27 +84,16 @@ export class Origins {
   }
 }
 
-/** Undefined for what is neither an address nor a network. */
-export function parseNetwork(
-  text: string,
-): { readonly address: string; readonly bits: number; readonly family: "ipv4" | "ipv6" } | undefined {
-  const [, address = "", length] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
-  const version = isIP(address);
-  const most = version === 6 ? 128 : 32;
-  const bits = length === undefined ? most : Number(length);
-  if (version === 0 || bits > most) return undefined;
-  return { address, bits, family: version === 6 ? "ipv6" : "ipv4" };
+function networkOf(text: string): Network {
+  const network = parseNetwork(text);
+  if (!network) throw new TypeError(`${text} is neither an address nor a network`);
+  return network;
 }
 
 /** The address in `203.0.113.7`, `203.0.113.7:1234`, `[2001:db8::1]:1234` or `2001:db8::1`. */
 function addressIn(text: string): string | undefined {
   const address = /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1] ?? /^([\d.]+):\d+$/.exec(text)?.[1] ?? text;
-  return isIP(address) === 0 ? undefined : withoutMapping(address);
-}
-
-/** A socket for both families shows the address of IPv4 inside one of IPv6. */
-function withoutMapping(address: string): string {
-  return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address;
+  return isIP(address) === 0 ? undefined : plainAddress(address);
 }
 
 function schemeIn(text: string | undefined): "http" | "https" | undefined {
