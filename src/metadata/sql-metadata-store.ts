@@ -5,6 +5,7 @@ import type { Signature } from "../oci/signature.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { Clock } from "../lib/clock.ts";
+import * as accounts from "./accounts.ts";
 import * as blobs from "./blobs.ts";
 import * as collection from "./collection.ts";
 import * as inventory from "./inventory.ts";
@@ -13,7 +14,9 @@ import * as manifests from "./manifests.ts";
 import * as port from "./metadata-store.ts";
 import * as pins from "./pins.ts";
 import * as repositories from "./repositories.ts";
+import * as robotTokens from "./robot-tokens.ts";
 import * as signatures from "./signatures.ts";
+import * as signingKeys from "./signing-keys.ts";
 import { first } from "./sql.ts";
 import type { SqlEngine } from "./sql.ts";
 import * as tags from "./tags.ts";
@@ -152,10 +155,14 @@ export class SqlMetadataStore implements port.MetadataStore {
     });
   }
 
-  deleteManifest(name: RepositoryName, digest: Digest): Promise<boolean> {
+  deleteManifest(
+    name: RepositoryName,
+    digest: Digest,
+    isFixed?: (tag: Tag) => boolean,
+  ): Promise<"done" | "absent" | { readonly fixed: Tag }> {
     return this.#engine.write(() => {
       const now = this.#clock.now();
-      return manifests.deleteManifest(name, digest, now, now + this.#periods.graceMs);
+      return manifests.deleteManifest(name, digest, isFixed, now, now + this.#periods.graceMs);
     });
   }
 
@@ -260,6 +267,57 @@ export class SqlMetadataStore implements port.MetadataStore {
 
   leaseHeld(name: string): Promise<boolean> {
     return this.#engine.read(() => leases.leaseHeld(name, this.#clock.now()));
+  }
+
+  findUser(name: string): Promise<port.UserFacts | undefined> {
+    return this.#engine.read(() => accounts.findUser(name));
+  }
+
+  users(page: port.Page): Promise<readonly port.UserFacts[]> {
+    return this.#engine.read(() => accounts.listUsers(page));
+  }
+
+  addUser(user: port.NewUser): Promise<boolean> {
+    return this.#engine.write(() => accounts.addUser(user, this.#clock.now()));
+  }
+
+  changeUser(name: string, change: port.UserChange): Promise<boolean> {
+    return this.#engine.write(() => accounts.changeUser(name, change, this.#clock.now()));
+  }
+
+  removeUser(name: string): Promise<boolean> {
+    return this.#engine.write(() => accounts.removeUser(name));
+  }
+
+  findRobotToken(id: string): Promise<port.RobotTokenFacts | undefined> {
+    return this.#engine.read(() => robotTokens.findRobotToken(id));
+  }
+
+  robotTokens(page: port.Page): Promise<readonly port.RobotTokenFacts[]> {
+    return this.#engine.read(() => robotTokens.listRobotTokens(page));
+  }
+
+  addRobotToken(token: Omit<port.RobotTokenFacts, "createdAt">): Promise<void> {
+    return this.#engine.write(() => robotTokens.addRobotToken(token, this.#clock.now()));
+  }
+
+  removeRobotToken(id: string): Promise<boolean> {
+    return this.#engine.write(() => robotTokens.removeRobotToken(id));
+  }
+
+  removeRobot(robot: string): Promise<number> {
+    return this.#engine.write(() => robotTokens.removeRobot(robot));
+  }
+
+  signingKeys(): Promise<readonly port.StoredSigningKey[]> {
+    return this.#engine.read(() => signingKeys.listSigningKeys());
+  }
+
+  addSigningKey(
+    key: port.StoredSigningKey,
+    times: { readonly unlessAfter: number; readonly forgetUntil: number },
+  ): Promise<void> {
+    return this.#engine.write(() => signingKeys.addSigningKey(key, times));
   }
 
   allBlobs(page: port.Page): Promise<readonly port.RecordedBlob[]> {
