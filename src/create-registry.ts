@@ -1,4 +1,9 @@
 /** Chooses the drivers and puts a registry together: for the program and for programs that embed it. */
+import type { ExternalTokens } from "./auth/access-token.ts";
+import { Policy } from "./auth/policy.ts";
+import type { Rule } from "./auth/policy.ts";
+import { SigningKeys } from "./auth/signing-keys.ts";
+import { SERVICE, TokenService } from "./auth/token-service.ts";
 import { systemClock } from "./lib/clock.ts";
 import type { Clock } from "./lib/clock.ts";
 import { DEFAULT_RULES } from "./metadata/metadata-store.ts";
@@ -23,11 +28,17 @@ import { scrubInBackground } from "./registry/gc/scrub.ts";
 import type { ScrubOptions } from "./registry/gc/scrub.ts";
 import { paged } from "./registry/pages.ts";
 import { UploadMemory } from "./registry/upload-memory.ts";
+import type { Challenge } from "./server/challenge.ts";
+import type { ServerOptions } from "./server/context.ts";
+import { CheckingGate, OPEN_GATE } from "./server/gate.ts";
+import type { GateAuthenticator } from "./server/gate.ts";
 import { createHandler } from "./server/handler.ts";
 import type { Handler } from "./server/handler.ts";
 import { Origins } from "./server/origin.ts";
 import type { OriginOptions } from "./server/origin.ts";
 import { readFile, toResponse } from "./server/reply.ts";
+import { TOKEN_PATH } from "./server/routes.ts";
+import { SIGNATURES_HEADER } from "./server/v2/signatures.ts";
 import type { BlobStore } from "./storage/blob-store.ts";
 import { VERSION } from "./version.ts";
 
@@ -51,12 +62,31 @@ export interface RegistryOptions {
   readonly signaturesEnabled?: boolean;
   /** Where requests come from, and what clients call this registry. */
   readonly origin?: OriginOptions;
+  /** Who may do what; everybody everything when absent. */
+  readonly access?: AccessOptions;
   readonly limits?: Partial<RegistryLimits>;
   /** What collection keeps, and for how long. */
   readonly collection?: Partial<CollectionRules>;
   readonly log?: Logger;
   readonly clock?: Clock;
 }
+
+/** How the registry knows who somebody is: by itself, or by the tokens of another server. */
+export type AccessOptions =
+  | {
+      readonly kind: "accounts";
+      /** Makes what proves who somebody is, which may look into the registry's own facts. */
+      readonly authenticator: (parts: {
+        readonly metadata: MetadataStore;
+        readonly clock: Clock;
+        readonly log: Logger;
+      }) => Promise<GateAuthenticator> | GateAuthenticator;
+      /** What is allowed; when absent, everything to whoever proves to be somebody. */
+      readonly policies?: readonly Rule[];
+      /** Clients are asked for a name and a password, in this realm, instead of for a token. */
+      readonly basicRealm?: string;
+    }
+  | { readonly kind: "tokens"; readonly tokens: ExternalTokens };
 
 export interface Registry extends AsyncDisposable {
   readonly namespace: Namespace;
@@ -96,9 +126,11 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const metadata: MetadataStore = new SqlMetadataStore(engine, clock, rules);
   const backend: Backend = { store, metadata, clock, limits, rules, uploads: new UploadMemory() };
   const namespace = new LocalNamespace(backend);
+  const origins = new Origins(options.origin);
+  const access = await openAccess(options.access, { metadata, clock, log, origins, signaturesEnabled });
   const handle = createHandler(
     namespace,
-    { deleteEnabled, signaturesEnabled, origins: new Origins(options.origin), version: VERSION },
+    { deleteEnabled, signaturesEnabled, origins, ...access, version: VERSION },
     log,
   );
   const metrics = new Metrics(VERSION);
@@ -123,6 +155,40 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       collectInBackground(backend, { ...background, rules }, { log, metrics }, signal),
     close,
     [Symbol.asyncDispose]: close,
+  };
+}
+
+interface AccessParts {
+  readonly metadata: MetadataStore;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly origins: Origins;
+  readonly signaturesEnabled: boolean;
+}
+
+async function openAccess(
+  access: AccessOptions | undefined,
+  { metadata, clock, log, origins, signaturesEnabled }: AccessParts,
+): Promise<Pick<ServerOptions, "gate" | "tokens">> {
+  if (!access) return { gate: OPEN_GATE };
+  const baseHeaders = signaturesEnabled ? SIGNATURES_HEADER : {};
+  if (access.kind === "tokens") {
+    const { tokens } = access;
+    const challenge = { kind: "bearer", service: tokens.service, realm: tokens.realm, origins } as const;
+    return {
+      gate: new CheckingGate({ policy: new Policy(), tokens, ownTokens: false, challenge, baseHeaders, clock }),
+    };
+  }
+  const policy = new Policy(access.policies);
+  const authenticator = await access.authenticator({ metadata, clock, log });
+  const service = new TokenService({ keys: new SigningKeys(metadata, clock), policy, authenticator, clock });
+  const challenge: Challenge =
+    access.basicRealm === undefined
+      ? { kind: "bearer", service: SERVICE, realm: TOKEN_PATH, origins }
+      : { kind: "basic", realm: access.basicRealm };
+  return {
+    gate: new CheckingGate({ policy, authenticator, tokens: service, ownTokens: true, challenge, baseHeaders, clock }),
+    tokens: { service, authenticator },
   };
 }
 

@@ -27,8 +27,7 @@ export interface TokenVerifier {
 
 /** Where clients get the tokens that an external server issues (distribution's `auth: token`). */
 export interface ExternalTokens extends TokenVerifier {
+  /** An address, or a path such as `/auth/token` at this registry's own origin (`autoredirect`). */
   readonly realm: string;
   readonly service: string;
-  /** Whether the realm is `/auth/token` at this registry's own origin instead. */
-  readonly autoRedirect?: boolean;
 }

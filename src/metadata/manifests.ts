@@ -163,7 +163,8 @@ export function* putManifest(
   if (tag !== undefined && !(yield* conditionHolds(known ?? -1, tag, manifest.condition))) return { kind: "condition" };
 
   for (const each of manifest.fixedTags ?? []) {
-    if (known !== undefined && (yield* pointsElsewhere(known, each, manifest.digest))) return { kind: "fixed", tag: each };
+    if (known !== undefined && (yield* pointsElsewhere(known, each, manifest.digest)))
+      return { kind: "fixed", tag: each };
   }
 
   const findings: Findings = { blobs: [], missing: [], refused: [] };

@@ -1,6 +1,9 @@
 /** What every handler of a request is given. */
+import type { Authenticator } from "../auth/identity.ts";
+import type { TokenService } from "../auth/token-service.ts";
 import type { Namespace } from "../registry/namespace.ts";
 import type { RequestBody } from "./body.ts";
+import type { Admission, Gate } from "./gate.ts";
 import type { Caller, Origins } from "./origin.ts";
 
 /** What an operator decides about the wire. */
@@ -11,8 +14,18 @@ export interface ServerOptions {
   readonly signaturesEnabled: boolean;
   /** Which proxies are trusted, and what clients call this registry. */
   readonly origins: Origins;
+  /** Who may do what. */
+  readonly gate: Gate;
+  /** Where tokens are issued; undefined when this registry issues none. */
+  readonly tokens?: TokenDesk | undefined;
   /** The program's version, for people. */
   readonly version: string;
+}
+
+/** Issues tokens to those who prove who they are. */
+export interface TokenDesk {
+  readonly service: TokenService;
+  readonly authenticator: Authenticator;
 }
 
 export interface Context {
@@ -21,6 +34,8 @@ export interface Context {
   readonly request: Request;
   /** Whoever sent the request, as far as connection and trusted proxies tell. */
   readonly caller: Caller;
+  /** Who was let in, and what else that one may do. */
+  readonly admission: Admission;
   readonly body: RequestBody;
   readonly parameters: URLSearchParams;
 }

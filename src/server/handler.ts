@@ -9,6 +9,8 @@ import { RefusedWithHeaders, faultReply, refusalIn, refusalReply } from "./error
 import { getHealth, getReady } from "./ops/health.ts";
 import { getWelcome } from "./ops/welcome.ts";
 import type { Reply } from "./reply.ts";
+import { getKeys } from "./token/keys.ts";
+import { getToken, postToken } from "./token/token.ts";
 import { METHODS, parseRoute } from "./routes.ts";
 import type { Route } from "./routes.ts";
 import { getBase } from "./v2/base.ts";
@@ -48,20 +50,28 @@ function errorReply(error: unknown, request: Request, log: Logger): Reply {
   return refusal ? refusalReply(refusal, headers) : faultReply();
 }
 
-async function dispatch(context: Context, path: string): Promise<Reply> {
+async function dispatch(context: Omit<Context, "admission">, path: string): Promise<Reply> {
   const { request } = context;
   // "A server MUST respond with a 400 … to any … request message that contains more than one Host" (RFC 9112, 3.2).
   if (!URL.canParse(request.url) || request.headers.get("host")?.includes(",")) {
     throw new OciError("UNSUPPORTED", { status: 400, message: "the request has no usable Host header" });
   }
   const route = parseRoute(path);
-  if (!route || (route.kind === "signatures" && !context.options.signaturesEnabled)) throw unknownPath(path);
+  if (!route || !isServed(route, context.options)) throw unknownPath(path);
   const allowed = METHODS[route.kind];
   if (!allowed.includes(request.method)) throw unsupportedMethod(request.method, allowed);
   if (request.method === "DELETE" && route.kind !== "upload" && !context.options.deleteEnabled) {
     throw deleteDisabled(allowed.filter((method) => method !== "DELETE"));
   }
-  return await handle(context, route);
+  const admitted = context.options.gate.admit(request, route, context.caller);
+  const admission = admitted instanceof Promise ? await admitted : admitted;
+  return await handle({ ...context, admission }, route);
+}
+
+/** Whether the settings leave this endpoint on. */
+function isServed({ kind }: Route, options: ServerOptions): boolean {
+  if (kind === "signatures") return options.signaturesEnabled;
+  return (kind !== "token" && kind !== "keys") || options.tokens !== undefined;
 }
 
 async function handle(context: Context, route: Route): Promise<Reply> {
@@ -101,6 +111,10 @@ async function handle(context: Context, route: Route): Promise<Reply> {
       return await getReferrers(context, route);
     case "signatures":
       return await (method === "PUT" ? putSignature : getSignatures)(context, route);
+    case "token":
+      return await (method === "POST" ? postToken : getToken)(context);
+    case "keys":
+      return await getKeys(context);
     case "welcome":
       return getWelcome(context);
     case "health":

@@ -266,22 +266,22 @@ function testDeletion(open: OpenMetadata): void {
     const digest = await subject.image("manifest", { blobs: [needs(layer)], tags: [LATEST, tag("v1")] });
     const other = await subject.image("other", { blobs: [needs(layer)], tags: [tag("v2")] });
     const index = await subject.image("index", { children: [needs({ digest, size: 8 })] });
-    expect(await store.deleteManifest(APP, digest)).toBe(true);
+    expect(await store.deleteManifest(APP, digest)).toBe("done");
     expect(await store.findManifest(APP, digest)).toBeUndefined();
     expect(await store.findManifestByTag(APP, LATEST)).toBeUndefined();
     expect((await store.tags(APP, { limit: 10 })).map(({ name }) => name)).toEqual([tag("v2")]);
     expect((await store.findManifest(APP, other))?.digest).toBe(other);
     expect((await store.findManifest(APP, index))?.digest).toBe(index);
     expect(await store.findBlob(APP, layer.digest)).toBeDefined();
-    expect(await store.deleteManifest(APP, digest)).toBe(false);
+    expect(await store.deleteManifest(APP, digest)).toBe("absent");
   });
 
   test("only a manifest of this repository is deleted", async () => {
     await using subject = await Subject.open(open);
     const digest = await subject.image("manifest");
     await subject.image("manifest", { to: OTHER, tags: [LATEST] });
-    expect(await subject.store.deleteManifest(digestOwner("nobody"), digest)).toBe(false);
-    expect(await subject.store.deleteManifest(APP, digest)).toBe(true);
+    expect(await subject.store.deleteManifest(digestOwner("nobody"), digest)).toBe("absent");
+    expect(await subject.store.deleteManifest(APP, digest)).toBe("done");
     expect((await subject.store.findManifestByTag(OTHER, LATEST))?.digest).toBe(digest);
   });
 

@@ -11,6 +11,7 @@ import type { Finding } from "../../../src/registry/check.ts";
 import { collectAll } from "../../../src/registry/gc/collector.ts";
 import { LocalNamespace } from "../../../src/registry/namespace.ts";
 import { UploadMemory } from "../../../src/registry/upload-memory.ts";
+import { OPEN_GATE } from "../../../src/server/gate.ts";
 import { createHandler } from "../../../src/server/handler.ts";
 import { listen } from "../../../src/server/listen.ts";
 import { Origins } from "../../../src/server/origin.ts";
@@ -55,7 +56,7 @@ export async function openWatchedRegistry(
     uploads: new UploadMemory(),
   };
   const log = silentLogger();
-  const options = { deleteEnabled: true, signaturesEnabled: true, origins: new Origins(), version: "test" };
+  const options = { deleteEnabled: true, signaturesEnabled: true, origins: new Origins(), gate: OPEN_GATE, version: "test" };
   const handle = createHandler(new LocalNamespace(backend), options, log);
   const server = await listen({ kind: "tcp", hostname: "127.0.0.1", port: 0 }, handle, log);
   return {

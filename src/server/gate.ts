@@ -1,0 +1,313 @@
+/** The one gate: every request passes it, and learns there who asks and what that one may do. */
+import { createHmac, randomBytes } from "node:crypto";
+import type { AccessToken, ResourceActions, TokenVerifier } from "../auth/access-token.ts";
+import type { RememberingAuthenticator } from "../auth/authenticators.ts";
+import type { Action, Authenticator } from "../auth/identity.ts";
+import { nameOf } from "../auth/policy.ts";
+import type { Decision, Policy, Who } from "../auth/policy.ts";
+import type { Clock } from "../lib/clock.ts";
+import { OciError } from "../oci/error.ts";
+import { parseRepositoryName, repositoryName } from "../oci/repository-name.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
+import { challengeHeader } from "./challenge.ts";
+import type { Challenge, ChallengeError, Challenged } from "./challenge.ts";
+import { parseCredentials } from "./credentials.ts";
+import type { Credentials } from "./credentials.ts";
+import { RefusedWithHeaders } from "./error-reply.ts";
+import type { Caller } from "./origin.ts";
+import type { Route } from "./routes.ts";
+
+/** Who was let in, and what else that one may do. */
+export interface Admission {
+  /** Undefined is anonymous. */
+  readonly who: Who;
+  may(action: Action, repository: RepositoryName): boolean;
+  /** As `may`, with the reason, for the audit. */
+  decide(action: Action, repository: RepositoryName): Decision;
+  /** Whether the repository belongs into a list of those that are here. */
+  mayList(repository: RepositoryName): boolean;
+}
+
+/** At once whenever nothing has to be looked up: it stands before every request. */
+export interface Gate {
+  /** Refused with `UNAUTHORIZED` and a challenge, or with `DENIED`; `NAME_INVALID` for what cannot be a repository. */
+  admit(request: Request, route: Route, caller: Caller): Admission | Promise<Admission>;
+}
+
+const OPEN_DECISION: Decision = { allowed: true, by: "the absence of authentication: everybody may do everything" };
+
+const EVERYTHING: Admission = {
+  who: undefined,
+  may: () => true,
+  decide: () => OPEN_DECISION,
+  mayList: () => true,
+};
+
+/** The gate of a registry without authentication. */
+export const OPEN_GATE: Gate = { admit: () => EVERYTHING };
+
+/** One that can also say at once whom it has just proven, where it remembers. */
+export type GateAuthenticator = Authenticator & Partial<Pick<RememberingAuthenticator, "remembered">>;
+
+export interface GateParts {
+  readonly policy: Policy;
+  /** Absent where tokens of another server are all that counts. */
+  readonly authenticator?: GateAuthenticator | undefined;
+  readonly tokens: TokenVerifier;
+  /** Whether `tokens` are ours: the policy then bounds them too, and their owner must still be there. */
+  readonly ownTokens: boolean;
+  readonly challenge: Challenge;
+  /** What `GET /v2/` says also when it refuses. */
+  readonly baseHeaders: Readonly<Record<string, string>>;
+  readonly clock: Clock;
+}
+
+/** What a request needs: nothing, to be somebody, or a right. */
+type Need =
+  | { readonly kind: "nothing" | "credentials" | "catalog" }
+  | { readonly kind: "action"; readonly action: Action; readonly repository: RepositoryName };
+
+/** Who asks, when that can be told. */
+type Proof =
+  | { readonly kind: "anonymous" | "user" | "token"; readonly admission: Admission; readonly catalog: boolean }
+  | { readonly kind: "bad"; readonly sent: Credentials["kind"] };
+
+interface Remembered {
+  readonly token: AccessToken;
+  readonly proof: Proof;
+}
+
+/** Tokens that are remembered as good. */
+const MAX_REMEMBERED = 10_000;
+
+export class CheckingGate implements Gate {
+  readonly #parts: GateParts;
+  /** Known to this process alone: who sees its memory sees no token that could be used. */
+  readonly #secret = randomBytes(32);
+  readonly #remembered = new Map<string, Remembered>();
+  readonly #anonymous: Proof;
+
+  constructor(parts: GateParts) {
+    this.#parts = parts;
+    this.#anonymous = { kind: "anonymous", ...this.#byPolicy(undefined) };
+  }
+
+  admit(request: Request, route: Route, caller: Caller): Admission | Promise<Admission> {
+    const need = needOf(request.method, route);
+    if (need.kind === "nothing") return EVERYTHING;
+    const proof = this.#prove(request.headers.get("authorization"), caller);
+    return proof instanceof Promise
+      ? proof.then((known) => this.#judge(known, need, request, route, caller))
+      : this.#judge(proof, need, request, route, caller);
+  }
+
+  #judge(proof: Proof, need: Need, request: Request, route: Route, caller: Caller): Admission {
+    const refuse = (error?: ChallengeError): RefusedWithHeaders =>
+      this.#unauthorized({ request, caller, scopes: scopesOf(need, request, error), error }, route);
+    if (proof.kind === "bad") throw refuse(proof.sent === "bearer" ? "invalid_token" : undefined);
+    if (isMet(need, proof)) return proof.admission;
+    if (proof.kind === "anonymous") throw refuse();
+    if (proof.kind === "token") throw refuse("insufficient_scope");
+    throw denied(proof.admission.who, need);
+  }
+
+  #unauthorized(challenged: Challenged, route: Route): RefusedWithHeaders {
+    const { challenge, baseHeaders } = this.#parts;
+    const { error } = challenged;
+    const detail = challenged.scopes.flatMap(({ type, name, actions }) =>
+      actions.map((action) => ({ Type: type, Class: "", Name: name, Action: action })),
+    );
+    const refusal = new OciError("UNAUTHORIZED", {
+      ...(error === undefined ? {} : { message: MESSAGES[error] }),
+      ...(detail.length > 0 ? { detail } : {}),
+    });
+    return new RefusedWithHeaders(refusal, {
+      ...(route.kind === "base" ? baseHeaders : {}),
+      "www-authenticate": challengeHeader(challenge, challenged),
+    });
+  }
+
+  /** Who sent this header. */
+  #prove(header: string | null, caller: Caller): Proof | Promise<Proof> {
+    if (header === null) return this.#anonymous;
+    const key = createHmac("sha256", this.#secret).update(header).digest("base64");
+    const remembered = this.#remembered.get(key);
+    if (remembered) {
+      if (remembered.token.expiresAt > this.#parts.clock.now()) return this.#ifCurrent(remembered);
+      this.#remembered.delete(key);
+    }
+    const credentials = parseCredentials(header);
+    switch (credentials.kind) {
+      case "none":
+        return this.#anonymous;
+      case "basic":
+        return this.#proveUser(credentials, caller);
+      case "bearer":
+        return this.#proveToken(credentials.token, key);
+      case "unknown":
+        return { kind: "bad", sent: "unknown" };
+    }
+  }
+
+  #proveUser(
+    { name, password }: Extract<Credentials, { readonly kind: "basic" }>,
+    caller: Caller,
+  ): Proof | Promise<Proof> {
+    const { authenticator } = this.#parts;
+    const proofOf = (who: Who): Proof =>
+      who ? { kind: "user", ...this.#byPolicy(who) } : { kind: "bad", sent: "basic" };
+    const remembered = authenticator?.remembered?.(name, password);
+    if (remembered || !authenticator) return proofOf(remembered);
+    return authenticator.authenticate(name, password, caller.address).then(proofOf);
+  }
+
+  async #proveToken(text: string, key: string): Promise<Proof> {
+    const token = await this.#parts.tokens.verify(text);
+    if (!token) return { kind: "bad", sent: "bearer" };
+    const remembered: Remembered = { token, proof: { kind: "token", ...this.#byToken(token) } };
+    if (this.#remembered.size >= MAX_REMEMBERED) this.#forgetSome();
+    this.#remembered.set(key, remembered);
+    return this.#ifCurrent(remembered);
+  }
+
+  /** What was issued for an account that has changed since is worth nothing. */
+  #ifCurrent({ token, proof }: Remembered): Proof | Promise<Proof> {
+    const { ownTokens, authenticator } = this.#parts;
+    if (!ownTokens || !token.identity || !authenticator) return proof;
+    const bad: Proof = { kind: "bad", sent: "bearer" };
+    const current = authenticator.isCurrent(token.identity);
+    return typeof current === "boolean" ? (current ? proof : bad) : current.then((is) => (is ? proof : bad));
+  }
+
+  /** The oldest, which expire first. */
+  #forgetSome(): void {
+    let left = MAX_REMEMBERED / 10;
+    for (const key of this.#remembered.keys()) {
+      if (left-- <= 0) return;
+      this.#remembered.delete(key);
+    }
+  }
+
+  #byPolicy(who: Who): { readonly admission: Admission; readonly catalog: boolean } {
+    const { policy } = this.#parts;
+    return {
+      admission: {
+        who,
+        may: (action, repository) => policy.allows(who, action, repository),
+        decide: (action, repository) => policy.decide(who, action, repository),
+        mayList: (repository) => policy.allows(who, "pull", repository),
+      },
+      catalog: policy.allowsSomePull(who),
+    };
+  }
+
+  #byToken({ identity: who, access }: AccessToken): { readonly admission: Admission; readonly catalog: boolean } {
+    const { policy, ownTokens } = this.#parts;
+    const isInScope = (action: Action, repository: RepositoryName): boolean =>
+      access.some(
+        ({ type, name, actions }) =>
+          type === "repository" && name === repository && (actions.includes(action) || actions.includes("*")),
+      );
+    const decide = (action: Action, repository: RepositoryName): Decision => {
+      if (!isInScope(action, repository)) return { allowed: false, by: "the scope of the token" };
+      return ownTokens ? policy.decide(who, action, repository) : { allowed: true, by: "the token server" };
+    };
+    return {
+      admission: {
+        who,
+        may: (action, repository) => decide(action, repository).allowed,
+        decide,
+        mayList: (repository) => !ownTokens || policy.allows(who, "pull", repository),
+      },
+      catalog: access.some(
+        ({ type, name, actions }) => type === "registry" && name === "catalog" && actions.includes("*"),
+      ),
+    };
+  }
+}
+
+/** The right that each endpoint asks for. */
+function needOf(method: string, route: Route): Need {
+  const reads = method === "GET" || method === "HEAD";
+  const action = (name: string, wanted: Action): Need => ({
+    kind: "action",
+    action: wanted,
+    repository: repositoryName(name),
+  });
+  switch (route.kind) {
+    case "welcome":
+    case "health":
+    case "ready":
+    case "token":
+    case "keys":
+      return { kind: "nothing" };
+    case "base":
+      return { kind: "credentials" };
+    case "catalog":
+      return { kind: "catalog" };
+    case "tags":
+    case "referrers":
+      return action(route.name, "pull");
+    case "blob":
+      return action(route.name, reads ? "pull" : "delete");
+    case "manifest":
+      return action(route.name, reads ? "pull" : method === "DELETE" ? "delete" : "push");
+    case "signatures":
+      return action(route.name, reads ? "pull" : "push");
+    // Whoever may push may also look where an upload stands, and give it up.
+    case "uploads":
+    case "upload":
+      return action(route.name, "push");
+  }
+}
+
+function isMet(need: Need, proof: Exclude<Proof, { readonly kind: "bad" }>): boolean {
+  switch (need.kind) {
+    case "nothing":
+      return true;
+    case "credentials":
+      // Most clients learn here, and only here, that credentials may be needed later: so also where much is open to all.
+      return proof.kind !== "anonymous";
+    case "catalog":
+      return proof.catalog;
+    case "action":
+      return proof.admission.may(need.action, need.repository);
+  }
+}
+
+/** What a token would have to allow. */
+function scopesOf(need: Need, request: Request, error: ChallengeError | undefined): readonly ResourceActions[] {
+  if (need.kind === "catalog") return [{ type: "registry", name: "catalog", actions: ["*"] }];
+  if (need.kind !== "action") return [];
+  const actions = need.action === "push" ? ["pull", "push"] : [need.action];
+  const own = { type: "repository", name: need.repository, actions };
+  // Some clients understand one scope only when they are told that theirs is too small.
+  const from = error === "insufficient_scope" ? undefined : mountedFrom(request);
+  return from === undefined ? [own] : [own, { type: "repository", name: from, actions: ["pull"] }];
+}
+
+function mountedFrom(request: Request): RepositoryName | undefined {
+  if (request.method !== "POST" || !request.url.includes("from=")) return undefined;
+  return parseRepositoryName(new URL(request.url).searchParams.get("from") ?? "");
+}
+
+const MESSAGES: Readonly<Record<ChallengeError, string>> = {
+  invalid_token: "the token is not good, or not any more: get another one",
+  insufficient_scope:
+    "the token does not allow this: get one for the scope that is asked for, or log in as somebody else",
+};
+
+const VERBS: Readonly<Record<Action, string>> = {
+  pull: "pull from",
+  push: "push to",
+  delete: "delete from",
+  admin: "administer",
+};
+
+/** The same whether the repository is there or not. */
+function denied(who: Who, need: Need): OciError {
+  const what = need.kind === "action" ? `${VERBS[need.action]} ${need.repository}` : "list repositories";
+  return new OciError("DENIED", {
+    message: `${nameOf(who)} may not ${what}: ask the operator of the registry for that right`,
+  });
+}
