@@ -25,6 +25,7 @@ export async function openRegistry(
     storage: { folder: resolve(filesystem.rootdirectory), singleProcess: filesystem.singleprocess, mustExist },
     deleteEnabled: settings.storage.delete.enabled,
     signaturesEnabled: settings.signatures.enabled,
+    origin: { trustedProxies: settings.http.trustedproxies, host: settings.http.host },
     limits: {
       inlineBytes: inline,
       sparse: settings.validation.manifests.sparse,

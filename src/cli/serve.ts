@@ -7,6 +7,8 @@ import { createLogger } from "../observe/logger.ts";
 import type { Logger } from "../observe/logger.ts";
 import { createDebugHandler } from "../server/debug.ts";
 import { ListenError, listen } from "../server/listen.ts";
+import { TlsError } from "../server/tls.ts";
+import type { TlsOptions } from "../server/tls.ts";
 import { VERSION } from "../version.ts";
 import { CommandError } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
@@ -71,7 +73,11 @@ interface Addresses {
 async function listenOn({ http }: Settings, registry: Registry, log: Logger): Promise<Addresses> {
   const { addr, prometheus } = http.debug;
   const debugHandler = createDebugHandler(registry.metrics, prometheus.enabled ? prometheus.path : undefined);
-  const clients = await listen(parsed(http.addr), registry.handle, log).catch(refused("http.addr"));
+  const wire = {
+    tls: tlsOf(http.tls),
+    http2: http.tls.certificate === undefined ? http.h2c.enabled : !http.http2.disabled,
+  };
+  const clients = await listen(parsed(http.addr), registry.handle, log, wire).catch(refused("http.addr"));
   if (addr === undefined) return { ...clients, debugUrl: undefined };
   // Who watches asks every few seconds: that is not logged.
   const watchers = await listen(parsed(addr), debugHandler, log.child({}, { level: "warn" }))
@@ -91,9 +97,28 @@ async function listenOn({ http }: Settings, registry: Registry, log: Logger): Pr
   };
 }
 
+/** Undefined when the settings name no certificate. */
+function tlsOf(tls: Settings["http"]["tls"]): TlsOptions | undefined {
+  const { certificate, key, clientcas, clientauth, minimumtls, ciphersuites } = tls;
+  if (certificate === undefined || key === undefined) {
+    const lacking = certificate === undefined ? "http.tls.certificate" : "http.tls.key";
+    if ((certificate ?? key ?? clientcas[0]) === undefined) return undefined;
+    throw new CommandError(`${lacking} is not set: TLS takes the file of a certificate, and that of its key`);
+  }
+  return {
+    certificate,
+    key,
+    clientCas: clientcas,
+    clientCertificateRequired: clientauth === "require-and-verify-client-cert",
+    minimum: minimumtls,
+    ciphers: ciphersuites,
+  };
+}
+
 /** Says by which setting to choose another address. */
 function refused(setting: string): (error: unknown) => never {
   return (error) => {
+    if (error instanceof TlsError) throw new CommandError(`http.tls: ${error.message}`, { cause: error });
     throw error instanceof ListenError ? new CommandError(`${setting}: ${error.message}`, { cause: error }) : error;
   };
 }

@@ -1,6 +1,8 @@
 /** The settings: one schema, strict, so that a typo never turns something off in silence. */
 import { isIPv6 } from "node:net";
 import { z } from "zod";
+import { authSettings } from "./auth-settings.ts";
+import { externalAddress, tlsSettings, trustedProxies } from "./http-settings.ts";
 import { bytes, distributionDuration, duration, interval, lowerCase } from "./values.ts";
 
 /** `host:port` as distribution writes it, or the path of a Unix socket. */
@@ -23,6 +25,15 @@ export const Settings = z.strictObject({
   http: z
     .strictObject({
       addr: address.default("127.0.0.1:5000"),
+      /** What clients call the registry; what each request says when absent. */
+      host: externalAddress.optional(),
+      /** Addresses in replies are relative in any case. */
+      relativeurls: z.boolean().optional(),
+      trustedproxies: trustedProxies,
+      tls: tlsSettings,
+      http2: z.strictObject({ disabled: z.boolean().default(false) }).prefault({}),
+      /** HTTP/2 in the clear, for proxies. */
+      h2c: z.strictObject({ enabled: z.boolean().default(false) }).prefault({}),
       debug: z
         .strictObject({
           /** Nothing listens there when absent. */
@@ -37,6 +48,7 @@ export const Settings = z.strictObject({
         .prefault({}),
     })
     .prefault({}),
+  auth: authSettings,
   storage: z
     .strictObject({
       filesystem: z

@@ -241,8 +241,8 @@ describe("a value that a setting does not take", () => {
 
   for (const path of SETTING_PATHS) {
     test(`is told with an example that works: ${path}`, () => {
-      const message = complaint(`${path}: []`);
-      expect(message).toStartWith(`${FILE}: ${path} is [], but `);
+      const message = complaint(`${path}: {}`);
+      expect(message).toStartWith(`${FILE}: ${path} is {}, but `);
       const [, example] = /\(for example (.*)\)$/.exec(message) ?? [];
       expect(example).toStartWith(`${path}: `);
       expect(load(example).warnings).toEqual([]);
@@ -250,10 +250,19 @@ describe("a value that a setting does not take", () => {
 
     test(`in the environment is told by its variable: ${variableOf(path)}`, () => {
       // A text setting takes a text of any kind but none at all, or an address that is one.
-      const value = path.endsWith("rootdirectory") ? "" : "[]";
+      const value = path.endsWith("rootdirectory") ? "" : "{}";
       expect(complaint(undefined, { [variableOf(path)]: value })).toStartWith(`${variableOf(path)}: ${path} is `);
     });
   }
+
+  test("is told with its place in a list, and with where the list comes from", () => {
+    const list = '["10.0.0.0/8", "proxy.example.com"]';
+    const where = 'http.trustedproxies.1 is "proxy.example.com", but expected addresses and networks';
+    expect(complaint(`http: {trustedproxies: ${list}}`)).toStartWith(`${FILE}: ${where}`);
+    const message = complaint("", { REGISTRY_HTTP_TRUSTEDPROXIES: list });
+    expect(message).toStartWith(`REGISTRY_HTTP_TRUSTEDPROXIES: ${where}`);
+    expect(message).toEndWith('(for example http.trustedproxies: ["10.0.0.0/8"])');
+  });
 
   test("that stands where a section belongs is told as that", () => {
     for (const text of ["http: 5000", "http: [1]", "storage: /var/lib/registry"]) {
@@ -392,8 +401,7 @@ health:
     ["auth: {htpasswd: {realm: x, path: /htpasswd}}", "auth"],
     ["auth: {token: {realm: 'https://example.com', service: x, issuer: x}}", "auth"],
     ["auth: htpasswd", "auth"],
-    ["http: {tls: {certificate: /x.crt, key: /x.key}}", "http.tls"],
-    ["http: {addr: ':5000', tls: {letsencrypt: {email: x}}}", "http.tls"],
+    ["http: {addr: ':5000', tls: {letsencrypt: {email: x}}}", "http.tls.letsencrypt"],
     ["storage: {s3: {bucket: x}}", "storage.s3"],
     ["storage: {gcs: {bucket: x}}", "storage.gcs"],
     ["storage: {azure: {container: x}}", "storage.azure"],
@@ -415,7 +423,7 @@ health:
   const variables: readonly (readonly [variable: string, value: string, path: string])[] = [
     ["REGISTRY_AUTH", "htpasswd", "auth"],
     ["REGISTRY_AUTH_HTPASSWD_PATH", "/htpasswd", "auth"],
-    ["REGISTRY_HTTP_TLS_CERTIFICATE", "/x.crt", "http.tls"],
+    ["REGISTRY_HTTP_TLS_LETSENCRYPT_EMAIL", "x@example.com", "http.tls.letsencrypt"],
     ["REGISTRY_STORAGE", "s3", "storage.s3"],
     ["REGISTRY_STORAGE_S3_BUCKET", "x", "storage.s3"],
     ["REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED", "true", "storage.maintenance.readonly"],

@@ -24,7 +24,7 @@ export const LIMITS = {
   /** Bytes of one signature as it is sent, in JSON and base64. A signature of OpenPGP has about one KiB. */
   maxSignatureBytes: 256 * 1024,
   /** Milliseconds after which files of certificates are looked at again. */
-  certificateMs: 5000,
+  certificateMs: 2000,
   /** Bytes of a form by which a token is asked for; tokens of CI systems have some KiB. */
   maxFormBytes: 64 * 1024,
   /** Milliseconds that running requests get to finish after SIGTERM. */
