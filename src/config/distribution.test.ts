@@ -5,9 +5,8 @@ import { SETTING_PATHS } from "./schema.ts";
 
 describe("a setting of distribution's", () => {
   const protecting = [
-    "auth",
-    "auth.token.realm",
-    "auth.htpasswd",
+    "auth.silly",
+    "auth.silly.realm",
     "http.tls.letsencrypt",
     "http.tls.letsencrypt.email",
     "storage.s3",

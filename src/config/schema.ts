@@ -1,6 +1,7 @@
 /** The settings: one schema, strict, so that a typo never turns something off in silence. */
 import { isIPv6 } from "node:net";
 import { z } from "zod";
+import { policiesSetting, protectedTagsSetting } from "./access-settings.ts";
 import { authSettings } from "./auth-settings.ts";
 import { externalAddress, tlsSettings, trustedProxies } from "./http-settings.ts";
 import { bytes, distributionDuration, duration, interval, lowerCase } from "./values.ts";
@@ -49,6 +50,10 @@ export const Settings = z.strictObject({
     })
     .prefault({}),
   auth: authSettings,
+  /** Who may do what; whoever logs in may do everything when absent. */
+  policies: policiesSetting,
+  /** Tags that nobody moves or removes. */
+  protectedtags: protectedTagsSetting,
   storage: z
     .strictObject({
       filesystem: z

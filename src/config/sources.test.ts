@@ -245,7 +245,7 @@ describe("a value that a setting does not take", () => {
       expect(message).toStartWith(`${FILE}: ${path} is {}, but `);
       const [, example] = /\(for example (.*)\)$/.exec(message) ?? [];
       expect(example).toStartWith(`${path}: `);
-      expect(load(example).warnings).toEqual([]);
+      expect(load(`${neededBeside(path)}${example}`).warnings).toEqual([]);
     });
 
     test(`in the environment is told by its variable: ${variableOf(path)}`, () => {
@@ -398,9 +398,8 @@ health:
   });
 
   const protecting: readonly (readonly [text: string, path: string])[] = [
-    ["auth: {htpasswd: {realm: x, path: /htpasswd}}", "auth"],
-    ["auth: {token: {realm: 'https://example.com', service: x, issuer: x}}", "auth"],
-    ["auth: htpasswd", "auth"],
+    ["auth: {silly: {realm: x, service: x}}", "auth.silly"],
+    ["auth: silly", "auth.silly"],
     ["http: {addr: ':5000', tls: {letsencrypt: {email: x}}}", "http.tls.letsencrypt"],
     ["storage: {s3: {bucket: x}}", "storage.s3"],
     ["storage: {gcs: {bucket: x}}", "storage.gcs"],
@@ -421,8 +420,8 @@ health:
   }
 
   const variables: readonly (readonly [variable: string, value: string, path: string])[] = [
-    ["REGISTRY_AUTH", "htpasswd", "auth"],
-    ["REGISTRY_AUTH_HTPASSWD_PATH", "/htpasswd", "auth"],
+    ["REGISTRY_AUTH", "silly", "auth.silly"],
+    ["REGISTRY_AUTH_SILLY_REALM", "x", "auth.silly"],
     ["REGISTRY_HTTP_TLS_LETSENCRYPT_EMAIL", "x@example.com", "http.tls.letsencrypt"],
     ["REGISTRY_STORAGE", "s3", "storage.s3"],
     ["REGISTRY_STORAGE_S3_BUCKET", "x", "storage.s3"],
@@ -620,4 +619,20 @@ function expectSettingsOrOneLine(attempt: () => LoadedSettings): void {
 
 function isAboutDeleting(warning: string): boolean {
   return warning.includes("storage.delete.enabled");
+}
+
+/** Lines of settings without which another one means nothing. */
+function neededBeside(path: string): string {
+  const needed: Readonly<Record<string, string>> = {
+    "auth.htpasswd.path": "/htpasswd",
+    "auth.token.realm": "https://auth.example.com/token",
+    "auth.token.service": "registry",
+    "auth.token.issuer": "auth",
+    "auth.token.jwks": "/keys.json",
+  };
+  const group = path.slice(0, path.lastIndexOf("."));
+  const lines = Object.entries(needed).filter(
+    ([other]) => other !== path && other.slice(0, other.lastIndexOf(".")) === group,
+  );
+  return lines.map(([other, value]) => `${other}: ${value}\n`).join("");
 }

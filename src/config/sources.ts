@@ -51,7 +51,9 @@ export function loadSettings(sources: Sources): LoadedSettings {
   keepDeletesOff(file, tree, warnings);
   const parsed = Settings.safeParse(tree);
   if (parsed.success) return { settings: parsed.data, warnings };
-  const [issue] = parsed.error.issues;
+  // What somebody wrote is told before what nobody did.
+  const { issues } = parsed.error;
+  const issue = issues.find((each) => at(tree, each.path.join(".")) !== undefined) ?? issues[0];
   const path = issue?.path.join(".") ?? "";
   // Something in a list is told with where it stands, and came from where the list did.
   const setting = SETTING_PATHS.find((known) => path === known || path.startsWith(`${known}.`)) ?? path;
@@ -92,6 +94,8 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   "auth.token.autoredirect": "false",
   "auth.token.autoredirectpath": "/auth/token",
   "auth.users.enabled": "true",
+  policies: '[{who: ["group:dev"], repositories: ["team/**"], actions: [pull, push]}]',
+  protectedtags: '[{repositories: ["**"], tags: ["v*"]}]',
   "auth.oidc":
     "[{issuer: 'https://token.actions.githubusercontent.com', audience: registry.example.com, " +
     "rules: [{claims: {repository: octo/app}, repositories: [octo/app], actions: [pull, push]}]}]",
