@@ -1,7 +1,8 @@
 /** Chooses the drivers and puts a registry together: for the program and for programs that embed it. */
 import type { ExternalTokens } from "./auth/access-token.ts";
+import type { Action, Identity } from "./auth/identity.ts";
 import { Policy } from "./auth/policy.ts";
-import type { Rule } from "./auth/policy.ts";
+import type { Decision, Rule } from "./auth/policy.ts";
 import { SigningKeys } from "./auth/signing-keys.ts";
 import { SERVICE, TokenService } from "./auth/token-service.ts";
 import { systemClock } from "./lib/clock.ts";
@@ -10,6 +11,7 @@ import { DEFAULT_RULES } from "./metadata/metadata-store.ts";
 import type { Collectable, CollectionRules, MetadataStore, RecordedBlob } from "./metadata/metadata-store.ts";
 import { SqlMetadataStore } from "./metadata/sql-metadata-store.ts";
 import type { SqlEngine } from "./metadata/sql.ts";
+import type { RepositoryName } from "./oci/repository-name.ts";
 import { silentLogger } from "./observe/logger.ts";
 import type { Logger } from "./observe/logger.ts";
 import { Metrics } from "./observe/metrics.ts";
@@ -30,7 +32,7 @@ import { paged } from "./registry/pages.ts";
 import { UploadMemory } from "./registry/upload-memory.ts";
 import type { Challenge } from "./server/challenge.ts";
 import type { ServerOptions } from "./server/context.ts";
-import { CheckingGate, OPEN_GATE } from "./server/gate.ts";
+import { CheckingGate, OPEN_DECISION, OPEN_GATE } from "./server/gate.ts";
 import type { GateAuthenticator } from "./server/gate.ts";
 import { createHandler } from "./server/handler.ts";
 import type { Handler } from "./server/handler.ts";
@@ -86,7 +88,10 @@ export type AccessOptions =
       /** Clients are asked for a name and a password, in this realm, instead of for a token. */
       readonly basicRealm?: string;
     }
-  | { readonly kind: "tokens"; readonly tokens: ExternalTokens };
+  | {
+      readonly kind: "tokens";
+      readonly tokens: (parts: { readonly clock: Clock; readonly log: Logger }) => ExternalTokens;
+    };
 
 export interface Registry extends AsyncDisposable {
   readonly namespace: Namespace;
@@ -113,6 +118,11 @@ export interface Registry extends AsyncDisposable {
   collectInBackground(options: Omit<BackgroundOptions, "rules">, signal: AbortSignal): Promise<void>;
   /** Reads every blob again, slowly, until `signal` says stop. */
   scrubInBackground(options: ScrubOptions, signal: AbortSignal): Promise<void>;
+  /**
+   * Whether somebody may do something, and which rule decides. `name` is as in a rule: `alice`, `robot:ci`, `anonymous`.
+   * Undefined when nobody of that name is known here.
+   */
+  explain(name: string, action: Action, repository: RepositoryName): Promise<Decision | undefined>;
   /** Closes the drivers; no request may be running. */
   close(): Promise<void>;
 }
@@ -127,10 +137,15 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const backend: Backend = { store, metadata, clock, limits, rules, uploads: new UploadMemory() };
   const namespace = new LocalNamespace(backend);
   const origins = new Origins(options.origin);
-  const access = await openAccess(options.access, { metadata, clock, log, origins, signaturesEnabled });
+  const parts = { metadata, clock, log, origins, signaturesEnabled };
+  const access = await openAccess(options.access, parts).catch(async (error: unknown) => {
+    await metadata.close();
+    throw error;
+  });
+  const { gate, tokens } = access;
   const handle = createHandler(
     namespace,
-    { deleteEnabled, signaturesEnabled, origins, ...access, version: VERSION },
+    { deleteEnabled, signaturesEnabled, origins, gate, tokens, version: VERSION },
     log,
   );
   const metrics = new Metrics(VERSION);
@@ -153,6 +168,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     scrubInBackground: (scrub, signal) => scrubInBackground(backend, scrub, { log, metrics }, signal),
     collectInBackground: (background, signal) =>
       collectInBackground(backend, { ...background, rules }, { log, metrics }, signal),
+    explain: access.explain,
     close,
     [Symbol.asyncDispose]: close,
   };
@@ -169,14 +185,15 @@ interface AccessParts {
 async function openAccess(
   access: AccessOptions | undefined,
   { metadata, clock, log, origins, signaturesEnabled }: AccessParts,
-): Promise<Pick<ServerOptions, "gate" | "tokens">> {
-  if (!access) return { gate: OPEN_GATE };
+): Promise<Pick<ServerOptions, "gate" | "tokens"> & Pick<Registry, "explain">> {
+  if (!access) return { gate: OPEN_GATE, explain: async () => OPEN_DECISION };
   const baseHeaders = signaturesEnabled ? SIGNATURES_HEADER : {};
   if (access.kind === "tokens") {
-    const { tokens } = access;
+    const tokens = access.tokens({ clock, log });
     const challenge = { kind: "bearer", service: tokens.service, realm: tokens.realm, origins } as const;
     return {
       gate: new CheckingGate({ policy: new Policy(), tokens, ownTokens: false, challenge, baseHeaders, clock }),
+      explain: async () => ({ allowed: false, by: "the token server alone, which decides that by itself" }),
     };
   }
   const policy = new Policy(access.policies);
@@ -189,7 +206,18 @@ async function openAccess(
   return {
     gate: new CheckingGate({ policy, authenticator, tokens: service, ownTokens: true, challenge, baseHeaders, clock }),
     tokens: { service, authenticator },
+    async explain(name, action, repository) {
+      if (name === "anonymous") return policy.decide(undefined, action, repository);
+      const who = await authenticator.find?.(...accountOf(name));
+      return who && policy.decide(who, action, repository);
+    },
   };
+}
+
+/** `alice` and `robot:ci`, as rules name them. */
+function accountOf(name: string): [kind: Identity["kind"], name: string] {
+  if (name.startsWith("robot:")) return ["robot", name.slice("robot:".length)];
+  return ["user", name.startsWith("user:") ? name.slice("user:".length) : name];
 }
 
 /** Drivers are chosen here and nowhere else; what is not chosen is not loaded. */

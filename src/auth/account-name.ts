@@ -1,7 +1,7 @@
 /** Names of users, robots and groups. */
 
 /** What a policy, a login or a command means by these words is no account. */
-const RESERVED: ReadonlySet<string> = new Set(["anonymous", "everyone", "oidc"]);
+const RESERVED: ReadonlySet<string> = new Set(["anonymous", "authenticated", "everyone", "oidc"]);
 
 /** Whether something may be called so. */
 export function isAccountName(text: string): boolean {
@@ -10,4 +10,5 @@ export function isAccountName(text: string): boolean {
 
 /** For messages. */
 export const ACCOUNT_NAME_RULE =
-  "a name is 1 to 128 letters, digits and . _ - @, begins with a letter or a digit, and is not anonymous, everyone or oidc";
+  "a name is 1 to 128 letters, digits and . _ - @, begins with a letter or a digit, and is none of " +
+  "anonymous, authenticated, everyone and oidc";

@@ -10,6 +10,7 @@ const HELP = `Stowage ${VERSION}: a registry of container images
   stowage check [--deep]          compare what is recorded with what is there
   stowage backup FOLDER           copy everything into a folder, beside a running server
   stowage restore FOLDER          make a data folder out of such a copy
+  stowage explain USER DO REPO    say whether somebody may do something, and which rule decides
   stowage cat REPO@DIGEST         print a blob or a manifest
   stowage --version               print the version
   stowage --help                  print this; COMMAND --help tells more
@@ -29,6 +30,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   check: async () => (await import("./check.ts")).check,
   backup: async () => (await import("./backup.ts")).backup,
   restore: async () => (await import("./restore.ts")).restore,
+  explain: async () => (await import("./explain.ts")).explain,
   cat: async () => (await import("./cat.ts")).cat,
 };
 

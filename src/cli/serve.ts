@@ -38,7 +38,7 @@ export async function serve(
   });
   for (const warning of warnings) log.warn(warning);
 
-  const registry = await openRegistry(settings, log);
+  const registry = await openRegistry(settings, log, { serving: true });
   const listening = await listenOn(settings, registry, log).catch(async (error: unknown) => {
     await registry.close();
     throw error;

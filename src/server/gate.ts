@@ -34,7 +34,11 @@ export interface Gate {
   admit(request: Request, route: Route, caller: Caller): Admission | Promise<Admission>;
 }
 
-const OPEN_DECISION: Decision = { allowed: true, by: "the absence of authentication: everybody may do everything" };
+/** Of a registry where nobody has to prove anything. */
+export const OPEN_DECISION: Decision = {
+  allowed: true,
+  by: "the absence of authentication: everybody may do everything",
+};
 
 const EVERYTHING: Admission = {
   who: undefined,
@@ -46,8 +50,8 @@ const EVERYTHING: Admission = {
 /** The gate of a registry without authentication. */
 export const OPEN_GATE: Gate = { admit: () => EVERYTHING };
 
-/** One that can also say at once whom it has just proven, where it remembers. */
-export type GateAuthenticator = Authenticator & Partial<Pick<RememberingAuthenticator, "remembered">>;
+/** One that may also say at once whom it has just proven, and whom it knows. */
+export type GateAuthenticator = Authenticator & Partial<Pick<RememberingAuthenticator, "remembered" | "find">>;
 
 export interface GateParts {
   readonly policy: Policy;
@@ -167,7 +171,7 @@ export class CheckingGate implements Gate {
     const remembered: Remembered = { token, proof: { kind: "token", ...this.#byToken(token) } };
     if (this.#remembered.size >= MAX_REMEMBERED) this.#forgetSome();
     this.#remembered.set(key, remembered);
-    return this.#ifCurrent(remembered);
+    return await this.#ifCurrent(remembered);
   }
 
   /** What was issued for an account that has changed since is worth nothing. */
@@ -229,11 +233,6 @@ export class CheckingGate implements Gate {
 /** The right that each endpoint asks for. */
 function needOf(method: string, route: Route): Need {
   const reads = method === "GET" || method === "HEAD";
-  const action = (name: string, wanted: Action): Need => ({
-    kind: "action",
-    action: wanted,
-    repository: repositoryName(name),
-  });
   switch (route.kind) {
     case "welcome":
     case "health":
@@ -259,6 +258,11 @@ function needOf(method: string, route: Route): Need {
     case "upload":
       return action(route.name, "push");
   }
+}
+
+/** Refused with `NAME_INVALID` for a name that cannot be: nothing is said by that which the grammar does not say. */
+function action(name: string, wanted: Action): Need {
+  return { kind: "action", action: wanted, repository: repositoryName(name) };
 }
 
 function isMet(need: Need, proof: Exclude<Proof, { readonly kind: "bad" }>): boolean {

@@ -1,5 +1,6 @@
 /** Where tokens are issued: Docker's token protocol (GET) and its OAuth2 form (POST). */
 import type { Identity } from "../../auth/identity.ts";
+import { JOB_USER } from "../../auth/jobs.ts";
 import type { Who } from "../../auth/policy.ts";
 import { formatScope, parseScopes } from "../../auth/scope.ts";
 import { OciError } from "../../oci/error.ts";
@@ -53,7 +54,6 @@ export function deskOf({ tokens }: ServerOptions): TokenDesk {
 
 /** Whom a job that another system vouches for logs in as (RFC 8693): the token is its password. */
 const EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange";
-const JOB = "oidc";
 
 async function proveByGrant(context: Context, form: URLSearchParams): Promise<Who> {
   switch (form.get("grant_type")) {
@@ -67,7 +67,7 @@ async function proveByGrant(context: Context, form: URLSearchParams): Promise<Wh
       return who;
     }
     case EXCHANGE:
-      return await prove(context, JOB, form.get("subject_token") ?? "");
+      return await prove(context, JOB_USER, form.get("subject_token") ?? "");
     default:
       throw new OciError("UNSUPPORTED", {
         status: 400,
