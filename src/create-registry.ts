@@ -3,8 +3,10 @@ import type { ExternalTokens } from "./auth/access-token.ts";
 import type { Action, Identity } from "./auth/identity.ts";
 import { Policy } from "./auth/policy.ts";
 import type { Decision, Rule } from "./auth/policy.ts";
+import { Robots } from "./auth/robots.ts";
 import { SigningKeys } from "./auth/signing-keys.ts";
 import { SERVICE, TokenService } from "./auth/token-service.ts";
+import { Users } from "./auth/users.ts";
 import { systemClock } from "./lib/clock.ts";
 import type { Clock } from "./lib/clock.ts";
 import { DEFAULT_RULES } from "./metadata/metadata-store.ts";
@@ -95,6 +97,9 @@ export type AccessOptions =
 
 export interface Registry extends AsyncDisposable {
   readonly namespace: Namespace;
+  /** The users in its database, and what robots log in with; whether they count is for the authenticator to say. */
+  readonly users: Users;
+  readonly robots: Robots;
   /** What it has counted so far. */
   readonly metrics: Metrics;
   /** Answers a request as the server does; it never rejects. */
@@ -152,6 +157,8 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const close = (): Promise<void> => metadata.close();
   return {
     namespace,
+    users: new Users(metadata),
+    robots: new Robots(metadata, clock),
     metrics,
     handle,
     fetch: async (request) => toResponse(await handle(request), request.method, readFile),

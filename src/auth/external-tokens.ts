@@ -58,7 +58,7 @@ export function openExternalTokens(settings: ExternalTokenSettings, clock: Clock
   async function keyFor(header: JWSHeaderParameters): Promise<JWK | undefined> {
     const certificates = roots?.content ?? [];
     if (header.x5c !== undefined) return vouchedFor(header.x5c, certificates, clock.now());
-    const name = header.jwk === undefined ? header.kid : await calculateJwkThumbprint(header.jwk as JWK);
+    const name = header.jwk === undefined ? header.kid : await calculateJwkThumbprint(header.jwk);
     if (name === undefined) return undefined;
     let byName = named.get(certificates);
     if (!byName) named.set(certificates, (byName = keysOfCertificates(certificates)));
@@ -150,7 +150,7 @@ async function keysOfCertificates(certificates: readonly X509Certificate[]): Pro
 }
 
 function publicKeyOf(certificate: X509Certificate): JWK {
-  return certificate.publicKey.export({ format: "jwk" }) as JWK;
+  return certificate.publicKey.export({ format: "jwk" });
 }
 
 /** Twelve groups of four letters of base32, made of the first 240 bits of the key's SHA-256. */

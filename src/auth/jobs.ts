@@ -142,14 +142,13 @@ function grantsOf({ rules }: JobTrust, claims: JWTPayload): readonly Grant[] {
 function matches(wanted: ClaimPattern, actual: unknown): boolean {
   // A claim with several values has the one that is wanted among them.
   if (Array.isArray(actual)) return actual.some((value) => matches(wanted, value));
-  if (Array.isArray(wanted)) return wanted.some((each) => matches(each as ClaimPattern, actual));
+  if (Array.isArray(wanted)) return wanted.some((each) => matches(each, actual));
   if (typeof wanted === "object") {
     return (
       typeof actual === "object" &&
       actual !== null &&
       Object.entries(wanted).every(
-        ([claim, inner]) =>
-          Object.hasOwn(actual, claim) && matches(inner as ClaimPattern, (actual as Record<string, unknown>)[claim]),
+        ([claim, inner]) => Object.hasOwn(actual, claim) && matches(inner, (actual as Record<string, unknown>)[claim]),
       )
     );
   }

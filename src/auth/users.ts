@@ -22,7 +22,7 @@ export class Users {
     const found: User[] = [];
     for (let after = ""; ;) {
       const page = await this.#metadata.users({ after, limit: 1000 });
-      found.push(...page.map(({ passwordHash: _, generation: __, ...user }) => user));
+      found.push(...page.map(({ name, groups, createdAt, changedAt }) => ({ name, groups, createdAt, changedAt })));
       const last = page.at(-1);
       if (!last) return found;
       after = last.name;
