@@ -1,5 +1,6 @@
 /** What every MetadataStore must do, whatever engine it works on. One file for each of its nouns. */
 import { describe, expect, test } from "bun:test";
+import { testAccounts } from "./accounts-suite.ts";
 import { testBlobs } from "./blobs-suite.ts";
 import { testInventory } from "./inventory-suite.ts";
 import { testManifests } from "./manifests-suite.ts";
@@ -28,6 +29,9 @@ export function metadataStoreSuite(name: string, open: OpenMetadata): void {
   });
   describe(`${name}: repositories`, () => {
     testRepositories(open);
+  });
+  describe(`${name}: users and robots`, () => {
+    testAccounts(open);
   });
   describe(`${name}: inventory and leases`, () => {
     testInventory(open);
