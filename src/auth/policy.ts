@@ -82,7 +82,7 @@ export class Policy {
       (each) =>
         appliesTo(each, who) && hasAction(each, action) && each.repositories.some((matches) => matches(repository)),
     );
-    return rule ? { allowed: true, by: rule.name } : { allowed: false, by: "no rule of the policies allowing it" };
+    return rule ? { allowed: true, by: rule.name } : { allowed: false, by: "the policies, none of which allows it" };
   }
 
   #isWithin(bound: readonly Grant[], action: Action, repository: string): boolean {
