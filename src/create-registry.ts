@@ -11,6 +11,7 @@ import { systemClock } from "./lib/clock.ts";
 import type { Clock } from "./lib/clock.ts";
 import { DEFAULT_RULES } from "./metadata/metadata-store.ts";
 import type { Collectable, CollectionRules, MetadataStore, RecordedBlob } from "./metadata/metadata-store.ts";
+import type { Quota } from "./metadata/quotas.ts";
 import { SqlMetadataStore } from "./metadata/sql-metadata-store.ts";
 import type { SqlEngine } from "./metadata/sql.ts";
 import type { RepositoryName } from "./oci/repository-name.ts";
@@ -40,6 +41,8 @@ import { createHandler } from "./server/handler.ts";
 import type { Handler } from "./server/handler.ts";
 import { Origins } from "./server/origin.ts";
 import type { OriginOptions } from "./server/origin.ts";
+import { createReadLimits } from "./server/read-limits.ts";
+import type { ReadLimitOptions } from "./server/read-limits.ts";
 import { readFile, toResponse } from "./server/reply.ts";
 import { TOKEN_PATH } from "./server/routes.ts";
 import { SIGNATURES_HEADER } from "./server/v2/signatures.ts";
@@ -69,6 +72,10 @@ export interface RegistryOptions {
   /** Who may do what; everybody everything when absent. */
   readonly access?: AccessOptions;
   readonly limits?: Partial<RegistryLimits>;
+  /** How much may be read in a minute; without bounds when absent. */
+  readonly readLimits?: ReadLimitOptions;
+  /** How much may lie below prefixes of names. */
+  readonly quotas?: readonly Quota[];
   /** What collection keeps, and for how long. */
   readonly collection?: Partial<CollectionRules>;
   readonly log?: Logger;
@@ -138,7 +145,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const [store, engine] = await openDrivers(options.storage);
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const rules = { ...DEFAULT_RULES, ...options.collection };
-  const metadata: MetadataStore = new SqlMetadataStore(engine, clock, rules);
+  const metadata: MetadataStore = new SqlMetadataStore(engine, clock, rules, options.quotas);
   const backend: Backend = { store, metadata, clock, limits, rules, uploads: new UploadMemory() };
   const namespace = new LocalNamespace(backend);
   const origins = new Origins(options.origin);
@@ -148,9 +155,10 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     throw error;
   });
   const { gate, tokens } = access;
+  const readLimits = createReadLimits(options.readLimits, clock);
   const handle = createHandler(
     namespace,
-    { deleteEnabled, signaturesEnabled, origins, gate, tokens, version: VERSION },
+    { deleteEnabled, signaturesEnabled, origins, readLimits, gate, tokens, version: VERSION },
     log,
   );
   const metrics = new Metrics(VERSION);

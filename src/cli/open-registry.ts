@@ -5,6 +5,7 @@ import { createRegistry } from "../create-registry.ts";
 import type { Registry } from "../create-registry.ts";
 import type { Logger } from "../observe/logger.ts";
 import { accessOf, tagProtectionOf } from "./access.ts";
+import type { ReadLimitOptions } from "../server/read-limits.ts";
 import { CommandError } from "./command-error.ts";
 
 /** Errors whose message is meant for the person who starts the program. */
@@ -39,9 +40,14 @@ export async function openRegistry(
       ...(serving ? tagProtectionOf(settings) : {}),
     },
     ...(access ? { access } : {}),
+    ...(serving ? { readLimits: readLimitsOf(settings), quotas: settings.quotas } : {}),
     collection: { leaseMs: lease, graceMs: grace, undoMs: undo, freshMs: fresh, untagged },
     log,
   }).catch(explained);
+}
+
+function readLimitsOf({ limits: { reads } }: Settings): ReadLimitOptions {
+  return { perMinute: reads.perminute, anonymousPerMinute: reads.anonymousperminute };
 }
 
 /** Passes an error on as one line for a person when it has one. */

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { policiesSetting, protectedTagsSetting } from "./access-settings.ts";
 import { authSettings } from "./auth-settings.ts";
 import { externalAddress, tlsSettings, trustedProxies } from "./http-settings.ts";
+import { limitsSettings, quotasSetting } from "./limit-settings.ts";
 import { bytes, distributionDuration, duration, interval, lowerCase } from "./values.ts";
 
 /** `host:port` as distribution writes it, or the path of a Unix socket. */
@@ -54,6 +55,10 @@ export const Settings = z.strictObject({
   policies: policiesSetting,
   /** Tags that nobody moves or removes. */
   protectedtags: protectedTagsSetting,
+  /** How much may be asked in a time. */
+  limits: limitsSettings,
+  /** How much may lie below prefixes of names. */
+  quotas: quotasSetting,
   storage: z
     .strictObject({
       filesystem: z

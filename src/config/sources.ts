@@ -99,6 +99,9 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   "auth.oidc":
     "[{issuer: 'https://token.actions.githubusercontent.com', audience: registry.example.com, " +
     "rules: [{claims: {repository: octo/app}, repositories: [octo/app], actions: [pull, push]}]}]",
+  "limits.reads.perminute": "1000",
+  "limits.reads.anonymousperminute": "100",
+  quotas: "[{prefix: team, bytes: 100GiB, tags: 1000, repositories: 50}]",
   "storage.filesystem.rootdirectory": "/var/lib/stowage",
   "storage.filesystem.singleprocess": "false",
   "storage.delete.enabled": "true",

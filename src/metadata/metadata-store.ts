@@ -128,6 +128,8 @@ export interface NewUpload {
   readonly draftKey: string;
   readonly algorithm: Algorithm;
   readonly expiresAt: number;
+  /** How many bytes will come, when that is known. */
+  readonly announced?: number | undefined;
 }
 
 export interface UploadClaim {

@@ -5,6 +5,7 @@ import type { Namespace } from "../registry/namespace.ts";
 import type { RequestBody } from "./body.ts";
 import type { Admission, Gate } from "./gate.ts";
 import type { Caller, Origins } from "./origin.ts";
+import type { ReadLimits } from "./read-limits.ts";
 
 /** What an operator decides about the wire. */
 export interface ServerOptions {
@@ -18,6 +19,8 @@ export interface ServerOptions {
   readonly gate: Gate;
   /** Where tokens are issued; undefined when this registry issues none. */
   readonly tokens?: TokenDesk | undefined;
+  /** How much may be read in a time; no bound when absent. */
+  readonly readLimits?: ReadLimits | undefined;
   /** The program's version, for people. */
   readonly version: string;
 }

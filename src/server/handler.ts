@@ -65,6 +65,7 @@ async function dispatch(context: Omit<Context, "admission">, path: string): Prom
   }
   const admitted = context.options.gate.admit(request, route, context.caller);
   const admission = admitted instanceof Promise ? await admitted : admitted;
+  context.options.readLimits?.take(request.method, route, context.caller, admission.who);
   return await handle({ ...context, admission }, route);
 }
 

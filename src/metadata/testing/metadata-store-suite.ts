@@ -4,6 +4,7 @@ import { testAccounts } from "./accounts-suite.ts";
 import { testBlobs } from "./blobs-suite.ts";
 import { testInventory } from "./inventory-suite.ts";
 import { testManifests } from "./manifests-suite.ts";
+import { testQuotas } from "./quotas-suite.ts";
 import { testReferrers } from "./referrers-suite.ts";
 import { testRepositories } from "./repositories-suite.ts";
 import { Subject } from "./subject.ts";
@@ -29,6 +30,9 @@ export function metadataStoreSuite(name: string, open: OpenMetadata): void {
   });
   describe(`${name}: repositories`, () => {
     testRepositories(open);
+  });
+  describe(`${name}: quotas`, () => {
+    testQuotas(open);
   });
   describe(`${name}: users and robots`, () => {
     testAccounts(open);

@@ -20,7 +20,7 @@ type UploadRoute = Extract<Route, { kind: "upload" }>;
 
 /** Begins an upload, or does with one request: a mount, or a blob that comes with it. */
 export async function postUpload(context: Context, route: UploadsRoute): Promise<Reply> {
-  const { namespace, parameters, body, admission } = context;
+  const { namespace, request, parameters, body, admission } = context;
   const name = repositoryName(route.name);
   const { blobs } = namespace.repository(name);
 
@@ -34,7 +34,8 @@ export async function postUpload(context: Context, route: UploadsRoute): Promise
   }
   // "POST … ?digest=": the blob comes with the request.
   const digests = digestsOf(parameters);
-  const upload = await blobs.upload();
+  const announced = Number(request.headers.get("content-length"));
+  const upload = await blobs.upload({ announced });
   try {
     await upload.finish(digests, body.pieces());
   } catch (error) {
