@@ -1,6 +1,7 @@
 /** Users in an htpasswd file, as Apache and distribution have them: a name and a hash on each line. */
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, open } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Clock } from "../lib/clock.ts";
 import { WatchedFile } from "../lib/watched-file.ts";
@@ -77,20 +78,26 @@ function generationOf(line: string): string {
   return FILE_GENERATION + createHash("sha256").update(line).digest("base64url").slice(0, 16);
 }
 
+/** The file is not there and cannot be made; the message is for whoever starts the program. */
+export class HtpasswdError extends Error {
+  override readonly name = "HtpasswdError";
+}
+
 /** Makes the file when it is not there, with a user `docker` whose password the log is told this once. */
 export async function provideHtpasswd(path: string, passwords: Passwords, log: Logger): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const file = await open(path, "wx", 0o600).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return undefined;
-    throw error;
-  });
-  if (!file) return;
+  if (existsSync(path)) return;
+  const password = randomBytes(24).toString("base64url");
   try {
-    const password = randomBytes(24).toString("base64url");
-    await file.writeFile(`docker:${await passwords.hash(password, "bcrypt")}\n`);
-    await file.sync();
-    log.warn({ user: "docker", password }, `${path} was not there and was made, with one user: this is said only once`);
-  } finally {
-    await file.close();
+    // In a form that distribution and Apache understand too.
+    const line = `docker:${await passwords.hash(password, "bcrypt")}\n`;
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await writeFile(path, line, { flag: "wx", mode: 0o600, flush: true });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") return; // another process was quicker
+    throw new HtpasswdError(`auth.htpasswd.path: ${path} is not there and cannot be made (${message})`, {
+      cause: error,
+    });
   }
+  log.warn({ user: "docker", password }, `${path} was not there and was made, with one user: this is said only once`);
 }

@@ -15,6 +15,11 @@ export interface CertificateWishes {
   readonly until?: Date;
 }
 
+export interface AuthorityWishes {
+  readonly parent?: Authority;
+  readonly mayVouch?: boolean;
+}
+
 const DAY_MS = 86_400_000;
 
 const TRUE = tlv(0x01, Buffer.from([0xff]));
@@ -26,13 +31,16 @@ export class Authority {
   /** Its own certificate, in PEM. */
   readonly cert: string;
 
-  constructor(name = "a test's authority") {
+  /** Vouched for by `parent`, or by itself; with `mayVouch: false` it has no right to what it does. */
+  constructor(name = "a test's authority", { parent, mayVouch = true }: AuthorityWishes = {}) {
     const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
     this.#name = nameOf(name);
     this.#key = pair.privateKey;
     const isAuthority = criticalExtension("2.5.29.19", sequence(TRUE));
     const signsCertificates = criticalExtension("2.5.29.15", tlv(0x03, Buffer.from([2, 0x04])));
-    this.cert = pem("CERTIFICATE", this.#sign(name, pair.publicKey, [isAuthority, signsCertificates], {}));
+    const extensions = mayVouch ? [isAuthority, signsCertificates] : [];
+    const voucher = parent ?? this;
+    this.cert = pem("CERTIFICATE", voucher.#sign(name, pair.publicKey, extensions, {}));
   }
 
   /** A certificate for a server or a client. */
