@@ -10,7 +10,7 @@ import { OciError } from "../oci/error.ts";
 import { parseRepositoryName, repositoryName } from "../oci/repository-name.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { challengeHeader } from "./challenge.ts";
-import type { Challenge, ChallengeError, Challenged } from "./challenge.ts";
+import type { Challenge, ChallengeError } from "./challenge.ts";
 import { parseCredentials } from "./credentials.ts";
 import type { Credentials } from "./credentials.ts";
 import { RefusedWithHeaders } from "./error-reply.ts";
@@ -69,7 +69,20 @@ export interface GateParts {
 /** What a request needs: nothing, to be somebody, or a right. */
 type Need =
   | { readonly kind: "nothing" | "credentials" | "catalog" }
-  | { readonly kind: "action"; readonly action: Action; readonly repository: RepositoryName };
+  | {
+      readonly kind: "action";
+      readonly action: Action;
+      readonly repository: RepositoryName;
+      /** Where a blob is to be mounted from. */
+      readonly from?: RepositoryName | undefined;
+    };
+
+interface Asked {
+  readonly request: Request;
+  readonly route: Route;
+  readonly caller: Caller;
+  readonly need: Need;
+}
 
 /** Who asks, when that can be told. */
 type Proof =
@@ -97,28 +110,46 @@ export class CheckingGate implements Gate {
   }
 
   admit(request: Request, route: Route, caller: Caller): Admission | Promise<Admission> {
-    const need = needOf(request.method, route);
+    const need = needOf(request, route);
     if (need.kind === "nothing") return EVERYTHING;
+    const asked: Asked = { request, route, caller, need };
     const proof = this.#prove(request.headers.get("authorization"), caller);
-    return proof instanceof Promise
-      ? proof.then((known) => this.#judge(known, need, request, route, caller))
-      : this.#judge(proof, need, request, route, caller);
+    return proof instanceof Promise ? proof.then((known) => this.#judge(known, asked)) : this.#judge(proof, asked);
   }
 
-  #judge(proof: Proof, need: Need, request: Request, route: Route, caller: Caller): Admission {
-    const refuse = (error?: ChallengeError): RefusedWithHeaders =>
-      this.#unauthorized({ request, caller, scopes: scopesOf(need, request, error), error }, route);
-    if (proof.kind === "bad") throw refuse(proof.sent === "bearer" ? "invalid_token" : undefined);
-    if (isMet(need, proof)) return proof.admission;
-    if (proof.kind === "anonymous") throw refuse();
-    if (proof.kind === "token") throw refuse("insufficient_scope");
+  #judge(proof: Proof, asked: Asked): Admission {
+    const { need } = asked;
+    const [own, ...others] = scopesOf(need);
+    const all = own ? [own, ...others] : [];
+    if (proof.kind === "bad") {
+      throw this.#unauthorized(asked, all, proof.sent === "bearer" ? "invalid_token" : undefined);
+    }
+    if (isMet(need, proof)) {
+      if (proof.kind === "token" && this.#needsWiderToken(need, proof)) {
+        throw this.#unauthorized(asked, all, "insufficient_scope");
+      }
+      return proof.admission;
+    }
+    if (proof.kind === "anonymous") throw this.#unauthorized(asked, all);
+    // Some clients understand one scope only when they are told that theirs is too small.
+    if (proof.kind === "token") throw this.#unauthorized(asked, own ? [own] : [], "insufficient_scope");
     throw denied(proof.admission.who, need);
   }
 
-  #unauthorized(challenged: Challenged, route: Route): RefusedWithHeaders {
+  /** Whether its owner may mount from there and the token does not say so: then another one will, and bytes are saved. */
+  #needsWiderToken(need: Need, { admission }: { readonly admission: Admission }): boolean {
+    const { ownTokens, policy } = this.#parts;
+    if (!ownTokens || need.kind !== "action" || need.from === undefined) return false;
+    return !admission.may("pull", need.from) && policy.allows(admission.who, "pull", need.from);
+  }
+
+  #unauthorized(
+    { request, route, caller }: Asked,
+    scopes: readonly ResourceActions[],
+    error?: ChallengeError,
+  ): RefusedWithHeaders {
     const { challenge, baseHeaders } = this.#parts;
-    const { error } = challenged;
-    const detail = challenged.scopes.flatMap(({ type, name, actions }) =>
+    const detail = scopes.flatMap(({ type, name, actions }) =>
       actions.map((action) => ({ Type: type, Class: "", Name: name, Action: action })),
     );
     const refusal = new OciError("UNAUTHORIZED", {
@@ -127,7 +158,7 @@ export class CheckingGate implements Gate {
     });
     return new RefusedWithHeaders(refusal, {
       ...(route.kind === "base" ? baseHeaders : {}),
-      "www-authenticate": challengeHeader(challenge, challenged),
+      "www-authenticate": challengeHeader(challenge, { request, caller, scopes, error }),
     });
   }
 
@@ -231,7 +262,8 @@ export class CheckingGate implements Gate {
 }
 
 /** The right that each endpoint asks for. */
-function needOf(method: string, route: Route): Need {
+function needOf(request: Request, route: Route): Need {
+  const { method } = request;
   const reads = method === "GET" || method === "HEAD";
   switch (route.kind) {
     case "welcome":
@@ -246,22 +278,23 @@ function needOf(method: string, route: Route): Need {
       return { kind: "catalog" };
     case "tags":
     case "referrers":
-      return action(route.name, "pull");
+      return rightTo(route.name, "pull");
     case "blob":
-      return action(route.name, reads ? "pull" : "delete");
+      return rightTo(route.name, reads ? "pull" : "delete");
     case "manifest":
-      return action(route.name, reads ? "pull" : method === "DELETE" ? "delete" : "push");
+      return rightTo(route.name, reads ? "pull" : method === "DELETE" ? "delete" : "push");
     case "signatures":
-      return action(route.name, reads ? "pull" : "push");
+      return rightTo(route.name, reads ? "pull" : "push");
     // Whoever may push may also look where an upload stands, and give it up.
-    case "uploads":
     case "upload":
-      return action(route.name, "push");
+      return rightTo(route.name, "push");
+    case "uploads":
+      return { ...rightTo(route.name, "push"), from: mountedFrom(request) };
   }
 }
 
 /** Refused with `NAME_INVALID` for a name that cannot be: nothing is said by that which the grammar does not say. */
-function action(name: string, wanted: Action): Need {
+function rightTo(name: string, wanted: Action): Extract<Need, { readonly kind: "action" }> {
   return { kind: "action", action: wanted, repository: repositoryName(name) };
 }
 
@@ -279,20 +312,19 @@ function isMet(need: Need, proof: Exclude<Proof, { readonly kind: "bad" }>): boo
   }
 }
 
-/** What a token would have to allow. */
-function scopesOf(need: Need, request: Request, error: ChallengeError | undefined): readonly ResourceActions[] {
+/** What a token would have to allow, most important first. */
+function scopesOf(need: Need): readonly ResourceActions[] {
   if (need.kind === "catalog") return [{ type: "registry", name: "catalog", actions: ["*"] }];
   if (need.kind !== "action") return [];
-  const actions = need.action === "push" ? ["pull", "push"] : [need.action];
-  const own = { type: "repository", name: need.repository, actions };
-  // Some clients understand one scope only when they are told that theirs is too small.
-  const from = error === "insufficient_scope" ? undefined : mountedFrom(request);
+  const { action, repository, from } = need;
+  const actions = action === "push" ? ["pull", "push"] : [action];
+  const own = { type: "repository", name: repository, actions };
   return from === undefined ? [own] : [own, { type: "repository", name: from, actions: ["pull"] }];
 }
 
-function mountedFrom(request: Request): RepositoryName | undefined {
-  if (request.method !== "POST" || !request.url.includes("from=")) return undefined;
-  return parseRepositoryName(new URL(request.url).searchParams.get("from") ?? "");
+function mountedFrom({ url }: Request): RepositoryName | undefined {
+  if (!url.includes("from=")) return undefined;
+  return parseRepositoryName(new URL(url).searchParams.get("from") ?? "");
 }
 
 const MESSAGES: Readonly<Record<ChallengeError, string>> = {

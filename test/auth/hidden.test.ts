@@ -112,10 +112,22 @@ describe("a mount", () => {
     await send(guarded.url, { method: "DELETE", path: `/v2/alice/new/blobs/${hidden.blob}` }, OPERATOR);
   });
 
-  test("needs a token whose scope reaches the source", async () => {
+  test("needs a token whose scope reaches the source, and says so to whom it could be given", async () => {
     const digest = digestOf("a blob that nothing needs");
     const narrow = bearer(await tokenFor(guarded.url, ["repository:alice/new:pull,push"], ALICE));
-    expect((await mount(`mount=${digest}&from=alice/b`, narrow)).status).toBe(202);
+    const reply = await mount(`mount=${digest}&from=alice/b`, narrow);
+    expect(reply.status).toBe(401);
+    const scope = "repository:alice/new:pull,push repository:alice/b:pull";
+    expect(reply.headers.get("www-authenticate")).toEndWith(`,scope="${scope}",error="insufficient_scope"`);
+    const wide = bearer(await tokenFor(guarded.url, [scope], ALICE));
+    expect((await mount(`mount=${digest}&from=alice/b`, wide)).status).toBe(201);
+  });
+
+  test("that names no source reaches no further than the token", async () => {
+    const digest = digestOf("a blob that nothing needs");
+    const narrow = bearer(await tokenFor(guarded.url, ["repository:alice/narrow:pull,push"], ALICE));
+    const path = `/v2/alice/narrow/blobs/uploads/?mount=${digest}`;
+    expect((await send(guarded.url, { method: "POST", path }, narrow)).status).toBe(202);
   });
 });
 
