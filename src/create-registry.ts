@@ -33,6 +33,7 @@ import { scrubInBackground } from "./registry/gc/scrub.ts";
 import type { ScrubOptions } from "./registry/gc/scrub.ts";
 import { paged } from "./registry/pages.ts";
 import { UploadMemory } from "./registry/upload-memory.ts";
+import type { ChangeListener } from "./server/audit.ts";
 import type { Challenge } from "./server/challenge.ts";
 import type { ServerOptions } from "./server/context.ts";
 import { CheckingGate, OPEN_DECISION, OPEN_GATE } from "./server/gate.ts";
@@ -76,6 +77,8 @@ export interface RegistryOptions {
   readonly readLimits?: ReadLimitOptions;
   /** How much may lie below prefixes of names. */
   readonly quotas?: readonly Quota[];
+  /** Is told of each change that a client makes over HTTP, once it is durable. */
+  readonly onChange?: ChangeListener;
   /** What collection keeps, and for how long. */
   readonly collection?: Partial<CollectionRules>;
   readonly log?: Logger;
@@ -158,7 +161,17 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const readLimits = createReadLimits(options.readLimits, clock);
   const handle = createHandler(
     namespace,
-    { deleteEnabled, signaturesEnabled, origins, readLimits, gate, tokens, version: VERSION },
+    {
+      deleteEnabled,
+      signaturesEnabled,
+      origins,
+      readLimits,
+      gate,
+      tokens,
+      clock,
+      onChange: options.onChange,
+      version: VERSION,
+    },
     log,
   );
   const metrics = new Metrics(VERSION);

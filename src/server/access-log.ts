@@ -10,6 +10,7 @@ export function logAccess(log: Logger, request: Request, reply: Reply, durationM
       "http.request.method": request.method,
       "http.request.uri": url,
       "http.request.remoteaddr": reply.address,
+      "auth.user.name": reply.user,
       "http.request.useragent": request.headers.get("user-agent") ?? undefined,
       "http.response.status": reply.status,
       "http.response.duration": Math.round(durationMs * 1000) / 1000,

@@ -2,6 +2,8 @@
 import type { Authenticator } from "../auth/identity.ts";
 import type { TokenService } from "../auth/token-service.ts";
 import type { Namespace } from "../registry/namespace.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { ChangeListener } from "./audit.ts";
 import type { RequestBody } from "./body.ts";
 import type { Admission, Gate } from "./gate.ts";
 import type { Caller, Origins } from "./origin.ts";
@@ -21,6 +23,9 @@ export interface ServerOptions {
   readonly tokens?: TokenDesk | undefined;
   /** How much may be read in a time; no bound when absent. */
   readonly readLimits?: ReadLimits | undefined;
+  readonly clock: Clock;
+  /** Is told of what clients change. */
+  readonly onChange?: ChangeListener | undefined;
   /** The program's version, for people. */
   readonly version: string;
 }

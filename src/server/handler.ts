@@ -1,8 +1,10 @@
 /** From a request to a reply: the one place that routes, and the one that catches. */
 import { OciError } from "../oci/error.ts";
+import { nameOf } from "../auth/policy.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { Namespace } from "../registry/namespace.ts";
 import { BrokenBodyError } from "../registry/upload-writer.ts";
+import { auditChange } from "./audit.ts";
 import { RequestBody } from "./body.ts";
 import type { Context, ServerOptions } from "./context.ts";
 import { RefusedWithHeaders, faultReply, refusalIn, refusalReply } from "./error-reply.ts";
@@ -34,7 +36,7 @@ export function createHandler(namespace: Namespace, options: ServerOptions, log:
     const { path, query } = splitUrl(request.url);
     const body = new RequestBody(request, whole);
     const parameters = new URLSearchParams(query);
-    const reply = await dispatch({ namespace, options, request, caller, body, parameters }, path).catch(
+    const reply = await dispatch({ namespace, options, request, caller, body, parameters }, path, log).catch(
       (error: unknown) => errorReply(error, request, log),
     );
     // A client that is still sending does not listen: take the rest of it before a refusal, or close.
@@ -50,23 +52,26 @@ function errorReply(error: unknown, request: Request, log: Logger): Reply {
   return refusal ? refusalReply(refusal, headers) : faultReply();
 }
 
-async function dispatch(context: Omit<Context, "admission">, path: string): Promise<Reply> {
-  const { request } = context;
+async function dispatch(asked: Omit<Context, "admission">, path: string, log: Logger): Promise<Reply> {
+  const { request, options } = asked;
   // "A server MUST respond with a 400 … to any … request message that contains more than one Host" (RFC 9112, 3.2).
   if (!URL.canParse(request.url) || request.headers.get("host")?.includes(",")) {
     throw new OciError("UNSUPPORTED", { status: 400, message: "the request has no usable Host header" });
   }
   const route = parseRoute(path);
-  if (!route || !isServed(route, context.options)) throw unknownPath(path);
+  if (!route || !isServed(route, options)) throw unknownPath(path);
   const allowed = METHODS[route.kind];
   if (!allowed.includes(request.method)) throw unsupportedMethod(request.method, allowed);
-  if (request.method === "DELETE" && route.kind !== "upload" && !context.options.deleteEnabled) {
+  if (request.method === "DELETE" && route.kind !== "upload" && !options.deleteEnabled) {
     throw deleteDisabled(allowed.filter((method) => method !== "DELETE"));
   }
-  const admitted = context.options.gate.admit(request, route, context.caller);
-  const admission = admitted instanceof Promise ? await admitted : admitted;
-  context.options.readLimits?.take(request.method, route, context.caller, admission.who);
-  return await handle({ ...context, admission }, route);
+  const admitted = options.gate.admit(request, route, asked.caller);
+  const context = { ...asked, admission: admitted instanceof Promise ? await admitted : admitted };
+  const { who } = context.admission;
+  options.readLimits?.take(request.method, route, asked.caller, who);
+  const reply = await handle(context, route);
+  auditChange(context, route, reply, log);
+  return who ? { ...reply, user: nameOf(who) } : reply;
 }
 
 /** Whether the settings leave this endpoint on. */

@@ -18,6 +18,7 @@ export interface Reply {
   readonly body?: ReplyBody;
   /** Of whoever asked, for the log. */
   readonly address?: string | undefined;
+  readonly user?: string;
 }
 
 /** A reply without a body. */
