@@ -33,7 +33,7 @@ import { scrubInBackground } from "./registry/gc/scrub.ts";
 import type { ScrubOptions } from "./registry/gc/scrub.ts";
 import { paged } from "./registry/pages.ts";
 import { UploadMemory } from "./registry/upload-memory.ts";
-import type { ChangeListener } from "./server/audit.ts";
+import type { ChangeListener } from "./server/change-event.ts";
 import type { Challenge } from "./server/challenge.ts";
 import type { ServerOptions } from "./server/context.ts";
 import { CheckingGate, OPEN_DECISION, OPEN_GATE } from "./server/gate.ts";

@@ -28,7 +28,7 @@ export { GlobalScope } from "./registry/scope.ts";
 export type { Scope } from "./registry/scope.ts";
 export type { ByteRange } from "./lib/byte-range.ts";
 export type { Clock } from "./lib/clock.ts";
-export type { ChangeEvent, ChangeListener } from "./server/audit.ts";
+export type { ChangeEvent, ChangeListener } from "./server/change-event.ts";
 export type { Handler } from "./server/handler.ts";
 export type { OriginOptions } from "./server/origin.ts";
 export type { ReadLimitOptions } from "./server/read-limits.ts";

@@ -4,33 +4,10 @@ import type { Action } from "../auth/identity.ts";
 import { nameOf } from "../auth/policy.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Logger } from "../observe/logger.ts";
+import type { ChangeEvent } from "./change-event.ts";
 import type { Context } from "./context.ts";
 import type { Reply } from "./reply.ts";
 import type { Route } from "./routes.ts";
-
-/** Something that a client changed, after it was made durable. */
-export interface ChangeEvent {
-  readonly id: string;
-  readonly time: Date;
-  /** What was done: `push` brings content, `mount` shows a blob of another repository, `sign` adds a signature. */
-  readonly action: "push" | "mount" | "delete" | "sign";
-  readonly object: "blob" | "manifest" | "tag";
-  readonly repository: RepositoryName;
-  /** Absent when a tag was deleted. */
-  readonly digest?: string;
-  /** The tags that were pushed with a manifest, or the one that was deleted. */
-  readonly tags?: readonly string[];
-  /** Who did it: `alice`, `robot:ci`, `job:…` or `anonymous`. */
-  readonly who: string;
-  /** The client's address; undefined on a Unix socket. */
-  readonly address: string | undefined;
-  readonly userAgent: string | undefined;
-  /** What allowed it. */
-  readonly rule: string;
-}
-
-/** Is told of each change, in order; what it throws is logged and harms nothing. */
-export type ChangeListener = (event: ChangeEvent) => void;
 
 /** What a request changed, apart from who sent it. */
 type Change = Pick<ChangeEvent, "action" | "object" | "repository" | "digest" | "tags">;

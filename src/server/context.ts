@@ -3,7 +3,7 @@ import type { Authenticator } from "../auth/identity.ts";
 import type { TokenService } from "../auth/token-service.ts";
 import type { Namespace } from "../registry/namespace.ts";
 import type { Clock } from "../lib/clock.ts";
-import type { ChangeListener } from "./audit.ts";
+import type { ChangeListener } from "./change-event.ts";
 import type { RequestBody } from "./body.ts";
 import type { Admission, Gate } from "./gate.ts";
 import type { Caller, Origins } from "./origin.ts";
