@@ -93,8 +93,8 @@ export async function provideHtpasswd(path: string, passwords: Passwords, log: L
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await writeFile(path, line, { flag: "wx", mode: 0o600, flush: true });
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === "EEXIST") return; // another process was quicker
+    if (existsSync(path)) return; // another process was quicker
+    const { message } = error as Error;
     throw new HtpasswdError(`auth.htpasswd.path: ${path} is not there and cannot be made (${message})`, {
       cause: error,
     });

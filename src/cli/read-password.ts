@@ -39,9 +39,9 @@ const ERASE = "\u007f\b";
 /** What is typed until Enter; nothing of it is shown. */
 async function ask(question: string): Promise<string> {
   const { stdin, stderr } = process;
-  stderr.write(question);
-  stdin.setRawMode(true);
+  stdin.setRawMode(true); // before anybody knows that it is time to type
   try {
+    stderr.write(question);
     let typed = "";
     for (;;) {
       for (const letter of await nextPiece(stdin)) {
