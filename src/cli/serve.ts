@@ -9,9 +9,10 @@ import { createDebugHandler } from "../server/debug.ts";
 import { ListenError, listen } from "../server/listen.ts";
 import { TlsError } from "../server/tls.ts";
 import type { TlsOptions } from "../server/tls.ts";
-import { VERSION } from "../version.ts";
 import { CommandError } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
+import { exposures, greeting } from "./greeting.ts";
+import type { Greeted } from "./greeting.ts";
 import { openRegistry } from "./open-registry.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
@@ -44,7 +45,9 @@ export async function serve(
     throw error;
   });
   const stopped = stopSignal(log); // before anybody is told that it is up
-  process.stdout.write(greeting(settings, listening));
+  const greeted = greetedOf(settings, listening);
+  process.stdout.write(greeting(greeted));
+  for (const exposure of exposures(greeted)) log.warn(exposure);
   const stopping = new AbortController();
   const { enabled, interval } = settings.gc;
   const collecting = registry.collectInBackground({ enabled, intervalMs: interval }, stopping.signal);
@@ -129,34 +132,18 @@ function parsed(text: string): ListenAddress {
   return address;
 }
 
-/** What a person wants to know first. */
-function greeting(settings: Settings, { url, debugUrl }: Addresses): string {
-  const lines = [
-    `Stowage ${VERSION}`,
-    `  Listening on ${url}`,
-    `  Data lies in ${resolve(settings.storage.filesystem.rootdirectory)}`,
-    ...(debugUrl === undefined ? [] : [`  Watched at ${debugUrl}`]),
-  ];
-  if (!url.startsWith("http"))
-    return `${[...lines, `  Try it: curl --unix-socket ${url.slice(5)} http://localhost/v2/`].join("\n")}\n\n`;
-  const { host, hostname, port } = new URL(url);
-  const everywhere = hostname === "0.0.0.0" || hostname === "[::]";
-  const loopback = hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127.");
-  const name = everywhere ? `localhost:${port}` : host;
-  lines.push(
-    "",
-    "  A first push:",
-    `    docker pull busybox && docker tag busybox ${name}/busybox && docker push ${name}/busybox`,
-  );
-  if (!loopback) {
-    lines.push(
-      "",
-      "  Anyone who reaches this address can read, write and delete everything, in the clear.",
-      "  Docker on other machines needs this line in its /etc/docker/daemon.json (and a restart):",
-      `    { "insecure-registries": ["${everywhere ? `THIS-MACHINE:${port}` : host}"] }`,
-    );
-  }
-  return `${lines.join("\n")}\n\n`;
+function greetedOf(settings: Settings, { url, debugUrl }: Addresses): Greeted {
+  const { auth, policies, http } = settings;
+  const asksWho = auth.htpasswd !== undefined || auth.token !== undefined || auth.users.enabled || auth.oidc.length > 0;
+  const needsCertificate = http.tls.clientcas.length > 0 && http.tls.clientauth === "require-and-verify-client-cert";
+  return {
+    url,
+    debugUrl,
+    dataFolder: resolve(settings.storage.filesystem.rootdirectory),
+    guarded: asksWho || policies !== undefined || needsCertificate,
+    sendsSecrets: asksWho,
+    behindProxy: http.trustedproxies.length > 0,
+  };
 }
 
 function stopSignal(log: Logger): Promise<void> {
