@@ -2,7 +2,7 @@
  * Names and passwords that were proven a moment ago, so that a client that sends them with each request does not cost a slow
  * hash each time. They are known by a keyed hash only, with a key that the process makes and keeps to itself.
  */
-import { createHmac, randomBytes } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 import type { Clock } from "../lib/clock.ts";
 import type { Identity } from "./identity.ts";
 
@@ -13,7 +13,7 @@ const MAX_ENTRIES = 10_000;
 
 export class VerifiedCredentials {
   readonly #clock: Clock;
-  readonly #key = randomBytes(32);
+  readonly #key = randomBytes(32).toString("base64");
   /** In order of their age. */
   readonly #entries = new Map<string, { readonly identity: Identity; readonly until: number }>();
 
@@ -22,7 +22,7 @@ export class VerifiedCredentials {
   }
 
   keyOf(name: string, password: string): string {
-    return createHmac("sha256", this.#key).update(`${name.length}:${name}${password}`).digest("base64");
+    return hash("sha256", `${this.#key}${name.length}:${name}${password}`, "base64");
   }
 
   find(key: string): Identity | undefined {

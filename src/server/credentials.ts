@@ -10,8 +10,9 @@ export type Credentials =
 
 export function parseCredentials(header: string | null): Credentials {
   if (header === null) return { kind: "none" };
-  const [, scheme = "", value = ""] = /^(\S+) +(\S+) *$/.exec(header) ?? [];
-  switch (scheme.toLowerCase()) {
+  const space = header.indexOf(" ");
+  const value = header.slice(space + 1).trim();
+  switch (header.slice(0, Math.max(0, space)).toLowerCase()) {
     case "bearer":
       return { kind: "bearer", token: value };
     case "basic":

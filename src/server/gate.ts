@@ -1,8 +1,8 @@
 /** The one gate: every request passes it, and learns there who asks and what that one may do. */
-import { createHmac, randomBytes } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 import type { AccessToken, ResourceActions, TokenVerifier } from "../auth/access-token.ts";
 import type { RememberingAuthenticator } from "../auth/authenticators.ts";
-import type { Action, Authenticator } from "../auth/identity.ts";
+import type { Action, Authenticator, Identity } from "../auth/identity.ts";
 import { nameOf } from "../auth/policy.ts";
 import type { Decision, Policy, Who } from "../auth/policy.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -100,8 +100,10 @@ const MAX_REMEMBERED = 10_000;
 export class CheckingGate implements Gate {
   readonly #parts: GateParts;
   /** Known to this process alone: who sees its memory sees no token that could be used. */
-  readonly #secret = randomBytes(32);
+  readonly #secret = randomBytes(32).toString("base64");
   readonly #remembered = new Map<string, Remembered>();
+  /** Of identities that an authenticator remembers. */
+  readonly #proofs = new WeakMap<Identity, Proof>();
   readonly #anonymous: Proof;
 
   constructor(parts: GateParts) {
@@ -164,13 +166,6 @@ export class CheckingGate implements Gate {
 
   /** Who sent this header. */
   #prove(header: string | null, caller: Caller): Proof | Promise<Proof> {
-    if (header === null) return this.#anonymous;
-    const key = createHmac("sha256", this.#secret).update(header).digest("base64");
-    const remembered = this.#remembered.get(key);
-    if (remembered) {
-      if (remembered.token.expiresAt > this.#parts.clock.now()) return this.#ifCurrent(remembered);
-      this.#remembered.delete(key);
-    }
     const credentials = parseCredentials(header);
     switch (credentials.kind) {
       case "none":
@@ -178,7 +173,7 @@ export class CheckingGate implements Gate {
       case "basic":
         return this.#proveUser(credentials, caller);
       case "bearer":
-        return this.#proveToken(credentials.token, key);
+        return this.#proveBearer(credentials.token);
       case "unknown":
         return { kind: "bad", sent: "unknown" };
     }
@@ -189,11 +184,26 @@ export class CheckingGate implements Gate {
     caller: Caller,
   ): Proof | Promise<Proof> {
     const { authenticator } = this.#parts;
-    const proofOf = (who: Who): Proof =>
-      who ? { kind: "user", ...this.#byPolicy(who) } : { kind: "bad", sent: "basic" };
     const remembered = authenticator?.remembered?.(name, password);
-    if (remembered || !authenticator) return proofOf(remembered);
-    return authenticator.authenticate(name, password, caller.address).then(proofOf);
+    if (remembered || !authenticator) return this.#proofOf(remembered);
+    return authenticator.authenticate(name, password, caller.address).then((who) => this.#proofOf(who));
+  }
+
+  #proofOf(who: Who): Proof {
+    if (!who) return { kind: "bad", sent: "basic" };
+    let proof = this.#proofs.get(who);
+    if (!proof) this.#proofs.set(who, (proof = { kind: "user", ...this.#byPolicy(who) }));
+    return proof;
+  }
+
+  #proveBearer(token: string): Proof | Promise<Proof> {
+    const key = hash("sha256", this.#secret + token, "base64");
+    const remembered = this.#remembered.get(key);
+    if (remembered) {
+      if (remembered.token.expiresAt > this.#parts.clock.now()) return this.#ifCurrent(remembered);
+      this.#remembered.delete(key);
+    }
+    return this.#proveToken(token, key);
   }
 
   async #proveToken(text: string, key: string): Promise<Proof> {
