@@ -4,7 +4,7 @@ import { X509Certificate, createHash, createPublicKey } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { SignJWT, UnsecuredJWT, calculateJwkThumbprint, exportJWK, generateKeyPair, importPKCS8 } from "jose";
-import type { JWK, JWSHeaderParameters, JWTPayload } from "jose";
+import type { JWK, JWSHeaderParameters } from "jose";
 import { Authority } from "../../test/support/certificates.ts";
 import type { Issued } from "../../test/support/certificates.ts";
 import { scratchFolder } from "../../test/support/scratch.ts";
@@ -64,7 +64,7 @@ async function signed(
     access: ACCESS,
     ...claims,
   };
-  return await new SignJWT(all as JWTPayload).setProtectedHeader({ alg: "ES256", typ: "JWT", ...header }).sign(key);
+  return await new SignJWT(all).setProtectedHeader({ alg: "ES256", typ: "JWT", ...header }).sign(key);
 }
 
 async function withSet(claims: Readonly<Record<string, unknown>> = {}, settings: Partial<ExternalTokenSettings> = {}) {

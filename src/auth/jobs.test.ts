@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { SignJWT, UnsecuredJWT } from "jose";
 import type { JWTPayload } from "jose";
 import { scratchFolder } from "../../test/support/scratch.ts";
+import type { AuthenticatorSettings } from "./authenticators.ts";
 import { Jobs } from "./jobs.ts";
 import type { ClaimPattern, JobRule, JobTrust } from "./jobs.ts";
 import { Issuer } from "./testing/issuer.ts";
@@ -41,6 +42,14 @@ function jobs(more: Partial<JobTrust> = {}): Jobs {
 async function identify(claims: JWTPayload, trust: Partial<JobTrust> = {}): Promise<string> {
   const token = await issuer.token({ ...CLAIMS, ...claims }, clock.ms);
   return await outcome(identityOf(jobs(trust), token));
+}
+
+function ruleAbout(claims: Readonly<Record<string, ClaimPattern>>): Pick<JobTrust, "rules"> {
+  return { rules: [{ ...RULE, claims }] };
+}
+
+function trusting(rules: readonly JobRule[]): Pick<AuthenticatorSettings, "oidc"> {
+  return { oidc: [{ issuer: issuer.url, audience: AUDIENCE, rules }] };
 }
 
 async function identityOf(who: Jobs, token: string): ReturnType<AuthSubject["robots"]["find"]> {
@@ -133,7 +142,6 @@ describe("a token of a job is good for nothing", () => {
 });
 
 describe("a rule about claims", () => {
-  const of = (claims: Readonly<Record<string, ClaimPattern>>): Partial<JobTrust> => ({ rules: [{ ...RULE, claims }] });
   for (const [what, wanted, actual, fits] of [
     ["a text", { ref: "main" }, { ref: "main" }, true],
     ["a text of other letters", { ref: "main" }, { ref: "Main" }, false],
@@ -167,7 +175,7 @@ describe("a rule about claims", () => {
     ["all of its claims", { ref: "main", repository: "octo/other" }, { ref: "main" }, false],
   ] as const) {
     test(`that wants ${what} ${fits ? "fits" : "does not fit"}`, async () => {
-      const who = await identify(actual as JWTPayload, of(wanted));
+      const who = await identify(actual, ruleAbout(wanted));
       expect(who).toBe(fits ? `${CLAIMS.sub}@${new URL(issuer.url).host}` : "nobody");
     });
   }
@@ -253,8 +261,6 @@ describe("the keys of an issuer", () => {
 });
 
 describe("an authenticator that trusts an issuer", () => {
-  const trusting = (rules: readonly JobRule[]) => ({ oidc: [{ issuer: issuer.url, audience: AUDIENCE, rules }] });
-
   test("takes a job's token as the password of the user oidc, and of no other", async () => {
     await using subject = await AuthSubject.open(clock);
     await subject.addUser("alice", "wonderland");

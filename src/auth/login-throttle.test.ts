@@ -1,6 +1,6 @@
 /** Guessing of passwords is slowed, whoever guesses what from where. */
 import { describe, expect, test } from "bun:test";
-import { OciError } from "../oci/error.ts";
+import type { OciError } from "../oci/error.ts";
 import { LoginThrottle } from "./login-throttle.ts";
 import { StillClock } from "./testing/subject.ts";
 
