@@ -1,6 +1,8 @@
 /** Stowage as a library: a registry inside another program. */
 export { createRegistry } from "./create-registry.ts";
-export type { Registry, RegistryOptions } from "./create-registry.ts";
+export type { AccessOptions, Registry, RegistryOptions } from "./create-registry.ts";
+export type { Action, Authenticator, Grant, Identity } from "./auth/identity.ts";
+export type { Decision, Rule } from "./auth/policy.ts";
 export type { CheckOptions, Finding } from "./registry/check.ts";
 export type { BackgroundOptions } from "./registry/gc/background.ts";
 export type { CollectionHooks, CollectionReport } from "./registry/gc/collector.ts";
