@@ -4,8 +4,6 @@ import type { Action, Identity } from "./auth/identity.ts";
 import { Policy } from "./auth/policy.ts";
 import type { Decision, Rule } from "./auth/policy.ts";
 import { Robots } from "./auth/robots.ts";
-import { SigningKeys } from "./auth/signing-keys.ts";
-import { SERVICE, TokenService } from "./auth/token-service.ts";
 import { Users } from "./auth/users.ts";
 import { systemClock } from "./lib/clock.ts";
 import type { Clock } from "./lib/clock.ts";
@@ -102,7 +100,10 @@ export type AccessOptions =
     }
   | {
       readonly kind: "tokens";
-      readonly tokens: (parts: { readonly clock: Clock; readonly log: Logger }) => ExternalTokens;
+      readonly tokens: (parts: {
+        readonly clock: Clock;
+        readonly log: Logger;
+      }) => Promise<ExternalTokens> | ExternalTokens;
     };
 
 export interface Registry extends AsyncDisposable {
@@ -217,13 +218,16 @@ async function openAccess(
   if (!access) return { gate: OPEN_GATE, explain: async () => OPEN_DECISION };
   const baseHeaders = signaturesEnabled ? SIGNATURES_HEADER : {};
   if (access.kind === "tokens") {
-    const tokens = access.tokens({ clock, log });
+    const tokens = await access.tokens({ clock, log });
     const challenge = { kind: "bearer", service: tokens.service, realm: tokens.realm, origins } as const;
     return {
       gate: new CheckingGate({ policy: new Policy(), tokens, ownTokens: false, challenge, baseHeaders, clock }),
       explain: async () => ({ allowed: false, by: "the token server alone, which decides that by itself" }),
     };
   }
+  // Loaded when somebody is asked who they are, and not before: what signs and verifies takes its time to load.
+  const { SigningKeys } = await import("./auth/signing-keys.ts");
+  const { SERVICE, TokenService } = await import("./auth/token-service.ts");
   const policy = new Policy(access.policies);
   const authenticator = await access.authenticator({ metadata, clock, log });
   const service = new TokenService({ keys: new SigningKeys(metadata, clock), policy, authenticator, clock });

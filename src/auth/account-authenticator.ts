@@ -1,10 +1,10 @@
 /** Proves who somebody is against everything that there are accounts in. */
 import { createHash } from "node:crypto";
 import type { Clock } from "../lib/clock.ts";
+import { JOB_USER } from "./account-name.ts";
 import { FILE_GENERATION } from "./htpasswd.ts";
 import type { HtpasswdFile } from "./htpasswd.ts";
 import type { Authenticator, Identity } from "./identity.ts";
-import { JOB_USER } from "./jobs.ts";
 import type { Jobs } from "./jobs.ts";
 import { LoginThrottle } from "./login-throttle.ts";
 import type { Passwords } from "./passwords.ts";

@@ -1,7 +1,10 @@
 /** Names of users, robots and groups. */
 
+/** The user name of every job: who it is stands in its token, which is the password. */
+export const JOB_USER = "oidc";
+
 /** What a policy, a login or a command means by these words is no account. */
-const RESERVED: ReadonlySet<string> = new Set(["anonymous", "authenticated", "everyone", "oidc"]);
+const RESERVED: ReadonlySet<string> = new Set(["anonymous", "authenticated", "everyone", JOB_USER]);
 
 /** Whether something may be called so. */
 export function isAccountName(text: string): boolean {

@@ -13,9 +13,6 @@ import type { Action, Grant, Identity } from "./identity.ts";
 import { DiscoveredKeys, IssuerUnreachableError, keysInFile } from "./issuer-keys.ts";
 import type { FindKey } from "./issuer-keys.ts";
 
-/** The user name of every job: who it is stands in its token, which is the password. */
-export const JOB_USER = "oidc";
-
 /** What a claim must be: itself, a pattern for a text (`refs/heads/*`), one of several, or an object with such claims. */
 export type ClaimPattern =
   | string
@@ -39,6 +36,8 @@ export interface JobTrust {
   readonly audience: string;
   /** A file with the issuer's keys, for an issuer that cannot be reached from here. */
   readonly jwks?: string | undefined;
+  /** Milliseconds after its issue for which a token is good here, also when it says less: some say less than a push takes. */
+  readonly lifetime?: number | undefined;
   readonly rules: readonly JobRule[];
 }
 
@@ -77,7 +76,7 @@ export class Jobs {
       const claims = await this.#verify(token, trust, findKey);
       const bound = claims && grantsOf(trust, claims);
       if (!bound) continue;
-      if (bound.length > 0) return { identity: this.#identityOf(claims, bound), until: (claims.exp ?? 0) * 1000 };
+      if (bound.length > 0) return { identity: this.#identityOf(claims, bound), until: endOf(trust, claims) };
       this.#log.warn(
         { issuer, subject: claims.sub },
         "a job's token is good, but no rule of auth.oidc is about its claims",
@@ -86,12 +85,20 @@ export class Jobs {
     return undefined;
   }
 
+  /** The time at which a token is looked at: its last moment when it has expired, and is good for longer here. */
+  #timeFor(trust: JobTrust, claims: JWTPayload): number {
+    const now = this.#clock.now();
+    const expiresAt = (claims.exp ?? Infinity) * 1000;
+    return expiresAt <= now && now < endOf(trust, claims) ? expiresAt - 1000 : now;
+  }
+
   #identityOf({ sub = "", iss = "" }: JWTPayload, bound: readonly Grant[]): Identity {
     const name = `${sub}@${new URL(iss).host}`;
     return { kind: "job", name, groups: [], bound, generation: this.#generation };
   }
 
-  async #verify(token: string, { issuer, audience }: JobTrust, findKey: FindKey): Promise<JWTPayload | undefined> {
+  async #verify(token: string, trust: JobTrust, findKey: FindKey): Promise<JWTPayload | undefined> {
+    const { issuer, audience } = trust;
     try {
       const { payload } = await jwtVerify(token, findKey, {
         algorithms: ALGORITHMS,
@@ -99,7 +106,7 @@ export class Jobs {
         audience,
         requiredClaims: ["exp", "sub"],
         clockTolerance: CLOCK_TOLERANCE,
-        currentDate: new Date(this.#clock.now()),
+        currentDate: new Date(this.#timeFor(trust, decodeJwt(token))),
       });
       return payload;
     } catch (error) {
@@ -121,6 +128,11 @@ function findKeyOf({ issuer, jwks }: JobTrust, clock: Clock, log: Logger): FindK
   if (jwks !== undefined) return keysInFile(jwks, clock, log);
   const keys = new DiscoveredKeys(issuer, clock, log);
   return (header, token) => keys.find(header, token);
+}
+
+/** Milliseconds since 1970 until which such a token is good here. */
+function endOf({ lifetime = 0 }: JobTrust, { iat = 0, exp = 0 }: JWTPayload): number {
+  return Math.max(exp * 1000, iat * 1000 + lifetime);
 }
 
 /** Who the token says it is from, unchecked; undefined when it is no token. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
+import { assert, property, string } from "fast-check";
 import { formatScope, parseScope, parseScopes } from "./scope.ts";
 
 describe("a scope", () => {
@@ -32,8 +32,8 @@ describe("a scope", () => {
   }
 
   test("that is printed is read as it was, and reading never fails", () => {
-    fc.assert(
-      fc.property(fc.string(), (text) => {
+    assert(
+      property(string(), (text) => {
         const scope = parseScope(text);
         if (scope) expect(parseScope(formatScope(scope))).toEqual(scope);
       }),

@@ -115,14 +115,10 @@ describe("what renews tokens", () => {
 });
 
 describe("the key", () => {
-  async function keyOf(token: string): Promise<string | undefined> {
-    return decodeProtectedHeader(token).kid;
-  }
-
   test("is made once, however many ask for it at the same time", async () => {
     const processes = Array.from({ length: 5 }, process);
     const tokens = await Promise.all(processes.flatMap(({ service }) => [issue(service), issue(service)]));
-    expect(new Set(await Promise.all(tokens.map(keyOf))).size).toBe(1);
+    expect(new Set(tokens.map(keyOf)).size).toBe(1);
     expect(await metadata.signingKeys()).toHaveLength(1);
     for (const { service } of processes) for (const token of tokens) expect(await service.verify(token)).toBeDefined();
   });
@@ -132,14 +128,14 @@ describe("the key", () => {
     const before = await issue(first.service);
     now += 30 * DAY_MS - 60_000;
     const last = await issue(first.service);
-    expect(await keyOf(last)).toBe(await keyOf(before));
+    expect(keyOf(last)).toBe(keyOf(before));
     now += 61_000;
     const after = await issue(second.service);
-    expect(await keyOf(after)).not.toBe(await keyOf(before));
+    expect(keyOf(after)).not.toBe(keyOf(before));
     expect(await first.service.verify(after)).toBeDefined();
     expect(await first.service.verify(last)).toBeDefined();
     const { keys } = await first.service.published();
-    expect(keys.map(({ kid }) => kid).toSorted()).toEqual([await keyOf(before), await keyOf(after)].toSorted());
+    expect(new Set(keys.map(({ kid }) => kid))).toEqual(new Set([keyOf(before), keyOf(after)]));
   });
 
   test("is forgotten when nothing that it signed can be good any more", async () => {
@@ -149,7 +145,7 @@ describe("the key", () => {
       await issue(process().service);
     }
     const ids = (await metadata.signingKeys()).map(({ id }) => id);
-    expect(ids).not.toContain((await keyOf(first)) ?? "");
+    expect(ids).not.toContain(keyOf(first) ?? "");
     expect(ids.length).toBeLessThanOrEqual(14);
   });
 
@@ -158,3 +154,7 @@ describe("the key", () => {
     for (const key of keys) expect(Object.keys(key).toSorted()).toEqual(["alg", "crv", "kid", "kty", "use", "x", "y"]);
   });
 });
+
+function keyOf(token: string): string | undefined {
+  return decodeProtectedHeader(token).kid;
+}

@@ -1,6 +1,4 @@
 /** Puts together who may do what, as the settings say it. */
-import { createAuthenticator } from "../auth/authenticators.ts";
-import { openExternalTokens } from "../auth/external-tokens.ts";
 import { Policy } from "../auth/policy.ts";
 import { protectionOf } from "../auth/protected-tags.ts";
 import type { Settings } from "../config/schema.ts";
@@ -15,13 +13,24 @@ export function accessOf({ auth, policies }: Settings): AccessOptions | undefine
   if (token && policies) {
     throw new CommandError("policies do not go with auth.token: what its tokens allow, the token server decides");
   }
-  if (token) return { kind: "tokens", tokens: ({ clock, log }) => openExternalTokens(token, clock, log) };
+  if (token) {
+    return {
+      kind: "tokens",
+      async tokens({ clock, log }) {
+        const { openExternalTokens } = await import("../auth/external-tokens.ts");
+        return openExternalTokens(token, clock, log);
+      },
+    };
+  }
   if (!htpasswd && !users.enabled && oidc.length === 0 && !policies) return undefined;
   // Clients without credentials give up at a challenge for a password: with anything but passwords it must be for tokens.
   const passwordsOnly = htpasswd && !users.enabled && oidc.length === 0 && !new Policy(policies).knowsAnonymous;
   return {
     kind: "accounts",
-    authenticator: (parts) => createAuthenticator(auth, { ...parts, passwords: bunPasswords }),
+    async authenticator(parts) {
+      const { createAuthenticator } = await import("../auth/authenticators.ts");
+      return await createAuthenticator(auth, { ...parts, passwords: bunPasswords });
+    },
     ...(policies ? { policies } : {}),
     ...(passwordsOnly ? { basicRealm: htpasswd.realm } : {}),
   };

@@ -38,11 +38,6 @@ beforeAll(async () => {
 afterAll(() => guarded[Symbol.asyncDispose]());
 
 describe("the catalog", () => {
-  async function listed(credentials: Headers): Promise<readonly string[]> {
-    const reply = await fetch(`${guarded.url}/v2/_catalog`, { headers: credentials });
-    return ((await reply.json()) as { readonly repositories: readonly string[] }).repositories;
-  }
-
   test("lists what the caller may pull, and nothing else", async () => {
     const all = ["alice/a", "alice/b", "alice/c", "drop/box", "hidden/app", "public/base", "zoo/last"];
     expect(await listed(OPERATOR)).toEqual(all);
@@ -72,10 +67,6 @@ describe("the catalog", () => {
 });
 
 describe("a mount", () => {
-  function mount(query: string, credentials: Headers): Promise<Response> {
-    return send(guarded.url, { method: "POST", path: `/v2/alice/new/blobs/uploads/?${query}` }, credentials);
-  }
-
   const everything = ["repository:alice/new:pull,push", "repository:hidden/app:pull", "repository:alice/a:pull"];
 
   async function waysOf(credentials: Headers): Promise<readonly Headers[]> {
@@ -191,3 +182,12 @@ describe("what nobody promised to who only reads", () => {
     }
   });
 });
+
+async function listed(credentials: Headers): Promise<readonly string[]> {
+  const reply = await fetch(`${guarded.url}/v2/_catalog`, { headers: credentials });
+  return ((await reply.json()) as { readonly repositories: readonly string[] }).repositories;
+}
+
+function mount(query: string, credentials: Headers): Promise<Response> {
+  return send(guarded.url, { method: "POST", path: `/v2/alice/new/blobs/uploads/?${query}` }, credentials);
+}

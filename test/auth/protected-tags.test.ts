@@ -66,7 +66,8 @@ describe("a protected tag", () => {
   test("takes one image of many that come at once", async () => {
     const images = Array.from({ length: 8 }, (_, at) => imageIndex([], { annotations: { at: String(at) } }));
     const replies = await Promise.all(images.map((image) => put("v2", image)));
-    expect(replies.map(({ status }) => status).toSorted()).toEqual([201, ...Array<number>(7).fill(403)]);
+    expect(replies.filter(({ status }) => status === 201)).toHaveLength(1);
+    expect(replies.filter(({ status }) => status === 403)).toHaveLength(7);
   });
 
   test("is moved by no program that embeds the registry either", async () => {

@@ -77,7 +77,7 @@ for (const [kind, credentialsOf] of Object.entries(CREDENTIALS)) {
 /** Status, headers and body of a reply, but for what the clock says. */
 async function refusal(endpoint: Endpoint, contents: Contents, credentials: Headers): Promise<string> {
   const reply = await send(guarded.url, endpoint.ask(contents), credentials);
-  const headers = [...reply.headers].filter(([name]) => name !== "date").toSorted();
+  const headers = [...reply.headers].filter(([name]) => name !== "date");
   return `${reply.status} ${JSON.stringify(headers)} ${await reply.text()}`;
 }
 
@@ -188,15 +188,6 @@ describe("credentials that are not good", () => {
       .setProtectedHeader({ alg: "HS256", typ: "JWT", kid: keys[0]?.kid ?? "" })
       .sign(Buffer.from(JSON.stringify(keys[0])));
   }
-
-  async function refreshToken(): Promise<string> {
-    const reply = await fetch(`${guarded.url}/token?offline_token=true`, { headers: OPERATOR });
-    return ((await reply.json()) as TokenReply).refresh_token ?? "";
-  }
-
-  function encode(value: unknown): string {
-    return Buffer.from(JSON.stringify(value)).toString("base64url");
-  }
 });
 
 test("what was refused has changed nothing", async () => {
@@ -212,3 +203,12 @@ test("what was refused has changed nothing", async () => {
   expect([upload.status, upload.headers.get("range")]).toEqual([204, "0-0"]);
   expect(await read("/v2/foreign/nil/tags/list")).toStartWith("404 ");
 });
+
+async function refreshToken(): Promise<string> {
+  const reply = await fetch(`${guarded.url}/token?offline_token=true`, { headers: OPERATOR });
+  return ((await reply.json()) as TokenReply).refresh_token ?? "";
+}
+
+function encode(value: unknown): string {
+  return Buffer.from(JSON.stringify(value)).toString("base64url");
+}

@@ -1,6 +1,6 @@
 /** Where tokens are issued: Docker's token protocol (GET) and its OAuth2 form (POST). */
 import type { Identity } from "../../auth/identity.ts";
-import { JOB_USER } from "../../auth/jobs.ts";
+import { JOB_USER } from "../../auth/account-name.ts";
 import type { Who } from "../../auth/policy.ts";
 import { formatScope, parseScopes } from "../../auth/scope.ts";
 import { OciError } from "../../oci/error.ts";

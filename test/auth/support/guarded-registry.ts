@@ -79,7 +79,7 @@ export interface TokenReply {
 /** A token for these scopes; anonymous without credentials. */
 export async function tokenFor(url: string, scopes: readonly string[], credentials: Headers = {}): Promise<string> {
   const query = new URLSearchParams(scopes.map((scope): [string, string] => ["scope", scope]));
-  const reply = await fetch(`${url}/token?service=stowage&${query}`, { headers: credentials });
+  const reply = await fetch(`${url}/token?service=stowage&${query.toString()}`, { headers: credentials });
   if (reply.status !== 200) throw new Error(`/token answered ${reply.status}: ${await reply.text()}`);
   return ((await reply.json()) as TokenReply).token;
 }
