@@ -126,11 +126,11 @@ function isResourceActions(value: unknown): value is ResourceActions {
   );
 }
 
-/** Of a set of keys (RFC 7517, 5). Refused when it is none; a secret among them is no key that we trust. */
+/** Of a set of keys (RFC 7517, 5). Refused when it is none; no algorithm that we take has a use for a secret among them. */
 function keysOf(text: string): Promise<TrustedKeys> {
   const { keys } = JSON.parse(text) as { readonly keys?: unknown };
   if (!Array.isArray(keys)) throw new Error("it has no list of keys");
-  return namedKeys((keys as readonly JWK[]).filter(({ kty }) => kty !== "oct"));
+  return namedKeys(keys as readonly JWK[]);
 }
 
 /** By the names that their set gives them, and by their thumbprints (RFC 7638). */

@@ -141,6 +141,45 @@ describe("a token of a job is good for nothing", () => {
   });
 });
 
+describe("a token of a job that is good for longer here than it says", () => {
+  const HOUR_MS = 3_600_000;
+
+  test("is good from its issue on for so long, and no longer", async () => {
+    const who = jobs({ lifetime: HOUR_MS });
+    const token = await issuer.token(CLAIMS, clock.ms);
+    const issuedAt = clock.ms;
+    for (const [after, good] of [
+      [0, true],
+      [300_000, true],
+      [HOUR_MS - 1, true],
+      [HOUR_MS + 20_000, false],
+    ] as const) {
+      clock.ms = issuedAt + after;
+      expect((await who.identify(token))?.until).toBe(good ? issuedAt + HOUR_MS : undefined);
+    }
+  });
+
+  test("is one that has all else", async () => {
+    const who = jobs({ lifetime: HOUR_MS });
+    await using impostor = await Issuer.start();
+    const old = { iat: clock.ms / 1000 - 600, nbf: clock.ms / 1000 - 600, exp: clock.ms / 1000 - 300 };
+    expect(await outcome(identityOf(who, await issuer.token({ ...CLAIMS, ...old }, clock.ms)))).not.toBe("nobody");
+    for (const wrong of [{ aud: "other" }, { repository: "octo/other" }, { iat: undefined }, { exp: undefined }]) {
+      const token = await issuer.token({ ...CLAIMS, ...old, ...wrong } as JWTPayload, clock.ms);
+      expect(await outcome(identityOf(who, token))).toBe("nobody");
+    }
+    const forged = await impostor.token({ ...CLAIMS, ...old, iss: issuer.url }, clock.ms);
+    expect(await outcome(identityOf(who, forged))).toBe("nobody");
+  });
+
+  test("is still good for as long as it says, when that is longer", async () => {
+    const who = jobs({ lifetime: 1000 });
+    const token = await issuer.token(CLAIMS, clock.ms);
+    clock.ms += 200_000;
+    expect(await identityOf(who, token)).toBeDefined();
+  });
+});
+
 describe("a rule about claims", () => {
   for (const [what, wanted, actual, fits] of [
     ["a text", { ref: "main" }, { ref: "main" }, true],

@@ -1,5 +1,6 @@
 /** Settings of who somebody is: users, robots, jobs of CI systems, and tokens of another server. */
 import { z } from "zod";
+import { duration } from "./values.ts";
 
 const file = z.string({ error: "expected the path of a file" }).min(1, "expected the path of a file");
 
@@ -72,10 +73,15 @@ const issuer = z.string().refine(
   { error: "expected an address that begins with https://" },
 );
 
+/** Longer than any job runs, a token would be a password that nobody can change. */
+const MAX_LIFETIME_MS = 86_400_000;
+
 const trust = z.strictObject({
   issuer,
   audience: z.string({ error: "expected the audience that stands in the tokens" }).min(1),
   jwks: file.optional(),
+  /** How long after its issue a token is good here, also when it says less. */
+  lifetime: duration.pipe(z.number().max(MAX_LIFETIME_MS, "expected at most 24h")).optional(),
   rules: z.array(rule).min(1, "expected at least one rule with claims, repositories and actions"),
 });
 
