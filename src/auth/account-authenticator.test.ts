@@ -1,10 +1,12 @@
 /** Who somebody is: users, robots, what is remembered, and what changes at once. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { scratchFolder } from "../../test/support/scratch.ts";
 import { ADDRESS, AuthSubject, outcome } from "./testing/subject.ts";
 import { hashOf } from "./testing/passwords.ts";
+
+setDefaultTimeout(30_000);
 
 const scratch = await scratchFolder();
 let files = 0;
@@ -27,7 +29,7 @@ describe("a user", () => {
   test("of the database is known by name and password, with groups", async () => {
     await using subject = await AuthSubject.open();
     await subject.addUser("alice", "wonderland", ["dev"]);
-    const authenticator = await subject.authenticator();
+    const authenticator = subject.authenticator();
     const alice = await authenticator.authenticate("alice", "wonderland", ADDRESS);
     expect(alice).toEqual({ kind: "user", name: "alice", groups: ["dev"], generation: expect.any(String) });
     for (const [name, password] of [
@@ -48,7 +50,7 @@ describe("a user", () => {
     const path = join(scratch, `htpasswd-${files++}`);
     const [bcrypt, argon2id] = [await hashOf("wonderland", "bcrypt"), await hashOf("looking-glass")];
     await writeFile(path, `alice:${bcrypt.replace("$2b$", "$2y$")}\nbob:${argon2id}\n`);
-    const authenticator = await subject.authenticator({ htpasswd: { path } });
+    const authenticator = subject.authenticator({ htpasswd: { path } });
     expect(await outcome(authenticator.authenticate("alice", "wonderland", ADDRESS))).toBe("alice");
     expect(await outcome(authenticator.authenticate("bob", "looking-glass", ADDRESS))).toBe("bob");
     expect(await outcome(authenticator.authenticate("bob", "wonderland", ADDRESS))).toBe("nobody");
@@ -57,7 +59,7 @@ describe("a user", () => {
   test("of both is the one of the file", async () => {
     await using subject = await AuthSubject.open();
     await subject.addUser("alice", "of-database", ["admin"]);
-    const authenticator = await subject.authenticator({
+    const authenticator = subject.authenticator({
       htpasswd: { path: await htpasswd({ alice: "of-file" }) },
       users: { enabled: true },
     });
@@ -69,7 +71,7 @@ describe("a user", () => {
     await using subject = await AuthSubject.open();
     await subject.addUser("alice", "wonderland");
     const { token } = await subject.robots.create("ci", [], undefined);
-    const authenticator = await subject.authenticator({ htpasswd: { path: await htpasswd({ bob: "secret-1" }) } });
+    const authenticator = subject.authenticator({ htpasswd: { path: await htpasswd({ bob: "secret-1" }) } });
     expect(await outcome(authenticator.authenticate("alice", "wonderland", ADDRESS))).toBe("nobody");
     expect(await outcome(authenticator.authenticate("ci", token, ADDRESS))).toBe("nobody");
     expect(await authenticator.find("user", "alice")).toBeUndefined();
@@ -81,7 +83,7 @@ describe("a credential that was proven", () => {
   test("costs no hash for a minute, and another one after it", async () => {
     await using subject = await AuthSubject.open();
     await subject.addUser("alice", "wonderland");
-    const authenticator = await subject.authenticator();
+    const authenticator = subject.authenticator();
     for (let request = 0; request < 5; request++) await authenticator.authenticate("alice", "wonderland", ADDRESS);
     expect(subject.passwords.verified).toHaveLength(1);
     subject.clock.ms += 59_999;
@@ -95,7 +97,7 @@ describe("a credential that was proven", () => {
   test("is remembered without waiting, and none that was not proven is", async () => {
     await using subject = await AuthSubject.open();
     await subject.addUser("alice", "wonderland");
-    const authenticator = await subject.authenticator();
+    const authenticator = subject.authenticator();
     expect(authenticator.remembered("alice", "wonderland")).toBeUndefined();
     await authenticator.authenticate("alice", "wonderland", ADDRESS);
     await authenticator.authenticate("alice", "wonderland", ADDRESS);
@@ -113,7 +115,7 @@ describe("a credential that was proven", () => {
   test("is proven once, when it comes ten times at once", async () => {
     await using subject = await AuthSubject.open();
     await subject.addUser("alice", "wonderland");
-    const authenticator = await subject.authenticator();
+    const authenticator = subject.authenticator();
     const attempts = Array.from({ length: 20 }, () => authenticator.authenticate("alice", "wonderland", ADDRESS));
     expect((await Promise.all(attempts)).map((each) => each?.name)).toEqual(Array<string>(20).fill("alice"));
     expect(subject.passwords.verified).toHaveLength(1);
@@ -124,7 +126,7 @@ describe("what changes takes effect with the next request, in every process", ()
   test("another password", async () => {
     await using subject = await AuthSubject.open();
     await subject.addUser("alice", "wonderland");
-    const processes = [await subject.authenticator(), await subject.authenticator()];
+    const processes = [subject.authenticator(), subject.authenticator()];
     const before = await Promise.all(processes.map((each) => each.authenticate("alice", "wonderland", ADDRESS)));
     subject.clock.ms += 1;
     await subject.users.change("alice", { passwordHash: await hashOf("looking-glass") });
@@ -140,7 +142,7 @@ describe("what changes takes effect with the next request, in every process", ()
   test("other groups, with the same password", async () => {
     await using subject = await AuthSubject.open();
     await subject.addUser("alice", "wonderland", ["admin"]);
-    const authenticator = await subject.authenticator();
+    const authenticator = subject.authenticator();
     const before = await authenticator.authenticate("alice", "wonderland", ADDRESS);
     subject.clock.ms += 1;
     await subject.users.change("alice", { groups: ["dev"] });
@@ -151,7 +153,7 @@ describe("what changes takes effect with the next request, in every process", ()
   test("a user who goes, and one of the same name who comes after", async () => {
     await using subject = await AuthSubject.open();
     await subject.addUser("alice", "wonderland");
-    const authenticator = await subject.authenticator();
+    const authenticator = subject.authenticator();
     const before = await authenticator.authenticate("alice", "wonderland", ADDRESS);
     subject.clock.ms += 1;
     await subject.users.remove("alice");
@@ -165,7 +167,7 @@ describe("what changes takes effect with the next request, in every process", ()
   test("a line of an htpasswd file; those of others stay logged in", async () => {
     await using subject = await AuthSubject.open();
     const path = await htpasswd({ alice: "wonderland", bob: "looking-glass" });
-    const authenticator = await subject.authenticator({ htpasswd: { path } });
+    const authenticator = subject.authenticator({ htpasswd: { path } });
     const alice = await authenticator.authenticate("alice", "wonderland", ADDRESS);
     const text = await Bun.file(path).text();
     subject.clock.ms += 1;
@@ -186,7 +188,7 @@ describe("what changes takes effect with the next request, in every process", ()
       await subject.robots.create("ci", [], undefined),
       await subject.robots.create("ci", [], undefined),
     ];
-    const authenticator = await subject.authenticator();
+    const authenticator = subject.authenticator();
     const before = await authenticator.authenticate("ci", first.token, ADDRESS);
     subject.clock.ms += 1;
     expect(await subject.robots.revoke(first.id)).toBeTrue();
@@ -202,7 +204,7 @@ describe("a robot", () => {
   test("is known by its name and its token, and bound by what the token was made for", async () => {
     await using subject = await AuthSubject.open();
     const { id, token } = await subject.robots.create("ci", GRANTS, undefined);
-    const authenticator = await subject.authenticator();
+    const authenticator = subject.authenticator();
     expect(await authenticator.authenticate("ci", token, ADDRESS)).toEqual({
       kind: "robot",
       name: "ci",
@@ -220,7 +222,7 @@ describe("a robot", () => {
   test("is nobody from the moment on when its token ends", async () => {
     await using subject = await AuthSubject.open();
     const { token } = await subject.robots.create("ci", GRANTS, subject.clock.ms + 1000);
-    const authenticator = await subject.authenticator();
+    const authenticator = subject.authenticator();
     const robot = await authenticator.authenticate("ci", token, ADDRESS);
     subject.clock.ms += 999;
     expect(await authenticator.isCurrent(robot!)).toBeTrue();
@@ -234,7 +236,7 @@ describe("a robot", () => {
   test("is not what another one of the same id says to be", async () => {
     await using subject = await AuthSubject.open();
     const { token } = await subject.robots.create("ci", GRANTS, undefined);
-    const authenticator = await subject.authenticator();
+    const authenticator = subject.authenticator();
     const robot = (await authenticator.authenticate("ci", token, ADDRESS))!;
     expect(await authenticator.isCurrent({ ...robot, name: "other" })).toBeFalse();
     expect(await authenticator.isCurrent({ ...robot, kind: "user" })).toBeFalse();
@@ -253,9 +255,20 @@ describe("a robot", () => {
     await using subject = await AuthSubject.open();
     await subject.robots.create("ci", GRANTS, undefined);
     await subject.robots.create("ci", [{ repositories: "other", actions: ["pull"] }], undefined);
-    const authenticator = await subject.authenticator();
+    const authenticator = subject.authenticator();
     expect((await authenticator.find("robot", "ci"))?.bound).toHaveLength(2);
     expect(await authenticator.find("robot", "alice")).toBeUndefined();
+  });
+});
+
+describe("a name that is longer than any account's", () => {
+  test("is nobody's, and nothing is computed or remembered for it", async () => {
+    await using subject = await AuthSubject.open();
+    const authenticator = subject.authenticator();
+    for (let guess = 0; guess < 20; guess++) {
+      expect(await outcome(authenticator.authenticate("x".repeat(257), "guess", ADDRESS))).toBe("nobody");
+    }
+    expect(subject.passwords.verified).toEqual([]);
   });
 });
 
@@ -264,7 +277,7 @@ describe("the time that a wrong login takes", () => {
     await using subject = await AuthSubject.open();
     await subject.addUser("alice", "wonderland");
     const path = await htpasswd({ bob: "looking-glass" });
-    const authenticator = await subject.authenticator({ htpasswd: { path }, users: { enabled: true } });
+    const authenticator = subject.authenticator({ htpasswd: { path }, users: { enabled: true } });
     for (const name of ["alice", "bob", "nobody", "nobody-else", ""]) {
       subject.passwords.verified = [];
       expect(await outcome(authenticator.authenticate(name, "guess", ADDRESS))).toBe("nobody");
@@ -275,13 +288,13 @@ describe("the time that a wrong login takes", () => {
   test("is the same for the same unknown name, and among such names as varied as among users", async () => {
     await using subject = await AuthSubject.open();
     const path = await htpasswd({ bob: "looking-glass" });
-    const authenticator = await subject.authenticator({ htpasswd: { path }, users: { enabled: true } });
-    const costs = async (): Promise<readonly string[]> => {
+    const authenticator = subject.authenticator({ htpasswd: { path }, users: { enabled: true } });
+    const names = Array.from({ length: 20 }, (_, number) => `unknown-${number}`);
+    const costs = async (): Promise<readonly (string | undefined)[]> => {
       subject.passwords.verified = [];
-      for (let number = 0; number < 40; number++) {
-        await authenticator.authenticate(`unknown-${number}`, "guess", `2001:db8:0:${number}::1`);
-      }
-      return subject.passwords.verified.map(({ hash }) => hash);
+      // Each by another password and from another network, by which it can be told, and is not slowed.
+      await Promise.all(names.map((name, at) => authenticator.authenticate(name, name, `2001:db8:0:${at}::1`)));
+      return names.map((name) => subject.passwords.verified.find(({ password }) => password === name)?.hash);
     };
     const hashes = await costs();
     expect(new Set(hashes).size).toBe(2);
@@ -291,7 +304,7 @@ describe("the time that a wrong login takes", () => {
   test("does not let somebody in whose guess fits the hash that stands for nobody", async () => {
     await using subject = await AuthSubject.open();
     const path = await htpasswd({ bob: "looking-glass" });
-    const authenticator = await subject.authenticator({ htpasswd: { path } });
+    const authenticator = subject.authenticator({ htpasswd: { path } });
     expect(await outcome(authenticator.authenticate("nobody", "looking-glass", ADDRESS))).toBe("nobody");
     expect(await Bun.password.verify("looking-glass", subject.passwords.verified[0]!.hash)).toBeTrue();
   });
@@ -301,7 +314,7 @@ describe("whoever guesses", () => {
   test("is refused after ten wrong passwords for an account, the right one too, and let in some time later", async () => {
     await using subject = await AuthSubject.open();
     await subject.addUser("alice", "wonderland");
-    const authenticator = await subject.authenticator();
+    const authenticator = subject.authenticator();
     for (let guess = 0; guess < 10; guess++) {
       expect(await outcome(authenticator.authenticate("alice", `guess ${guess}`, ADDRESS))).toBe("nobody");
     }
@@ -316,7 +329,7 @@ describe("whoever guesses", () => {
   test("does not shut out a client that was just let in", async () => {
     await using subject = await AuthSubject.open();
     await subject.addUser("alice", "wonderland");
-    const authenticator = await subject.authenticator();
+    const authenticator = subject.authenticator();
     await authenticator.authenticate("alice", "wonderland", ADDRESS);
     for (let guess = 0; guess < 12; guess++)
       await outcome(authenticator.authenticate("alice", `guess ${guess}`, ADDRESS));
@@ -327,7 +340,7 @@ describe("whoever guesses", () => {
   test("a robot's token shuts out nobody but itself: no other address, no other robot", async () => {
     await using subject = await AuthSubject.open();
     const { token } = await subject.robots.create("ci", [], undefined);
-    const authenticator = await subject.authenticator();
+    const authenticator = subject.authenticator();
     for (let number = 0; number < 300; number++) {
       await outcome(authenticator.authenticate("ci", "stw_wrong", `10.0.${number}.1`));
     }

@@ -13,6 +13,9 @@ import type { Robots } from "./robots.ts";
 import type { Users } from "./users.ts";
 import { VerifiedCredentials } from "./verified-credentials.ts";
 
+/** Longer ones are nobody's, and would need room in everything that remembers names. */
+const MAX_NAME_LENGTH = 256;
+
 /** Longer ones are nobody's, and would make hashing slow. A job's token is longer. */
 const MAX_PASSWORD_LENGTH = 1024;
 
@@ -52,6 +55,7 @@ export class AccountAuthenticator implements Authenticator {
   }
 
   async authenticate(name: string, password: string, address: string | undefined): Promise<Identity | undefined> {
+    if (name.length > MAX_NAME_LENGTH) return undefined;
     const key = this.#verified.keyOf(name, password);
     const known = this.#verified.find(key);
     if (known && (await this.isCurrent(known))) return known;
@@ -113,7 +117,7 @@ export class AccountAuthenticator implements Authenticator {
       this.#verified.forget(key);
       return undefined;
     }
-    attempt.forgive();
+    attempt.succeed();
     this.#verified.remember(key, proven.identity, proven.until);
     return proven.identity;
   }

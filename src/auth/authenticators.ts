@@ -3,7 +3,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { MetadataStore } from "../metadata/metadata-store.ts";
 import type { Logger } from "../observe/logger.ts";
 import { AccountAuthenticator } from "./account-authenticator.ts";
-import { HtpasswdFile, provideHtpasswd } from "./htpasswd.ts";
+import { HtpasswdFile } from "./htpasswd.ts";
 import type { Authenticator, Identity } from "./identity.ts";
 import { Jobs } from "./jobs.ts";
 import type { JobTrust } from "./jobs.ts";
@@ -42,16 +42,14 @@ export interface AuthenticatorParts {
 /**
  * How a password is understood: a token of a robot looks like `stw_…` and belongs to the robot of that name; the name `oidc`
  * is that of a job, whose password is the token of its CI system; everything else is the password of a user, in the htpasswd
- * file or in the database, the file first. An htpasswd file that is not there is made, with a password that the log is told
- * once.
+ * file or in the database, the file first.
  */
-export async function createAuthenticator(
+export function createAuthenticator(
   settings: AuthenticatorSettings,
   parts: AuthenticatorParts,
-): Promise<RememberingAuthenticator> {
+): RememberingAuthenticator {
   const { metadata, passwords, clock, log } = parts;
   const { htpasswd, users, oidc } = settings;
-  if (htpasswd) await provideHtpasswd(htpasswd.path, passwords, log);
   return new AccountAuthenticator({
     file: htpasswd && new HtpasswdFile(htpasswd.path, clock, log),
     users: users.enabled ? new Users(metadata) : undefined,

@@ -303,7 +303,7 @@ describe("an authenticator that trusts an issuer", () => {
   test("takes a job's token as the password of the user oidc, and of no other", async () => {
     await using subject = await AuthSubject.open(clock);
     await subject.addUser("alice", "wonderland");
-    const authenticator = await subject.authenticator({ ...trusting([RULE]), users: { enabled: true } });
+    const authenticator = subject.authenticator({ ...trusting([RULE]), users: { enabled: true } });
     const token = await issuer.token(CLAIMS, clock.ms);
     expect((await authenticator.authenticate("oidc", token, ADDRESS))?.kind).toBe("job");
     expect(authenticator.remembered("oidc", token)?.kind).toBe("job");
@@ -313,7 +313,7 @@ describe("an authenticator that trusts an issuer", () => {
 
   test("remembers a job no longer than its token is good", async () => {
     await using subject = await AuthSubject.open(clock);
-    const authenticator = await subject.authenticator(trusting([RULE]));
+    const authenticator = subject.authenticator(trusting([RULE]));
     const token = await issuer.token({ ...CLAIMS, exp: clock.ms / 1000 + 20 }, clock.ms);
     await authenticator.authenticate("oidc", token, ADDRESS);
     clock.ms += 19_999;
@@ -325,9 +325,9 @@ describe("an authenticator that trusts an issuer", () => {
   test("holds what it issued to a job for good until the rules change", async () => {
     await using subject = await AuthSubject.open(clock);
     const [before, same, after] = [
-      await subject.authenticator(trusting([RULE])),
-      await subject.authenticator(trusting([RULE])),
-      await subject.authenticator(trusting([{ ...RULE, actions: ["pull"] }])),
+      subject.authenticator(trusting([RULE])),
+      subject.authenticator(trusting([RULE])),
+      subject.authenticator(trusting([{ ...RULE, actions: ["pull"] }])),
     ];
     const job = (await before.authenticate("oidc", await issuer.token(CLAIMS, clock.ms), ADDRESS))!;
     expect([await before.isCurrent(job), await same.isCurrent(job), await after.isCurrent(job)]).toEqual([
@@ -339,7 +339,7 @@ describe("an authenticator that trusts an issuer", () => {
 
   test("says in the log why a job that is who it says may do nothing", async () => {
     await using subject = await AuthSubject.open(clock);
-    const authenticator = await subject.authenticator(trusting([RULE]));
+    const authenticator = subject.authenticator(trusting([RULE]));
     const token = await issuer.token({ ...CLAIMS, repository: "octo/other" }, clock.ms);
     expect(await outcome(authenticator.authenticate("oidc", token, ADDRESS))).toBe("nobody");
     expect(subject.lines.at(-1)).toMatchObject({ subject: CLAIMS.sub, msg: expect.stringContaining("no rule") });

@@ -103,6 +103,28 @@ describe("failed logins", () => {
     ).toBe(10);
   });
 
+  test("do not keep out who logged in from there before, but for that one's own", () => {
+    const clock = new StillClock();
+    const throttle = new LoginThrottle(clock);
+    throttle.begin("alice", "192.0.2.1", true).succeed();
+    failuresUntilRefused(
+      throttle,
+      many((number) => [`user-${number}`, "192.0.2.1"]),
+    );
+    failuresUntilRefused(
+      throttle,
+      many((number) => ["alice", `10.0.${number >> 8}.${number & 255}`]),
+    );
+    expect(refusal(throttle, "alice", "192.0.2.2")).toBeDefined();
+    expect(refusal(throttle, "bob", "192.0.2.1")).toBeDefined();
+    expect(
+      failuresUntilRefused(
+        throttle,
+        many(() => ["alice", "192.0.2.1"]),
+      ),
+    ).toBe(10);
+  });
+
   test("count while they are under way: a hundred at once are not a hundred guesses", () => {
     const throttle = new LoginThrottle(new StillClock());
     const attempts = Array.from({ length: 100 }, () => refusal(throttle, "alice", "192.0.2.1"));

@@ -21,18 +21,25 @@ const BUCKETS = {
   account: { size: 100, leakMs: 5_000 },
 } as const satisfies Record<string, Bucket>;
 
-/** Bounds the memory; those that were filled least recently go first. */
-const MAX_LEVELS = 30_000;
+/** Bounds the memory; what was least recently changed goes first. */
+const MAX_REMEMBERED = 30_000;
+
+/** Whoever logged in from an address within so long is not kept out by what others do there, or to the account. */
+const KNOWN_MS = 30 * 86_400_000;
 
 /** An attempt that counts as failed until somebody says otherwise: so a hundred at once count as a hundred. */
 export interface Attempt {
-  /** It was no guess: takes it back. */
+  /** It was right: takes it back, and remembers that this one comes from there. */
+  succeed(): void;
+  /** Nobody knows whether it was right: takes it back. */
   forgive(): void;
 }
 
 export class LoginThrottle {
   readonly #clock: Clock;
   readonly #levels = new Map<string, { readonly level: number; readonly at: number }>();
+  /** When somebody last logged in from an address. */
+  readonly #known = new Map<string, number>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -44,8 +51,10 @@ export class LoginThrottle {
    */
   begin(name: string, address: string | undefined, guessable: boolean): Attempt {
     const from = networkOf(address ?? "local");
-    const keys: [key: string, bucket: Bucket][] = [[`pair ${from} ${name}`, BUCKETS.pair]];
-    if (guessable) keys.push([`address ${from}`, BUCKETS.address], [`account ${name}`, BUCKETS.account]);
+    const pair = `${from} ${name}`;
+    const isKnown = this.#clock.now() - (this.#known.get(pair) ?? -Infinity) < KNOWN_MS;
+    const keys: [key: string, bucket: Bucket][] = [[`pair ${pair}`, BUCKETS.pair]];
+    if (guessable && !isKnown) keys.push([`address ${from}`, BUCKETS.address], [`account ${name}`, BUCKETS.account]);
     const waitMs = Math.max(
       ...keys.map(([key, bucket]) => (this.#level(key, bucket) + 1 - bucket.size) * bucket.leakMs),
     );
@@ -56,11 +65,14 @@ export class LoginThrottle {
       });
     }
     for (const [key, bucket] of keys) this.#fill(key, this.#level(key, bucket) + 1);
-    return {
-      forgive: () => {
-        for (const [key, bucket] of keys) this.#fill(key, Math.max(0, this.#level(key, bucket) - 1));
-      },
+    const forgive = (): void => {
+      for (const [key, bucket] of keys) this.#fill(key, Math.max(0, this.#level(key, bucket) - 1));
     };
+    const succeed = (): void => {
+      forgive();
+      remember(this.#known, pair, this.#clock.now());
+    };
+    return { succeed, forgive };
   }
 
   #level(key: string, { leakMs }: Bucket): number {
@@ -69,10 +81,16 @@ export class LoginThrottle {
   }
 
   #fill(key: string, level: number): void {
-    this.#levels.delete(key);
-    if (level > 0) this.#levels.set(key, { level, at: this.#clock.now() });
-    if (this.#levels.size > MAX_LEVELS) this.#levels.delete(this.#levels.keys().next().value ?? "");
+    if (level > 0) remember(this.#levels, key, { level, at: this.#clock.now() });
+    else this.#levels.delete(key);
   }
+}
+
+/** Puts it last, and lets the first go when there are too many. */
+function remember<Value>(map: Map<string, Value>, key: string, value: Value): void {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size > MAX_REMEMBERED) map.delete(map.keys().next().value ?? "");
 }
 
 /** Whoever has one address of IPv6 has a whole network of them: their first half stands for all. */

@@ -1,8 +1,10 @@
 /** Puts together who may do what, as the settings say it. */
+import { existsSync } from "node:fs";
 import { Policy } from "../auth/policy.ts";
 import { protectionOf } from "../auth/protected-tags.ts";
 import type { Settings } from "../config/schema.ts";
 import type { AccessOptions } from "../create-registry.ts";
+import type { Logger } from "../observe/logger.ts";
 import type { RegistryLimits } from "../registry/backend.ts";
 import { CommandError } from "./command-error.ts";
 import { bunPasswords } from "./passwords.ts";
@@ -29,11 +31,20 @@ export function accessOf({ auth, policies }: Settings): AccessOptions | undefine
     kind: "accounts",
     async authenticator(parts) {
       const { createAuthenticator } = await import("../auth/authenticators.ts");
-      return await createAuthenticator(auth, { ...parts, passwords: bunPasswords });
+      return createAuthenticator(auth, { ...parts, passwords: bunPasswords });
     },
     ...(policies ? { policies } : {}),
     ...(passwordsOnly ? { basicRealm: htpasswd.realm } : {}),
   };
+}
+
+/** Makes what a server needs and is not there: an htpasswd file with one user, as distribution does. */
+export async function provideAccess({ auth }: Settings, log: Logger): Promise<void> {
+  if (!auth.htpasswd || existsSync(auth.htpasswd.path)) return;
+  const { HtpasswdError, provideHtpasswd } = await import("../auth/htpasswd.ts");
+  await provideHtpasswd(auth.htpasswd.path, bunPasswords, log).catch((error: unknown) => {
+    throw error instanceof HtpasswdError ? new CommandError(error.message, { cause: error }) : error;
+  });
 }
 
 export function tagProtectionOf({ protectedtags }: Settings): Pick<RegistryLimits, "isTagFixed"> {

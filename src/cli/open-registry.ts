@@ -9,7 +9,7 @@ import type { ReadLimitOptions } from "../server/read-limits.ts";
 import { CommandError } from "./command-error.ts";
 
 /** Errors whose message is meant for the person who starts the program. */
-const EXPLAINED: ReadonlySet<string> = new Set(["DataFolderError", "HtpasswdError", "SchemaError"]);
+const EXPLAINED: ReadonlySet<string> = new Set(["DataFolderError", "SchemaError"]);
 
 /** Longer than anybody waits: an upload that is never to expire. */
 const NEVER_MS = 100 * 365 * 86_400_000;

@@ -9,6 +9,7 @@ import { createDebugHandler } from "../server/debug.ts";
 import { ListenError, listen } from "../server/listen.ts";
 import { TlsError } from "../server/tls.ts";
 import type { TlsOptions } from "../server/tls.ts";
+import { provideAccess } from "./access.ts";
 import { CommandError } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
 import { exposures, greeting } from "./greeting.ts";
@@ -39,6 +40,7 @@ export async function serve(
   });
   for (const warning of warnings) log.warn(warning);
 
+  await provideAccess(settings, log);
   const registry = await openRegistry(settings, log, { serving: true });
   const listening = await listenOn(settings, registry, log).catch(async (error: unknown) => {
     await registry.close();

@@ -1,5 +1,6 @@
 /** Every way to prove who somebody is, through the real program and its settings. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { SignJWT, exportJWK, generateKeyPair } from "jose";
@@ -8,6 +9,7 @@ import { Issuer } from "../../src/auth/testing/issuer.ts";
 import { hashOf } from "../../src/auth/testing/passwords.ts";
 import { basic, bearer } from "../auth/support/guarded-registry.ts";
 import type { Headers } from "../auth/support/guarded-registry.ts";
+import { runProgram } from "../support/program.ts";
 import { refusedStart } from "../support/refused-start.ts";
 import { scratchFolder } from "../support/scratch.ts";
 import { startListening } from "../support/server-process.ts";
@@ -55,6 +57,15 @@ describe("auth.htpasswd", () => {
     expect(again.output()).not.toContain("password");
     expect(await status(again, "/v2/", basic("docker", password))).toBe(200);
     expect(await readFile(path, "utf8")).not.toContain(password);
+  });
+
+  test("makes no file for a command that only looks", async () => {
+    const path = join(scratch, "not-made");
+    await using server = await startListening();
+    const { exitCode } = await runProgram(server.dataDir, ["explain", "docker", "pull", "team/app"], {
+      REGISTRY_AUTH_HTPASSWD_PATH: path,
+    });
+    expect([exitCode, existsSync(path)]).toEqual([2, false]);
   });
 
   test("stops the start when the file cannot be made", async () => {

@@ -59,9 +59,7 @@ export class AuthSubject implements AsyncDisposable {
   }
 
   /** One on the same database; several are as many processes. */
-  authenticator(
-    settings: Partial<AuthenticatorSettings> = { users: { enabled: true } },
-  ): Promise<RememberingAuthenticator> {
+  authenticator(settings: Partial<AuthenticatorSettings> = { users: { enabled: true } }): RememberingAuthenticator {
     const { passwords, clock } = this;
     const parts = { metadata: this.#metadata, passwords, clock, log: this.#log };
     return createAuthenticator({ users: { enabled: false }, oidc: [], ...settings }, parts);
