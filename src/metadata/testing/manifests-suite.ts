@@ -276,6 +276,26 @@ function testDeletion(open: OpenMetadata): void {
     expect(await store.deleteManifest(APP, digest)).toBe("absent");
   });
 
+  test("a tag that stays keeps its manifest, and no other manifest takes the tag", async () => {
+    await using subject = await Subject.open(open);
+    const { store } = subject;
+    const fixed = tag("v1");
+    const digest = await subject.image("manifest", { tags: [fixed] });
+    const tags = [tag("fresh"), fixed];
+    expect(await store.putManifest(APP, newManifest("other", { tags, fixedTags: [fixed] }))).toEqual({
+      kind: "fixed",
+      tag: fixed,
+    });
+    expect(await store.findManifest(APP, textDigest("other"))).toBeUndefined();
+    expect(await store.findManifestByTag(APP, tag("fresh"))).toBeUndefined();
+    expect(await store.putManifest(APP, newManifest("manifest", { tags, fixedTags: [fixed] }))).toMatchObject({
+      kind: "stored",
+    });
+    expect(await store.deleteManifest(APP, digest, (name) => name === fixed)).toEqual({ fixed });
+    expect((await store.findManifestByTag(APP, fixed))?.digest).toBe(digest);
+    expect(await store.deleteManifest(APP, digest, (name) => name === tag("v2"))).toBe("done");
+  });
+
   test("only a manifest of this repository is deleted", async () => {
     await using subject = await Subject.open(open);
     const digest = await subject.image("manifest");

@@ -7,6 +7,7 @@ import { testManifests } from "./manifests-suite.ts";
 import { testQuotas } from "./quotas-suite.ts";
 import { testReferrers } from "./referrers-suite.ts";
 import { testRepositories } from "./repositories-suite.ts";
+import { testSigningKeys } from "./signing-keys-suite.ts";
 import { Subject } from "./subject.ts";
 import type { OpenMetadata } from "./subject.ts";
 import { testTags } from "./tags-suite.ts";
@@ -36,6 +37,9 @@ export function metadataStoreSuite(name: string, open: OpenMetadata): void {
   });
   describe(`${name}: users and robots`, () => {
     testAccounts(open);
+  });
+  describe(`${name}: signing keys`, () => {
+    testSigningKeys(open);
   });
   describe(`${name}: inventory and leases`, () => {
     testInventory(open);
