@@ -1,10 +1,18 @@
 /** Chooses the drivers and puts a registry together: for the program and for programs that embed it. */
+import type { ExternalTokens } from "./auth/access-token.ts";
+import type { Action, Identity } from "./auth/identity.ts";
+import { Policy } from "./auth/policy.ts";
+import type { Decision, Rule } from "./auth/policy.ts";
+import { Robots } from "./auth/robots.ts";
+import { Users } from "./auth/users.ts";
 import { systemClock } from "./lib/clock.ts";
 import type { Clock } from "./lib/clock.ts";
 import { DEFAULT_RULES } from "./metadata/metadata-store.ts";
 import type { Collectable, CollectionRules, MetadataStore, RecordedBlob } from "./metadata/metadata-store.ts";
+import type { Quota } from "./metadata/quotas.ts";
 import { SqlMetadataStore } from "./metadata/sql-metadata-store.ts";
 import type { SqlEngine } from "./metadata/sql.ts";
+import type { RepositoryName } from "./oci/repository-name.ts";
 import { silentLogger } from "./observe/logger.ts";
 import type { Logger } from "./observe/logger.ts";
 import { Metrics } from "./observe/metrics.ts";
@@ -23,9 +31,20 @@ import { scrubInBackground } from "./registry/gc/scrub.ts";
 import type { ScrubOptions } from "./registry/gc/scrub.ts";
 import { paged } from "./registry/pages.ts";
 import { UploadMemory } from "./registry/upload-memory.ts";
+import type { ChangeListener } from "./server/change-event.ts";
+import type { Challenge } from "./server/challenge.ts";
+import type { ServerOptions } from "./server/context.ts";
+import { CheckingGate, OPEN_DECISION, OPEN_GATE } from "./server/gate.ts";
+import type { GateAuthenticator } from "./server/gate.ts";
 import { createHandler } from "./server/handler.ts";
 import type { Handler } from "./server/handler.ts";
+import { Origins } from "./server/origin.ts";
+import type { OriginOptions } from "./server/origin.ts";
+import { createReadLimits } from "./server/read-limits.ts";
+import type { ReadLimitOptions } from "./server/read-limits.ts";
 import { readFile, toResponse } from "./server/reply.ts";
+import { TOKEN_PATH } from "./server/routes.ts";
+import { SIGNATURES_HEADER } from "./server/v2/signatures.ts";
 import type { BlobStore } from "./storage/blob-store.ts";
 import { VERSION } from "./version.ts";
 
@@ -47,15 +66,51 @@ export interface RegistryOptions {
   readonly deleteEnabled?: boolean;
   /** Whether signatures beside manifests are shown and taken over HTTP; false when absent. */
   readonly signaturesEnabled?: boolean;
+  /** Where requests come from, and what clients call this registry. */
+  readonly origin?: OriginOptions;
+  /** Who may do what; everybody everything when absent. */
+  readonly access?: AccessOptions;
   readonly limits?: Partial<RegistryLimits>;
+  /** How much may be read in a minute; without bounds when absent. */
+  readonly readLimits?: ReadLimitOptions;
+  /** How much may lie below prefixes of names. */
+  readonly quotas?: readonly Quota[];
+  /** Is told of each change that a client makes over HTTP, once it is durable. */
+  readonly onChange?: ChangeListener;
   /** What collection keeps, and for how long. */
   readonly collection?: Partial<CollectionRules>;
   readonly log?: Logger;
   readonly clock?: Clock;
 }
 
+/** How the registry knows who somebody is: by itself, or by the tokens of another server. */
+export type AccessOptions =
+  | {
+      readonly kind: "accounts";
+      /** Makes what proves who somebody is, which may look into the registry's own facts. */
+      readonly authenticator: (parts: {
+        readonly metadata: MetadataStore;
+        readonly clock: Clock;
+        readonly log: Logger;
+      }) => Promise<GateAuthenticator> | GateAuthenticator;
+      /** What is allowed; when absent, everything to whoever proves to be somebody. */
+      readonly policies?: readonly Rule[];
+      /** Clients are asked for a name and a password, in this realm, instead of for a token. */
+      readonly basicRealm?: string;
+    }
+  | {
+      readonly kind: "tokens";
+      readonly tokens: (parts: {
+        readonly clock: Clock;
+        readonly log: Logger;
+      }) => Promise<ExternalTokens> | ExternalTokens;
+    };
+
 export interface Registry extends AsyncDisposable {
   readonly namespace: Namespace;
+  /** The users in its database, and what robots log in with; whether they count is for the authenticator to say. */
+  readonly users: Users;
+  readonly robots: Robots;
   /** What it has counted so far. */
   readonly metrics: Metrics;
   /** Answers a request as the server does; it never rejects. */
@@ -79,6 +134,11 @@ export interface Registry extends AsyncDisposable {
   collectInBackground(options: Omit<BackgroundOptions, "rules">, signal: AbortSignal): Promise<void>;
   /** Reads every blob again, slowly, until `signal` says stop. */
   scrubInBackground(options: ScrubOptions, signal: AbortSignal): Promise<void>;
+  /**
+   * Whether somebody may do something, and which rule decides. `name` is as in a rule: `alice`, `robot:ci`, `anonymous`.
+   * Undefined when nobody of that name is known here.
+   */
+  explain(name: string, action: Action, repository: RepositoryName): Promise<Decision | undefined>;
   /** Closes the drivers; no request may be running. */
   close(): Promise<void>;
 }
@@ -89,12 +149,31 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const [store, engine] = await openDrivers(options.storage);
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const rules = { ...DEFAULT_RULES, ...options.collection };
-  const metadata: MetadataStore = new SqlMetadataStore(engine, clock, rules);
+  const metadata: MetadataStore = new SqlMetadataStore(engine, clock, rules, options.quotas);
   const backend: Backend = { store, metadata, clock, limits, rules, uploads: new UploadMemory() };
   const namespace = new LocalNamespace(backend);
+  const origins = new Origins(options.origin);
+  const parts = { metadata, clock, log, origins, signaturesEnabled };
+  const access = await openAccess(options.access, parts).catch(async (error: unknown) => {
+    await metadata.close();
+    throw error;
+  });
+  const { gate, tokens } = access;
+  const readLimits = createReadLimits(options.readLimits, clock);
   const handle = createHandler({
     namespace,
-    options: { deleteEnabled, signaturesEnabled, renewsManifests: rules.untagged, version: VERSION },
+    options: {
+      deleteEnabled,
+      signaturesEnabled,
+      renewsManifests: rules.untagged,
+      origins,
+      readLimits,
+      gate,
+      tokens,
+      clock,
+      onChange: options.onChange,
+      version: VERSION,
+    },
     log,
     revision: () => metadata.revision(),
   });
@@ -102,6 +181,8 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const close = (): Promise<void> => metadata.close();
   return {
     namespace,
+    users: new Users(metadata),
+    robots: new Robots(metadata, clock),
     metrics,
     handle,
     fetch: async (request) => toResponse(await handle(request), request.method, readFile),
@@ -118,9 +199,59 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     scrubInBackground: (scrub, signal) => scrubInBackground(backend, scrub, { log, metrics }, signal),
     collectInBackground: (background, signal) =>
       collectInBackground(backend, { ...background, rules }, { log, metrics }, signal),
+    explain: access.explain,
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+interface AccessParts {
+  readonly metadata: MetadataStore;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly origins: Origins;
+  readonly signaturesEnabled: boolean;
+}
+
+async function openAccess(
+  access: AccessOptions | undefined,
+  { metadata, clock, log, origins, signaturesEnabled }: AccessParts,
+): Promise<Pick<ServerOptions, "gate" | "tokens"> & Pick<Registry, "explain">> {
+  if (!access) return { gate: OPEN_GATE, explain: async () => OPEN_DECISION };
+  const baseHeaders = signaturesEnabled ? SIGNATURES_HEADER : {};
+  if (access.kind === "tokens") {
+    const tokens = await access.tokens({ clock, log });
+    const challenge = { kind: "bearer", service: tokens.service, realm: tokens.realm, origins } as const;
+    return {
+      gate: new CheckingGate({ policy: new Policy(), tokens, ownTokens: false, challenge, baseHeaders, clock }),
+      explain: async () => ({ allowed: false, by: "the token server alone, which decides that by itself" }),
+    };
+  }
+  // Loaded when somebody is asked who they are, and not before: what signs and verifies takes its time to load.
+  const { SigningKeys } = await import("./auth/signing-keys.ts");
+  const { SERVICE, TokenService } = await import("./auth/token-service.ts");
+  const policy = new Policy(access.policies);
+  const authenticator = await access.authenticator({ metadata, clock, log });
+  const service = new TokenService({ keys: new SigningKeys(metadata, clock), policy, authenticator, clock });
+  const challenge: Challenge =
+    access.basicRealm === undefined
+      ? { kind: "bearer", service: SERVICE, realm: TOKEN_PATH, origins }
+      : { kind: "basic", realm: access.basicRealm };
+  return {
+    gate: new CheckingGate({ policy, authenticator, tokens: service, ownTokens: true, challenge, baseHeaders, clock }),
+    tokens: { service, authenticator },
+    async explain(name, action, repository) {
+      if (name === "anonymous") return policy.decide(undefined, action, repository);
+      const who = await authenticator.find?.(...accountOf(name));
+      return who && policy.decide(who, action, repository);
+    },
+  };
+}
+
+/** `alice` and `robot:ci`, as rules name them. */
+function accountOf(name: string): [kind: Identity["kind"], name: string] {
+  if (name.startsWith("robot:")) return ["robot", name.slice("robot:".length)];
+  return ["user", name.startsWith("user:") ? name.slice("user:".length) : name];
 }
 
 /** Drivers are chosen here and nowhere else; what is not chosen is not loaded. */

@@ -1,6 +1,8 @@
 /** Stowage as a library: a registry inside another program. */
 export { createRegistry } from "./create-registry.ts";
-export type { Registry, RegistryOptions } from "./create-registry.ts";
+export type { AccessOptions, Registry, RegistryOptions } from "./create-registry.ts";
+export type { Action, Authenticator, Grant, Identity } from "./auth/identity.ts";
+export type { Decision, Rule } from "./auth/policy.ts";
 export type { CheckOptions, Finding } from "./registry/check.ts";
 export type { BackgroundOptions } from "./registry/gc/background.ts";
 export type { CollectionHooks, CollectionReport } from "./registry/gc/collector.ts";
@@ -28,7 +30,11 @@ export { GlobalScope } from "./registry/scope.ts";
 export type { Scope } from "./registry/scope.ts";
 export type { ByteRange } from "./lib/byte-range.ts";
 export type { Clock } from "./lib/clock.ts";
+export type { ChangeEvent, ChangeListener } from "./server/change-event.ts";
 export type { Handler } from "./server/handler.ts";
+export type { OriginOptions } from "./server/origin.ts";
+export type { ReadLimitOptions } from "./server/read-limits.ts";
+export type { Quota } from "./metadata/quotas.ts";
 export type { Logger } from "./observe/logger.ts";
 export { digest, digestOf, parseDigest } from "./oci/digest.ts";
 export type { Algorithm, Digest } from "./oci/digest.ts";

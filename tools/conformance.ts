@@ -2,12 +2,15 @@
  * `npm run conformance -- PROGRAM` runs the official conformance program of the OCI distribution spec against a fresh
  * registry and judges strictly: every test passed, none was skipped or switched off, and there are results at all. The
  * program itself is content with less: it ends with 0 after a mistake in its configuration and after a skipped test.
+ *
+ * With `--password` or `--token` the registry asks who somebody is, by the one or the other, and the program logs in.
  */
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parse } from "yaml";
+import { runProgram } from "../test/support/program.ts";
 import { startRegistry } from "../test/support/registry.ts";
 
 const PASS = "Pass";
@@ -25,12 +28,21 @@ interface Verdict {
   readonly failed: number;
 }
 
+/** Who the program is, where it has to be somebody. */
+const USERNAME = "conformance";
+const PASSWORD = "made for one run";
+
+/** What the registry asks clients for. */
+type Asks = "nothing" | "password" | "token";
+
 /** Runs the program against a registry of its own, tells what came of it on standard output, and gives the counts. */
-async function judge(program: string): Promise<Verdict> {
+async function judge(program: string, asks: Asks): Promise<Verdict> {
   const folder = await mkdtemp(join(tmpdir(), "stowage-conformance-"));
   try {
-    await using registry = await startRegistry({ env: { REGISTRY_VALIDATION_MANIFESTS_SPARSE: "true" } });
-    const { exitCode, output } = await run(program, new URL(registry.url).host, folder);
+    const dataDir = join(folder, "data");
+    const env = { REGISTRY_VALIDATION_MANIFESTS_SPARSE: "true", ...(await authentication(asks, folder, dataDir)) };
+    await using registry = await startRegistry({ env, dataDir });
+    const { exitCode, output } = await run(program, new URL(registry.url).host, folder, asks);
     const results = await readResults(folder);
     if (!results) {
       console.log(`${output}\nThe program ended with ${exitCode} and wrote no results.`);
@@ -42,10 +54,28 @@ async function judge(program: string): Promise<Verdict> {
   }
 }
 
+/** Makes the account, and gives the settings by which the registry asks for it. */
+async function authentication(asks: Asks, folder: string, dataDir: string): Promise<Readonly<Record<string, string>>> {
+  const htpasswd = join(folder, "htpasswd");
+  switch (asks) {
+    case "nothing":
+      return {};
+    case "password":
+      await writeFile(htpasswd, `${USERNAME}:${await Bun.password.hash(PASSWORD, "bcrypt")}\n`);
+      return { REGISTRY_AUTH_HTPASSWD_PATH: htpasswd };
+    case "token": {
+      const added = await runProgram(dataDir, ["user", "add", USERNAME, "--password-stdin"], {}, PASSWORD);
+      if (added.exitCode !== 0) throw new Error(`the account could not be made: ${added.stderr}`);
+      return { REGISTRY_AUTH_USERS_ENABLED: "true" };
+    }
+  }
+}
+
 async function run(
   program: string,
   registry: string,
   folder: string,
+  asks: Asks,
 ): Promise<{ readonly exitCode: number; readonly output: string }> {
   const child = Bun.spawn([program], {
     cwd: folder, // it reads a configuration file of the working folder
@@ -58,6 +88,7 @@ async function run(
       OCI_REPO2: "org/repo2",
       OCI_DATA_SPARSE: "true",
       OCI_RESULTS_DIR: folder,
+      ...(asks === "nothing" ? {} : { OCI_USERNAME: USERNAME, OCI_PASSWORD: PASSWORD }),
     },
     stdin: "ignore",
     stdout: "pipe",
@@ -137,9 +168,12 @@ function tell(areas: readonly Outcome[], tests: readonly Outcome[], exitCode: nu
 
 /** Gives the exit code. */
 async function main(args: readonly string[]): Promise<number> {
-  const [program, ...more] = args;
+  const asks = args.includes("--password") ? "password" : args.includes("--token") ? "token" : "nothing";
+  const [program, ...more] = args.filter((word) => word !== `--${asks}`);
   if (program === undefined || more.length > 0) {
-    console.error("Usage: npm run conformance -- PROGRAM (the path of the official conformance program, built)");
+    console.error(
+      "Usage: npm run conformance -- PROGRAM [--password | --token] (the path of the official conformance program, built)",
+    );
     return 1;
   }
   const path = resolve(program);
@@ -147,7 +181,7 @@ async function main(args: readonly string[]): Promise<number> {
     console.error(`There is no program at ${path}.`);
     return 1;
   }
-  const { passed, failed } = await judge(path);
+  const { passed, failed } = await judge(path, asks);
   console.log(`${passed} passed, ${failed} failed`);
   return passed > 0 && failed === 0 ? 0 : 1;
 }

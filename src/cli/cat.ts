@@ -1,12 +1,13 @@
 /** `stowage cat`: prints the bytes of a blob or a manifest, wherever they lie. */
 import { parseDigest } from "../oci/digest.ts";
-import { parseRepositoryName } from "../oci/repository-name.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
 import { parseTag } from "../oci/tag.ts";
 import { silentLogger } from "../observe/logger.ts";
 import type { Repository } from "../registry/repository.ts";
 import { CommandError } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
+import { repositoryIn } from "./parsed-names.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
 const HELP = `stowage cat REPOSITORY@DIGEST | REPOSITORY:TAG [options]: prints a blob or a manifest
@@ -38,16 +39,10 @@ export async function cat(
   return 0;
 }
 
-function split(reference: string): [ReturnType<typeof requireName>, string] {
+function split(reference: string): [RepositoryName, string] {
   const mark = reference.includes("@") ? reference.indexOf("@") : reference.lastIndexOf(":");
   if (mark < 0) throw new CommandError(`${reference} names neither a digest nor a tag: try ${reference}:latest`);
-  return [requireName(reference.slice(0, mark)), reference.slice(mark + 1)];
-}
-
-function requireName(text: string): NonNullable<ReturnType<typeof parseRepositoryName>> {
-  const name = parseRepositoryName(text);
-  if (name === undefined) throw new CommandError(`${text} is no repository's name: it looks like team/app`);
-  return name;
+  return [repositoryIn(reference.slice(0, mark)), reference.slice(mark + 1)];
 }
 
 async function find(repository: Repository, rest: string): Promise<AsyncIterable<Uint8Array> | undefined> {

@@ -4,6 +4,8 @@ import type { Settings } from "../config/schema.ts";
 import { createRegistry } from "../create-registry.ts";
 import type { Registry } from "../create-registry.ts";
 import type { Logger } from "../observe/logger.ts";
+import { accessOf, tagProtectionOf } from "./access.ts";
+import type { ReadLimitOptions } from "../server/read-limits.ts";
 import { CommandError } from "./command-error.ts";
 
 /** Errors whose message is meant for the person who starts the program. */
@@ -12,28 +14,40 @@ const EXPLAINED: ReadonlySet<string> = new Set(["DataFolderError", "SchemaError"
 /** Longer than anybody waits: an upload that is never to expire. */
 const NEVER_MS = 100 * 365 * 86_400_000;
 
-/** With `mustExist` a folder that holds no registry is refused: a mistyped path must not look like an empty registry. */
+/**
+ * With `serving` the settings of who may do what are in force: commands are the operator's, who may do everything. With
+ * `mustExist` a folder that holds no registry is refused: a mistyped path must not look like an empty registry.
+ */
 export async function openRegistry(
   settings: Settings,
   log: Logger,
-  { mustExist = false }: { readonly mustExist?: boolean } = {},
+  { mustExist = false, serving = false }: { readonly mustExist?: boolean; readonly serving?: boolean } = {},
 ): Promise<Registry> {
   const { filesystem, inline, maintenance } = settings.storage;
   const { enabled, dryrun, age } = maintenance.uploadpurging;
   const { lease, grace, undo, fresh, untagged } = settings.gc;
+  const access = serving ? accessOf(settings) : undefined;
   return await createRegistry({
     storage: { folder: resolve(filesystem.rootdirectory), singleProcess: filesystem.singleprocess, mustExist },
     deleteEnabled: settings.storage.delete.enabled,
     signaturesEnabled: settings.signatures.enabled,
+    origin: { trustedProxies: settings.http.trustedproxies, host: settings.http.host },
     limits: {
       inlineBytes: inline,
       sparse: settings.validation.manifests.sparse,
       schema1: settings.compatibility.schema1.enabled,
       uploadExpiryMs: enabled && !dryrun ? age : NEVER_MS,
+      ...(serving ? tagProtectionOf(settings) : {}),
     },
+    ...(access ? { access } : {}),
+    ...(serving ? { readLimits: readLimitsOf(settings), quotas: settings.quotas } : {}),
     collection: { leaseMs: lease, graceMs: grace, undoMs: undo, freshMs: fresh, untagged },
     log,
   }).catch(explained);
+}
+
+function readLimitsOf({ limits: { reads } }: Settings): ReadLimitOptions {
+  return { perMinute: reads.perminute, anonymousPerMinute: reads.anonymousperminute };
 }
 
 /** Passes an error on as one line for a person when it has one. */

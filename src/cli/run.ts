@@ -10,7 +10,12 @@ const HELP = `Stowage ${VERSION}: a registry of container images
   stowage check [--deep]          compare what is recorded with what is there
   stowage backup FOLDER           copy everything into a folder, beside a running server
   stowage restore FOLDER          make a data folder out of such a copy
+  stowage explain USER DO REPO    say whether somebody may do something, and which rule decides
   stowage cat REPO@DIGEST         print a blob or a manifest
+  stowage user add|list|…         who may log in with a password
+  stowage token create|list|…     what machines log in with
+  stowage repo list|delete        repositories, for an administrator
+  stowage tag delete REPO:TAG     tags, for an administrator
   stowage --version               print the version
   stowage --help                  print this; COMMAND --help tells more
 
@@ -29,7 +34,12 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   check: async () => (await import("./check.ts")).check,
   backup: async () => (await import("./backup.ts")).backup,
   restore: async () => (await import("./restore.ts")).restore,
+  explain: async () => (await import("./explain.ts")).explain,
   cat: async () => (await import("./cat.ts")).cat,
+  user: async () => (await import("./user.ts")).user,
+  token: async () => (await import("./token.ts")).token,
+  repo: async () => (await import("./repo.ts")).repo,
+  tag: async () => (await import("./tag.ts")).tag,
 };
 
 /** Carries out a command line and gives the exit code. */

@@ -7,9 +7,13 @@ import { createLogs } from "../observe/logger.ts";
 import type { Logger, Logs } from "../observe/logger.ts";
 import { createDebugHandler } from "../server/debug.ts";
 import { ListenError, listen } from "../server/listen.ts";
-import { VERSION } from "../version.ts";
+import { TlsError } from "../server/tls.ts";
+import type { TlsOptions } from "../server/tls.ts";
+import { provideAccess } from "./access.ts";
 import { CommandError } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
+import { exposures, greeting } from "./greeting.ts";
+import type { Greeted } from "./greeting.ts";
 import { openRegistry } from "./open-registry.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
@@ -37,13 +41,16 @@ export async function serve(
   const { log } = logs;
   for (const warning of warnings) log.warn(warning);
 
-  const registry = await openRegistry(settings, log);
+  await provideAccess(settings, log);
+  const registry = await openRegistry(settings, log, { serving: true });
   const listening = await listenOn(settings, registry, logs).catch(async (error: unknown) => {
     await registry.close();
     throw error;
   });
   const stopped = stopSignal(log); // before anybody is told that it is up
-  process.stdout.write(greeting(settings, listening));
+  const greeted = greetedOf(settings, listening);
+  process.stdout.write(greeting(greeted));
+  for (const exposure of exposures(greeted)) log.warn(exposure);
   const stopping = new AbortController();
   const { enabled, interval } = settings.gc;
   const collecting = registry.collectInBackground({ enabled, intervalMs: interval }, stopping.signal);
@@ -72,7 +79,11 @@ interface Addresses {
 async function listenOn({ http }: Settings, registry: Registry, logs: Logs): Promise<Addresses> {
   const { addr, prometheus } = http.debug;
   const debugHandler = createDebugHandler(registry.metrics, prometheus.enabled ? prometheus.path : undefined);
-  const clients = await listen(parsed(http.addr), registry.handle, logs).catch(refused("http.addr"));
+  const wire = {
+    tls: tlsOf(http.tls),
+    http2: http.tls.certificate === undefined ? http.h2c.enabled : !http.http2.disabled,
+  };
+  const clients = await listen(parsed(http.addr), registry.handle, logs, wire).catch(refused("http.addr"));
   if (addr === undefined) return { ...clients, debugUrl: undefined };
   // Who watches asks every few seconds: that is not logged.
   const watchers = await listen(parsed(addr), debugHandler, { log: logs.log })
@@ -92,9 +103,28 @@ async function listenOn({ http }: Settings, registry: Registry, logs: Logs): Pro
   };
 }
 
+/** Undefined when the settings name no certificate. */
+function tlsOf(tls: Settings["http"]["tls"]): TlsOptions | undefined {
+  const { certificate, key, clientcas, clientauth, minimumtls, ciphersuites } = tls;
+  if (certificate === undefined || key === undefined) {
+    const lacking = certificate === undefined ? "http.tls.certificate" : "http.tls.key";
+    if ((certificate ?? key ?? clientcas[0]) === undefined) return undefined;
+    throw new CommandError(`${lacking} is not set: TLS takes the file of a certificate, and that of its key`);
+  }
+  return {
+    certificate,
+    key,
+    clientCas: clientcas,
+    clientCertificateRequired: clientauth === "require-and-verify-client-cert",
+    minimum: minimumtls,
+    ciphers: ciphersuites,
+  };
+}
+
 /** Says by which setting to choose another address. */
 function refused(setting: string): (error: unknown) => never {
   return (error) => {
+    if (error instanceof TlsError) throw new CommandError(`http.tls: ${error.message}`, { cause: error });
     throw error instanceof ListenError ? new CommandError(`${setting}: ${error.message}`, { cause: error }) : error;
   };
 }
@@ -105,34 +135,18 @@ function parsed(text: string): ListenAddress {
   return address;
 }
 
-/** What a person wants to know first. */
-function greeting(settings: Settings, { url, debugUrl }: Addresses): string {
-  const lines = [
-    `Stowage ${VERSION}`,
-    `  Listening on ${url}`,
-    `  Data lies in ${resolve(settings.storage.filesystem.rootdirectory)}`,
-    ...(debugUrl === undefined ? [] : [`  Watched at ${debugUrl}`]),
-  ];
-  if (!url.startsWith("http"))
-    return `${[...lines, `  Try it: curl --unix-socket ${url.slice(5)} http://localhost/v2/`].join("\n")}\n\n`;
-  const { host, hostname, port } = new URL(url);
-  const everywhere = hostname === "0.0.0.0" || hostname === "[::]";
-  const loopback = hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127.");
-  const name = everywhere ? `localhost:${port}` : host;
-  lines.push(
-    "",
-    "  A first push:",
-    `    docker pull busybox && docker tag busybox ${name}/busybox && docker push ${name}/busybox`,
-  );
-  if (!loopback) {
-    lines.push(
-      "",
-      "  Anyone who reaches this address can read, write and delete everything, in the clear.",
-      "  Docker on other machines needs this line in its /etc/docker/daemon.json (and a restart):",
-      `    { "insecure-registries": ["${everywhere ? `THIS-MACHINE:${port}` : host}"] }`,
-    );
-  }
-  return `${lines.join("\n")}\n\n`;
+function greetedOf(settings: Settings, { url, debugUrl }: Addresses): Greeted {
+  const { auth, policies, http } = settings;
+  const asksWho = auth.htpasswd !== undefined || auth.token !== undefined || auth.users.enabled || auth.oidc.length > 0;
+  const needsCertificate = http.tls.clientcas.length > 0 && http.tls.clientauth === "require-and-verify-client-cert";
+  return {
+    url,
+    debugUrl,
+    dataFolder: resolve(settings.storage.filesystem.rootdirectory),
+    guarded: asksWho || policies !== undefined || needsCertificate,
+    sendsSecrets: asksWho,
+    behindProxy: http.trustedproxies.length > 0,
+  };
 }
 
 function stopSignal(log: Logger): Promise<void> {

@@ -5,10 +5,9 @@ import { SETTING_PATHS } from "./schema.ts";
 
 describe("a setting of distribution's", () => {
   const protecting = [
-    "auth",
-    "auth.token.realm",
-    "auth.htpasswd",
-    "http.tls",
+    "auth.silly",
+    "auth.silly.realm",
+    "http.tls.letsencrypt",
     "http.tls.letsencrypt.email",
     "storage.s3",
     "storage.s3.bucket",
@@ -41,7 +40,7 @@ describe("a setting of distribution's", () => {
     "storage.tag.concurrencylimit",
     "storage.filesystem.maxthreads",
     "middleware.storage",
-    "http.host",
+    "http.prefix",
     "http.headers.X-Content-Type-Options",
     "http.secret",
     "notifications.endpoints",

@@ -6,8 +6,9 @@
 
 /** What serving without the setting would mean, by the setting's path or the beginning of it. */
 const PROTECTING: Readonly<Record<string, string>> = {
-  auth: "everybody could read and write everything",
-  "http.tls": "passwords and images would travel in the clear",
+  "auth.none": "nothing would be different",
+  "auth.silly": "everybody could read and write everything",
+  "http.tls.letsencrypt": "nobody would fetch the certificate",
   "storage.maintenance.readonly": "the registry would take pushes",
   "storage.s3": "images would be kept in a folder instead",
   "storage.gcs": "images would be kept in a folder instead",
@@ -32,13 +33,9 @@ const OTHERS: readonly string[] = [
   "middleware",
   "http.net",
   "http.prefix",
-  "http.host",
   "http.secret",
-  "http.relativeurls",
   "http.draintimeout",
   "http.headers",
-  "http.http2",
-  "http.h2c",
   "notifications",
   "redis",
   "health",
@@ -59,7 +56,7 @@ export function isHarmless(path: string, value: unknown): boolean {
   const isOff = value === false || value === "false" || value === null;
   if (path === "storage.maintenance.readonly.enabled") return isOff;
   if (path === "storage.maintenance.readonly") return isOff || isOffObject(value);
-  return path === "auth" ? value === "none" || value === null : path === "auth.none" || path.startsWith("auth.none.");
+  return path === "auth.none" || path.startsWith("auth.none.");
 }
 
 function isOffObject(value: unknown): boolean {

@@ -1,59 +1,17 @@
 /** The settings: one schema, strict, so that a typo never turns something off in silence. */
 import { isIPv6 } from "node:net";
 import { z } from "zod";
-import { parseDuration } from "../lib/duration.ts";
+import { policiesSetting, protectedTagsSetting } from "./access-settings.ts";
+import { authSettings } from "./auth-settings.ts";
+import { externalAddress, tlsSettings, trustedProxies } from "./http-settings.ts";
+import { limitsSettings, quotasSetting } from "./limit-settings.ts";
+import { bytes, distributionDuration, duration, interval, lowerCase } from "./values.ts";
 
 /** `host:port` as distribution writes it, or the path of a Unix socket. */
 const address = z.string().refine((text) => parseAddress(text) !== undefined, {
   error:
     'expected host:port such as "127.0.0.1:5000", ":5000" for all addresses, "[::1]:5000", or "unix:/run/stowage.sock"',
 });
-
-const UNITS: Readonly<Record<string, number>> = { "": 1, b: 1, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3 };
-
-const EXPECTED_BYTES = 'expected a number of bytes such as 16384 or "16KiB"';
-
-/** A number of bytes, or a text such as `16KiB`. */
-const bytes = z.union([z.number(), z.string()], { error: EXPECTED_BYTES }).transform((value, context) => {
-  const match = /^(\d+)\s*([a-z]*)$/i.exec(String(value).trim());
-  const unit = match && UNITS[(match[2] ?? "").toLowerCase()];
-  const size = match && unit !== undefined && unit !== null ? Number(match[1]) * unit : NaN;
-  if (Number.isSafeInteger(size)) return size;
-  context.addIssue({ code: "custom", message: EXPECTED_BYTES });
-  return z.NEVER;
-});
-
-const EXPECTED_DURATION = 'expected a duration such as "90s", "1h30m" or "7d"';
-
-/** A text such as `1h30m`, or 0. */
-const duration = z.union([z.literal(0), z.string()], { error: EXPECTED_DURATION }).transform(toMilliseconds);
-
-const DAY_MS = 86_400_000;
-
-/** How often something is done again. Timers know no more than 24 days. */
-const interval = duration.pipe(
-  z
-    .number()
-    .min(1000, "expected at least 1s")
-    .max(24 * DAY_MS, "expected at most 24d"),
-);
-
-/** In distribution's own settings a number is one of nanoseconds. */
-const distributionDuration = z
-  .union([z.int().min(0), z.string()], { error: EXPECTED_DURATION })
-  .transform((value, context) =>
-    typeof value === "number" ? Math.round(value / 1e6) : toMilliseconds(value, context),
-  );
-
-function toMilliseconds(value: string | 0, context: z.core.$RefinementCtx): number {
-  const milliseconds = parseDuration(String(value));
-  if (milliseconds !== undefined) return milliseconds;
-  context.addIssue({ code: "custom", message: EXPECTED_DURATION });
-  return z.NEVER;
-}
-
-/** The word in lower case, as distribution takes it. */
-const lowerCase = (value: unknown): unknown => (typeof value === "string" ? value.toLowerCase() : value);
 
 /** More than this in rows of a database would make it slow for everything else. */
 const MAX_INLINE = 1024 ** 2;
@@ -69,6 +27,15 @@ export const Settings = z.strictObject({
   http: z
     .strictObject({
       addr: address.default("127.0.0.1:5000"),
+      /** What clients call the registry; what each request says when absent. */
+      host: externalAddress.optional(),
+      /** Addresses in replies are relative in any case. */
+      relativeurls: z.boolean().optional(),
+      trustedproxies: trustedProxies,
+      tls: tlsSettings,
+      http2: z.strictObject({ disabled: z.boolean().default(false) }).prefault({}),
+      /** HTTP/2 in the clear, for proxies. */
+      h2c: z.strictObject({ enabled: z.boolean().default(false) }).prefault({}),
       debug: z
         .strictObject({
           /** Nothing listens there when absent. */
@@ -83,6 +50,15 @@ export const Settings = z.strictObject({
         .prefault({}),
     })
     .prefault({}),
+  auth: authSettings,
+  /** Who may do what; whoever logs in may do everything when absent. */
+  policies: policiesSetting,
+  /** Tags that nobody moves or removes. */
+  protectedtags: protectedTagsSetting,
+  /** How much may be asked in a time. */
+  limits: limitsSettings,
+  /** How much may lie below prefixes of names. */
+  quotas: quotasSetting,
   storage: z
     .strictObject({
       filesystem: z

@@ -241,19 +241,28 @@ describe("a value that a setting does not take", () => {
 
   for (const path of SETTING_PATHS) {
     test(`is told with an example that works: ${path}`, () => {
-      const message = complaint(`${path}: []`);
-      expect(message).toStartWith(`${FILE}: ${path} is [], but `);
+      const message = complaint(`${path}: {}`);
+      expect(message).toStartWith(`${FILE}: ${path} is {}, but `);
       const [, example] = /\(for example (.*)\)$/.exec(message) ?? [];
       expect(example).toStartWith(`${path}: `);
-      expect(load(example).warnings).toEqual([]);
+      expect(load(`${neededBeside(path)}${example}`).warnings).toEqual([]);
     });
 
     test(`in the environment is told by its variable: ${variableOf(path)}`, () => {
       // A text setting takes a text of any kind but none at all, or an address that is one.
-      const value = path.endsWith("rootdirectory") ? "" : "[]";
+      const value = path.endsWith("rootdirectory") ? "" : "{}";
       expect(complaint(undefined, { [variableOf(path)]: value })).toStartWith(`${variableOf(path)}: ${path} is `);
     });
   }
+
+  test("is told with its place in a list, and with where the list comes from", () => {
+    const list = '["10.0.0.0/8", "proxy.example.com"]';
+    const where = 'http.trustedproxies.1 is "proxy.example.com", but expected addresses and networks';
+    expect(complaint(`http: {trustedproxies: ${list}}`)).toStartWith(`${FILE}: ${where}`);
+    const message = complaint("", { REGISTRY_HTTP_TRUSTEDPROXIES: list });
+    expect(message).toStartWith(`REGISTRY_HTTP_TRUSTEDPROXIES: ${where}`);
+    expect(message).toEndWith('(for example http.trustedproxies: ["10.0.0.0/8"])');
+  });
 
   test("that stands where a section belongs is told as that", () => {
     for (const text of ["http: 5000", "http: [1]", "storage: /var/lib/registry"]) {
@@ -389,11 +398,9 @@ health:
   });
 
   const protecting: readonly (readonly [text: string, path: string])[] = [
-    ["auth: {htpasswd: {realm: x, path: /htpasswd}}", "auth"],
-    ["auth: {token: {realm: 'https://example.com', service: x, issuer: x}}", "auth"],
-    ["auth: htpasswd", "auth"],
-    ["http: {tls: {certificate: /x.crt, key: /x.key}}", "http.tls"],
-    ["http: {addr: ':5000', tls: {letsencrypt: {email: x}}}", "http.tls"],
+    ["auth: {silly: {realm: x, service: x}}", "auth.silly"],
+    ["auth: silly", "auth.silly"],
+    ["http: {addr: ':5000', tls: {letsencrypt: {email: x}}}", "http.tls.letsencrypt"],
     ["storage: {s3: {bucket: x}}", "storage.s3"],
     ["storage: {gcs: {bucket: x}}", "storage.gcs"],
     ["storage: {azure: {container: x}}", "storage.azure"],
@@ -413,9 +420,9 @@ health:
   }
 
   const variables: readonly (readonly [variable: string, value: string, path: string])[] = [
-    ["REGISTRY_AUTH", "htpasswd", "auth"],
-    ["REGISTRY_AUTH_HTPASSWD_PATH", "/htpasswd", "auth"],
-    ["REGISTRY_HTTP_TLS_CERTIFICATE", "/x.crt", "http.tls"],
+    ["REGISTRY_AUTH", "silly", "auth.silly"],
+    ["REGISTRY_AUTH_SILLY_REALM", "x", "auth.silly"],
+    ["REGISTRY_HTTP_TLS_LETSENCRYPT_EMAIL", "x@example.com", "http.tls.letsencrypt"],
     ["REGISTRY_STORAGE", "s3", "storage.s3"],
     ["REGISTRY_STORAGE_S3_BUCKET", "x", "storage.s3"],
     ["REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED", "true", "storage.maintenance.readonly"],
@@ -612,4 +619,20 @@ function expectSettingsOrOneLine(attempt: () => LoadedSettings): void {
 
 function isAboutDeleting(warning: string): boolean {
   return warning.includes("storage.delete.enabled");
+}
+
+/** Lines of settings without which another one means nothing. */
+function neededBeside(path: string): string {
+  const needed: Readonly<Record<string, string>> = {
+    "auth.htpasswd.path": "/htpasswd",
+    "auth.token.realm": "https://auth.example.com/token",
+    "auth.token.service": "registry",
+    "auth.token.issuer": "auth",
+    "auth.token.jwks": "/keys.json",
+  };
+  const group = path.slice(0, path.lastIndexOf("."));
+  const lines = Object.entries(needed).filter(
+    ([other]) => other !== path && other.slice(0, other.lastIndexOf(".")) === group,
+  );
+  return lines.map(([other, value]) => `${other}: ${value}\n`).join("");
 }

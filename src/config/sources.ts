@@ -51,11 +51,17 @@ export function loadSettings(sources: Sources): LoadedSettings {
   keepDeletesOff(file, tree, warnings);
   const parsed = Settings.safeParse(tree);
   if (parsed.success) return { settings: parsed.data, warnings };
-  const [issue] = parsed.error.issues;
+  // What somebody wrote is told before what nobody did.
+  const { issues } = parsed.error;
+  const issue = issues.find((each) => at(tree, each.path.join(".")) !== undefined) ?? issues[0];
   const path = issue?.path.join(".") ?? "";
-  const origin = origins.get(path) ?? sources.file?.path ?? "the settings";
+  // Something in a list is told with where it stands, and came from where the list did.
+  const setting = SETTING_PATHS.find((known) => path === known || path.startsWith(`${known}.`)) ?? path;
+  const origin = origins.get(setting) ?? sources.file?.path ?? "the settings";
   const expected = issue?.message ?? "that is not possible";
-  throw new SettingsError(`${origin}: ${path} is ${JSON.stringify(at(tree, path))}, but ${expected}${example(path)}`);
+  throw new SettingsError(
+    `${origin}: ${path} is ${JSON.stringify(at(tree, path))}, but ${expected}${example(setting)}`,
+  );
 }
 
 /** A setting's example for a message, when one helps. */
@@ -63,9 +69,39 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   "log.level": "info",
   "log.formatter": "json",
   "http.addr": "127.0.0.1:5000",
+  "http.host": "https://registry.example.com",
+  "http.relativeurls": "true",
+  "http.trustedproxies": '["10.0.0.0/8"]',
+  "http.tls.certificate": "/etc/stowage/tls.crt",
+  "http.tls.key": "/etc/stowage/tls.key",
+  "http.tls.clientcas": '["/etc/stowage/clients.pem"]',
+  "http.tls.clientauth": "require-and-verify-client-cert",
+  "http.tls.minimumtls": "tls1.2",
+  "http.tls.ciphersuites": "[TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]",
+  "http.http2.disabled": "false",
+  "http.h2c.enabled": "false",
   "http.debug.addr": "127.0.0.1:5001",
   "http.debug.prometheus.enabled": "true",
   "http.debug.prometheus.path": "/metrics",
+  "auth.htpasswd.realm": "Registry",
+  "auth.htpasswd.path": "/etc/stowage/htpasswd",
+  "auth.token.realm": "https://auth.example.com/token",
+  "auth.token.service": "registry.example.com",
+  "auth.token.issuer": "auth.example.com",
+  "auth.token.rootcertbundle": "/etc/stowage/token-server.pem",
+  "auth.token.jwks": "/etc/stowage/token-server.json",
+  "auth.token.signingalgorithms": "[ES256, RS256]",
+  "auth.token.autoredirect": "false",
+  "auth.token.autoredirectpath": "/auth/token",
+  "auth.users.enabled": "true",
+  policies: '[{who: ["group:dev"], repositories: ["team/**"], actions: [pull, push]}]',
+  protectedtags: '[{repositories: ["**"], tags: ["v*"]}]',
+  "auth.oidc":
+    "[{issuer: 'https://token.actions.githubusercontent.com', audience: registry.example.com, " +
+    "rules: [{claims: {repository: octo/app}, repositories: [octo/app], actions: [pull, push]}]}]",
+  "limits.reads.perminute": "1000",
+  "limits.reads.anonymousperminute": "100",
+  quotas: "[{prefix: team, bytes: 100GiB, tags: 1000, repositories: 50}]",
   "storage.filesystem.rootdirectory": "/var/lib/stowage",
   "storage.filesystem.singleprocess": "false",
   "storage.delete.enabled": "true",
@@ -97,9 +133,13 @@ function fromFile({ path, text }: { readonly path: string; readonly text: string
   const expected = 'expected settings by name, such as http: {addr: "127.0.0.1:5000"}';
   const value = readYaml(text, path, expected) ?? {};
   if (!isTree(value)) throw new SettingsError(`${path}: ${expected}`);
-  // distribution lets a driver without parameters stand as a word.
-  const { storage } = value;
-  return typeof storage === "string" && /^[a-z0-9]+$/.test(storage) ? { ...value, storage: { [storage]: {} } } : value;
+  return Object.fromEntries(Object.entries(value).map(([key, section]) => [key, withoutWord(key, section)]));
+}
+
+/** distribution lets a driver, or a way to authenticate, stand as a word when it has no parameters. */
+function withoutWord(path: string, value: unknown): unknown {
+  const isWord = (path === "storage" || path === "auth") && typeof value === "string" && /^[a-z0-9]+$/.test(value);
+  return isWord ? { [value]: {} } : value;
 }
 
 function readYaml(text: string, origin: string, expected: string): unknown {
@@ -123,6 +163,9 @@ function takeFile(file: Tree, origin: string, tree: Tree, warnings: string[], or
         `${origin}: ${path} is ${JSON.stringify(value)}, but expected settings by name below it, ` +
           `such as ${SETTING_PATHS.find((known) => known.startsWith(`${path}.`))}`,
       );
+    } else if (at(tree, path) === undefined) {
+      put(tree, path, {}); // a section that is named is wanted, even if nothing stands in it
+      origins.set(path, origin);
     }
   }
 }
@@ -173,7 +216,7 @@ function groupsAbove(path: string): readonly string[] {
 function takeGroup(path: string, text: string, name: string, tree: Tree, warnings: string[], origins: Origins): void {
   const value = readYaml(text, name, `expected settings by name, such as {enabled: true}`);
   const section: Tree = {};
-  put(section, path, path === "storage" && typeof value === "string" ? { [value]: {} } : value);
+  put(section, path, withoutWord(path, value));
   takeFile(section, name, tree, warnings, origins);
 }
 
@@ -226,7 +269,9 @@ function isTree(value: unknown): value is Tree {
 }
 
 function at(tree: unknown, path: string): unknown {
-  return path.split(".").reduce<unknown>((value, key) => (isTree(value) ? value[key] : undefined), tree);
+  return path
+    .split(".")
+    .reduce<unknown>((value, key) => (isTree(value) || Array.isArray(value) ? (value as Tree)[key] : undefined), tree);
 }
 
 function put(tree: Tree, path: string, value: unknown): void {

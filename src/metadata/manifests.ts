@@ -14,7 +14,7 @@ import type {
 import { beginRepository, findRepository } from "./repositories.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
-import { conditionHolds, pointTag, removeTagsOf } from "./tags.ts";
+import { conditionHolds, pointTag, pointsElsewhere, removeTagsOf, tagsOf } from "./tags.ts";
 import { reviewBlob, reviewManifest } from "./trash.ts";
 
 const IS_STALE = `
@@ -162,6 +162,11 @@ export function* putManifest(
   const [tag] = manifest.tags;
   if (tag !== undefined && !(yield* conditionHolds(known ?? -1, tag, manifest.condition))) return { kind: "condition" };
 
+  for (const each of manifest.fixedTags ?? []) {
+    if (known !== undefined && (yield* pointsElsewhere(known, each, manifest.digest)))
+      return { kind: "fixed", tag: each };
+  }
+
   const findings: Findings = { blobs: [], missing: [], refused: [] };
   for (const needed of manifest.blobs) yield* lookFor(known, needed, BLOB_SIZE, findings.blobs, findings);
   for (const needed of manifest.children) {
@@ -219,13 +224,16 @@ function* lookFor(
 export function* deleteManifest(
   name: RepositoryName,
   digest: Digest,
+  isFixed: ((tag: Tag) => boolean) | undefined,
   now: number,
   reviewAfter: number,
-): Transaction<boolean> {
+): Transaction<"done" | "absent" | { readonly fixed: Tag }> {
   const repo = yield* findRepository(name);
-  if (repo === undefined || !(yield* first(MANIFEST_SIZE, repo, digest))) return false;
+  if (repo === undefined || !(yield* first(MANIFEST_SIZE, repo, digest))) return "absent";
+  const fixed = isFixed && (yield* tagsOf(repo, digest)).find(isFixed);
+  if (fixed !== undefined) return { fixed };
   yield* removeManifest(repo, digest, now, reviewAfter);
-  return true;
+  return "done";
 }
 
 /** Removes a manifest that is there, with its tags; what it needed, and what referred to it, is looked at later. */

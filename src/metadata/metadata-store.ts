@@ -93,6 +93,8 @@ export interface NewManifest {
   readonly tags: readonly Tag[];
   /** Checked against the one tag, when there is one. */
   readonly condition: TagCondition | undefined;
+  /** Those of `tags` that stay where they are, once they are there. */
+  readonly fixedTags?: readonly Tag[];
 }
 
 export type PutManifestResult =
@@ -102,7 +104,9 @@ export type PutManifestResult =
   | { readonly kind: "missing"; readonly digests: readonly string[] }
   /** The manifest says another size than the content has. */
   | { readonly kind: "size"; readonly digest: string; readonly said: number; readonly actual: number }
-  | { readonly kind: "condition" };
+  | { readonly kind: "condition" }
+  /** A tag that stays points at another manifest. */
+  | { readonly kind: "fixed"; readonly tag: Tag };
 
 export type ChangeResult = "done" | "absent" | "condition";
 
@@ -124,6 +128,8 @@ export interface NewUpload {
   readonly draftKey: string;
   readonly algorithm: Algorithm;
   readonly expiresAt: number;
+  /** How many bytes will come, when that is known. */
+  readonly announced?: number | undefined;
 }
 
 export interface UploadClaim {
@@ -232,6 +238,42 @@ export interface Pin {
   readonly why: string;
 }
 
+/** A user that is kept here. */
+export interface UserFacts {
+  readonly name: string;
+  readonly passwordHash: string;
+  readonly groups: readonly string[];
+  /** Another one after each change. */
+  readonly generation: string;
+  readonly createdAt: number;
+  readonly changedAt: number;
+}
+
+export type NewUser = Omit<UserFacts, "createdAt" | "changedAt">;
+
+/** What is absent stays; the generation never does. */
+export type UserChange = Pick<UserFacts, "generation"> & Partial<Pick<UserFacts, "passwordHash" | "groups">>;
+
+/** What a robot logs in with; it never changes. */
+export interface RobotTokenFacts {
+  readonly id: string;
+  readonly robot: string;
+  readonly secretHash: Uint8Array;
+  /** What may be done with it. */
+  readonly grants: readonly { readonly repositories: string; readonly actions: readonly string[] }[];
+  readonly createdAt: number;
+  /** Undefined for never. */
+  readonly expiresAt: number | undefined;
+}
+
+/** A key that tokens are signed with. */
+export interface StoredSigningKey {
+  readonly id: string;
+  /** As JWK in JSON, the private part included. */
+  readonly jwk: string;
+  readonly createdAt: number;
+}
+
 export interface MetadataStore {
   /** Whether something is in the repository: a manifest, a blob or an upload. */
   repositoryExists(name: RepositoryName): Promise<boolean>;
@@ -294,8 +336,12 @@ export interface MetadataStore {
    */
   touchManifest(name: RepositoryName, digest: Digest, staleBefore: number): Promise<void>;
   putManifest(name: RepositoryName, manifest: NewManifest): Promise<PutManifestResult>;
-  /** Removes the manifest and every tag that points at it. */
-  deleteManifest(name: RepositoryName, digest: Digest): Promise<boolean>;
+  /** Removes the manifest and every tag that points at it; gives a tag that stays instead, if one does. */
+  deleteManifest(
+    name: RepositoryName,
+    digest: Digest,
+    isFixed?: (tag: Tag) => boolean,
+  ): Promise<"done" | "absent" | { readonly fixed: Tag }>;
   manifests(name: RepositoryName, page: Page): Promise<readonly ManifestFacts[]>;
 
   /** Points the tag at a manifest of the repository; "absent" when that is not here. */
@@ -371,6 +417,34 @@ export interface MetadataStore {
   releaseLease(name: string, holder: string): Promise<void>;
   /** Whether anybody holds it now. */
   leaseHeld(name: string): Promise<boolean>;
+
+  findUser(name: string): Promise<UserFacts | undefined>;
+  /** Users in byte order of their names. */
+  users(page: Page): Promise<readonly UserFacts[]>;
+  /** False when there is a user of this name. */
+  addUser(user: NewUser): Promise<boolean>;
+  /** False when there is no such user. */
+  changeUser(name: string, change: UserChange): Promise<boolean>;
+  /** False when there is no such user. */
+  removeUser(name: string): Promise<boolean>;
+
+  /** Expired ones too. */
+  findRobotToken(id: string): Promise<RobotTokenFacts | undefined>;
+  /** Tokens of all robots in order of their ids, expired ones too. */
+  robotTokens(page: Page): Promise<readonly RobotTokenFacts[]>;
+  addRobotToken(token: Omit<RobotTokenFacts, "createdAt">): Promise<void>;
+  /** False when there is no such token. */
+  removeRobotToken(id: string): Promise<boolean>;
+  /** Removes all tokens of a robot, and gives how many it had. */
+  removeRobot(robot: string): Promise<number>;
+
+  /** Newest first. */
+  signingKeys(): Promise<readonly StoredSigningKey[]>;
+  /** Adds a key unless one was made after `unlessAfter`, and forgets those that were made until `forgetUntil`. */
+  addSigningKey(
+    key: StoredSigningKey,
+    times: { readonly unlessAfter: number; readonly forgetUntil: number },
+  ): Promise<void>;
 
   /** Every blob there is, in order of the digests, damaged ones too. */
   allBlobs(page: Page): Promise<readonly RecordedBlob[]>;

@@ -5,6 +5,7 @@ import type { Signature } from "../oci/signature.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { Clock } from "../lib/clock.ts";
+import * as accounts from "./accounts.ts";
 import * as blobs from "./blobs.ts";
 import * as collection from "./collection.ts";
 import * as inventory from "./inventory.ts";
@@ -12,10 +13,14 @@ import * as leases from "./leases.ts";
 import * as manifests from "./manifests.ts";
 import * as port from "./metadata-store.ts";
 import * as pins from "./pins.ts";
+import { quotasOf, requireRoom } from "./quotas.ts";
+import type { Addition, Quota } from "./quotas.ts";
 import * as repositories from "./repositories.ts";
+import * as robotTokens from "./robot-tokens.ts";
 import * as signatures from "./signatures.ts";
+import * as signingKeys from "./signing-keys.ts";
 import { first } from "./sql.ts";
-import type { SqlEngine } from "./sql.ts";
+import type { SqlEngine, Transaction } from "./sql.ts";
 import * as tags from "./tags.ts";
 import * as trash from "./trash.ts";
 import * as uploads from "./uploads.ts";
@@ -27,11 +32,13 @@ export class SqlMetadataStore implements port.MetadataStore {
   readonly #engine: SqlEngine;
   readonly #clock: Clock;
   readonly #periods: Periods;
+  readonly #quotas: readonly Quota[];
 
-  constructor(engine: SqlEngine, clock: Clock, periods: Periods = port.DEFAULT_RULES) {
+  constructor(engine: SqlEngine, clock: Clock, periods: Periods = port.DEFAULT_RULES, quotas: readonly Quota[] = []) {
     this.#engine = engine;
     this.#clock = clock;
     this.#periods = periods;
+    this.#quotas = quotas;
   }
 
   repositoryExists(name: RepositoryName): Promise<boolean> {
@@ -44,7 +51,9 @@ export class SqlMetadataStore implements port.MetadataStore {
 
   createUpload(name: RepositoryName, upload: port.NewUpload): Promise<void> {
     // After a power loss a draft without a row is nobody's, and is removed.
-    return this.#engine.write(() => uploads.createUpload(name, upload, this.#clock.now()), "soon");
+    const begun = (): Transaction<void> => uploads.createUpload(name, upload, this.#clock.now());
+    const bytes = Math.max(upload.announced ?? 0, 1); // something will come
+    return this.#engine.write(() => this.#within(name, { bytes }, begun), "soon");
   }
 
   findUpload(name: RepositoryName, id: string): Promise<port.UploadFacts | undefined> {
@@ -101,7 +110,8 @@ export class SqlMetadataStore implements port.MetadataStore {
   mountBlob(name: RepositoryName, from: RepositoryName, digest: Digest): Promise<boolean> {
     return this.#engine.write(() => {
       const now = this.#clock.now();
-      return blobs.mountBlob(name, from, digest, now, this.#leaseAfter(now));
+      const mounted = (): Transaction<boolean> => blobs.mountBlob(name, from, digest, now, this.#leaseAfter(now));
+      return this.#within(name, { blob: digest }, mounted);
     });
   }
 
@@ -148,14 +158,21 @@ export class SqlMetadataStore implements port.MetadataStore {
   putManifest(name: RepositoryName, manifest: port.NewManifest): Promise<port.PutManifestResult> {
     return this.#engine.write(() => {
       const now = this.#clock.now();
-      return manifests.putManifest(name, manifest, now, now + this.#periods.undoMs);
+      const { digest, payload, tags: given } = manifest;
+      return this.#within(name, { manifest: { digest, size: payload.length }, tags: given }, () =>
+        manifests.putManifest(name, manifest, now, now + this.#periods.undoMs),
+      );
     });
   }
 
-  deleteManifest(name: RepositoryName, digest: Digest): Promise<boolean> {
+  deleteManifest(
+    name: RepositoryName,
+    digest: Digest,
+    isFixed?: (tag: Tag) => boolean,
+  ): Promise<"done" | "absent" | { readonly fixed: Tag }> {
     return this.#engine.write(() => {
       const now = this.#clock.now();
-      return manifests.deleteManifest(name, digest, now, now + this.#periods.graceMs);
+      return manifests.deleteManifest(name, digest, isFixed, now, now + this.#periods.graceMs);
     });
   }
 
@@ -166,7 +183,9 @@ export class SqlMetadataStore implements port.MetadataStore {
   putTag(name: RepositoryName, tag: Tag, digest: Digest, condition?: TagCondition): Promise<port.ChangeResult> {
     return this.#engine.write(() => {
       const now = this.#clock.now();
-      return tags.putTag(name, tag, digest, condition, now, now + this.#periods.undoMs);
+      return this.#within(name, { tags: [tag] }, () =>
+        tags.putTag(name, tag, digest, condition, now, now + this.#periods.undoMs),
+      );
     });
   }
 
@@ -262,6 +281,57 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.read(() => leases.leaseHeld(name, this.#clock.now()));
   }
 
+  findUser(name: string): Promise<port.UserFacts | undefined> {
+    return this.#engine.read(() => accounts.findUser(name));
+  }
+
+  users(page: port.Page): Promise<readonly port.UserFacts[]> {
+    return this.#engine.read(() => accounts.listUsers(page));
+  }
+
+  addUser(user: port.NewUser): Promise<boolean> {
+    return this.#engine.write(() => accounts.addUser(user, this.#clock.now()));
+  }
+
+  changeUser(name: string, change: port.UserChange): Promise<boolean> {
+    return this.#engine.write(() => accounts.changeUser(name, change, this.#clock.now()));
+  }
+
+  removeUser(name: string): Promise<boolean> {
+    return this.#engine.write(() => accounts.removeUser(name));
+  }
+
+  findRobotToken(id: string): Promise<port.RobotTokenFacts | undefined> {
+    return this.#engine.read(() => robotTokens.findRobotToken(id));
+  }
+
+  robotTokens(page: port.Page): Promise<readonly port.RobotTokenFacts[]> {
+    return this.#engine.read(() => robotTokens.listRobotTokens(page));
+  }
+
+  addRobotToken(token: Omit<port.RobotTokenFacts, "createdAt">): Promise<void> {
+    return this.#engine.write(() => robotTokens.addRobotToken(token, this.#clock.now()));
+  }
+
+  removeRobotToken(id: string): Promise<boolean> {
+    return this.#engine.write(() => robotTokens.removeRobotToken(id));
+  }
+
+  removeRobot(robot: string): Promise<number> {
+    return this.#engine.write(() => robotTokens.removeRobot(robot));
+  }
+
+  signingKeys(): Promise<readonly port.StoredSigningKey[]> {
+    return this.#engine.read(() => signingKeys.listSigningKeys());
+  }
+
+  addSigningKey(
+    key: port.StoredSigningKey,
+    times: { readonly unlessAfter: number; readonly forgetUntil: number },
+  ): Promise<void> {
+    return this.#engine.write(() => signingKeys.addSigningKey(key, times));
+  }
+
   allBlobs(page: port.Page): Promise<readonly port.RecordedBlob[]> {
     return this.#engine.read(() => inventory.allBlobs(page));
   }
@@ -298,8 +368,19 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.close();
   }
 
+  /** The work, after it was found to fit into the quotas. */
+  #within<Result>(name: RepositoryName, addition: Addition, work: () => Transaction<Result>): Transaction<Result> {
+    const quotas = this.#quotas.length > 0 ? quotasOf(this.#quotas, name) : this.#quotas;
+    return quotas.length > 0 ? afterwards(requireRoom(quotas, name, addition), work) : work();
+  }
+
   /** When a blob that nothing may ever need is to be looked at: its promise and the time after it are over then. */
   #leaseAfter(now: number): number {
     return now + this.#periods.leaseMs + this.#periods.graceMs;
   }
+}
+
+function* afterwards<Result>(check: Transaction<void>, work: () => Transaction<Result>): Transaction<Result> {
+  yield* check;
+  return yield* work();
 }

@@ -37,6 +37,11 @@ export function* conditionHolds(repo: number, tag: Tag, condition: TagCondition 
   return holdsFor((yield* first<{ digest: string }>(TARGET, repo, tag))?.digest, condition);
 }
 
+/** Whether the tag is there and points at another manifest. */
+export function* pointsElsewhere(repo: number, tag: Tag, digest: Digest): Transaction<boolean> {
+  return ((yield* first<{ digest: string }>(TARGET, repo, tag))?.digest ?? digest) !== digest;
+}
+
 function holdsFor(target: string | undefined, condition: TagCondition): boolean {
   switch (condition.kind) {
     case "all":
@@ -97,7 +102,12 @@ export function* deleteTag(
 
 /** Removes every tag that points at a manifest. */
 export function* removeTagsOf(repo: number, digest: Digest, now: number): Transaction<void> {
-  for (const { name } of yield* rows<{ name: Tag }>(OF_MANIFEST, repo, digest)) yield* removeTag(repo, name, now);
+  for (const tag of yield* tagsOf(repo, digest)) yield* removeTag(repo, tag, now);
+}
+
+/** Every tag that points at a manifest. */
+export function* tagsOf(repo: number, digest: Digest): Transaction<readonly Tag[]> {
+  return (yield* rows<{ name: Tag }>(OF_MANIFEST, repo, digest)).map(({ name }) => name);
 }
 
 export function* listTags(name: RepositoryName, page: Page): Transaction<readonly TagFacts[]> {

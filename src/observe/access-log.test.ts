@@ -9,6 +9,7 @@ const access = record({
   method: constantFrom("GET", "HEAD", "PUT"),
   uri: string({ unit: "binary" }),
   remoteAddress: option(ipV6(), { nil: undefined }),
+  user: option(string({ unit: "binary" }), { nil: undefined }),
   userAgent: option(string({ unit: "binary" })),
   status: integer({ min: 200, max: 599 }),
   duration: integer({ min: 0, max: 1e6 }).map((micros) => micros / 1000),

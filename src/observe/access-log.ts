@@ -8,6 +8,8 @@ export interface Access {
   /** Path and query as they were sent. */
   readonly uri: string;
   readonly remoteAddress: string | undefined;
+  /** Who asked, when that was proven. */
+  readonly user: string | undefined;
   readonly userAgent: string | null;
   readonly status: number;
   /** Milliseconds until the answer was ready to be sent. */
@@ -20,12 +22,13 @@ export type AccessLog = (access: Access) => void;
 
 /** Lines as the log writes them. */
 export function accessLogOf(log: Logger): AccessLog {
-  return ({ method, uri, remoteAddress, userAgent, status, duration, written }) =>
+  return ({ method, uri, remoteAddress, user, userAgent, status, duration, written }) =>
     log.info(
       {
         "http.request.method": method,
         "http.request.uri": uri,
         "http.request.remoteaddr": remoteAddress,
+        "auth.user.name": user,
         "http.request.useragent": userAgent ?? undefined,
         "http.response.status": status,
         "http.response.duration": duration,
@@ -37,11 +40,12 @@ export function accessLogOf(log: Logger): AccessLog {
 
 /** The very same lines as JSON, put together by hand: there is one for each request, and so they are to cost next to nothing. */
 export function jsonAccessLog(lines: Lines): AccessLog {
-  return ({ method, uri, remoteAddress, userAgent, status, duration, written }) => {
+  return ({ method, uri, remoteAddress, user, userAgent, status, duration, written }) => {
     const quoted = JSON.stringify(uri);
     lines.write(
       `{"level":"info","time":"${new Date().toISOString()}","http.request.method":"${method}","http.request.uri":${quoted}` +
         (remoteAddress === undefined ? "" : `,"http.request.remoteaddr":"${remoteAddress}"`) +
+        (user === undefined ? "" : `,"auth.user.name":${JSON.stringify(user)}`) +
         (userAgent === null ? "" : `,"http.request.useragent":${JSON.stringify(userAgent)}`) +
         `,"http.response.status":${status},"http.response.duration":${duration},"http.response.written":${written}` +
         `,"msg":"${method} ${status} ${quoted.slice(1)}}\n`,

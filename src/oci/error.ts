@@ -43,6 +43,8 @@ export interface OciErrorOptions {
   readonly status?: number;
   /** More entries of the same reply, such as one for each missing blob. */
   readonly details?: readonly unknown[];
+  /** When it is worth trying again, where that is known: in so many seconds. */
+  readonly retryAfterSeconds?: number;
   readonly cause?: unknown;
 }
 
@@ -53,12 +55,14 @@ export class OciError extends Error {
   readonly status: number;
   /** One `detail` for each entry of the reply; at least one, which may be undefined. */
   readonly details: readonly unknown[];
+  readonly retryAfterSeconds: number | undefined;
 
   constructor(code: ErrorCode, options: OciErrorOptions = {}) {
     const [status, message] = CATALOGUE[code];
     super(options.message ?? message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.status = options.status ?? status;
+    this.retryAfterSeconds = options.retryAfterSeconds;
     this.details = options.details ?? [options.detail];
   }
 }

@@ -1,5 +1,7 @@
 /** What the services of a registry work with. Drivers are chosen by whoever makes the registry. */
 import type { Clock } from "../lib/clock.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
+import type { Tag } from "../oci/tag.ts";
 import type { CollectionRules, MetadataStore } from "../metadata/metadata-store.ts";
 import type { BlobStore } from "../storage/blob-store.ts";
 import type { UploadMemory } from "./upload-memory.ts";
@@ -11,6 +13,8 @@ export interface RegistryLimits {
   readonly sparse: boolean;
   /** Whether signed manifests of Docker's schema 1 are taken. */
   readonly schema1: boolean;
+  /** Whether a tag stays where it is, once it is there: then nobody moves or removes it. */
+  readonly isTagFixed: (repository: RepositoryName, tag: Tag) => boolean;
   /** How long an upload that nobody goes on with is kept, in milliseconds. */
   readonly uploadExpiryMs: number;
   /** How long a writer holds an upload without a sign of life, in milliseconds. */
@@ -21,6 +25,7 @@ export const DEFAULT_LIMITS: RegistryLimits = {
   inlineBytes: 16 * 1024,
   sparse: false,
   schema1: false,
+  isTagFixed: () => false,
   uploadExpiryMs: 168 * 3_600_000,
   claimMs: 60_000,
 };

@@ -38,8 +38,11 @@ export interface BlobService {
   exists(digest: Digest): Promise<boolean>;
   /** Undefined when the repository does not show the blob, or its bytes are damaged. */
   find(digest: Digest): Promise<Blob | undefined>;
-  /** As `find`; refused with `BLOB_UNKNOWN` or `NAME_UNKNOWN` on absence. */
-  get(digest: Digest): Promise<Blob>;
+  /**
+   * As `find`; refused with `BLOB_UNKNOWN` or `NAME_UNKNOWN` on absence. With `renews: false` nobody is promised that it
+   * stays: for those who only read.
+   */
+  get(digest: Digest, options?: { readonly renews?: boolean }): Promise<Blob>;
   /** Takes the blob out of this repository alone; refused as `get` is when it is not in it. */
   delete(digest: Digest): Promise<void>;
   /**
@@ -69,19 +72,23 @@ export class LocalBlobs implements BlobService {
     return (await this.find(digest)) !== undefined;
   }
 
-  async find(digest: Digest): Promise<Blob | undefined> {
+  find(digest: Digest): Promise<Blob | undefined> {
+    return this.#find(digest, true);
+  }
+
+  async #find(digest: Digest, renews: boolean): Promise<Blob | undefined> {
     const { metadata, clock, rules } = this.#backend;
     const facts = await this.#findSound(digest);
     if (!facts) return undefined;
     // A client that is told "exists" counts on it for a while: renew that promise before it is half over. A pull of an
     // image writes nothing: its manifest needs its blobs.
-    const stale = !facts.needed && facts.touchedAt + rules.leaseMs / 2 < clock.now();
+    const stale = renews && !facts.needed && facts.touchedAt + rules.leaseMs / 2 < clock.now();
     if (stale && !(await metadata.touchBlob(this.#name, digest))) return undefined;
     return new LocalBlob(this.#backend, facts);
   }
 
-  async get(digest: Digest): Promise<Blob> {
-    return (await this.find(digest)) ?? (await this.#refuse(digest));
+  async get(digest: Digest, { renews = true }: { readonly renews?: boolean } = {}): Promise<Blob> {
+    return (await this.#find(digest, renews)) ?? (await this.#refuse(digest));
   }
 
   async delete(digest: Digest): Promise<void> {

@@ -52,11 +52,14 @@ export interface ManifestService {
   find(digest: Digest): Promise<Manifest | undefined>;
   /**
    * Stores a manifest byte by byte, with its tags and its place among the referrers of its subject, all at once; durable
-   * when it resolves. Refused with `DIGEST_INVALID`, `SIZE_INVALID` (413), `MANIFEST_INVALID`, `MANIFEST_UNVERIFIED` or
-   * `MANIFEST_BLOB_UNKNOWN`.
+   * when it resolves. Refused with `DIGEST_INVALID`, `SIZE_INVALID` (413), `MANIFEST_INVALID`, `MANIFEST_UNVERIFIED`,
+   * `MANIFEST_BLOB_UNKNOWN`, or `DENIED` when a tag that stays would move.
    */
   put(payload: Uint8Array, options?: PutManifestOptions): Promise<PutManifest>;
-  /** Removes it with every tag that points at it; refused with `MANIFEST_UNKNOWN` or `NAME_UNKNOWN` on absence. */
+  /**
+   * Removes it with every tag that points at it; refused with `MANIFEST_UNKNOWN` or `NAME_UNKNOWN` on absence, and with
+   * `DENIED` when a tag that stays points at it.
+   */
   delete(digest: Digest): Promise<void>;
   /** Every manifest, in order of the digests. */
   all(from?: PageStart): AsyncIterable<ManifestDescriptor>;
@@ -90,16 +93,25 @@ export class LocalManifests implements ManifestService {
     const { tags = [], condition } = options;
     const target = { name: this.#name, mediaType: options.mediaType, digest: options.digest, tags };
     const pushed = readPushed(payload, target, this.#backend.limits);
-    const result = await this.#backend.metadata.putManifest(this.#name, { ...pushed, tags, condition });
+    const result = await this.#backend.metadata.putManifest(this.#name, {
+      ...pushed,
+      tags,
+      condition,
+      fixedTags: tags.filter((tag) => this.#isFixed(tag)),
+    });
     if (result.kind !== "stored") throw refusalOf(result);
     const { mediaType, digest, subject } = pushed;
     return { mediaType, digest, size: payload.length, missing: result.missing, ...(subject ? { subject } : {}) };
   }
 
   async delete(digest: Digest): Promise<void> {
-    if (!(await this.#backend.metadata.deleteManifest(this.#name, digest))) {
-      await absent(this.#backend, this.#name, "MANIFEST_UNKNOWN", { digest });
-    }
+    const result = await this.#backend.metadata.deleteManifest(this.#name, digest, (tag) => this.#isFixed(tag));
+    if (result === "absent") await absent(this.#backend, this.#name, "MANIFEST_UNKNOWN", { digest });
+    else if (result !== "done") throw tagIsFixed(result.fixed);
+  }
+
+  #isFixed(tag: Tag): boolean {
+    return this.#backend.limits.isTagFixed(this.#name, tag);
   }
 
   /** Where manifests without a tag are collected, one that a client is told of stays for a while. */
@@ -140,7 +152,17 @@ function refusalOf(result: Exclude<PutManifestResult, { readonly kind: "stored" 
       });
     case "condition":
       return conditionFailed();
+    case "fixed":
+      return tagIsFixed(result.tag);
   }
+}
+
+/** A code by which no client tries again in another format. */
+export function tagIsFixed(tag: Tag): OciError {
+  return new OciError("DENIED", {
+    message: `the tag ${tag} is protected (protectedtags): it stays where it is, push under another one`,
+    detail: { tag },
+  });
 }
 
 /** "The server MUST … respond with 412" when a condition does not hold (RFC 9110, 13.1.1 and 13.1.2). */

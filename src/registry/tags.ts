@@ -5,7 +5,7 @@ import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { Backend } from "./backend.ts";
-import { conditionFailed } from "./manifests.ts";
+import { conditionFailed, tagIsFixed } from "./manifests.ts";
 import type { Manifest, ManifestDescriptor } from "./manifests.ts";
 import { paged } from "./pages.ts";
 import type { PageStart } from "./pages.ts";
@@ -56,10 +56,17 @@ export class LocalTags implements TagService {
   }
 
   async put(tag: Tag, digest: Digest, condition?: TagCondition): Promise<void> {
+    if (this.#isFixed(tag)) {
+      const current = await this.stat(tag);
+      if (current && current.digest !== digest) throw tagIsFixed(tag);
+      const unmoved: TagCondition = current ? { kind: "is", digests: [digest] } : { kind: "absent" };
+      condition = condition ? { kind: "all", of: [condition, unmoved] } : unmoved;
+    }
     await this.#settle(await this.#backend.metadata.putTag(this.#name, tag, digest, condition), { digest });
   }
 
   async delete(tag: Tag, condition?: TagCondition): Promise<void> {
+    if (this.#isFixed(tag) && (await this.exists(tag))) throw tagIsFixed(tag);
     await this.#settle(await this.#backend.metadata.deleteTag(this.#name, tag, condition), { tag });
   }
 
@@ -82,6 +89,10 @@ export class LocalTags implements TagService {
     if (!then) return await absent(this.#backend, this.#name, "MANIFEST_UNKNOWN", { tag, at: at.toISOString() });
     await this.put(tag, then.digest);
     return then.digest;
+  }
+
+  #isFixed(tag: Tag): boolean {
+    return this.#backend.limits.isTagFixed(this.#name, tag);
   }
 
   async #settle(result: ChangeResult, detail: Readonly<Record<string, unknown>>): Promise<void> {

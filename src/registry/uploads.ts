@@ -10,6 +10,8 @@ import { BrokenBodyError, UploadWriter, busyUpload } from "./upload-writer.ts";
 export interface UploadOptions {
   /** The algorithm of the digest that the upload will be closed with, when it is known early. */
   readonly algorithm?: Algorithm;
+  /** How many bytes will come, when that is known: refused at once when they cannot fit. */
+  readonly announced?: number;
 }
 
 /** Where bytes belong, when the sender says so. */
@@ -69,7 +71,8 @@ export class LocalUpload implements BlobUpload {
     const draftKey = store.draftKey(id);
     const algorithm = options.algorithm ?? "sha256";
     const startedAt = clock.now();
-    await metadata.createUpload(name, { id, draftKey, algorithm, expiresAt: startedAt + limits.uploadExpiryMs });
+    const expiresAt = startedAt + limits.uploadExpiryMs;
+    await metadata.createUpload(name, { id, draftKey, algorithm, expiresAt, announced: options.announced });
     const facts = {
       id,
       draftKey,

@@ -1,6 +1,13 @@
 /** What every handler of a request is given. */
+import type { Authenticator } from "../auth/identity.ts";
+import type { TokenService } from "../auth/token-service.ts";
 import type { Namespace } from "../registry/namespace.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { ChangeListener } from "./change-event.ts";
 import type { RequestBody } from "./body.ts";
+import type { Admission, Gate } from "./gate.ts";
+import type { Caller, Origins } from "./origin.ts";
+import type { ReadLimits } from "./read-limits.ts";
 
 /** What an operator decides about the wire. */
 export interface ServerOptions {
@@ -10,14 +17,35 @@ export interface ServerOptions {
   readonly signaturesEnabled: boolean;
   /** Whether telling a client of a manifest may renew a promise, and so is no mere reading. */
   readonly renewsManifests: boolean;
+  /** Which proxies are trusted, and what clients call this registry. */
+  readonly origins: Origins;
+  /** Who may do what. */
+  readonly gate: Gate;
+  /** Where tokens are issued; undefined when this registry issues none. */
+  readonly tokens?: TokenDesk | undefined;
+  /** How much may be read in a time; no bound when absent. */
+  readonly readLimits?: ReadLimits | undefined;
+  readonly clock: Clock;
+  /** Is told of what clients change. */
+  readonly onChange?: ChangeListener | undefined;
   /** The program's version, for people. */
   readonly version: string;
+}
+
+/** Issues tokens to those who prove who they are. */
+export interface TokenDesk {
+  readonly service: TokenService;
+  readonly authenticator: Authenticator;
 }
 
 export interface Context {
   readonly namespace: Namespace;
   readonly options: ServerOptions;
   readonly request: Request;
+  /** Whoever sent the request, as far as connection and trusted proxies tell. */
+  readonly caller: Caller;
+  /** Who was let in, and what else that one may do. */
+  readonly admission: Admission;
   readonly body: RequestBody;
   readonly parameters: URLSearchParams;
 }

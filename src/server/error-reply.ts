@@ -51,7 +51,8 @@ export function refusalIn(error: unknown): OciError | undefined {
 /** The reply to a refusal (distribution-spec, "Error Codes"): one entry for each detail. */
 export function refusalReply(error: OciError, headers: Readonly<Record<string, string>> = {}): Reply {
   const errors = error.details.map((detail) => entry(error.code, error.message, detail));
-  const retry = error.status === 503 || error.status === 429 ? { "retry-after": "5" } : {};
+  const retry =
+    error.status === 503 || error.status === 429 ? { "retry-after": String(error.retryAfterSeconds ?? 5) } : {};
   return json(error.status, { errors }, { ...retry, ...headers });
 }
 

@@ -1,15 +1,23 @@
 /** From a request to a reply: the one place that routes, and the one that catches. */
 import { OciError } from "../oci/error.ts";
+import { nameOf } from "../auth/policy.ts";
+import type { Who } from "../auth/policy.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { Namespace } from "../registry/namespace.ts";
 import { BrokenBodyError } from "../registry/upload-writer.ts";
+import { auditChange } from "./audit.ts";
 import { RequestBody } from "./body.ts";
 import type { Context, ServerOptions } from "./context.ts";
 import { RefusedWithHeaders, faultReply, refusalIn, refusalReply } from "./error-reply.ts";
+import type { Admission } from "./gate.ts";
 import { getHealth, getReady } from "./ops/health.ts";
 import { getWelcome } from "./ops/welcome.ts";
+import type { Caller } from "./origin.ts";
 import type { Reply } from "./reply.ts";
 import { ReplyCache } from "./reply-cache.ts";
+import type { KeptReply } from "./reply-cache.ts";
+import { getKeys } from "./token/keys.ts";
+import { getToken, postToken } from "./token/token.ts";
 import { METHODS, parseRoute } from "./routes.ts";
 import type { Route } from "./routes.ts";
 import { getBase } from "./v2/base.ts";
@@ -23,9 +31,9 @@ import { deleteUpload, getUpload, patchUpload, postUpload, putUpload } from "./v
 
 /**
  * Answers any request; it never rejects, and what it knows already it gives at once. `whole` is called once the request has
- * arrived to its last byte.
+ * arrived to its last byte; `peer` is the address at the other end of the connection.
  */
-export type Handler = (request: Request, whole?: () => void) => Reply | Promise<Reply>;
+export type Handler = (request: Request, whole?: () => void, peer?: string) => Reply | Promise<Reply>;
 
 /** What the handler of all requests works with. */
 export interface HandlerParts {
@@ -39,23 +47,46 @@ export interface HandlerParts {
 export function createHandler({ namespace, options, log, revision }: HandlerParts): Handler {
   const replies = new ReplyCache(revision);
 
-  return (request, whole) => replies.find(request) ?? answer(request, whole);
+  return (request, whole, peer) => {
+    const caller = options.origins.callerOf(request, peer);
+    const kept = replies.find(request);
+    return kept ? answerAgain(kept, request, caller) : answer(request, caller, whole);
+  };
 
-  async function answer(request: Request, whole?: () => void): Promise<Reply> {
+  async function answer(request: Request, caller: Caller, whole?: () => void): Promise<Reply> {
     const before = revision();
     const target = targetOf(request.url);
     const mark = target.indexOf("?");
     const path = mark < 0 ? target : target.slice(0, mark);
     const parameters = new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1));
     const body = new RequestBody(request, whole);
-    const reply = await dispatch({ namespace, options, request, body, parameters }, path).catch((error: unknown) =>
-      errorReply(error, request, log),
-    );
+    const route = parseRoute(path);
+    const asked = { namespace, options, request, caller, body, parameters };
+    const reply = await dispatch(asked, route, path, log).catch((error: unknown) => errorReply(error, request, log));
     // A client that is still sending does not listen: take the rest of it before a refusal, or close.
     const close = reply.status >= 400 && !(await body.drain()) ? { connection: "close" } : {};
     const complete = { ...reply, headers: { ...commonHeaders(path), ...reply.headers, ...close } };
-    replies.keep(request, complete, before);
-    return complete;
+    if (route) replies.keep(request, { route, reply: complete }, before);
+    return { ...complete, address: caller.address };
+  }
+
+  /** What others were answered is for whoever may have it. */
+  function answerAgain({ route, reply }: KeptReply, request: Request, caller: Caller): Reply | Promise<Reply> {
+    const given = ({ who }: Admission): Reply => {
+      options.readLimits?.take(request.method, route, caller, who);
+      return { ...reply, address: caller.address, ...userOf(who) };
+    };
+    const refused = (error: unknown): Reply => {
+      const refusal = errorReply(error, request, log);
+      const headers = { ...commonHeaders(targetOf(request.url)), ...refusal.headers };
+      return { ...refusal, headers, address: caller.address };
+    };
+    try {
+      const admitted = options.gate.admit(request, route, caller);
+      return admitted instanceof Promise ? admitted.then(given).catch(refused) : given(admitted);
+    } catch (error) {
+      return refused(error);
+    }
   }
 }
 
@@ -66,20 +97,41 @@ function errorReply(error: unknown, request: Request, log: Logger): Reply {
   return refusal ? refusalReply(refusal, headers) : faultReply();
 }
 
-async function dispatch(context: Context, path: string): Promise<Reply> {
-  const { request } = context;
+async function dispatch(
+  asked: Omit<Context, "admission">,
+  route: Route | undefined,
+  path: string,
+  log: Logger,
+): Promise<Reply> {
+  const { request, options } = asked;
   // "A server MUST respond with a 400 … to any … request message that contains more than one Host" (RFC 9112, 3.2).
   if (!hasUsableHost(request)) {
     throw new OciError("UNSUPPORTED", { status: 400, message: "the request has no usable Host header" });
   }
-  const route = parseRoute(path);
-  if (!route || (route.kind === "signatures" && !context.options.signaturesEnabled)) throw unknownPath(path);
+  if (!route || !isServed(route, options)) throw unknownPath(path);
   const allowed = METHODS[route.kind];
   if (!allowed.includes(request.method)) throw unsupportedMethod(request.method, allowed);
-  if (request.method === "DELETE" && route.kind !== "upload" && !context.options.deleteEnabled) {
+  if (request.method === "DELETE" && route.kind !== "upload" && !options.deleteEnabled) {
     throw deleteDisabled(allowed.filter((method) => method !== "DELETE"));
   }
-  return await handle(context, route);
+  const admitted = options.gate.admit(request, route, asked.caller);
+  const context = { ...asked, admission: admitted instanceof Promise ? await admitted : admitted };
+  const { who } = context.admission;
+  options.readLimits?.take(request.method, route, asked.caller, who);
+  const reply = await handle(context, route);
+  auditChange(context, route, reply, log);
+  return { ...reply, ...userOf(who) };
+}
+
+/** For the log. */
+function userOf(who: Who): Pick<Reply, "user"> {
+  return who ? { user: nameOf(who) } : {};
+}
+
+/** Whether the settings leave this endpoint on. */
+function isServed({ kind }: Route, options: ServerOptions): boolean {
+  if (kind === "signatures") return options.signaturesEnabled;
+  return (kind !== "token" && kind !== "keys") || options.tokens !== undefined;
 }
 
 async function handle(context: Context, route: Route): Promise<Reply> {
@@ -119,6 +171,10 @@ async function handle(context: Context, route: Route): Promise<Reply> {
       return await getReferrers(context, route);
     case "signatures":
       return await (method === "PUT" ? putSignature : getSignatures)(context, route);
+    case "token":
+      return await (method === "POST" ? postToken : getToken)(context);
+    case "keys":
+      return await getKeys(context);
     case "welcome":
       return getWelcome(context);
     case "health":

@@ -25,6 +25,10 @@ export const LIMITS = {
   maxReferrersBytes: 4 * 1024 * 1024 - 1024,
   /** Bytes of one signature as it is sent, in JSON and base64. A signature of OpenPGP has about one KiB. */
   maxSignatureBytes: 256 * 1024,
+  /** Milliseconds after which files of certificates are looked at again. */
+  certificateMs: 2000,
+  /** Bytes of a form by which a token is asked for; tokens of CI systems have some KiB. */
+  maxFormBytes: 64 * 1024,
   /** Milliseconds that running requests get to finish after SIGTERM. */
   stopMs: 25_000,
 } as const;

@@ -3,6 +3,7 @@ import http from "node:http";
 import { chmodSync, existsSync, lstatSync, unlinkSync } from "node:fs";
 import { connect } from "node:net";
 import type { Server } from "bun";
+import { systemClock } from "../lib/clock.ts";
 import { OciError } from "../oci/error.ts";
 import type { Logs } from "../observe/logger.ts";
 import { faultReply, refusalIn, refusalReply } from "./error-reply.ts";
@@ -11,6 +12,8 @@ import type { Handler } from "./handler.ts";
 import { LIMITS } from "./limits.ts";
 import { readFile, toResponse } from "./reply.ts";
 import type { OpenFile, Reply } from "./reply.ts";
+import { expiryWarning, readTls, watchTls } from "./tls.ts";
+import type { TlsMaterial, TlsOptions } from "./tls.ts";
 
 /** Where to listen: a port of a host, or a Unix socket. */
 export type Address =
@@ -32,27 +35,97 @@ export class ListenError extends Error {
   override readonly name = "ListenError";
 }
 
-/** Rejects with `ListenError` when the address is taken or not ours. */
-export async function listen(address: Address, handle: Handler, logs: Logs): Promise<Listening> {
+export interface WireOptions {
+  /** In the clear when absent. */
+  readonly tls?: TlsOptions | undefined;
+  /** Whether HTTP/2 is spoken with clients that offer it: while TLS is agreed on, or in the clear by its first line. */
+  readonly http2?: boolean;
+}
+
+/** Rejects with `ListenError` when the address is taken or not ours, and with `TlsError`. */
+export async function listen(
+  address: Address,
+  handle: Handler,
+  logs: Logs,
+  { tls, http2 = false }: WireOptions = {},
+): Promise<Listening> {
   (http as { maxHeaderSize: number }).maxHeaderSize = LIMITS.maxHeaderBytes; // Bun reads it when a server starts
+  if (tls) return await listenSecurely(address, handle, logs, tls, http2);
   if (address.kind === "unix") await clearSocket(address.path);
-  const server = serve(address, handle, logs);
+  const server = serve(address, handle, logs, { http2 });
   if (address.kind === "unix") chmodSync(address.path, 0o660);
-  return { url: urlOf(address, server), stop: () => stop(server) };
+  return { url: urlOf(address, server), stop: () => stop([server]) };
+}
+
+/**
+ * A server of Bun keeps the certificate that it was started with. So a new one takes the same port over, and the old one
+ * finishes what it has begun: both hold the port for a moment, which takes `reusePort`.
+ */
+async function listenSecurely(
+  address: Address,
+  handle: Handler,
+  logs: Logs,
+  tls: TlsOptions,
+  http2: boolean,
+): Promise<Listening> {
+  const { log } = logs;
+  if (address.kind === "unix") throw new ListenError(`${address.path} is a Unix socket, where TLS is not served`);
+  const material = await readTls(tls);
+  const warn = (served: TlsMaterial): void => {
+    const warning = expiryWarning(served, tls, systemClock.now());
+    if (warning !== undefined) log.warn(warning);
+  };
+  warn(material);
+  const serveWith = (served: TlsMaterial, port: number): Server<undefined> =>
+    serve({ ...address, port }, handle, logs, { tls: served, http2, reusePort: true });
+  // Nobody else may hold the port: a server that shares it would take requests of another one.
+  if (address.port !== 0) await serve(address, handle, logs, {}).stop(true);
+  let current = serveWith(material, address.port);
+  const ending = new Set<Server<undefined>>();
+  const port = current.port ?? address.port;
+  const replace = (changed: TlsMaterial): void => {
+    const old = current;
+    current = serveWith(changed, port);
+    ending.add(old);
+    void old.stop().then(() => ending.delete(old));
+    warn(changed);
+    log.info({ certificate: tls.certificate }, "the certificate was read again");
+  };
+  const watching = watchTls(tls, material, LIMITS.certificateMs, replace, log);
+  return {
+    url: urlOf(address, current).replace(/^http:/, "https:"),
+    stop() {
+      watching[Symbol.dispose]();
+      return stop([current, ...ending]);
+    },
+  };
 }
 
 /** Of what is refused here: blobs are the only files that are sent. */
 const BLOB_HEADERS = commonHeaders("/v2/");
 
-/** Without `reusePort`: with it a second server would take every other request of the first. */
-function serve(address: Address, handle: Handler, logs: Logs): Server<undefined> {
+interface ServeOptions {
+  readonly tls?: TlsMaterial;
+  readonly http2?: boolean;
+  /** Without it a second server is refused, instead of taking every other request of the first. */
+  readonly reusePort?: boolean;
+}
+
+function serve(
+  address: Address,
+  handle: Handler,
+  logs: Logs,
+  { tls, http2 = false, reusePort = false }: ServeOptions,
+): Server<undefined> {
   const place = address.kind === "unix" ? { unix: address.path } : { hostname: address.hostname, port: address.port };
   const options = {
     ...place,
     maxRequestBodySize: LIMITS.maxBodyBytes,
     idleTimeout: LIMITS.idleSeconds,
     development: false,
-    reusePort: false, // said aloud: outside of development Bun would share the port
+    reusePort, // said aloud: outside of development Bun would share the port
+    http2,
+    ...(tls && { tls }),
     fetch: (request: Request, server: Server<undefined>) => answer(request, server, handle, logs),
     error(error: unknown): Response {
       // A blob that was collected between its row and its opening: nothing needed it any more.
@@ -79,7 +152,7 @@ function answer(
 ): Response | Promise<Response> {
   const started = performance.now();
   // Once a request is all here, silence on its connection is ours: a large blob takes long to become durable.
-  const reply = handle(request, () => server.timeout(request, 0));
+  const reply = handle(request, () => server.timeout(request, 0), server.requestIP(request)?.address);
   if (!(reply instanceof Promise)) return finish(reply);
   return reply.then((made) => {
     server.timeout(request, LIMITS.idleSeconds);
@@ -90,7 +163,8 @@ function answer(
     access?.({
       method: request.method,
       uri: targetOf(request.url),
-      remoteAddress: server.requestIP(request)?.address,
+      remoteAddress: made.address,
+      user: made.user,
       userAgent: request.headers.get("user-agent"),
       status: made.status,
       duration: Math.round((performance.now() - started) * 1000) / 1000,
@@ -111,13 +185,13 @@ function repeatsRange(request: Request): boolean {
   return request.headers.get("range")?.includes(", bytes=") ?? false;
 }
 
-async function stop(server: Server<undefined>): Promise<number> {
+async function stop(servers: readonly Server<undefined>[]): Promise<number> {
   const deadline = performance.now() + LIMITS.stopMs;
-  const stopped = server.stop();
-  while (server.pendingRequests > 0 && performance.now() < deadline) await Bun.sleep(20);
-  const left = server.pendingRequests;
-  await server.stop(true);
-  void stopped;
+  const running = (): number => servers.reduce((sum, { pendingRequests }) => sum + pendingRequests, 0);
+  for (const server of servers) void server.stop();
+  while (running() > 0 && performance.now() < deadline) await Bun.sleep(20);
+  const left = running();
+  await Promise.all(servers.map((server) => server.stop(true)));
   return left;
 }
 

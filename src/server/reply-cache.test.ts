@@ -1,12 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { ReplyCache } from "./reply-cache.ts";
-import type { Reply } from "./reply.ts";
+import type { KeptReply } from "./reply-cache.ts";
 
 const URL_ = "http://localhost/v2/app/manifests/latest";
+const ROUTE = { kind: "manifest", name: "app", reference: "latest" } as const;
 const get = (headers: Record<string, string> = {}): Request => new Request(URL_, { headers });
 
-function lasting(body: string, holds: () => boolean = () => true): Reply {
-  return { status: 200, headers: {}, body, holds };
+function lasting(body: string, holds: () => boolean = () => true): KeptReply {
+  return { route: ROUTE, reply: { status: 200, headers: {}, body, holds } };
 }
 
 describe("a reply that was kept", () => {
@@ -15,11 +16,11 @@ describe("a reply that was kept", () => {
     const replies = new ReplyCache(() => revision);
     expect(replies.find(get())).toBeUndefined();
     replies.keep(get(), lasting("one"), 1);
-    expect(replies.find(get())?.body).toBe("one");
+    expect(replies.find(get())?.reply.body).toBe("one");
     revision = 2;
     expect(replies.find(get())).toBeUndefined();
     replies.keep(get(), lasting("two"), 2);
-    expect(replies.find(get())?.body).toBe("two");
+    expect(replies.find(get())?.reply.body).toBe("two");
   });
 
   test("is not given when it was made before what others know already", () => {
@@ -27,7 +28,7 @@ describe("a reply that was kept", () => {
     replies.keep(get(), lasting("new"), 2);
     replies.keep(new Request(`${URL_}-other`), lasting("old"), 1);
     expect(replies.find(new Request(`${URL_}-other`))).toBeUndefined();
-    expect(replies.find(get())?.body).toBe("new");
+    expect(replies.find(get())?.reply.body).toBe("new");
   });
 
   test("is for its method, its path and its query", () => {
@@ -61,7 +62,7 @@ describe("a reply that was kept", () => {
 
   test("is kept only when it says that it lasts", () => {
     const replies = new ReplyCache(() => 1);
-    replies.keep(get(), { status: 200, headers: {}, body: "one" }, 1);
+    replies.keep(get(), { route: ROUTE, reply: { status: 200, headers: {}, body: "one" } }, 1);
     expect(replies.find(get())).toBeUndefined();
   });
 

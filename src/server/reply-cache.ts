@@ -1,5 +1,6 @@
 /** Replies that are given again as long as nothing was committed: most of what a registry is asked, it is asked again. */
 import type { Reply } from "./reply.ts";
+import type { Route } from "./routes.ts";
 
 /** Bytes that are kept at most; when more would be, it begins anew. */
 const MAX_BYTES = 16 * 1024 * 1024;
@@ -10,9 +11,15 @@ const MAX_REPLY_BYTES = 2 * 1024 * 1024;
 /** What an entry costs beside its body, about. */
 const ENTRY_BYTES = 2048;
 
+/** What was answered, and what had been asked for: whoever asks again must be allowed to. */
+export interface KeptReply {
+  readonly route: Route;
+  readonly reply: Reply;
+}
+
 export class ReplyCache {
   readonly #currentRevision: () => number;
-  readonly #byMethod = { GET: new Map<string, Reply>(), HEAD: new Map<string, Reply>() };
+  readonly #byMethod = { GET: new Map<string, KeptReply>(), HEAD: new Map<string, KeptReply>() };
   #revision = -1;
   #bytes = 0;
 
@@ -22,23 +29,23 @@ export class ReplyCache {
   }
 
   /** What was answered to the same request, if the same would be answered again. */
-  find({ method, url, headers }: Request): Reply | undefined {
+  find({ method, url, headers }: Request): KeptReply | undefined {
     if (method !== "GET" && method !== "HEAD") return undefined;
     const known = this.#byMethod[method].get(url);
     if (!known || this.#currentRevision() !== this.#revision) return undefined;
-    return !isParticular(headers) && known.holds?.() ? known : undefined;
+    return !isParticular(headers) && known.reply.holds?.() ? known : undefined;
   }
 
   /** Remembers a reply that was made from what was known at `revision`, or later. */
-  keep({ method, url, headers }: Request, reply: Reply, revision: number): void {
-    if (!reply.holds?.() || (method !== "GET" && method !== "HEAD")) return;
+  keep({ method, url, headers }: Request, kept: KeptReply, revision: number): void {
+    if (!kept.reply.holds?.() || (method !== "GET" && method !== "HEAD")) return;
     if (isParticular(headers) || revision < this.#revision) return;
-    const bytes = ENTRY_BYTES + bodyBytes(reply);
+    const bytes = ENTRY_BYTES + bodyBytes(kept.reply);
     if (bytes > MAX_REPLY_BYTES) return;
     if (revision !== this.#revision || this.#bytes + bytes > MAX_BYTES) this.#clear(revision);
     const replies = this.#byMethod[method];
     if (!replies.has(url)) this.#bytes += bytes;
-    replies.set(url, reply);
+    replies.set(url, kept);
   }
 
   #clear(revision: number): void {

@@ -21,6 +21,9 @@ export interface Reply {
    * committed.
    */
   readonly holds?: () => boolean;
+  /** Of whoever asked, for the log. */
+  readonly address?: string | undefined;
+  readonly user?: string;
 }
 
 /** A reply without a body. */

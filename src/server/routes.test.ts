@@ -213,6 +213,10 @@ function pathOf(route: Route): string {
       return `/v2/${route.name}/referrers/${route.digest}`;
     case "signatures":
       return `/extensions/v2/${route.name}/signatures/${route.digest}`;
+    case "token":
+      return "/token";
+    case "keys":
+      return "/.well-known/jwks.json";
     case "welcome":
       return "/";
     case "health":

@@ -10,6 +10,8 @@ export type Route =
   | { readonly kind: "tags"; readonly name: string }
   | { readonly kind: "referrers"; readonly name: string; readonly digest: string }
   | { readonly kind: "signatures"; readonly name: string; readonly digest: string }
+  | { readonly kind: "token" }
+  | { readonly kind: "keys" }
   | { readonly kind: "welcome" }
   | { readonly kind: "health" }
   | { readonly kind: "ready" };
@@ -27,10 +29,15 @@ export const METHODS: Readonly<Record<RouteKind, readonly string[]>> = {
   tags: ["GET", "HEAD"],
   referrers: ["GET", "HEAD"],
   signatures: ["GET", "HEAD", "PUT"],
+  token: ["GET", "HEAD", "POST"],
+  keys: ["GET", "HEAD"],
   welcome: ["GET", "HEAD"],
   health: ["GET", "HEAD"],
   ready: ["GET", "HEAD"],
 };
+
+/** Where tokens are issued. */
+export const TOKEN_PATH = "/token";
 
 /**
  * The endpoint that a path names, or undefined when it names none. Repository names hold slashes, and may be called
@@ -43,6 +50,10 @@ export function parseRoute(path: string): Route | undefined {
       return { kind: "base" };
     case "/v2/_catalog":
       return { kind: "catalog" };
+    case TOKEN_PATH:
+      return { kind: "token" };
+    case "/.well-known/jwks.json":
+      return { kind: "keys" };
     case "/":
       return { kind: "welcome" };
     case "/healthz":

@@ -25,6 +25,7 @@ describe("the greeting", () => {
     await using server = await startListening({ env: { REGISTRY_HTTP_ADDR: "0.0.0.0:0" } });
     const [, line = ""] = await server.printed(/(\{ "insecure-registries": .*\})\n/);
     expect(JSON.parse(line)).toEqual({ "insecure-registries": [`THIS-MACHINE:${server.port}`] });
+    await server.printed(/"level":"warn".*anyone who reaches/);
     expect(server.output()).toContain("in the clear");
     expect(server.output()).toContain(`docker push localhost:${server.port}/busybox`);
     expect((await fetch(`http://127.0.0.1:${server.port}/v2/`)).status).toBe(200);

@@ -11,9 +11,14 @@ export interface Ended {
 
 type Environment = Readonly<Record<string, string>>;
 
-/** Runs `stowage` with these words on a data folder and waits for its end. */
-export async function runProgram(dataDir: string, words: readonly string[], env: Environment = {}): Promise<Ended> {
-  const child = spawn(dataDir, words, env);
+/** Runs `stowage` with these words on a data folder, with `input` on its standard input, and waits for its end. */
+export async function runProgram(
+  dataDir: string,
+  words: readonly string[],
+  env: Environment = {},
+  input: string = "",
+): Promise<Ended> {
+  const child = spawn(dataDir, words, env, [], Buffer.from(input));
   const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
   await child.exited;
   return { exitCode: child.signalCode === null ? child.exitCode : null, stdout, stderr };
@@ -99,11 +104,17 @@ async function signalGroup(pid: number, signal: NodeJS.Signals, ended: Promise<v
   await ended;
 }
 
-function spawn(dataDir: string, words: readonly string[], env: Environment, under: readonly string[] = []) {
+function spawn(
+  dataDir: string,
+  words: readonly string[],
+  env: Environment,
+  under: readonly string[] = [],
+  stdin: Uint8Array | "ignore" = "ignore",
+) {
   return Bun.spawn([...under, PROGRAM, ...words], {
     cwd: tmpdir(),
     env: { PATH: process.env["PATH"] ?? "", REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: dataDir, ...env },
-    stdin: "ignore",
+    stdin,
     stdout: "pipe",
     stderr: "pipe",
     detached: true,

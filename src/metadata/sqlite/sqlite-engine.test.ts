@@ -273,6 +273,21 @@ describe("the schema", () => {
     expect(versionOf(path)).toBe(newest);
   });
 
+  for (let version = 1; version < newest; version++) {
+    test(`a file of version ${version} is brought up to date, and keeps what is in it`, async () => {
+      const path = freshPath();
+      const older = new Database(path, { create: true });
+      for (const step of SQLITE_MIGRATIONS.slice(0, version)) older.exec(step);
+      older.exec(`insert into repo (name, created_at) values ('kept', 1); pragma user_version = ${version}`);
+      older.close(true);
+      const engine = await SqliteEngine.open(path);
+      expect(await repositories(engine)).toEqual(["kept"]);
+      await engine.write(() => insert("added"));
+      await engine.close();
+      expect(versionOf(path)).toBe(newest);
+    });
+  }
+
   test("one that is up to date is left as it is", async () => {
     const path = freshPath();
     const engine = await SqliteEngine.open(path);

@@ -266,22 +266,42 @@ function testDeletion(open: OpenMetadata): void {
     const digest = await subject.image("manifest", { blobs: [needs(layer)], tags: [LATEST, tag("v1")] });
     const other = await subject.image("other", { blobs: [needs(layer)], tags: [tag("v2")] });
     const index = await subject.image("index", { children: [needs({ digest, size: 8 })] });
-    expect(await store.deleteManifest(APP, digest)).toBe(true);
+    expect(await store.deleteManifest(APP, digest)).toBe("done");
     expect(await store.findManifest(APP, digest)).toBeUndefined();
     expect(await store.findManifestByTag(APP, LATEST)).toBeUndefined();
     expect((await store.tags(APP, { limit: 10 })).map(({ name }) => name)).toEqual([tag("v2")]);
     expect((await store.findManifest(APP, other))?.digest).toBe(other);
     expect((await store.findManifest(APP, index))?.digest).toBe(index);
     expect(await store.findBlob(APP, layer.digest)).toBeDefined();
-    expect(await store.deleteManifest(APP, digest)).toBe(false);
+    expect(await store.deleteManifest(APP, digest)).toBe("absent");
+  });
+
+  test("a tag that stays keeps its manifest, and no other manifest takes the tag", async () => {
+    await using subject = await Subject.open(open);
+    const { store } = subject;
+    const fixed = tag("v1");
+    const digest = await subject.image("manifest", { tags: [fixed] });
+    const tags = [tag("fresh"), fixed];
+    expect(await store.putManifest(APP, newManifest("other", { tags, fixedTags: [fixed] }))).toEqual({
+      kind: "fixed",
+      tag: fixed,
+    });
+    expect(await store.findManifest(APP, textDigest("other"))).toBeUndefined();
+    expect(await store.findManifestByTag(APP, tag("fresh"))).toBeUndefined();
+    expect(await store.putManifest(APP, newManifest("manifest", { tags, fixedTags: [fixed] }))).toMatchObject({
+      kind: "stored",
+    });
+    expect(await store.deleteManifest(APP, digest, (name) => name === fixed)).toEqual({ fixed });
+    expect((await store.findManifestByTag(APP, fixed))?.digest).toBe(digest);
+    expect(await store.deleteManifest(APP, digest, (name) => name === tag("v2"))).toBe("done");
   });
 
   test("only a manifest of this repository is deleted", async () => {
     await using subject = await Subject.open(open);
     const digest = await subject.image("manifest");
     await subject.image("manifest", { to: OTHER, tags: [LATEST] });
-    expect(await subject.store.deleteManifest(digestOwner("nobody"), digest)).toBe(false);
-    expect(await subject.store.deleteManifest(APP, digest)).toBe(true);
+    expect(await subject.store.deleteManifest(digestOwner("nobody"), digest)).toBe("absent");
+    expect(await subject.store.deleteManifest(APP, digest)).toBe("done");
     expect((await subject.store.findManifestByTag(OTHER, LATEST))?.digest).toBe(digest);
   });
 

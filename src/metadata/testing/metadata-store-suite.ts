@@ -1,10 +1,13 @@
 /** What every MetadataStore must do, whatever engine it works on. One file for each of its nouns. */
 import { describe, expect, test } from "bun:test";
+import { testAccounts } from "./accounts-suite.ts";
 import { testBlobs } from "./blobs-suite.ts";
 import { testInventory } from "./inventory-suite.ts";
 import { testManifests } from "./manifests-suite.ts";
+import { testQuotas } from "./quotas-suite.ts";
 import { testReferrers } from "./referrers-suite.ts";
 import { testRepositories } from "./repositories-suite.ts";
+import { testSigningKeys } from "./signing-keys-suite.ts";
 import { Subject } from "./subject.ts";
 import type { OpenMetadata } from "./subject.ts";
 import { testTags } from "./tags-suite.ts";
@@ -28,6 +31,15 @@ export function metadataStoreSuite(name: string, open: OpenMetadata): void {
   });
   describe(`${name}: repositories`, () => {
     testRepositories(open);
+  });
+  describe(`${name}: quotas`, () => {
+    testQuotas(open);
+  });
+  describe(`${name}: users and robots`, () => {
+    testAccounts(open);
+  });
+  describe(`${name}: signing keys`, () => {
+    testSigningKeys(open);
   });
   describe(`${name}: inventory and leases`, () => {
     testInventory(open);

@@ -18,10 +18,10 @@ type BlobRoute = Extract<Route, { kind: "blob" }>;
 /** What a digest names never changes: a client may keep it for a year. */
 const CACHE_CONTROL = "max-age=31536000";
 
-export async function getBlob({ namespace, request }: Context, route: BlobRoute): Promise<Reply> {
+export async function getBlob({ namespace, request, admission }: Context, route: BlobRoute): Promise<Reply> {
   const name = repositoryName(route.name);
   const digest = digestIn(route.digest);
-  const blob = await namespace.repository(name).blobs.get(digest);
+  const blob = await namespace.repository(name).blobs.get(digest, { renews: admission.may("push", name) });
   const facts = {
     // "the registry … MUST return … Docker-Content-Digest": the digest that was asked for, in its algorithm.
     "docker-content-digest": digest,

@@ -1,5 +1,5 @@
 /** The list of repositories (Docker's registry API, `_catalog`). */
-import { collect } from "../../lib/collect.ts";
+import type { RepositoryName } from "../../oci/repository-name.ts";
 import type { Context } from "../context.ts";
 import { LIMITS } from "../limits.ts";
 import { nextPage } from "../links.ts";
@@ -7,10 +7,13 @@ import { pageParameters } from "../page-parameters.ts";
 import { json } from "../reply.ts";
 import type { Reply } from "../reply.ts";
 
-export async function getCatalog({ namespace, parameters }: Context): Promise<Reply> {
+export async function getCatalog({ namespace, parameters, admission }: Context): Promise<Reply> {
   const { limit = LIMITS.defaultCatalogPage, after } = pageParameters(parameters, LIMITS.maxCatalogPage);
-  const from = after === undefined ? { limit: limit + 1 } : { after, limit: limit + 1 };
-  const names = await collect(namespace.repositories(from));
+  const names: RepositoryName[] = [];
+  for await (const name of namespace.repositories(after === undefined ? {} : { after })) {
+    if (admission.mayList(name)) names.push(name);
+    if (names.length > limit) break;
+  }
   const page = names.slice(0, limit);
   const last = page.at(-1);
   const more = last !== undefined && names.length > limit;

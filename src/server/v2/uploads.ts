@@ -20,11 +20,11 @@ type UploadRoute = Extract<Route, { kind: "upload" }>;
 
 /** Begins an upload, or does with one request: a mount, or a blob that comes with it. */
 export async function postUpload(context: Context, route: UploadsRoute): Promise<Reply> {
-  const { namespace, parameters, body } = context;
+  const { namespace, request, parameters, body, admission } = context;
   const name = repositoryName(route.name);
   const { blobs } = namespace.repository(name);
 
-  const mounted = await mount(blobs, parameters);
+  const mounted = await mount(blobs, parameters, (from) => admission.may("pull", from));
   if (mounted) return created(name, mounted);
 
   const algorithm = announcedAlgorithm(parameters);
@@ -34,7 +34,8 @@ export async function postUpload(context: Context, route: UploadsRoute): Promise
   }
   // "POST … ?digest=": the blob comes with the request.
   const digests = digestsOf(parameters);
-  const upload = await blobs.upload();
+  const announced = Number(request.headers.get("content-length"));
+  const upload = await blobs.upload({ announced });
   try {
     await upload.finish(digests, body.whole());
   } catch (error) {
@@ -93,12 +94,16 @@ async function withUpload(
 }
 
 /** The digest of the blob that was mounted; undefined when an ordinary upload has to do. */
-async function mount(blobs: BlobService, parameters: URLSearchParams): Promise<Digest | undefined> {
+async function mount(
+  blobs: BlobService,
+  parameters: URLSearchParams,
+  mayRead: (from: RepositoryName) => boolean,
+): Promise<Digest | undefined> {
   // "if the registry cannot mount the blob, it SHOULD return a 202": so also when it is named badly.
   const digest = parseDigest(parameters.get("mount") ?? "");
   if (!digest) return undefined;
   const from = parseRepositoryName(parameters.get("from") ?? "");
-  return (await blobs.mount(digest, from)) ? digest : undefined;
+  return (await blobs.mount(digest, from, mayRead)) ? digest : undefined;
 }
 
 function announcedAlgorithm(parameters: URLSearchParams): Algorithm | undefined {

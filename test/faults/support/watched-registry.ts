@@ -11,8 +11,10 @@ import type { Finding } from "../../../src/registry/check.ts";
 import { collectAll } from "../../../src/registry/gc/collector.ts";
 import { LocalNamespace } from "../../../src/registry/namespace.ts";
 import { UploadMemory } from "../../../src/registry/upload-memory.ts";
+import { OPEN_GATE } from "../../../src/server/gate.ts";
 import { createHandler } from "../../../src/server/handler.ts";
 import { listen } from "../../../src/server/listen.ts";
+import { Origins } from "../../../src/server/origin.ts";
 import { FilesystemBlobStore } from "../../../src/storage/filesystem/filesystem-blob-store.ts";
 import { watchedEngine, watchedStore } from "./watched-drivers.ts";
 import type { Watcher } from "./watched-drivers.ts";
@@ -56,7 +58,15 @@ export async function openWatchedRegistry(
   const log = silentLogger();
   const handle = createHandler({
     namespace: new LocalNamespace(backend),
-    options: { deleteEnabled: true, signaturesEnabled: true, renewsManifests: false, version: "test" },
+    options: {
+      deleteEnabled: true,
+      signaturesEnabled: true,
+      renewsManifests: false,
+      origins: new Origins(),
+      gate: OPEN_GATE,
+      clock: systemClock,
+      version: "test",
+    },
     log,
     revision: () => metadata.revision(),
   });

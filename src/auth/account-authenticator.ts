@@ -1,0 +1,192 @@
+/** Proves who somebody is against everything that there are accounts in. */
+import { createHash } from "node:crypto";
+import type { Clock } from "../lib/clock.ts";
+import { JOB_USER } from "./account-name.ts";
+import { FILE_GENERATION } from "./htpasswd.ts";
+import type { HtpasswdFile } from "./htpasswd.ts";
+import type { Authenticator, Identity } from "./identity.ts";
+import type { Jobs } from "./jobs.ts";
+import { LoginThrottle } from "./login-throttle.ts";
+import type { Passwords } from "./passwords.ts";
+import { looksLikeRobotToken } from "./robots.ts";
+import type { Robots } from "./robots.ts";
+import type { Users } from "./users.ts";
+import { VerifiedCredentials } from "./verified-credentials.ts";
+
+/** Longer ones are nobody's, and would need room in everything that remembers names. */
+const MAX_NAME_LENGTH = 256;
+
+/** Longer ones are nobody's, and would make hashing slow. A job's token is longer. */
+const MAX_PASSWORD_LENGTH = 1024;
+
+/** A hash of nobody's password, with the parameters that new ones have. */
+const NOBODYS_HASH =
+  "$argon2id$v=19$m=19456,t=2,p=1$1sZBBuVOPXlgUUcMA5s91ux2UElcIRvGKtR7TS10QdQ$kNwY9/2cD1kHomDFWwp/tIL7SnRVe2+Ws6aFcn8HYkE";
+
+interface Accounts {
+  readonly file: HtpasswdFile | undefined;
+  readonly users: Users | undefined;
+  readonly robots: Robots | undefined;
+  readonly jobs: Jobs | undefined;
+  readonly passwords: Passwords;
+  readonly clock: Clock;
+}
+
+interface Proven {
+  readonly identity: Identity;
+  /** Milliseconds since 1970 until which it may be remembered; absent for as long as the account is the same. */
+  readonly until?: number;
+}
+
+export class AccountAuthenticator implements Authenticator {
+  readonly #accounts: Accounts;
+  readonly #verified: VerifiedCredentials;
+  readonly #throttle: LoginThrottle;
+  /** Proofs under way: a client that opens ten connections at once is proven once. */
+  readonly #underWay = new Map<string, Promise<Identity | undefined>>();
+  /** Generations that were looked up in this very millisecond. */
+  readonly #looks = new Map<string, string | undefined>();
+  #lookedAt = -Infinity;
+
+  constructor(accounts: Accounts) {
+    this.#accounts = accounts;
+    this.#verified = new VerifiedCredentials(accounts.clock);
+    this.#throttle = new LoginThrottle(accounts.clock);
+  }
+
+  async authenticate(name: string, password: string, address: string | undefined): Promise<Identity | undefined> {
+    if (name.length > MAX_NAME_LENGTH) return undefined;
+    const key = this.#verified.keyOf(name, password);
+    const known = this.#verified.find(key);
+    if (known && (await this.isCurrent(known))) return known;
+    const attempt = `${address} ${key}`;
+    const underWay = this.#underWay.get(attempt);
+    if (underWay) return await underWay;
+    const proof = this.#proveOnce(key, name, password, address);
+    this.#underWay.set(attempt, proof);
+    try {
+      return await proof;
+    } finally {
+      this.#underWay.delete(attempt);
+    }
+  }
+
+  /** Whom these belong to when that is known without waiting. */
+  remembered(name: string, password: string): Identity | undefined {
+    const known = this.#verified.find(this.#verified.keyOf(name, password));
+    return known && this.#isCurrentAtOnce(known) === true ? known : undefined;
+  }
+
+  isCurrent(identity: Pick<Identity, "kind" | "name" | "generation">): Promise<boolean> | boolean {
+    return this.#isCurrentAtOnce(identity) ?? this.#isCurrentNow(identity);
+  }
+
+  async find(kind: Identity["kind"], name: string): Promise<Identity | undefined> {
+    switch (kind) {
+      case "user":
+        return (await this.#findUser(name))?.identity;
+      case "robot":
+        return await this.#accounts.robots?.find(name);
+      case "job":
+        return undefined;
+    }
+  }
+
+  async #proveOnce(
+    key: string,
+    name: string,
+    password: string,
+    address: string | undefined,
+  ): Promise<Identity | undefined> {
+    const { robots, jobs } = this.#accounts;
+    const isJob = jobs !== undefined && name === JOB_USER;
+    const isRobot = robots !== undefined && looksLikeRobotToken(password);
+    const attempt = this.#throttle.begin(name, address, !isJob && !isRobot);
+    let proven: Proven | undefined;
+    try {
+      if (isJob) proven = await jobs.identify(password);
+      else if (isRobot) {
+        const identity = await robots.identify(name, password);
+        proven = identity && { identity };
+      } else proven = await this.#proveUser(name, password);
+    } catch (error) {
+      attempt.forgive();
+      throw error;
+    }
+    if (!proven) {
+      this.#verified.forget(key);
+      return undefined;
+    }
+    attempt.succeed();
+    this.#verified.remember(key, proven.identity, proven.until);
+    return proven.identity;
+  }
+
+  /** Exactly one hash is computed, whoever it is. */
+  async #proveUser(name: string, password: string): Promise<Proven | undefined> {
+    const user = await this.#findUser(name);
+    const isRight = await this.#accounts.passwords.verify(
+      password.slice(0, MAX_PASSWORD_LENGTH),
+      user?.hash ?? this.#decoyFor(name),
+    );
+    return user && isRight && password.length <= MAX_PASSWORD_LENGTH ? { identity: user.identity } : undefined;
+  }
+
+  async #findUser(name: string): Promise<{ readonly hash: string; readonly identity: Identity } | undefined> {
+    const entry = this.#accounts.file?.find(name);
+    if (entry) {
+      return { hash: entry.hash, identity: { kind: "user", name, groups: [], generation: entry.generation } };
+    }
+    const user = await this.#accounts.users?.find(name);
+    return (
+      user && {
+        hash: user.passwordHash,
+        identity: { kind: "user", name, groups: user.groups, generation: user.generation },
+      }
+    );
+  }
+
+  /**
+   * What is computed for a name that nobody has: always the same for the same name, and among all names as costly as the hashes
+   * of users are among users. So the time tells nothing.
+   */
+  #decoyFor(name: string): string {
+    const hashes = [...(this.#accounts.file?.hashes ?? []), ...(this.#accounts.users ? [NOBODYS_HASH] : [])];
+    const number = createHash("sha256").update(this.#verified.keyOf(name, "")).digest().readUInt32BE();
+    return hashes[number % hashes.length] ?? NOBODYS_HASH;
+  }
+
+  /** Undefined when the database has to be asked. */
+  #isCurrentAtOnce({ kind, name, generation }: Pick<Identity, "kind" | "name" | "generation">): boolean | undefined {
+    const { file, jobs, clock } = this.#accounts;
+    if (kind === "job") return jobs?.isCurrent(generation) ?? false;
+    if (generation.startsWith(FILE_GENERATION)) return file?.find(name)?.generation === generation;
+    const key = lookKey(kind, name, generation);
+    return this.#lookedAt === clock.now() && this.#looks.has(key) ? this.#looks.get(key) === generation : undefined;
+  }
+
+  /** Asks the database: whatever process changed the account, it is noticed with the next request. */
+  async #isCurrentNow({ kind, name, generation }: Pick<Identity, "kind" | "name" | "generation">): Promise<boolean> {
+    const asked = this.#accounts.clock.now();
+    const found =
+      kind === "user"
+        ? (await this.#accounts.users?.find(name))?.generation
+        : await this.#robotGeneration(name, generation);
+    if (this.#lookedAt !== asked) {
+      this.#looks.clear();
+      this.#lookedAt = asked;
+    }
+    this.#looks.set(lookKey(kind, name, generation), found);
+    return found === generation;
+  }
+
+  async #robotGeneration(name: string, id: string): Promise<string | undefined> {
+    const token = await this.#accounts.robots?.findLive(id);
+    return token?.robot === name ? token.id : undefined;
+  }
+}
+
+/** A robot has a generation for each of its tokens. */
+function lookKey(kind: Identity["kind"], name: string, generation: string): string {
+  return kind === "robot" ? `robot ${generation} ${name}` : `user ${name}`;
+}

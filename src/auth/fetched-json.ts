@@ -1,0 +1,35 @@
+/** JSON from another server that the settings name. */
+
+/** More than any document about keys has. */
+const MAX_BYTES = 1024 ** 2;
+
+const TIMEOUT_MS = 10_000;
+
+/** Whether an address may be asked: over TLS, or on this machine, where nobody is in between. */
+export function isTrustworthy(url: URL): boolean {
+  const isLoopback = url.hostname === "localhost" || url.hostname === "[::1]" || /^127\.[\d.]+$/.test(url.hostname);
+  return url.protocol === "https:" || (url.protocol === "http:" && isLoopback);
+}
+
+/** Rejects when the server cannot be reached, sends something else, or sends somebody elsewhere. */
+export async function fetchJson(address: string): Promise<unknown> {
+  const url = new URL(address);
+  if (!isTrustworthy(url)) throw new Error(`${address} is neither https nor on this machine`);
+  const response = await fetch(url, {
+    headers: { accept: "application/json" },
+    redirect: "error",
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+  });
+  if (!response.ok || !response.body) {
+    await response.body?.cancel();
+    throw new Error(`${address} answered ${response.status}`);
+  }
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of response.body) {
+    length += piece.length;
+    if (length > MAX_BYTES) throw new Error(`${address} sent more than ${MAX_BYTES} bytes`);
+    pieces.push(piece);
+  }
+  return JSON.parse(Buffer.concat(pieces).toString("utf8"));
+}

@@ -1,0 +1,103 @@
+/** Users in an htpasswd file, as Apache and distribution have them: a name and a hash on each line. */
+import { createHash, randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Clock } from "../lib/clock.ts";
+import { WatchedFile } from "../lib/watched-file.ts";
+import type { Logger } from "../observe/logger.ts";
+import { isPasswordHash } from "./passwords.ts";
+import type { Passwords } from "./passwords.ts";
+
+/** How a generation begins that comes from a file. */
+export const FILE_GENERATION = "file:";
+
+export interface HtpasswdEntry {
+  readonly hash: string;
+  /** Another one when the user's line changed. */
+  readonly generation: string;
+}
+
+/** The users of a file, as it is now. A file that cannot be read has none. */
+export class HtpasswdFile {
+  readonly #file: WatchedFile<Entries>;
+
+  constructor(path: string, clock: Clock, log: Logger) {
+    this.#file = new WatchedFile(path, clock, {
+      parse(text) {
+        const { entries, warnings } = parseHtpasswd(text);
+        for (const warning of warnings) log.warn(`${path}: ${warning}`);
+        return { byName: entries, hashes: Array.from(entries.values(), ({ hash }) => hash) };
+      },
+      onTrouble(error) {
+        log.error({ err: error }, `${path} cannot be read: nobody in it can log in`);
+        return { byName: new Map(), hashes: [] };
+      },
+    });
+  }
+
+  find(name: string): HtpasswdEntry | undefined {
+    return this.#file.content.byName.get(name);
+  }
+
+  /** The hashes of all users. */
+  get hashes(): readonly string[] {
+    return this.#file.content.hashes;
+  }
+}
+
+interface Entries {
+  readonly byName: ReadonlyMap<string, HtpasswdEntry>;
+  readonly hashes: readonly string[];
+}
+
+/** Of two lines with the same name the last one counts, as in distribution. */
+export function parseHtpasswd(text: string): {
+  readonly entries: ReadonlyMap<string, HtpasswdEntry>;
+  readonly warnings: readonly string[];
+} {
+  const entries = new Map<string, HtpasswdEntry>();
+  const warnings: string[] = [];
+  for (const [index, raw] of text.split("\n").entries()) {
+    const line = raw.trim();
+    if (line === "" || line.startsWith("#")) continue;
+    const colon = line.indexOf(":");
+    const [name, hash] = colon < 1 ? ["", ""] : [line.slice(0, colon), line.slice(colon + 1)];
+    if (name === "") warnings.push(`line ${index + 1} is not NAME:HASH and is passed over`);
+    else if (!isPasswordHash(hash)) {
+      warnings.push(
+        `line ${index + 1}: the password of ${name} is not hashed with bcrypt or argon2id, so ${name} cannot log in: ` +
+          `htpasswd -B ${name} makes a new one`,
+      );
+    } else entries.set(name, { hash, generation: generationOf(line) });
+  }
+  return { entries, warnings };
+}
+
+function generationOf(line: string): string {
+  return FILE_GENERATION + createHash("sha256").update(line).digest("base64url").slice(0, 16);
+}
+
+/** The file is not there and cannot be made; the message is for whoever starts the program. */
+export class HtpasswdError extends Error {
+  override readonly name = "HtpasswdError";
+}
+
+/** Makes the file when it is not there, with a user `docker` whose password the log is told this once. */
+export async function provideHtpasswd(path: string, passwords: Passwords, log: Logger): Promise<void> {
+  if (existsSync(path)) return;
+  const password = randomBytes(24).toString("base64url");
+  try {
+    // In a form that distribution and Apache understand too.
+    const line = `docker:${await passwords.hash(password, "bcrypt")}\n`;
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await writeFile(path, line, { flag: "wx", mode: 0o600, flush: true });
+  } catch (error) {
+    if (existsSync(path)) return; // another process was quicker
+    const { message } = error as Error;
+    throw new HtpasswdError(`auth.htpasswd.path: ${path} is not there and cannot be made (${message})`, {
+      cause: error,
+    });
+  }
+  log.warn({ user: "docker", password }, `${path} was not there and was made, with one user: this is said only once`);
+}

@@ -1,0 +1,136 @@
+import { describe, expect, test } from "bun:test";
+import type { Action, Identity } from "./identity.ts";
+import { Policy, nameOf } from "./policy.ts";
+import type { Who } from "./policy.ts";
+
+function somebody(kind: Identity["kind"], name: string, more: Partial<Identity> = {}): Identity {
+  return { kind, name, groups: [], generation: "1", ...more };
+}
+
+const alice = somebody("user", "alice");
+const dev = somebody("user", "bob", { groups: ["dev"] });
+const admin = somebody("user", "root", { groups: ["admin"] });
+const robot = somebody("robot", "ci");
+const anonymous = undefined;
+
+const ACTIONS: readonly Action[] = ["pull", "push", "delete", "admin"];
+
+/** What may be done with a repository. */
+function actionsOf(policy: Policy, who: Who, repository: string): readonly Action[] {
+  return ACTIONS.filter((action) => policy.allows(who, action, repository));
+}
+
+describe("without policies", () => {
+  const policy = new Policy();
+
+  test("whoever proved who they are may do everything", () => {
+    for (const who of [alice, dev, robot]) expect(actionsOf(policy, who, "any/thing")).toEqual(ACTIONS);
+    expect(policy.allowsSomePull(alice)).toBeTrue();
+  });
+
+  test("nobody else may do anything", () => {
+    expect(actionsOf(policy, anonymous, "any/thing")).toEqual([]);
+    expect(policy.allowsSomePull(anonymous)).toBeFalse();
+    expect(policy.knowsAnonymous).toBeFalse();
+  });
+});
+
+describe("an empty list of policies", () => {
+  test("allows nobody anything but administrators", () => {
+    const policy = new Policy([]);
+    for (const who of [anonymous, alice, dev, robot]) expect(actionsOf(policy, who, "a")).toEqual([]);
+    expect(actionsOf(policy, admin, "a")).toEqual(ACTIONS);
+  });
+});
+
+describe("a rule", () => {
+  const cases: readonly [who: string, allows: readonly Who[], others: readonly Who[]][] = [
+    ["alice", [alice], [anonymous, dev, robot, somebody("robot", "alice"), somebody("user", "alice2")]],
+    ["user:alice", [alice], [anonymous, dev, somebody("robot", "alice")]],
+    ["group:dev", [dev], [anonymous, alice, somebody("user", "dev"), somebody("user", "group:dev")]],
+    ["robot:ci", [robot], [anonymous, somebody("user", "ci"), somebody("user", "robot:ci")]],
+    ["anonymous", [anonymous], [alice, dev, robot, somebody("user", "anonymous")]],
+    ["authenticated", [alice, dev, robot], [anonymous]],
+    ["everyone", [anonymous, alice, dev, robot], []],
+  ];
+  for (const [name, allowed, others] of cases) {
+    test(`for ${name} is for nobody else`, () => {
+      const policy = new Policy([{ who: [name], repositories: ["**"], actions: ["pull"] }]);
+      expect([...allowed, ...others].filter((who) => policy.allows(who, "pull", "a/b"))).toEqual([...allowed]);
+      expect([...allowed, ...others].filter((who) => policy.allowsSomePull(who))).toEqual([...allowed]);
+    });
+  }
+
+  test("allows its actions and no other one; admin is all of them", () => {
+    for (const action of ACTIONS) {
+      const policy = new Policy([{ who: ["alice"], repositories: ["a"], actions: [action] }]);
+      expect(actionsOf(policy, alice, "a")).toEqual(action === "admin" ? ACTIONS : [action]);
+      expect(actionsOf(policy, alice, "b")).toEqual([]);
+    }
+  });
+
+  test("adds to what others allow", () => {
+    const policy = new Policy([
+      { who: ["everyone"], repositories: ["team/**"], actions: ["pull"] },
+      { who: ["group:dev"], repositories: ["team/app"], actions: ["push"] },
+    ]);
+    expect(actionsOf(policy, dev, "team/app")).toEqual(["pull", "push"]);
+    expect(actionsOf(policy, dev, "team/other")).toEqual(["pull"]);
+    expect(policy.knowsAnonymous).toBeTrue();
+  });
+});
+
+describe("a bound", () => {
+  const bound = [{ repositories: "team/*", actions: ["pull", "push"] as const }];
+
+  test("is what a machine may do: no rule is needed, and none adds to it", () => {
+    for (const kind of ["robot", "job"] as const) {
+      const machine = somebody(kind, "ci", { bound, groups: ["admin"] });
+      for (const policy of [
+        new Policy(),
+        new Policy([]),
+        new Policy([{ who: ["everyone"], repositories: ["**"], actions: ["admin"] }]),
+      ]) {
+        expect(actionsOf(policy, machine, "team/app")).toEqual(["pull", "push"]);
+        expect(actionsOf(policy, machine, "team/app/deep")).toEqual([]);
+        expect(actionsOf(policy, machine, "other")).toEqual([]);
+      }
+    }
+  });
+
+  test("of a user takes from what rules allow, also from an administrator", () => {
+    const policy = new Policy([{ who: ["alice"], repositories: ["team/app"], actions: ["pull", "delete"] }]);
+    expect(actionsOf(policy, { ...alice, bound }, "team/app")).toEqual(["pull"]);
+    expect(actionsOf(policy, { ...admin, bound }, "team/app")).toEqual(["pull", "push"]);
+  });
+
+  test("without pull lists nothing", () => {
+    const pushes = [{ repositories: "**", actions: ["push"] as const }];
+    expect(new Policy().allowsSomePull({ ...robot, bound: pushes })).toBeFalse();
+    expect(new Policy().allowsSomePull({ ...robot, bound })).toBeTrue();
+  });
+});
+
+describe("a decision", () => {
+  test("names the rule by its place and its words", () => {
+    const policy = new Policy([
+      { who: ["carol"], repositories: ["**"], actions: ["admin"] },
+      { who: ["group:dev", "alice"], repositories: ["team/**"], actions: ["pull", "push"] },
+    ]);
+    expect(policy.decide(dev, "push", "team/app")).toEqual({
+      allowed: true,
+      by: "policies.1 (group:dev, alice: pull, push on team/**)",
+    });
+    expect(policy.decide(dev, "delete", "team/app").by).toBe("the policies, none of which allows it");
+    expect(policy.decide(admin, "delete", "team/app").by).toBe("the group admin, which may do everything");
+  });
+
+  test("names people and machines as rules do", () => {
+    expect([anonymous, alice, robot, somebody("job", "x")].map(nameOf)).toEqual([
+      "anonymous",
+      "alice",
+      "robot:ci",
+      "job:x",
+    ]);
+  });
+});

@@ -1,0 +1,124 @@
+/**
+ * Robots: what machines log in with. A robot has tokens, each with its own grants and its own end; to change one, make
+ * another and revoke the first. Only a hash of a token is kept: its secret is as long as a key, so that a plain hash is enough.
+ */
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import type { Clock } from "../lib/clock.ts";
+import type { MetadataStore, RobotTokenFacts } from "../metadata/metadata-store.ts";
+import type { Action, Grant, Identity } from "./identity.ts";
+
+/** Begins with a word by which scanners for secrets can find it. */
+const TOKEN = /^stw_([0-9a-f]{12})_([\w-]{43})$/;
+
+/** Whether a password can only be a robot's token. */
+export function looksLikeRobotToken(password: string): boolean {
+  return password.startsWith("stw_");
+}
+
+/** What may be shown of a token. */
+export interface RobotToken {
+  readonly id: string;
+  readonly robot: string;
+  readonly grants: readonly Grant[];
+  readonly createdAt: number;
+  /** Undefined for never. */
+  readonly expiresAt: number | undefined;
+}
+
+export class Robots {
+  readonly #metadata: MetadataStore;
+  readonly #clock: Clock;
+
+  constructor(metadata: MetadataStore, clock: Clock) {
+    this.#metadata = metadata;
+    this.#clock = clock;
+  }
+
+  /** Makes a token; what it gives is shown once and kept nowhere. */
+  async create(robot: string, grants: readonly Grant[], expiresAt: number | undefined): Promise<NewRobotToken> {
+    const id = randomBytes(6).toString("hex");
+    const secret = randomBytes(32).toString("base64url");
+    await this.#metadata.addRobotToken({ id, robot, secretHash: hashOf(secret), grants, expiresAt });
+    return { id, token: `stw_${id}_${secret}` };
+  }
+
+  /** All tokens, expired ones too, in order of their robots and their age. */
+  async list(): Promise<readonly RobotToken[]> {
+    const found: RobotToken[] = [];
+    for (let after = ""; ;) {
+      const page = await this.#metadata.robotTokens({ after, limit: 1000 });
+      found.push(...page.map(shown));
+      const last = page.at(-1);
+      if (!last)
+        return found.toSorted((a, b) => (a.robot === b.robot ? a.createdAt - b.createdAt : a.robot < b.robot ? -1 : 1));
+      after = last.id;
+    }
+  }
+
+  /** Takes effect at once, in every process. False when there is no such token. */
+  revoke(id: string): Promise<boolean> {
+    return this.#metadata.removeRobotToken(id);
+  }
+
+  /** Revokes all tokens of a robot and gives how many it had. */
+  revokeAll(robot: string): Promise<number> {
+    return this.#metadata.removeRobot(robot);
+  }
+
+  /** Whose token it is; undefined when nobody's, or not this robot's, or expired. */
+  async identify(name: string, password: string): Promise<Identity | undefined> {
+    const [, id, secret] = TOKEN.exec(password) ?? [];
+    if (id === undefined || secret === undefined) return undefined;
+    const token = await this.findLive(id);
+    const isRight = token?.robot === name && timingSafeEqual(hashOf(secret), token.secretHash);
+    return isRight ? identityOf(token.robot, token.id, shown(token).grants) : undefined;
+  }
+
+  /** A robot with all that it may do, by whichever of its tokens. */
+  async find(robot: string): Promise<Identity | undefined> {
+    const tokens = (await this.list()).filter((token) => token.robot === robot && this.#isLive(token));
+    const [first] = tokens;
+    return (
+      first &&
+      identityOf(
+        robot,
+        first.id,
+        tokens.flatMap(({ grants }) => grants),
+      )
+    );
+  }
+
+  /** The token, when it has not expired. */
+  async findLive(id: string): Promise<RobotTokenFacts | undefined> {
+    const token = await this.#metadata.findRobotToken(id);
+    return token && this.#isLive(token) ? token : undefined;
+  }
+
+  #isLive({ expiresAt = Infinity }: Pick<RobotTokenFacts, "expiresAt">): boolean {
+    return this.#clock.now() < expiresAt;
+  }
+}
+
+export interface NewRobotToken {
+  readonly id: string;
+  readonly token: string;
+}
+
+/** A token never changes, so its id is the generation. */
+function identityOf(robot: string, id: string, bound: readonly Grant[]): Identity {
+  return { kind: "robot", name: robot, groups: [], bound, generation: id };
+}
+
+function shown({ id, robot, grants, createdAt, expiresAt }: RobotTokenFacts): RobotToken {
+  return {
+    id,
+    robot,
+    grants: grants as readonly { repositories: string; actions: readonly Action[] }[],
+    createdAt,
+    expiresAt,
+  };
+}
+
+function hashOf(secret: string): Uint8Array {
+  return createHash("sha256").update(secret).digest();
+}

@@ -1,0 +1,99 @@
+/** The keys that our own tokens are signed with: made when first needed, shared by all processes through the database. */
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK } from "jose";
+import type { JWK } from "jose";
+import type { Clock } from "../lib/clock.ts";
+import type { MetadataStore, StoredSigningKey } from "../metadata/metadata-store.ts";
+
+export const ALGORITHM = "ES256";
+
+const DAY_MS = 86_400_000;
+
+/** After so long another key signs. */
+const ROTATE_MS = 30 * DAY_MS;
+
+/** The longest that anything lives that was signed. */
+export const LONGEST_TOKEN_MS = 365 * DAY_MS;
+
+export interface SigningKey {
+  readonly id: string;
+  readonly key: Awaited<ReturnType<typeof importJWK>>;
+}
+
+export class SigningKeys {
+  readonly #metadata: Pick<MetadataStore, "signingKeys" | "addSigningKey">;
+  readonly #clock: Clock;
+  /** Newest first. */
+  #stored: readonly StoredSigningKey[] = [];
+  readonly #loaded = new Map<string, Promise<SigningKey["key"]>>();
+  #renewing: Promise<void> | undefined;
+
+  constructor(metadata: Pick<MetadataStore, "signingKeys" | "addSigningKey">, clock: Clock) {
+    this.#metadata = metadata;
+    this.#clock = clock;
+  }
+
+  /** The key that signs now. */
+  async current(): Promise<SigningKey> {
+    if (!this.#isFresh()) {
+      this.#renewing ??= this.#renew().finally(() => (this.#renewing = undefined));
+      await this.#renewing;
+    }
+    const [newest] = this.#stored;
+    if (!newest) throw new Error("there is no key to sign with");
+    return { id: newest.id, key: await this.#load(newest, "private") };
+  }
+
+  /** The public key of this id; undefined when we have none, or what it signed has expired. */
+  async find(id: string): Promise<SigningKey["key"] | undefined> {
+    const isIt = (key: StoredSigningKey): boolean => key.id === id;
+    if (!this.#stored.some(isIt)) this.#stored = await this.#metadata.signingKeys(); // another process made it
+    const found = this.#stored.find(isIt);
+    return found && found.createdAt > this.#forgetUntil() ? await this.#load(found, "public") : undefined;
+  }
+
+  /** The public keys, for whoever verifies our tokens elsewhere (RFC 7517). */
+  async published(): Promise<{ readonly keys: readonly JWK[] }> {
+    await this.current();
+    return {
+      keys: this.#stored
+        .filter(({ createdAt }) => createdAt > this.#forgetUntil())
+        .map((stored) => ({ ...publicPart(stored), kid: stored.id, alg: ALGORITHM, use: "sig" })),
+    };
+  }
+
+  #isFresh(): boolean {
+    return (this.#stored[0]?.createdAt ?? -Infinity) > this.#clock.now() - ROTATE_MS;
+  }
+
+  /** Until when keys were made by which nothing is signed any more that is good. */
+  #forgetUntil(): number {
+    return this.#clock.now() - ROTATE_MS - LONGEST_TOKEN_MS;
+  }
+
+  async #renew(): Promise<void> {
+    this.#stored = await this.#metadata.signingKeys();
+    if (this.#isFresh()) return;
+    const { privateKey } = await generateKeyPair(ALGORITHM, { extractable: true });
+    const jwk = await exportJWK(privateKey);
+    const now = this.#clock.now();
+    const made = { id: await calculateJwkThumbprint(jwk), jwk: JSON.stringify(jwk), createdAt: now };
+    // Of processes that do this at the same time, the first one's key is everybody's.
+    await this.#metadata.addSigningKey(made, { unlessAfter: now - ROTATE_MS, forgetUntil: this.#forgetUntil() });
+    this.#stored = await this.#metadata.signingKeys();
+  }
+
+  #load(stored: StoredSigningKey, part: "private" | "public"): Promise<SigningKey["key"]> {
+    const name = `${part} ${stored.id}`;
+    let loaded = this.#loaded.get(name);
+    if (!loaded) {
+      loaded = importJWK(part === "private" ? (JSON.parse(stored.jwk) as JWK) : publicPart(stored), ALGORITHM);
+      this.#loaded.set(name, loaded);
+    }
+    return loaded;
+  }
+}
+
+function publicPart({ jwk }: StoredSigningKey): JWK {
+  const { kty, crv, x, y } = JSON.parse(jwk) as Readonly<Record<"kty" | "crv" | "x" | "y", string>>;
+  return { kty, crv, x, y };
+}

@@ -1,0 +1,23 @@
+/** Passwords as the program has them, with parameters that cost a test no time. */
+import type { Passwords } from "../passwords.ts";
+
+/** Counts what it is asked, for tests of what is computed and what is remembered. */
+export class CountingPasswords implements Passwords {
+  verified: { password: string; hash: string }[] = [];
+
+  hash(password: string, algorithm: "argon2id" | "bcrypt" = "argon2id"): Promise<string> {
+    return hashOf(password, algorithm);
+  }
+
+  async verify(password: string, hash: string): Promise<boolean> {
+    this.verified.push({ password, hash });
+    return await Bun.password.verify(password, hash);
+  }
+}
+
+export function hashOf(password: string, algorithm: "argon2id" | "bcrypt" = "argon2id"): Promise<string> {
+  return Bun.password.hash(
+    password,
+    algorithm === "bcrypt" ? { algorithm, cost: 4 } : { algorithm, memoryCost: 8, timeCost: 1 },
+  );
+}

@@ -1,0 +1,53 @@
+/** Users that are kept in the database. */
+import { randomBytes } from "node:crypto";
+import type { MetadataStore, UserFacts } from "../metadata/metadata-store.ts";
+
+/** What may be shown of a user. */
+export type User = Omit<UserFacts, "passwordHash" | "generation">;
+
+/** Each change takes effect at once, in every process, and ends what was issued to the user before. */
+export class Users {
+  readonly #metadata: MetadataStore;
+
+  constructor(metadata: MetadataStore) {
+    this.#metadata = metadata;
+  }
+
+  find(name: string): Promise<UserFacts | undefined> {
+    return this.#metadata.findUser(name);
+  }
+
+  /** All users, in order of their names. */
+  async list(): Promise<readonly User[]> {
+    const found: User[] = [];
+    for (let after = ""; ;) {
+      const page = await this.#metadata.users({ after, limit: 1000 });
+      found.push(...page.map(({ name, groups, createdAt, changedAt }) => ({ name, groups, createdAt, changedAt })));
+      const last = page.at(-1);
+      if (!last) return found;
+      after = last.name;
+    }
+  }
+
+  /** False when there is a user of this name. */
+  add(name: string, passwordHash: string, groups: readonly string[]): Promise<boolean> {
+    return this.#metadata.addUser({ name, passwordHash, groups, generation: newGeneration() });
+  }
+
+  /** False when there is no such user. What is absent stays as it is. */
+  change(
+    name: string,
+    change: { readonly passwordHash?: string; readonly groups?: readonly string[] },
+  ): Promise<boolean> {
+    return this.#metadata.changeUser(name, { ...change, generation: newGeneration() });
+  }
+
+  /** False when there is no such user. */
+  remove(name: string): Promise<boolean> {
+    return this.#metadata.removeUser(name);
+  }
+}
+
+function newGeneration(): string {
+  return randomBytes(9).toString("base64url");
+}

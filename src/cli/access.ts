@@ -1,0 +1,52 @@
+/** Puts together who may do what, as the settings say it. */
+import { existsSync } from "node:fs";
+import { Policy } from "../auth/policy.ts";
+import { protectionOf } from "../auth/protected-tags.ts";
+import type { Settings } from "../config/schema.ts";
+import type { AccessOptions } from "../create-registry.ts";
+import type { Logger } from "../observe/logger.ts";
+import type { RegistryLimits } from "../registry/backend.ts";
+import { CommandError } from "./command-error.ts";
+import { bunPasswords } from "./passwords.ts";
+
+/** Undefined when nobody has to prove anything. */
+export function accessOf({ auth, policies }: Settings): AccessOptions | undefined {
+  const { htpasswd, token, users, oidc } = auth;
+  if (token && policies) {
+    throw new CommandError("policies do not go with auth.token: what its tokens allow, the token server decides");
+  }
+  if (token) {
+    return {
+      kind: "tokens",
+      async tokens({ clock, log }) {
+        const { openExternalTokens } = await import("../auth/external-tokens.ts");
+        return openExternalTokens(token, clock, log);
+      },
+    };
+  }
+  if (!htpasswd && !users.enabled && oidc.length === 0 && !policies) return undefined;
+  // Clients without credentials give up at a challenge for a password: with anything but passwords it must be for tokens.
+  const passwordsOnly = htpasswd && !users.enabled && oidc.length === 0 && !new Policy(policies).knowsAnonymous;
+  return {
+    kind: "accounts",
+    async authenticator(parts) {
+      const { createAuthenticator } = await import("../auth/authenticators.ts");
+      return createAuthenticator(auth, { ...parts, passwords: bunPasswords });
+    },
+    ...(policies ? { policies } : {}),
+    ...(passwordsOnly ? { basicRealm: htpasswd.realm } : {}),
+  };
+}
+
+/** Makes what a server needs and is not there: an htpasswd file with one user, as distribution does. */
+export async function provideAccess({ auth }: Settings, log: Logger): Promise<void> {
+  if (!auth.htpasswd || existsSync(auth.htpasswd.path)) return;
+  const { HtpasswdError, provideHtpasswd } = await import("../auth/htpasswd.ts");
+  await provideHtpasswd(auth.htpasswd.path, bunPasswords, log).catch((error: unknown) => {
+    throw error instanceof HtpasswdError ? new CommandError(error.message, { cause: error }) : error;
+  });
+}
+
+export function tagProtectionOf({ protectedtags }: Settings): Pick<RegistryLimits, "isTagFixed"> {
+  return { isTagFixed: protectionOf(protectedtags) };
+}

@@ -1,0 +1,88 @@
+/** What a person wants to know when the server is up, and what they should know of who can reach it. */
+import { VERSION } from "../version.ts";
+
+export interface Greeted {
+  /** As a client writes it. */
+  readonly url: string;
+  /** Undefined when nothing listens there. */
+  readonly debugUrl: string | undefined;
+  readonly dataFolder: string;
+  /** Whether somebody has to prove who they are before they may do anything they like: by a password, or by a certificate. */
+  readonly guarded: boolean;
+  /** Whether passwords or tokens are sent. */
+  readonly sendsSecrets: boolean;
+  /** Whether a proxy in front may speak TLS with clients. */
+  readonly behindProxy: boolean;
+}
+
+export function greeting({ url, debugUrl, dataFolder, guarded }: Greeted): string {
+  const lines = [
+    `Stowage ${VERSION}`,
+    `  Listening on ${url}`,
+    `  Data lies in ${dataFolder}`,
+    ...(debugUrl === undefined ? [] : [`  Watched at ${debugUrl}`]),
+  ];
+  const place = placeOf(url);
+  if (!place)
+    return `${[...lines, `  Try it: curl --unix-socket ${url.slice("unix:".length)} http://localhost/v2/`].join("\n")}\n\n`;
+  const name = place.everywhere ? `localhost:${place.port}` : place.host;
+  lines.push(
+    "",
+    "  A first push:",
+    `    docker pull busybox && docker tag busybox ${name}/busybox && docker push ${name}/busybox`,
+  );
+  if (!place.loopback && !guarded) {
+    const how = place.secure ? "" : ", in the clear";
+    lines.push("", `  Anyone who reaches this address can read, write and delete everything${how}.`);
+  }
+  if (!place.loopback && !place.secure) {
+    lines.push(
+      "",
+      "  Docker on other machines needs this line in its /etc/docker/daemon.json (and a restart):",
+      `    { "insecure-registries": ["${place.everywhere ? `THIS-MACHINE:${place.port}` : place.host}"] }`,
+    );
+  }
+  return `${lines.join("\n")}\n\n`;
+}
+
+/** One line for the log for each thing that an operator may not have meant. */
+export function exposures({ url, guarded, sendsSecrets, behindProxy }: Greeted): readonly string[] {
+  const place = placeOf(url);
+  if (!place || place.loopback) return [];
+  const found: string[] = [];
+  if (!guarded) {
+    found.push(
+      `anyone who reaches ${url} can read, write and delete everything: set auth.users.enabled or auth.htpasswd to ask for ` +
+        "passwords, or http.addr to 127.0.0.1:5000 to listen on this machine alone (docs/security.md)",
+    );
+  }
+  if (sendsSecrets && !place.secure && !behindProxy) {
+    found.push(
+      `passwords and tokens come to ${url} in the clear: set http.tls.certificate and http.tls.key, or put a proxy that ` +
+        "speaks TLS in front and name it in http.trustedproxies (docs/security.md)",
+    );
+  }
+  return found;
+}
+
+interface Place {
+  readonly host: string;
+  readonly port: string;
+  /** Every address of the machine. */
+  readonly everywhere: boolean;
+  readonly loopback: boolean;
+  readonly secure: boolean;
+}
+
+/** Undefined for a Unix socket. */
+function placeOf(url: string): Place | undefined {
+  if (!url.startsWith("http")) return undefined;
+  const { host, hostname, port, protocol } = new URL(url);
+  return {
+    host,
+    port,
+    everywhere: hostname === "0.0.0.0" || hostname === "[::]",
+    loopback: hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127."),
+    secure: protocol === "https:",
+  };
+}

@@ -1,0 +1,10 @@
+/** Names in the words of a command line, or one line that says what such a name looks like. */
+import { parseRepositoryName } from "../oci/repository-name.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
+import { CommandError } from "./command-error.ts";
+
+export function repositoryIn(text: string): RepositoryName {
+  const name = parseRepositoryName(text);
+  if (name === undefined) throw new CommandError(`${text} is no repository's name: it looks like team/app`);
+  return name;
+}

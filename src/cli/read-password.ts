@@ -1,0 +1,72 @@
+/** Passwords from a person at a terminal, who does not see them, or from another program. */
+import { CommandError } from "./command-error.ts";
+
+const SHORTEST = 8;
+const LONGEST = 1024;
+
+/** Refused when it is too short or too long, or when there is nobody to ask. */
+export async function readPassword(who: string, { fromStdin }: { readonly fromStdin: boolean }): Promise<string> {
+  if (fromStdin) return checked((await readAll(process.stdin)).replace(/\r?\n$/, ""));
+  if (!process.stdin.isTTY) {
+    throw new CommandError("there is no terminal to ask for a password on: give it by --password-stdin");
+  }
+  const password = checked(await ask(`Password for ${who}: `));
+  if ((await ask("Again: ")) !== password)
+    throw new CommandError("these were two different passwords: nothing was changed");
+  return password;
+}
+
+function checked(password: string): string {
+  if (password.length < SHORTEST) throw new CommandError(`a password has at least ${SHORTEST} letters`);
+  if (password.length > LONGEST) throw new CommandError(`a password has at most ${LONGEST} letters`);
+  if (/\p{Cc}/u.test(password)) throw new CommandError("a password is one line, without control characters");
+  return password;
+}
+
+async function readAll(stream: NodeJS.ReadStream): Promise<string> {
+  let text = "";
+  for await (const piece of stream.setEncoding("utf8")) {
+    text += String(piece);
+    if (text.length > 2 * LONGEST) break;
+  }
+  return text;
+}
+
+const ENTER = /[\r\n]/;
+const END = "\u0003\u0004"; // Ctrl-C, Ctrl-D
+const ERASE = "\u007f\b";
+
+/** What is typed until Enter; nothing of it is shown. */
+async function ask(question: string): Promise<string> {
+  const { stdin, stderr } = process;
+  stdin.setRawMode(true); // before anybody knows that it is time to type
+  try {
+    stderr.write(question);
+    let typed = "";
+    for (;;) {
+      for (const letter of await nextPiece(stdin)) {
+        if (END.includes(letter)) throw new CommandError("no password was given: nothing was changed");
+        if (ENTER.test(letter)) return typed;
+        typed = ERASE.includes(letter) ? typed.slice(0, -1) : typed + letter;
+      }
+    }
+  } finally {
+    stdin.setRawMode(false);
+    stdin.pause();
+    stderr.write("\n");
+  }
+}
+
+/** What is typed at once stays together: so Enter ends a piece, and what comes after it is the next question's. */
+function nextPiece(stdin: NodeJS.ReadStream): Promise<string> {
+  return new Promise((resolve, reject) => {
+    stdin.setEncoding("utf8").resume();
+    const finish = (done: () => void) => () => {
+      stdin.off("data", onData).off("end", onEnd);
+      done();
+    };
+    const onData = (piece: string): void => finish(() => resolve(piece))();
+    const onEnd = finish(() => reject(new CommandError("no password was given: nothing was changed")));
+    stdin.once("data", onData).once("end", onEnd);
+  });
+}

@@ -1,0 +1,173 @@
+/** `stowage token`: what robots log in with. */
+import { ACCOUNT_NAME_RULE, isAccountName } from "../auth/account-name.ts";
+import type { Action } from "../auth/identity.ts";
+import type { RobotToken, Robots } from "../auth/robots.ts";
+import { systemClock } from "../lib/clock.ts";
+import { parseDuration } from "../lib/duration.ts";
+import { silentLogger } from "../observe/logger.ts";
+import { CommandError } from "./command-error.ts";
+import { readCommandLine } from "./command-line.ts";
+import { openRegistry } from "./open-registry.ts";
+import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
+import { day, table } from "./table.ts";
+
+const HELP = `stowage token create|list|revoke [options]: what machines log in with
+
+  stowage token create --for ci --repo 'team/**' --actions pull,push
+                                       makes a token for the robot ci, and prints it this once
+  stowage token list                   what there is, and how long it lasts
+  stowage token revoke ID              ends a token at once, everywhere
+  stowage token revoke --for ci        … all tokens of a robot
+
+The robot's name and the token are what docker login asks for:
+
+  stowage token create --for ci --repo 'team/**' | docker login -u ci --password-stdin registry.example.com
+
+To replace a token, create another one for the same robot, hand it out, and revoke the first. Tokens count when the
+server's settings say auth.users.enabled: true. A token allows what it was made for, whatever the policies say.
+
+  --for NAME            the robot; whatever helps you to remember whose it is
+  --repo PATTERN        repositories: team/app, team/* or team/**; may be given several times
+  --actions A,B         some of pull, push, delete (pull)
+  --expires DURATION    how long it lasts: 12h, 90d, or never (90d)
+  --json                print JSON
+
+  --config CONFIG.yml   the settings file of the server
+${SETTINGS_HELP}
+`;
+
+const ACTIONS: readonly Action[] = ["pull", "push", "delete"];
+
+interface Asked {
+  readonly robots: Robots;
+  readonly words: readonly string[];
+  readonly robot: string | undefined;
+  readonly patterns: readonly string[];
+  readonly actions: string;
+  readonly expires: string;
+  readonly asJson: boolean;
+}
+
+const VERBS: Readonly<Record<string, (asked: Asked) => Promise<void>>> = { create, list, revoke };
+
+export async function token(
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<number> {
+  const line = readCommandLine(args, HELP, {
+    ...SETTINGS_OPTIONS,
+    config: { type: "string" },
+    for: { type: "string" },
+    repo: { type: "string", multiple: true, default: [] },
+    actions: { type: "string", default: "pull" },
+    expires: { type: "string", default: "90d" },
+    json: { type: "boolean", default: false },
+  });
+  if (!line) return 0;
+  const { values, positionals } = line;
+  const [verb = "", ...words] = positionals;
+  const act = Object.hasOwn(VERBS, verb) ? VERBS[verb] : undefined;
+  if (!act) throw new CommandError(`token takes one of ${Object.keys(VERBS).join(", ")}: stowage token list`);
+  const { settings } = settingsFrom(values.config, values, environment);
+  await using registry = await openRegistry(settings, silentLogger());
+  const { for: robot, repo: patterns, actions, expires, json: asJson } = values;
+  await act({ robots: registry.robots, words, robot, patterns, actions, expires, asJson });
+  if (verb === "create" && !settings.auth.users.enabled) {
+    process.stderr.write("stowage: tokens do not count until the server's settings say auth.users.enabled: true\n");
+  }
+  return 0;
+}
+
+/** Only the token goes to the standard output, so that it can be handed on. */
+async function create({ robots, words, robot, patterns, actions: text, expires, asJson }: Asked): Promise<void> {
+  if (words.length > 0) throw new CommandError(`create takes options alone: did you mean --for ${words[0]}?`);
+  if (robot === undefined || patterns.length === 0) {
+    throw new CommandError(
+      "say for whom and for what: stowage token create --for ci --repo 'team/**' --actions pull,push",
+    );
+  }
+  if (!isAccountName(robot)) throw new CommandError(`${robot} cannot be a robot's name: ${ACCOUNT_NAME_RULE}`);
+  const wrong = patterns.find((pattern) => !/^[a-z0-9*][a-z0-9*._/-]*$/.test(pattern));
+  if (wrong !== undefined)
+    throw new CommandError(`--repo ${wrong} is no pattern of repositories: write team/app or 'team/**'`);
+  const actions = actionsIn(text);
+  const expiresAt = expiryIn(expires);
+  const { id, token: secret } = await robots.create(
+    robot,
+    patterns.map((repositories) => ({ repositories, actions })),
+    expiresAt,
+  );
+  if (asJson) {
+    const until = expiresAt === undefined ? null : new Date(expiresAt).toISOString();
+    process.stdout.write(
+      `${JSON.stringify({ id, robot, token: secret, repositories: patterns, actions, expiresAt: until })}\n`,
+    );
+    return;
+  }
+  const until = expiresAt === undefined ? "for ever" : `until ${day(expiresAt)}`;
+  process.stderr.write(
+    `${robot} may ${actions.join(", ")} ${patterns.join(", ")} ${until}. ` +
+      `Keep this token, it is shown only now (stowage token revoke ${id} ends it):\n`,
+  );
+  process.stdout.write(`${secret}\n`);
+}
+
+async function list({ robots, robot, asJson }: Asked): Promise<void> {
+  const found = (await robots.list()).filter((each) => robot === undefined || each.robot === robot);
+  if (asJson) {
+    process.stdout.write(`${JSON.stringify(found.map(shown))}\n`);
+    return;
+  }
+  const now = systemClock.now();
+  const lasts = ({ expiresAt }: RobotToken): string =>
+    expiresAt === undefined ? "for ever" : `${expiresAt <= now ? "expired" : "until"} ${day(expiresAt)}`;
+  process.stdout.write(
+    found.length === 0
+      ? "there are no tokens: stowage token create --help tells how to make one\n"
+      : table(
+          ["ID", "ROBOT", "MAY", "MADE", "LASTS"],
+          found.map((each) => [each.id, each.robot, grantsOf(each), day(each.createdAt), lasts(each)]),
+        ),
+  );
+}
+
+async function revoke({ robots, words, robot }: Asked): Promise<void> {
+  const [id] = words;
+  if (words.length > 1 || (id === undefined) === (robot === undefined)) {
+    throw new CommandError("revoke takes the id of one token, or --for and a robot: stowage token list shows them");
+  }
+  const count = id === undefined ? await robots.revokeAll(robot ?? "") : Number(await robots.revoke(id));
+  if (count === 0) {
+    throw new CommandError(`there is no token ${id ?? `of ${robot}`}: stowage token list shows those that there are`);
+  }
+  process.stdout.write(`${count === 1 ? "1 token was" : `${count} tokens were`} revoked\n`);
+}
+
+function actionsIn(text: string): readonly Action[] {
+  const words = text.split(",").map((word) => word.trim());
+  const wrong = words.find((word) => !(ACTIONS as readonly string[]).includes(word));
+  if (wrong !== undefined)
+    throw new CommandError(`--actions ${text}: ${wrong || "nothing"} is none of ${ACTIONS.join(", ")}`);
+  return ACTIONS.filter((action) => words.includes(action));
+}
+
+function expiryIn(text: string): number | undefined {
+  if (text === "never") return undefined;
+  const milliseconds = parseDuration(text);
+  if (!milliseconds) throw new CommandError(`--expires ${text} is no duration: write 12h, 90d or never`);
+  return systemClock.now() + milliseconds;
+}
+
+function grantsOf({ grants }: RobotToken): string {
+  return grants.map(({ repositories, actions }) => `${actions.join(",")} ${repositories}`).join("; ");
+}
+
+function shown({ id, robot, grants, createdAt, expiresAt }: RobotToken): object {
+  return {
+    id,
+    robot,
+    grants,
+    createdAt: new Date(createdAt).toISOString(),
+    expiresAt: expiresAt === undefined ? null : new Date(expiresAt).toISOString(),
+  };
+}

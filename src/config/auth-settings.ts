@@ -1,0 +1,102 @@
+/** Settings of who somebody is: users, robots, jobs of CI systems, and tokens of another server. */
+import { z } from "zod";
+import { duration } from "./values.ts";
+
+const file = z.string({ error: "expected the path of a file" }).min(1, "expected the path of a file");
+
+/** Words that clients look for in a challenge would mislead them inside of it. */
+const realm = z
+  .string()
+  .regex(/^[\x20-\x7e]+$/, "expected letters of ASCII")
+  .refine(
+    (text) => !/basic|bearer|["\\]/i.test(text),
+    "expected a text without quotes, and without the words basic and bearer",
+  );
+
+const htpasswd = z.strictObject({ realm: realm.default("Registry"), path: file });
+
+/** Those that need no secret on our side. */
+const signingAlgorithm = z.enum(
+  ["EdDSA", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512"],
+  { error: "expected names such as ES256 and RS256" },
+);
+
+const token = z
+  .strictObject({
+    realm: z.string({ error: "expected the address of the token server" }).min(1),
+    service: z.string({ error: "expected the name by which the token server knows this registry" }).min(1),
+    issuer: z.string({ error: "expected the issuer that stands in the tokens" }).min(1),
+    rootcertbundle: file.optional(),
+    jwks: file.optional(),
+    signingalgorithms: z
+      .array(signingAlgorithm)
+      .min(1)
+      .default([...signingAlgorithm.options]),
+    autoredirect: z.boolean().default(false),
+    autoredirectpath: z.string().startsWith("/", 'expected a path such as "/auth/token"').default("/auth/token"),
+  })
+  .refine(
+    ({ rootcertbundle, jwks }) => rootcertbundle !== undefined || jwks !== undefined,
+    "expected rootcertbundle or jwks, without which no token can be verified",
+  );
+
+type Claim = string | number | boolean | Claim[] | { [claim: string]: Claim };
+
+const claim: z.ZodType<Claim> = z.lazy(() =>
+  z.union([z.string(), z.number(), z.boolean(), z.array(claim).min(1), z.record(z.string(), claim)]),
+);
+
+export const actions = z
+  .array(z.enum(["pull", "push", "delete", "admin"], { error: "expected some of pull, push, delete and admin" }))
+  .min(1, "expected some of pull, push, delete and admin");
+
+export const patterns = z.array(z.string().min(1)).min(1, 'expected patterns such as "team/**"');
+
+const rule = z.strictObject({
+  claims: z
+    .record(z.string(), claim)
+    .refine(
+      (wanted) => Object.keys(wanted).length > 0,
+      "expected at least one claim: the issuer has tokens for everybody",
+    ),
+  repositories: patterns,
+  actions,
+});
+
+/** Keys that are fetched in the clear could be anybody's. */
+const issuer = z.string().refine(
+  (text) => {
+    const url = URL.parse(text);
+    const isLoopback = url !== null && /^(?:localhost|\[::1\]|127\.[\d.]+)$/.test(url.hostname);
+    return url?.protocol === "https:" || (url?.protocol === "http:" && isLoopback);
+  },
+  { error: "expected an address that begins with https://" },
+);
+
+/** Longer than any job runs, a token would be a password that nobody can change. */
+const MAX_LIFETIME_MS = 86_400_000;
+
+const trust = z.strictObject({
+  issuer,
+  audience: z.string({ error: "expected the audience that stands in the tokens" }).min(1),
+  jwks: file.optional(),
+  /** How long after its issue a token is good here, also when it says less. */
+  lifetime: duration.pipe(z.number().max(MAX_LIFETIME_MS, "expected at most 24h")).optional(),
+  rules: z.array(rule).min(1, "expected at least one rule with claims, repositories and actions"),
+});
+
+export const authSettings = z
+  .strictObject({
+    htpasswd: htpasswd.optional(),
+    token: token.optional(),
+    /** Users and robots in the database. */
+    users: z.strictObject({ enabled: z.boolean().default(false) }).prefault({}),
+    /** Whose jobs are trusted. */
+    oidc: z.array(trust).default([]),
+  })
+  .prefault({})
+  .refine(
+    (auth) =>
+      auth.token === undefined || (auth.htpasswd === undefined && !auth.users.enabled && auth.oidc.length === 0),
+    "expected auth.token alone: whom another server gives tokens to, that server knows",
+  );

@@ -1,0 +1,68 @@
+/** Settings of how clients reach the registry: TLS, versions of HTTP, and proxies in front. */
+import { z } from "zod";
+import { parseNetwork } from "../lib/network.ts";
+import { lowerCase } from "./values.ts";
+
+/** Names as distribution (and Go) write them, and as OpenSSL does. Those of TLS 1.3 are always there. */
+const CIPHERS: Readonly<Record<string, string>> = {
+  TLS_RSA_WITH_3DES_EDE_CBC_SHA: "DES-CBC3-SHA",
+  TLS_RSA_WITH_AES_128_CBC_SHA: "AES128-SHA",
+  TLS_RSA_WITH_AES_256_CBC_SHA: "AES256-SHA",
+  TLS_RSA_WITH_AES_128_GCM_SHA256: "AES128-GCM-SHA256",
+  TLS_RSA_WITH_AES_256_GCM_SHA384: "AES256-GCM-SHA384",
+  TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA: "ECDHE-ECDSA-AES128-SHA",
+  TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA: "ECDHE-ECDSA-AES256-SHA",
+  TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256: "ECDHE-ECDSA-AES128-SHA256",
+  TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA: "ECDHE-RSA-AES128-SHA",
+  TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA: "ECDHE-RSA-AES256-SHA",
+  TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256: "ECDHE-RSA-AES128-SHA256",
+  TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256: "ECDHE-RSA-AES128-GCM-SHA256",
+  TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: "ECDHE-ECDSA-AES128-GCM-SHA256",
+  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384: "ECDHE-RSA-AES256-GCM-SHA384",
+  TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384: "ECDHE-ECDSA-AES256-GCM-SHA384",
+  TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256: "ECDHE-RSA-CHACHA20-POLY1305",
+  TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: "ECDHE-ECDSA-CHACHA20-POLY1305",
+  TLS_AES_128_GCM_SHA256: "",
+  TLS_AES_256_GCM_SHA384: "",
+  TLS_CHACHA20_POLY1305_SHA256: "",
+};
+
+const path = z.string().min(1, "expected the path of a file");
+
+const cipher = z.enum(Object.keys(CIPHERS) as [string, ...string[]]).transform((name) => CIPHERS[name] ?? "");
+
+const CANNOT_ASK = "expected require-and-verify-client-cert, or request-client-cert (this program has no other way)";
+
+export const tlsSettings = z
+  .strictObject({
+    certificate: path.optional(),
+    key: path.optional(),
+    clientcas: z.array(path).default([]),
+    clientauth: z
+      .enum(["require-and-verify-client-cert", "request-client-cert"], { error: CANNOT_ASK })
+      .default("require-and-verify-client-cert"),
+    minimumtls: z.preprocess(lowerCase, z.enum(["tls1.0", "tls1.1", "tls1.2", "tls1.3"])).prefault("tls1.2"),
+    /** Names of OpenSSL; none where TLS 1.3 chooses by itself. */
+    ciphersuites: z
+      .array(cipher)
+      .default([])
+      .transform((names) => names.filter((name) => name !== "")),
+  })
+  .prefault({});
+
+/** `https://registry.example.com`: an origin, without a path. */
+export const externalAddress = z.string().refine(
+  (text) => {
+    const url = URL.parse(text);
+    return url !== null && /^https?:$/.test(url.protocol) && text.replace(/\/$/, "").toLowerCase() === url.origin;
+  },
+  { error: "expected http:// or https:// and a name, without a path, such as https://registry.example.com" },
+);
+
+export const trustedProxies = z
+  .array(
+    z.string().refine((text) => text === "unix" || parseNetwork(text) !== undefined, {
+      error: 'expected addresses and networks such as "10.0.0.0/8", or "unix" for those who connect to a Unix socket',
+    }),
+  )
+  .default([]);

@@ -1,0 +1,24 @@
+/** Networks of addresses. */
+import { describe, expect, test } from "bun:test";
+import { Networks, parseNetwork } from "./network.ts";
+
+describe("a network", () => {
+  test("is written as an address and how many of its bits count; without them it is one address", () => {
+    expect(parseNetwork("10.0.0.0/8")).toEqual({ address: "10.0.0.0", bits: 8, family: "ipv4" });
+    expect(parseNetwork("::1")).toEqual({ address: "::1", bits: 128, family: "ipv6" });
+    for (const wrong of ["", "10.0.0.0/33", "example.com", "10.0.0.0/", "/8", "fd00::/129", "10.0.0.0/8/8"]) {
+      expect(parseNetwork(wrong)).toBeUndefined();
+    }
+  });
+
+  test("has its addresses and no other", () => {
+    const networks = new Networks(["10.0.0.0/8", "192.0.2.7", "fd00::/8"].map((text) => parseNetwork(text)!));
+    for (const inside of ["10.255.0.1", "192.0.2.7", "fd12::1", "::ffff:10.0.0.1"]) {
+      expect(networks.has(inside)).toBeTrue();
+    }
+    for (const outside of ["11.0.0.1", "192.0.2.8", "fe80::1", "::ffff:11.0.0.1", "", "unknown", "example.com"]) {
+      expect(networks.has(outside)).toBeFalse();
+    }
+    expect(new Networks([]).has("127.0.0.1")).toBeFalse();
+  });
+});

@@ -1,0 +1,168 @@
+/** Quotas of a MetadataStore: what fits, what does not, and that every change is counted. */
+import { expect, test } from "bun:test";
+import { randomUUID } from "node:crypto";
+import * as fc from "fast-check";
+import { repositoryName } from "../../oci/repository-name.ts";
+import type { RepositoryName } from "../../oci/repository-name.ts";
+import { tag } from "../../oci/tag.ts";
+import { DEFAULT_RULES } from "../metadata-store.ts";
+import type { MetadataStore } from "../metadata-store.ts";
+import { usageBelow } from "../quotas.ts";
+import type { Quota } from "../quotas.ts";
+import { SqlMetadataStore } from "../sql-metadata-store.ts";
+import { APP, OTHER, Subject, newManifest, textDigest } from "./subject.ts";
+import type { OpenMetadata } from "./subject.ts";
+
+const ELSEWHERE = repositoryName("elsewhere/app");
+const NEIGHBOUR = repositoryName("team-b/app"); // not below `team`
+
+const PREFIXES = ["*", "team", "team/app", "none"];
+
+export function testQuotas(open: OpenMetadata): void {
+  test("an upload that cannot fit is refused when it begins, and one elsewhere is not", async () => {
+    await using subject = await Subject.open(open);
+    const store = withQuotas(subject, { prefix: "team", bytes: 10 });
+    await begin(store, APP, 10);
+    await expect(begin(store, APP, 11)).rejects.toMatchObject({ code: "DENIED", status: 403 });
+    await begin(store, NEIGHBOUR, 11);
+    await subject.push("0123456789", { to: OTHER });
+    await expect(begin(store, APP)).rejects.toThrow("quota of team does not allow more (quotas): 10 B of 10 B");
+    await begin(store, ELSEWHERE);
+  });
+
+  test("a blob is mounted only where its bytes fit, and again where it is already", async () => {
+    await using subject = await Subject.open(open);
+    const store = withQuotas(subject, { prefix: "team/app", bytes: 15 });
+    const { digest: small } = await subject.push("0123456789", { to: ELSEWHERE });
+    const { digest: large } = await subject.push("0123456789abcdef", { to: ELSEWHERE });
+    expect(await store.mountBlob(APP, ELSEWHERE, small)).toBeTrue();
+    expect(await store.mountBlob(APP, ELSEWHERE, small)).toBeTrue();
+    await expect(store.mountBlob(APP, ELSEWHERE, large)).rejects.toMatchObject({ code: "DENIED" });
+    expect(await store.mountBlob(OTHER, ELSEWHERE, large)).toBeTrue();
+  });
+
+  test("a manifest is put only where its bytes fit, and again where it is already", async () => {
+    await using subject = await Subject.open(open);
+    const digest = await subject.image("image");
+    const { bytes } = await usage(subject, "*");
+    const store = withQuotas(subject, { prefix: "*", bytes });
+    expect(await store.putManifest(APP, newManifest("image"))).toMatchObject({ kind: "stored" });
+    await expect(store.putManifest(APP, newManifest("another"))).rejects.toThrow("quota of this registry");
+    await store.deleteManifest(APP, digest);
+    expect(await store.putManifest(APP, newManifest("other"))).toMatchObject({ kind: "stored" });
+  });
+
+  test("tags are bounded, and may still be moved", async () => {
+    await using subject = await Subject.open(open);
+    const store = withQuotas(subject, { prefix: "team", tags: 2 });
+    const [one, two] = [await subject.image("one", { tags: [tag("a")] }), await subject.image("two")];
+    expect(await store.putTag(APP, tag("b"), one)).toBe("done");
+    expect(await store.putTag(APP, tag("a"), two)).toBe("done");
+    await expect(store.putTag(APP, tag("c"), two)).rejects.toThrow("2 of 2 tags");
+    await expect(store.putManifest(APP, newManifest("three", { tags: [tag("a"), tag("c")] }))).rejects.toThrow(
+      "2 of 2 tags",
+    );
+    expect(await store.deleteTag(APP, tag("b"))).toBe("done");
+    expect(await store.putTag(APP, tag("c"), two)).toBe("done");
+  });
+
+  test("repositories are bounded, and what is in those that are here may grow", async () => {
+    await using subject = await Subject.open(open);
+    const store = withQuotas(subject, { prefix: "team", repositories: 1 });
+    await begin(store, APP);
+    await begin(store, APP);
+    await expect(begin(store, OTHER)).rejects.toThrow("1 of 1 repositories");
+    await expect(store.putManifest(OTHER, newManifest("x"))).rejects.toThrow("1 of 1 repositories");
+    const { digest: blob } = await subject.push("blob", { to: ELSEWHERE });
+    await expect(store.mountBlob(OTHER, ELSEWHERE, blob)).rejects.toThrow("1 of 1 repositories");
+    expect(await store.mountBlob(APP, ELSEWHERE, blob)).toBeTrue();
+  });
+
+  test("the smallest of several quotas counts", async () => {
+    await using subject = await Subject.open(open);
+    const store = withQuotas(subject, { prefix: "*", bytes: 100 }, { prefix: "team/app", bytes: 5 });
+    await expect(begin(store, APP, 6)).rejects.toThrow("quota of team/app");
+    await begin(store, OTHER, 6);
+    await expect(begin(store, OTHER, 101)).rejects.toThrow("quota of this registry");
+  });
+
+  test("after any changes, what was kept is what is there when it is counted again", async () => {
+    const repositories = [APP, NEIGHBOUR, repositoryName("team")];
+    const step = fc.record({
+      what: fc.constantFrom("push", "image", "mount", "unlink", "delete", "untag", "collect"),
+      where: fc.constantFrom(...repositories),
+      from: fc.constantFrom(...repositories),
+      name: fc.constantFrom("one", "two"),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 25 }), fc.nat(25), async (steps, countedFrom) => {
+        await using subject = await Subject.open(open);
+        for (const [index, { what, where, from, name }] of steps.entries()) {
+          if (index === countedFrom) await usages(subject);
+          subject.clock.ms += 3_600_000;
+          await take(subject, what, where, from, name);
+        }
+        const kept = await usages(subject);
+        await subject.change("delete from quota");
+        expect(kept).toEqual(await usages(subject));
+      }),
+      { numRuns: 60 },
+    );
+  });
+}
+
+/** The same database, with quotas. */
+function withQuotas({ engine, clock }: Subject, ...quotas: readonly Quota[]): MetadataStore {
+  return new SqlMetadataStore(engine, clock, DEFAULT_RULES, quotas);
+}
+
+async function begin(store: MetadataStore, repository: RepositoryName, announced?: number): Promise<void> {
+  const id = randomUUID();
+  await store.createUpload(repository, { id, draftKey: id, algorithm: "sha256", expiresAt: 0, announced });
+}
+
+function usage({ engine }: Subject, prefix: string): Promise<{ readonly bytes: number }> {
+  return engine.write(() => usageBelow(prefix));
+}
+
+function usages(subject: Subject): Promise<readonly unknown[]> {
+  return Promise.all(PREFIXES.map((prefix) => usage(subject, prefix)));
+}
+
+type Change = "push" | "image" | "mount" | "unlink" | "delete" | "untag" | "collect";
+
+async function take(
+  subject: Subject,
+  what: Change,
+  where: RepositoryName,
+  from: RepositoryName,
+  name: string,
+): Promise<void> {
+  const { store, clock } = subject;
+  switch (what) {
+    case "push":
+      await subject.push(name, { to: where });
+      return;
+    case "image":
+      await subject.image(`image ${name}`, { to: where, tags: [tag(name)] });
+      return;
+    case "mount":
+      await store.mountBlob(where, from, textDigest(name));
+      return;
+    case "unlink":
+      await store.unlinkBlob(where, textDigest(name));
+      return;
+    case "untag":
+      await store.deleteTag(where, tag(name));
+      return;
+    case "delete":
+      await store.deleteManifest(where, textDigest(`image ${name}`));
+      return;
+    case "collect":
+      for (let round = 0; round < 4; round++) {
+        clock.ms += 30 * 86_400_000;
+        await store.expireUploads(100);
+        await store.collect({ ...DEFAULT_RULES, untagged: true }, undefined, { due: true, limit: 100 });
+      }
+  }
+}

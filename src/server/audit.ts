@@ -1,0 +1,85 @@
+/** What clients changed: one event and one line of the log for each. */
+import { randomUUID } from "node:crypto";
+import type { Action } from "../auth/identity.ts";
+import { nameOf } from "../auth/policy.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
+import type { Logger } from "../observe/logger.ts";
+import type { ChangeEvent } from "./change-event.ts";
+import type { Context } from "./context.ts";
+import type { Reply } from "./reply.ts";
+import type { Route } from "./routes.ts";
+
+/** What a request changed, apart from who sent it. */
+type Change = Pick<ChangeEvent, "action" | "object" | "repository" | "digest" | "tags">;
+
+const RIGHTS: Readonly<Record<ChangeEvent["action"], Action>> = {
+  push: "push",
+  mount: "push",
+  sign: "push",
+  delete: "delete",
+};
+
+/** Looks whether the request that was answered so changed something, and tells of it. */
+export function auditChange(context: Context, route: Route, reply: Reply, log: Logger): void {
+  const change = changeIn(context, route, reply);
+  if (!change) return;
+  const { admission, caller, request, options } = context;
+  const event: ChangeEvent = {
+    ...change,
+    id: randomUUID(),
+    time: new Date(options.clock.now()),
+    who: nameOf(admission.who),
+    address: caller.address,
+    userAgent: request.headers.get("user-agent") ?? undefined,
+    rule: admission.decide(RIGHTS[change.action], change.repository).by,
+  };
+  log.info({ audit: event }, sentenceOf(event));
+  try {
+    options.onChange?.(event);
+  } catch (error) {
+    log.error({ err: error }, "a listener to changes failed");
+  }
+}
+
+function changeIn({ request, parameters }: Context, route: Route, { status, headers }: Reply): Change | undefined {
+  const { method } = request;
+  if (method === "GET" || method === "HEAD" || status >= 300) return undefined;
+  const repository = "name" in route ? (route.name as RepositoryName) : undefined; // it was answered: so it is one
+  if (repository === undefined) return undefined;
+  const digest = headers["docker-content-digest"] ?? "";
+  switch (route.kind) {
+    case "uploads":
+      if (status !== 201) return undefined;
+      return { action: parameters.get("mount") === digest ? "mount" : "push", object: "blob", repository, digest };
+    case "upload":
+      return status === 201 ? { action: "push", object: "blob", repository, digest } : undefined;
+    case "blob":
+      return { action: "delete", object: "blob", repository, digest: route.digest };
+    case "signatures":
+      return { action: "sign", object: "manifest", repository, digest: route.digest };
+    case "manifest": {
+      const tag = route.reference.includes(":") ? [] : [route.reference];
+      if (method === "PUT") {
+        const tags = [...tag, ...parameters.getAll("tag")];
+        return { action: "push", object: "manifest", repository, digest, ...(tags.length > 0 && { tags }) };
+      }
+      if (tag.length > 0) return { action: "delete", object: "tag", repository, tags: tag };
+      return { action: "delete", object: "manifest", repository, digest: route.reference };
+    }
+    default:
+      return undefined;
+  }
+}
+
+const VERBS: Readonly<Record<ChangeEvent["action"], string>> = {
+  push: "pushed",
+  mount: "mounted",
+  delete: "deleted",
+  sign: "signed",
+};
+
+function sentenceOf({ who, action, object, repository, digest, tags = [] }: ChangeEvent): string {
+  const names = tags.map((tag) => ` ${repository}:${tag}`).join("");
+  const what = names === "" ? ` ${repository}@${digest ?? ""}` : names;
+  return `${who} ${VERBS[action]} the ${object}${what}`;
+}

@@ -1,0 +1,45 @@
+/** How a client is told by what it may prove who it is: one challenge in one header, for clients read no second one. */
+import type { ResourceActions } from "../auth/access-token.ts";
+import { formatScope } from "../auth/scope.ts";
+import type { Caller, Origins } from "./origin.ts";
+
+export type Challenge =
+  | { readonly kind: "basic"; readonly realm: string }
+  | {
+      readonly kind: "bearer";
+      readonly service: string;
+      /** Where tokens are issued: an address, or a path of this registry's own. */
+      readonly realm: string;
+      readonly origins: Origins;
+    };
+
+/** Why a token was not enough (RFC 6750, 3.1). */
+export type ChallengeError = "invalid_token" | "insufficient_scope";
+
+/** What was refused, and which scopes it would have needed. */
+export interface Challenged {
+  readonly request: Request;
+  readonly caller: Caller;
+  readonly scopes: readonly ResourceActions[];
+  readonly error: ChallengeError | undefined;
+}
+
+export function challengeHeader(challenge: Challenge, { request, caller, scopes, error }: Challenged): string {
+  if (challenge.kind === "basic") return `Basic realm=${quoted(challenge.realm)}`;
+  const { realm, service, origins } = challenge;
+  const parameters = {
+    // Clients do not resolve a relative address.
+    realm: realm.startsWith("/") ? `${origins.baseOf(request, caller)}${realm}` : realm,
+    service,
+    ...(scopes.length > 0 ? { scope: scopes.map(formatScope).join(" ") } : {}),
+    ...(error === undefined ? {} : { error }),
+  };
+  return `Bearer ${Object.entries(parameters)
+    .map(([name, value]) => `${name}=${quoted(value)}`)
+    .join(",")}`;
+}
+
+/** Without what would end the quotes, or the header. */
+function quoted(text: string): string {
+  return `"${text.replaceAll(/["\\\p{Cc}]/gu, "")}"`;
+}

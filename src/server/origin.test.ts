@@ -1,0 +1,96 @@
+/** Who asks, and by which address they know the registry. */
+import { describe, expect, test } from "bun:test";
+import { Origins } from "./origin.ts";
+
+const PROXY = "10.0.0.1";
+const behind = new Origins({ trustedProxies: ["10.0.0.0/8", "fd00::/8"] });
+
+function request(headers: Readonly<Record<string, string>>, url = "http://registry.test:5000/v2/"): Request {
+  return new Request(url, { headers: { host: new URL(url).host, ...headers } });
+}
+
+describe("the caller's address", () => {
+  test("is the connection's, whatever headers say, when no proxy is trusted", () => {
+    const asked = request({ "x-forwarded-for": "1.2.3.4", forwarded: "for=1.2.3.4;proto=https;host=evil" });
+    expect(new Origins().callerOf(asked, PROXY)).toEqual({ address: PROXY });
+    expect(behind.callerOf(asked, "192.0.2.1")).toEqual({ address: "192.0.2.1" });
+    expect(behind.callerOf(asked, undefined)).toEqual({ address: undefined });
+  });
+
+  test("is the last one that no trusted proxy added: what a client wrote before it does not count", () => {
+    const addresses = {
+      "203.0.113.7": "203.0.113.7",
+      "1.2.3.4, 203.0.113.7": "203.0.113.7",
+      "1.2.3.4, 203.0.113.7, 10.9.9.9": "203.0.113.7",
+      "10.1.1.1, 10.9.9.9": "10.1.1.1",
+      "203.0.113.7:4711": "203.0.113.7",
+      "[2001:db8::1]:4711": "2001:db8::1",
+      "2001:db8::1": "2001:db8::1",
+      "1.2.3.4, fd00::5": "1.2.3.4",
+      "1.2.3.4, unknown, 10.2.2.2": PROXY,
+      nonsense: PROXY,
+      "": PROXY,
+    };
+    const seen = Object.keys(addresses).map((list) => [
+      list,
+      behind.callerOf(request({ "x-forwarded-for": list }), PROXY).address,
+    ]);
+    expect(Object.fromEntries(seen)).toEqual(addresses);
+  });
+
+  test("is read from Forwarded too, which goes before the older headers", () => {
+    const headers = { "x-forwarded-for": "9.9.9.9", "x-forwarded-host": "old.test" };
+    const forwarded = 'for=1.2.3.4;host=evil, For="[2001:db8::7]:99";Proto=HTTPS;host="registry.test", for=10.4.4.4';
+    expect(behind.callerOf(request({ ...headers, forwarded }), PROXY)).toEqual({
+      address: "2001:db8::7",
+      scheme: "https",
+      host: "registry.test",
+    });
+  });
+
+  test("is that of IPv4 where a socket for both families shows it inside one of IPv6", () => {
+    const asked = request({ "x-forwarded-for": "203.0.113.7" });
+    expect(behind.callerOf(asked, "::ffff:10.0.0.1").address).toBe("203.0.113.7");
+  });
+
+  test("comes from whoever connects to a Unix socket when that is trusted", () => {
+    const asked = request({ "x-forwarded-for": "203.0.113.7" });
+    expect(new Origins({ trustedProxies: ["unix"] }).callerOf(asked, undefined).address).toBe("203.0.113.7");
+  });
+});
+
+describe("the registry's own address", () => {
+  test("is the one that was asked for", () => {
+    expect(baseOf(new Origins(), request({}))).toBe("http://registry.test:5000");
+    expect(baseOf(new Origins(), request({}, "https://registry.test/v2/"))).toBe("https://registry.test");
+    expect(baseOf(new Origins(), request({}, "http://[::1]:5000/v2/"))).toBe("http://[::1]:5000");
+  });
+
+  test("is what a trusted proxy says", () => {
+    const asked = request({ "x-forwarded-proto": "https", "x-forwarded-host": "registry.example.com" });
+    expect(baseOf(behind, asked)).toBe("https://registry.example.com");
+    expect(baseOf(behind, asked, "192.0.2.1")).toBe("http://registry.test:5000");
+    expect(baseOf(new Origins(), asked)).toBe("http://registry.test:5000");
+  });
+
+  test("is the setting before anything else", () => {
+    const fixed = new Origins({ trustedProxies: [PROXY], host: "https://registry.example.com/" });
+    expect(baseOf(fixed, request({ "x-forwarded-host": "other.test" }))).toBe("https://registry.example.com");
+  });
+
+  test("holds nothing that could end the quotes of a header", () => {
+    const hosts = ['evil",realm="http://x', "a b", "evil/path", "user@evil", "a:99999999", 'a"b'];
+    for (const host of hosts) {
+      expect(baseOf(behind, request({ "x-forwarded-host": host }))).toBe("http://registry.test:5000");
+    }
+    expect(baseOf(behind, request({ "x-forwarded-proto": "javascript" }))).toBe("http://registry.test:5000");
+  });
+});
+
+test("what is neither an address nor a network cannot be trusted", () => {
+  expect(() => new Origins({ trustedProxies: ["example.com"] })).toThrow("neither an address nor a network");
+});
+
+function baseOf(origins: Origins, asked: Request, peer = PROXY): string {
+  return origins.baseOf(asked, origins.callerOf(asked, peer));
+}

@@ -1,0 +1,71 @@
+/** How much one user, or one address, may read in a time. Writes have no such bound: no client could go on after it. */
+import type { Who } from "../auth/policy.ts";
+import { nameOf } from "../auth/policy.ts";
+import type { Clock } from "../lib/clock.ts";
+import { TokenBuckets } from "../lib/token-buckets.ts";
+import { OciError } from "../oci/error.ts";
+import { RefusedWithHeaders } from "./error-reply.ts";
+import type { Caller } from "./origin.ts";
+import type { Route } from "./routes.ts";
+
+export interface ReadLimitOptions {
+  /** What one user may read in a minute; 0 for no bound. */
+  readonly perMinute: number;
+  /** What one address may read in a minute without credentials; 0 for no bound. */
+  readonly anonymousPerMinute: number;
+}
+
+/** Of each process: two that serve one folder allow twice as much. */
+export class ReadLimits {
+  readonly #users: TokenBuckets | undefined;
+  readonly #addresses: TokenBuckets | undefined;
+
+  constructor({ perMinute, anonymousPerMinute }: ReadLimitOptions, clock: Clock) {
+    this.#users = perMinute > 0 ? new TokenBuckets(perMinute, clock) : undefined;
+    this.#addresses = anonymousPerMinute > 0 ? new TokenBuckets(anonymousPerMinute, clock) : undefined;
+  }
+
+  /** Refused with `TOOMANYREQUESTS`, and with when to come back, when it was too much. */
+  take(method: string, route: Route, caller: Caller, who: Who): void {
+    if (!isRead(method, route)) return;
+    const waitMs = who ? this.#users?.take(nameOf(who)) : this.#addresses?.take(network(caller.address));
+    if (!waitMs) return;
+    const seconds = Math.ceil(waitMs / 1000);
+    const message = `${who ? nameOf(who) : "this address"} has read too much in a minute: come back in ${seconds} s`;
+    const more = who || !this.#users ? "" : ", or log in";
+    throw new RefusedWithHeaders(new OciError("TOOMANYREQUESTS", { message: `${message}${more}` }), {
+      "retry-after": String(seconds),
+    });
+  }
+}
+
+/** Undefined when nothing is bounded. */
+export function createReadLimits(options: ReadLimitOptions | undefined, clock: Clock): ReadLimits | undefined {
+  if (!options || (options.perMinute === 0 && options.anonymousPerMinute === 0)) return undefined;
+  return new ReadLimits(options, clock);
+}
+
+/** HEAD is how a push asks what is here already, and costs next to nothing: it is free. */
+function isRead(method: string, { kind }: Route): boolean {
+  if (method !== "GET") return false;
+  switch (kind) {
+    case "blob":
+    case "manifest":
+    case "tags":
+    case "referrers":
+    case "signatures":
+    case "catalog":
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** One customer has one address of IPv4, and with IPv6 a network of 64 bits. */
+function network(address = ""): string {
+  if (!address.includes(":")) return address;
+  const [head = "", tail] = address.split("::");
+  const groups = head.split(":").filter((group) => group !== "");
+  const missing = tail === undefined ? 0 : 8 - groups.length - tail.split(":").filter((group) => group !== "").length;
+  return [...groups, ...Array.from({ length: missing }, () => "0"), ...(tail?.split(":") ?? [])].slice(0, 4).join(":");
+}

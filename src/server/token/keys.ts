@@ -1,0 +1,9 @@
+/** The public keys of our tokens (RFC 7517), for whoever verifies them elsewhere. */
+import type { Context } from "../context.ts";
+import { json } from "../reply.ts";
+import type { Reply } from "../reply.ts";
+import { deskOf } from "./token.ts";
+
+export async function getKeys({ options }: Context): Promise<Reply> {
+  return json(200, await deskOf(options).service.published(), { "cache-control": "max-age=300" });
+}

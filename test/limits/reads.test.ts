@@ -1,0 +1,40 @@
+/** Bounds on reading over HTTP: whom they meet, and that a push is never among them. */
+import { expect, test } from "bun:test";
+import { pushImage } from "../support/client.ts";
+import { startRegistry } from "../support/registry.ts";
+import { RepositoryClient } from "../support/repository-client.ts";
+
+const env = { REGISTRY_LIMITS_READS_ANONYMOUSPERMINUTE: "3" };
+
+test("whoever reads too much is told when to come back, and may push all the time", async () => {
+  await using registry = await startRegistry({ env });
+  await pushImage(registry.url, "team/app", "latest");
+  const app = new RepositoryClient(registry.url, "team/app");
+  for (let read = 0; read < 3; read++) expect((await app.get("manifests/latest")).status).toBe(200);
+  const refused = await app.get("manifests/latest");
+  expect(refused.status).toBe(429);
+  expect(await refused.json()).toMatchObject({ errors: [{ code: "TOOMANYREQUESTS" }] });
+  expect(Number(refused.headers.get("retry-after"))).toBeWithin(1, 21);
+  expect((await app.get("tags/list")).status).toBe(429);
+  expect((await app.head("manifests/latest")).status).toBe(200);
+  await pushImage(registry.url, "team/app", "next", 2);
+});
+
+test("behind a proxy that is trusted each client has its own bound, and nobody else can claim to be another", async () => {
+  await using behind = await startRegistry({ env: { ...env, REGISTRY_HTTP_TRUSTEDPROXIES: '["127.0.0.0/8"]' } });
+  for (let read = 0; read < 3; read++) expect((await readAs("203.0.113.7", behind.url)).status).toBe(404);
+  expect((await readAs("203.0.113.7", behind.url)).status).toBe(429);
+  expect((await readAs("203.0.113.8, 203.0.113.7", behind.url)).status).toBe(429);
+  expect((await readAs("203.0.113.8", behind.url)).status).toBe(404);
+  expect(behind.output()).toContain('"http.request.remoteaddr":"203.0.113.8"');
+
+  await using open = await startRegistry({ env });
+  for (let read = 0; read < 3; read++) expect((await readAs(`203.0.113.${read}`, open.url)).status).toBe(404);
+  expect((await readAs("203.0.113.9", open.url)).status).toBe(429);
+  expect(open.output()).not.toContain("203.0.113");
+});
+
+/** As a proxy says it. */
+function readAs(address: string, url: string): Promise<Response> {
+  return fetch(`${url}/v2/team/app/manifests/latest`, { headers: { "x-forwarded-for": address } });
+}

@@ -1,0 +1,83 @@
+/** What clients changed: a line of the log for each change, and an event for a program that embeds the registry. */
+import { expect, test } from "bun:test";
+import { createRegistry } from "../../src/index.ts";
+import type { ChangeEvent } from "../../src/index.ts";
+import { pushBlob, pushImage } from "../support/client.ts";
+import { bytesOf, digestOf } from "../support/content.ts";
+import { startRegistry } from "../support/registry.ts";
+import { RepositoryClient } from "../support/repository-client.ts";
+
+test("every change has a line that says who, what, from where and why it was allowed", async () => {
+  await using registry = await startRegistry();
+  const { url } = registry;
+  const image = await pushImage(url, "team/app", "latest");
+  const [layer = { digest: "" }] = image.layers;
+  const other = new RepositoryClient(url, "team/other");
+  await other.send("POST", `blobs/uploads/?mount=${layer.digest}&from=team/app`);
+  await other.delete(`blobs/${layer.digest}`);
+  const app = new RepositoryClient(url, "team/app");
+  await app.delete("manifests/latest");
+  await app.delete(`manifests/${image.digest}`);
+  const body = bytesOf("monolithic", 10);
+  await app.send("POST", `blobs/uploads/?digest=${digestOf(body)}`, { body });
+
+  const lines = changes(registry.output());
+  expect(lines.map(({ msg }) => msg)).toEqual([
+    `anonymous pushed the blob team/app@${image.config.digest}`,
+    `anonymous pushed the blob team/app@${layer.digest}`,
+    "anonymous pushed the manifest team/app:latest",
+    `anonymous mounted the blob team/other@${layer.digest}`,
+    `anonymous deleted the blob team/other@${layer.digest}`,
+    "anonymous deleted the tag team/app:latest",
+    `anonymous deleted the manifest team/app@${image.digest}`,
+    `anonymous pushed the blob team/app@${digestOf(body)}`,
+  ]);
+  for (const { audit } of lines) {
+    expect(audit).toMatchObject({ who: "anonymous", address: "127.0.0.1", rule: expect.stringContaining("everybody") });
+  }
+  expect(new Set(lines.map(({ audit }) => audit["id"])).size).toBe(lines.length);
+});
+
+test("what changes nothing has none: reading, uploads that go on, refusals", async () => {
+  await using registry = await startRegistry({ env: { REGISTRY_STORAGE_DELETE_ENABLED: "false" } });
+  const app = new RepositoryClient(registry.url, "team/app");
+  const begun = await app.send("POST", "blobs/uploads/");
+  const location = begun.headers.get("location") ?? "";
+  await app.send("PATCH", location, { body: "part" });
+  await app.send("PUT", `${location}?digest=${digestOf("something else")}`);
+  await app.delete("manifests/latest");
+  await app.get("tags/list");
+  expect(changes(registry.output())).toEqual([]);
+});
+
+test("a program that embeds the registry is told of each, and its own failure is its own", async () => {
+  const events: ChangeEvent[] = [];
+  await using registry = await createRegistry({
+    storage: "memory",
+    onChange(event) {
+      events.push(event);
+      throw new Error("a listener that fails");
+    },
+  });
+  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: (request) => registry.fetch(request) });
+  try {
+    const digest = await pushBlob(server.url.origin, "team/app", "content");
+    expect(events).toMatchObject([
+      { action: "push", object: "blob", repository: "team/app", digest, who: "anonymous", address: undefined },
+    ]);
+  } finally {
+    await server.stop(true);
+  }
+});
+
+interface Line {
+  readonly msg: string;
+  readonly audit: Readonly<Record<string, unknown>>;
+}
+
+function changes(output: string): readonly Line[] {
+  return output
+    .split("\n")
+    .filter((line) => line.includes('"audit":'))
+    .map((line) => JSON.parse(line) as Line);
+}
