@@ -235,6 +235,12 @@ describe("several writers on one file", () => {
   });
 });
 
+test("to close a database again does nothing", async () => {
+  const engine = await SqliteEngine.open(freshPath());
+  await engine.close();
+  await engine.close();
+});
+
 describe("what SQLite is told", () => {
   test("we sync commits ourselves, foreign keys are kept, and the log is written ahead", async () => {
     const path = freshPath();

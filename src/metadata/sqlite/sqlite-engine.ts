@@ -68,6 +68,7 @@ export class SqliteEngine implements SqlEngine {
   #waiting: Member[] = [];
   #committing: Promise<void> | undefined;
   readonly #others: { close(): void }[] = [];
+  #isClosed = false;
   /** Why no write is taken any more: after a failed sync nobody knows what is on the disk. */
   #broken: Error | undefined;
 
@@ -161,6 +162,8 @@ export class SqliteEngine implements SqlEngine {
 
   async close(): Promise<void> {
     await this.#committing;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     closeSync(this.#log);
     this.#watcher?.close();
     this.#connection.close();
