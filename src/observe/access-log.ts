@@ -48,7 +48,7 @@ export function jsonAccessLog(lines: Lines): AccessLog {
   };
   return ({ method, uri, remoteAddress, user, userAgent, status, duration, written }) => {
     const quoted = JSON.stringify(uri);
-    lines.write(
+    lines.writeSoon(
       `{"level":"info","time":"${timeNow()}","http.request.method":"${method}","http.request.uri":${quoted}` +
         (remoteAddress === undefined ? "" : `,"http.request.remoteaddr":"${remoteAddress}"`) +
         (user === undefined ? "" : `,"auth.user.name":${JSON.stringify(user)}`) +

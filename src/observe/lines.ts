@@ -1,4 +1,4 @@
-/** Lines for a file, gathered for a moment and written together: one call to the system for many of them. */
+/** Lines for a file. Those that are many are gathered for a moment and written together, with one call to the system. */
 import { writeSync } from "node:fs";
 
 /** A line is in the file so many milliseconds after it was written at the latest. */
@@ -17,7 +17,14 @@ export class Lines {
     process.on("exit", () => this.flush());
   }
 
+  /** In the file when it returns, behind all that was written before. */
   write(line: string): void {
+    this.#waiting += line;
+    this.flush();
+  }
+
+  /** In the file soon, together with others. */
+  writeSoon(line: string): void {
     if (this.#waiting === "") setTimeout(() => this.flush(), DELAY_MS);
     this.#waiting += line;
     if (this.#waiting.length > MAX_WAITING) this.flush();

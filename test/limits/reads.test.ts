@@ -26,11 +26,13 @@ test("behind a proxy that is trusted each client has its own bound, and nobody e
   expect((await readAs("203.0.113.7", behind.url)).status).toBe(429);
   expect((await readAs("203.0.113.8, 203.0.113.7", behind.url)).status).toBe(429);
   expect((await readAs("203.0.113.8", behind.url)).status).toBe(404);
+  await behind.stop();
   expect(behind.output()).toContain('"http.request.remoteaddr":"203.0.113.8"');
 
   await using open = await startRegistry({ env });
   for (let read = 0; read < 3; read++) expect((await readAs(`203.0.113.${read}`, open.url)).status).toBe(404);
   expect((await readAs("203.0.113.9", open.url)).status).toBe(429);
+  await open.stop();
   expect(open.output()).not.toContain("203.0.113");
 });
 
