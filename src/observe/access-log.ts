@@ -1,5 +1,7 @@
 /** One line for each request, with the names of fields that distribution's log has. */
 import type { Logger } from "pino";
+import { systemClock } from "../lib/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 import type { Lines } from "./lines.ts";
 
 /** A request that was answered. */
@@ -39,10 +41,10 @@ export function accessLogOf(log: Logger): AccessLog {
 }
 
 /** The very same lines as JSON, put together by hand: there is one for each request, and so they are to cost next to nothing. */
-export function jsonAccessLog(lines: Lines): AccessLog {
+export function jsonAccessLog(lines: Lines, clock: Clock = systemClock): AccessLog {
   let [millisecond, time] = [0, ""];
   const timeNow = (): string => {
-    const now = Date.now();
+    const now = clock.now();
     if (now !== millisecond) [millisecond, time] = [now, new Date(now).toISOString()];
     return time;
   };
