@@ -56,7 +56,14 @@ export async function openWatchedRegistry(
     uploads: new UploadMemory(),
   };
   const log = silentLogger();
-  const options = { deleteEnabled: true, signaturesEnabled: true, origins: new Origins(), gate: OPEN_GATE, clock: systemClock, version: "test" };
+  const options = {
+    deleteEnabled: true,
+    signaturesEnabled: true,
+    origins: new Origins(),
+    gate: OPEN_GATE,
+    clock: systemClock,
+    version: "test",
+  };
   const handle = createHandler(new LocalNamespace(backend), options, log);
   const server = await listen({ kind: "tcp", hostname: "127.0.0.1", port: 0 }, handle, log);
   return {
