@@ -112,13 +112,31 @@ describe("a credential that was proven", () => {
     }
   });
 
-  test("is proven once, when it comes ten times at once", async () => {
+  test("is proven once, when it comes from twenty addresses at once", async () => {
     await using subject = await AuthSubject.open();
     await subject.addUser("alice", "wonderland");
     const authenticator = subject.authenticator();
-    const attempts = Array.from({ length: 20 }, () => authenticator.authenticate("alice", "wonderland", ADDRESS));
+    const attempts = Array.from({ length: 20 }, (_, at) =>
+      authenticator.authenticate("alice", "wonderland", `10.0.0.${at}`),
+    );
     expect((await Promise.all(attempts)).map((each) => each?.name)).toEqual(Array<string>(20).fill("alice"));
     expect(subject.passwords.verified).toHaveLength(1);
+  });
+});
+
+describe("of a flood of logins", () => {
+  test("a hundred are tried at once, and whoever was let in before does not notice", async () => {
+    await using subject = await AuthSubject.open();
+    const authenticator = subject.authenticator({ htpasswd: { path: await htpasswd({ alice: "wonderland" }) } });
+    await authenticator.authenticate("alice", "wonderland", ADDRESS);
+    const flood = Array.from({ length: 150 }, (_, at) =>
+      outcome(authenticator.authenticate(`user-${at}`, "guess", `10.0.${at}.1`)),
+    );
+    expect(await outcome(authenticator.authenticate("alice", "wonderland", ADDRESS))).toBe("alice");
+    const ends = await Promise.all(flood);
+    expect(ends.filter((end) => end === "nobody")).toHaveLength(100);
+    expect(ends.filter((end) => end === "TOOMANYREQUESTS")).toHaveLength(50);
+    expect(await outcome(authenticator.authenticate("user-149", "guess", "10.0.149.1"))).toBe("nobody");
   });
 });
 

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import type { Clock } from "../lib/clock.ts";
 import { JOB_USER } from "./account-name.ts";
+import { OciError } from "../oci/error.ts";
 import { FILE_GENERATION } from "./htpasswd.ts";
 import type { HtpasswdFile } from "./htpasswd.ts";
 import type { Authenticator, Identity } from "./identity.ts";
@@ -18,6 +19,9 @@ const MAX_NAME_LENGTH = 256;
 
 /** Longer ones are nobody's, and would make hashing slow. A job's token is longer. */
 const MAX_PASSWORD_LENGTH = 1024;
+
+/** More proofs under way would wait for longer than clients do: whoever was let in a moment ago needs none. */
+const MAX_UNDER_WAY = 100;
 
 /** A hash of nobody's password, with the parameters that new ones have. */
 const NOBODYS_HASH =
@@ -42,7 +46,7 @@ export class AccountAuthenticator implements Authenticator {
   readonly #accounts: Accounts;
   readonly #verified: VerifiedCredentials;
   readonly #throttle: LoginThrottle;
-  /** Proofs under way: a client that opens ten connections at once is proven once. */
+  /** Proofs under way: whoever comes with the same credentials meanwhile, from wherever, gets the same answer. */
   readonly #underWay = new Map<string, Promise<Identity | undefined>>();
   /** Generations that were looked up in this very millisecond. */
   readonly #looks = new Map<string, string | undefined>();
@@ -59,15 +63,17 @@ export class AccountAuthenticator implements Authenticator {
     const key = this.#verified.keyOf(name, password);
     const known = this.#verified.find(key);
     if (known && (await this.isCurrent(known))) return known;
-    const attempt = `${address} ${key}`;
-    const underWay = this.#underWay.get(attempt);
+    const underWay = this.#underWay.get(key);
     if (underWay) return await underWay;
+    if (this.#underWay.size >= MAX_UNDER_WAY) {
+      throw new OciError("TOOMANYREQUESTS", { message: "too many logins at once: try again", retryAfterSeconds: 5 });
+    }
     const proof = this.#proveOnce(key, name, password, address);
-    this.#underWay.set(attempt, proof);
+    this.#underWay.set(key, proof);
     try {
       return await proof;
     } finally {
-      this.#underWay.delete(attempt);
+      this.#underWay.delete(key);
     }
   }
 

@@ -69,7 +69,8 @@ export async function token(
   const act = Object.hasOwn(VERBS, verb) ? VERBS[verb] : undefined;
   if (!act) throw new CommandError(`token takes one of ${Object.keys(VERBS).join(", ")}: stowage token list`);
   const { settings } = settingsFrom(values.config, values, environment);
-  await using registry = await openRegistry(settings, silentLogger());
+  // The first of them may come before the first start of the server.
+  await using registry = await openRegistry(settings, silentLogger(), { mustExist: verb !== "create" });
   const { for: robot, repo: patterns, actions, expires, json: asJson } = values;
   await act({ robots: registry.robots, words, robot, patterns, actions, expires, asJson });
   if (verb === "create" && !settings.auth.users.enabled) {

@@ -65,7 +65,8 @@ export async function user(
   const act = Object.hasOwn(VERBS, verb) ? VERBS[verb] : undefined;
   if (!act) throw new CommandError(`user takes one of ${Object.keys(VERBS).join(", ")}: stowage user list`);
   const { settings } = settingsFrom(values.config, values, environment);
-  await using registry = await openRegistry(settings, silentLogger());
+  // The first of them may come before the first start of the server.
+  await using registry = await openRegistry(settings, silentLogger(), { mustExist: verb !== "add" });
   const asked: Asked = {
     users: registry.users,
     words,

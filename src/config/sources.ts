@@ -57,11 +57,18 @@ export function loadSettings(sources: Sources): LoadedSettings {
   const path = issue?.path.join(".") ?? "";
   // Something in a list is told with where it stands, and came from where the list did.
   const setting = SETTING_PATHS.find((known) => path === known || path.startsWith(`${known}.`)) ?? path;
-  const origin = origins.get(setting) ?? sources.file?.path ?? "the settings";
+  const origin = originOf(setting, origins) ?? sources.file?.path ?? "the settings";
   const expected = issue?.message ?? "that is not possible";
   throw new SettingsError(
     `${origin}: ${path} is ${JSON.stringify(at(tree, path))}, but ${expected}${example(setting)}`,
   );
+}
+
+/** Of what is missing, where the section comes from that it is missing in. */
+function originOf(path: string, origins: Origins): string | undefined {
+  return [path, ...groupsAbove(path).toReversed()]
+    .map((each) => origins.get(each))
+    .find((origin) => origin !== undefined);
 }
 
 /** A setting's example for a message, when one helps. */

@@ -5,7 +5,8 @@ import type { Namespace } from "../registry/namespace.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { ChangeListener } from "./change-event.ts";
 import type { RequestBody } from "./body.ts";
-import type { Admission, Gate } from "./gate.ts";
+import type { Admission } from "./admission.ts";
+import type { Gate } from "./gate.ts";
 import type { Caller, Origins } from "./origin.ts";
 import type { ReadLimits } from "./read-limits.ts";
 

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { user } from "../../src/auth/testing/listed-accounts.ts";
 import { digestOf } from "../support/content.ts";
-import { fill, send } from "./support/endpoints.ts";
+import { ENDPOINTS, fill, send } from "./support/endpoints.ts";
 import type { Contents } from "./support/endpoints.ts";
 import { basic, bearer, startGuarded, tokenFor } from "./support/guarded-registry.ts";
 import type { GuardedRegistry, Headers } from "./support/guarded-registry.ts";
@@ -16,7 +16,12 @@ let guarded: GuardedRegistry;
 let hidden: Contents;
 beforeAll(async () => {
   guarded = await startGuarded({
-    accounts: [user("operator", "secret", ["admin"]), user("alice", "secret"), user("nothing", "secret")],
+    accounts: [
+      user("operator", "secret", ["admin"]),
+      user("alice", "secret"),
+      user("leaver", "secret", ["admin"]),
+      user("short", "secret", ["admin"]),
+    ],
     policies: [
       { who: ["alice"], repositories: ["alice/*"], actions: ["pull", "push"] },
       { who: ["alice"], repositories: ["drop/box"], actions: ["push"] },
@@ -134,6 +139,49 @@ describe("a manifest", () => {
     const headers = { "content-type": "application/vnd.oci.image.manifest.v1+json" };
     const reply = await send(guarded.url, { method: "PUT", path, headers, body: manifest }, ALICE);
     expect([reply.status, await reply.text()]).toEqual([400, expect.stringContaining("MANIFEST_BLOB_UNKNOWN")]);
+  });
+});
+
+describe("what somebody was given", () => {
+  test("is not given to others who ask for the same, however lately and often it was", async () => {
+    const token = bearer(await tokenFor(guarded.url, ["repository:hidden/app:pull"], OPERATOR));
+    const gone = bearer(await tokenFor(guarded.url, ["repository:hidden/app:pull"], basic("leaver", "secret")));
+    guarded.accounts.remove("leaver");
+    for (const endpoint of ENDPOINTS.filter(({ needs }) => needs === "pull")) {
+      const statuses: number[] = [];
+      for (const credentials of [
+        OPERATOR,
+        token,
+        OPERATOR,
+        gone,
+        ALICE,
+        {},
+        basic("operator", "wrong"),
+        bearer("x"),
+        token,
+      ]) {
+        statuses.push((await send(guarded.url, endpoint.ask(hidden), credentials)).status);
+      }
+      expect([endpoint.name, ...statuses]).toEqual([endpoint.name, 200, 200, 200, 401, 403, 401, 401, 401, 200]);
+    }
+  });
+
+  test("is not what opens GET /v2/ to others", async () => {
+    const statuses: number[] = [];
+    for (const credentials of [OPERATOR, OPERATOR, {}, basic("operator", "wrong"), ALICE]) {
+      statuses.push((await fetch(`${guarded.url}/v2/`, { headers: credentials })).status);
+    }
+    expect(statuses).toEqual([200, 200, 401, 401, 200]);
+  });
+
+  test("ends for a token whose owner goes, between one request and the next", async () => {
+    const path = `/v2/${hidden.name}/manifests/${hidden.tag}`;
+    const token = bearer(await tokenFor(guarded.url, ["repository:hidden/app:pull"], basic("short", "secret")));
+    for (let times = 0; times < 3; times++) {
+      expect((await send(guarded.url, { method: "GET", path }, token)).status).toBe(200);
+    }
+    guarded.accounts.remove("short");
+    expect((await send(guarded.url, { method: "GET", path }, token)).status).toBe(401);
   });
 });
 

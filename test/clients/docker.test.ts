@@ -25,7 +25,7 @@ beforeAll(async () => {
   requirePrograms("busybox", "containerd", "docker", "dockerd", "tar", "umount");
   folder = resources.use(await makeScratchFolder()).path;
   registry = resources.use(await WatchedRegistry.start());
-  engine = resources.use(await DockerEngine.start());
+  engine = resources.use(await DockerEngine.start(registry.name));
   files = await ImageFiles.gather(folder);
   await build(BASE);
 });

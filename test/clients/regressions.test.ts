@@ -78,7 +78,7 @@ beforeAll(async () => {
   const folder = resources.use(await makeScratchFolder()).path;
   const crane = resources.use(await Client.of("crane", wire));
   const oras = resources.use(await Client.of("oras", wire));
-  const engine = resources.use(await DockerEngine.start());
+  const engine = resources.use(await DockerEngine.start(registry.name));
   const tools = resources.use(await ContainerTools.setUp({ registry: wire.name }));
   const made = async (): Promise<{ readonly layout: string; readonly image: string; readonly back: string }> => {
     const name = randomUUID();

@@ -206,7 +206,7 @@ describe("skopeo inspect and skopeo list-tags", () => {
     await pushed("skopeo/tags:t000", "amd64");
     const tags = Array.from({ length: 130 }, (_, number) => `t${String(number).padStart(3, "0")}`);
     // Each tag is put by a request: a run of skopeo for each would take minutes.
-    const base = `http://${registry.name}`;
+    const base = registry.url;
     for (const tag of tags) await putManifest(base, "skopeo/tags", tag, layout.images.get("amd64") ?? "");
     const { stdout } = await tools.skopeo("list-tags", docker("skopeo/tags"));
     expect(JSON.parse(stdout)).toEqual({ Repository: `${registry.name}/skopeo/tags`, Tags: tags });

@@ -1,8 +1,10 @@
 /** Bounds on reading over HTTP: whom they meet, and that a push is never among them. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { pushImage } from "../support/client.ts";
 import { startRegistry } from "../support/registry.ts";
 import { RepositoryClient } from "../support/repository-client.ts";
+
+setDefaultTimeout(60_000);
 
 const env = { REGISTRY_LIMITS_READS_ANONYMOUSPERMINUTE: "3" };
 

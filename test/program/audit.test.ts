@@ -1,11 +1,13 @@
 /** What clients changed: a line of the log for each change, and an event for a program that embeds the registry. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { createRegistry } from "../../src/index.ts";
 import type { ChangeEvent } from "../../src/index.ts";
 import { pushBlob, pushImage } from "../support/client.ts";
 import { bytesOf, digestOf } from "../support/content.ts";
 import { startRegistry } from "../support/registry.ts";
 import { RepositoryClient } from "../support/repository-client.ts";
+
+setDefaultTimeout(60_000);
 
 test("every change has a line that says who, what, from where and why it was allowed", async () => {
   await using registry = await startRegistry();

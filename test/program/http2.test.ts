@@ -1,5 +1,5 @@
 /** HTTP/2: who gets it, and that uploads and downloads are the same over it. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:http2";
@@ -9,6 +9,8 @@ import { join } from "node:path";
 import { connect as connectSecurely } from "node:tls";
 import { Authority } from "../support/certificates.ts";
 import { startListening } from "../support/server-process.ts";
+
+setDefaultTimeout(60_000);
 
 const authority = new Authority();
 

@@ -93,6 +93,8 @@ describe("what is wrong", () => {
     for (const words of [
       ["repo", "list"],
       ["tag", "delete", "a:b"],
+      ["user", "list"],
+      ["token", "revoke", "--for", "ci"],
     ]) {
       expect((await runProgram(dataDir, words)).exitCode).toBe(1);
     }

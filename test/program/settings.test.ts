@@ -27,7 +27,7 @@ describe("a setting that cannot be", () => {
     ["a value where a group should be", "http: 5000", ["http"]],
     ["broken YAML", "http: {addr: [", ["line 1", "settings by name"]],
     ["a list", "- http", ["settings by name"]],
-    ["a setting that protects and is not built", "auth: {htpasswd: {realm: x}}", ["auth is not built yet"]],
+    ["a setting that protects and is not built", "auth: {silly: {realm: x}}", ["auth.silly is not built yet"]],
   ] as const) {
     test(`in the file stops the start with one line (${what})`, async () => {
       const path = await fileWith(text);
@@ -43,7 +43,7 @@ describe("a setting that cannot be", () => {
     ["REGISTRY_STORAGE_DELETE_ENABLED", "perhaps", "storage.delete.enabled: true"],
     ["REGISTRY_LOG_LEVEL", "loud", "log.level: info"],
     ["REGISTRY_VALIDATION_MANIFESTS_SPARSE", "2", "validation.manifests.sparse: false"],
-    ["REGISTRY_AUTH", "htpasswd", "everybody could read and write everything"],
+    ["REGISTRY_AUTH", "htpasswd", "auth.htpasswd.path"],
     ["REGISTRY_STORAGE", "s3", "images would be kept in a folder instead"],
   ] as const) {
     test(`in the environment stops the start with one line (${name})`, async () => {

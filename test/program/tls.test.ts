@@ -1,5 +1,5 @@
 /** The program over TLS: certificates from files, clients with certificates, versions. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +10,8 @@ import type { Issued } from "../support/certificates.ts";
 import { refusedStart } from "../support/refused-start.ts";
 import { startListening } from "../support/server-process.ts";
 import type { Listening } from "../support/server-process.ts";
+
+setDefaultTimeout(60_000);
 
 const authority = new Authority();
 const clients = new Authority("an authority for clients");
@@ -116,7 +118,7 @@ describe("a server with a certificate", () => {
     const patched = await slow;
     expect([patched.status, patched.headers.get("range")]).toEqual([202, "0-11"]);
     expect(await server.stop()).toBe(0);
-  }, 30_000);
+  });
 
   test("keeps the one it has while the files are no good, and says so once", async () => {
     await using server = await serverWith("broken", authority.issue("good", { names: NAMES }));
@@ -128,7 +130,7 @@ describe("a server with a certificate", () => {
     await server.printed(/the certificate was read again/);
     expect(await handshake(server)).toMatchObject({ certificate: { subject: { CN: "again" } } });
     expect(server.output().match(/the new certificate is not used/g)?.length).toBe(1);
-  }, 30_000);
+  });
 
   test("warns of one that ends soon, or has ended", async () => {
     const soon = new Date(Date.now() + 3 * 86_400_000);

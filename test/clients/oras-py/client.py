@@ -1,5 +1,6 @@
 """What a user of oras-py writes: `client.py COMMAND IMAGE …`, with a command of the table at the end."""
 
+import os
 import sys
 
 from oras.client import OrasClient
@@ -28,4 +29,6 @@ def delete(client, image, tag):
 COMMANDS = {"push": push, "push-in-chunks": push_in_chunks, "pull": pull, "tags": tags, "delete": delete}
 
 words = [word for word in sys.argv[1:] if word != "--insecure"]
-COMMANDS[words[0]](OrasClient(insecure="--insecure" in sys.argv), *words[1:])
+# By itself it asks for a token to look, and then pushes with that one, which allows no push.
+auth = "basic" if "REGISTRY_USERNAME" in os.environ else "token"
+COMMANDS[words[0]](OrasClient(insecure="--insecure" in sys.argv, auth_backend=auth), *words[1:])

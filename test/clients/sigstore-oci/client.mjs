@@ -4,7 +4,8 @@ import { pathToFileURL } from "node:url";
 
 const [command, image, ...rest] = process.argv.slice(2);
 const { attachArtifactToImage, getImageDigest } = await import(pathToFileURL(process.env.SIGSTORE_OCI).href);
-const credentials = { username: "", password: "" };
+const { REGISTRY_USERNAME: username = "", REGISTRY_PASSWORD: password = "" } = process.env;
+const credentials = { username, password };
 // It takes plain HTTP for granted on a loopback address.
 const cut = image.lastIndexOf(command === "attach" ? "@" : ":");
 const [imageName, reference] = [image.slice(0, cut), image.slice(cut + 1)];

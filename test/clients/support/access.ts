@@ -1,23 +1,54 @@
 /**
- * How clients learn that the registry of these tests speaks plain HTTP and asks for no password. This is the one place
- * that knows.
+ * How clients learn in which way the registry of these tests is reached, and as whom. This is the one place that knows:
+ * a registry says it once under its name, and every client that speaks to that name is told in its own words.
  */
+import { readFileSync } from "node:fs";
 import type { ClientName } from "./clients.ts";
 
 type Words = readonly string[];
 
+/** Plain HTTP and no password unless it says something else. */
+export interface Access {
+  readonly user?: User | undefined;
+  /** Paths of files in PEM. */
+  readonly tls?: TlsAccess | undefined;
+}
+
+export interface User {
+  readonly name: string;
+  readonly password: string;
+}
+
+export interface TlsAccess {
+  /** Who vouches for the registry. */
+  readonly ca: string;
+  /** What a client shows; nothing when absent. */
+  readonly client?: { readonly cert: string; readonly key: string } | undefined;
+}
+
+const ACCESSES = new Map<string, Access>();
+
+/** Says how the registry of this name, such as `127.0.0.1:40123`, is reached. */
+export function announce(registry: string, access: Access): void {
+  ACCESSES.set(registry, access);
+}
+
+/** How the registry of this name is reached. */
+export function accessTo(registry: string): Access {
+  return ACCESSES.get(registry) ?? {};
+}
+
 /** The commands of ctr that speak to a registry; others name one in what they call an image. */
 const MOVES = new Set(["pull", "push"]);
 
-/** What is said to a client whose command names the registry. */
-const TELL: Readonly<Record<ClientName, (words: Words, registry: string) => Words>> = {
+/** What is said to a client whose command names the registry, when that speaks plain HTTP. */
+const TELL_PLAIN: Readonly<Record<ClientName, (words: Words, registry: string) => Words>> = {
   buildx: (words) => words, // it takes plain HTTP for granted on a loopback address
   containerd: (words) => words,
   cosign2: (words) => [...words, "--allow-http-registry"],
   cosign3: (words) => [...words, "--allow-http-registry"],
   crane: (words) => [...words, "--insecure"],
-  // Options stand before what they are about: `images pull --plain-http IMAGE`.
-  ctr: ([object = "", verb = "", ...rest]) => [object, verb, ...(MOVES.has(verb) ? ["--plain-http"] : []), ...rest],
+  ctr: (words) => toCtr(words, ["--plain-http"]),
   helm: (words) => [...words, "--plain-http"],
   notation: (words) => [...words, "--insecure-registry"],
   oras: (words) =>
@@ -29,9 +60,85 @@ const TELL: Readonly<Record<ClientName, (words: Words, registry: string) => Word
   wkg: ([object = "", verb = "", ...rest], registry) => [object, verb, "--insecure", registry, ...rest],
 };
 
+/** … and when it speaks TLS; clients that have no words for that have variables or files. */
+const TELL_TLS: Readonly<Partial<Record<ClientName, (words: Words, tls: TlsAccess) => Words>>> = {
+  cosign2: (words, tls) => [
+    ...words,
+    ...options(tls, "--registry-cacert", "--registry-client-cert", "--registry-client-key"),
+  ],
+  cosign3: (words, tls) => [
+    ...words,
+    ...options(tls, "--registry-cacert", "--registry-client-cert", "--registry-client-key"),
+  ],
+  ctr: (words, tls) => toCtr(words, options(tls, "--tlscacert", "--tlscert", "--tlskey")),
+  helm: (words, tls) => [...words, ...options(tls, "--ca-file", "--cert-file", "--key-file")],
+  oras: (words, tls) =>
+    words[0] === "cp"
+      ? [
+          ...words,
+          ...options(tls, "--from-ca-file", "--from-cert-file", "--from-key-file"),
+          ...options(tls, "--to-ca-file", "--to-cert-file", "--to-key-file"),
+        ]
+      : [...words, ...options(tls, "--ca-file", "--cert-file", "--key-file")],
+};
+
+/** Clients that can show a certificate of their own. */
+export const SHOW_CERTIFICATES: ReadonlySet<string> = new Set(
+  "buildah cosign2 cosign3 ctr docker helm oras podman regctl skopeo".split(" "),
+);
+
 /** The words with which a client speaks to `registry`, such as `127.0.0.1:40123`. */
 export function wordsFor(client: ClientName, words: Words, registry: string): Words {
-  return words.some((word) => word.includes(registry)) ? TELL[client](words, registry) : words;
+  if (!words.some((word) => word.includes(registry))) return words;
+  const { tls, user } = accessTo(registry);
+  const told = tls ? (TELL_TLS[client]?.(words, tls) ?? words) : TELL_PLAIN[client](words, registry);
+  return client === "ctr" && user ? toCtr(told, ["--user", `${user.name}:${user.password}`]) : told;
+}
+
+/** What clients written in Go, Rust, Node and Python find in their environment. */
+export function environmentFor(registry: string): Readonly<Record<string, string>> {
+  const { tls, user } = accessTo(registry);
+  return {
+    ...(tls && { SSL_CERT_FILE: tls.ca, NODE_EXTRA_CA_CERTS: tls.ca, REQUESTS_CA_BUNDLE: tls.ca }),
+    ...(user && { REGISTRY_USERNAME: user.name, REGISTRY_PASSWORD: user.password }),
+  };
+}
+
+/** What `docker login` would have written: nearly every client reads that file. */
+export function dockerConfig(registry: string): string {
+  const { user } = accessTo(registry);
+  if (!user) return "{}";
+  const auth = Buffer.from(`${user.name}:${user.password}`).toString("base64");
+  return JSON.stringify({ auths: { [registry]: { auth } } });
+}
+
+/** The settings of regctl; undefined when its words say all. */
+export function regctlConfig(registry: string): string | undefined {
+  const { tls } = accessTo(registry);
+  if (!tls) return undefined;
+  const host = {
+    hostname: registry,
+    tls: "enabled",
+    regcert: readFileSync(tls.ca, "utf8"),
+    ...(tls.client && {
+      clientCert: readFileSync(tls.client.cert, "utf8"),
+      clientKey: readFileSync(tls.client.key, "utf8"),
+    }),
+  };
+  return JSON.stringify({ hosts: { [registry]: host } });
+}
+
+/** The files of a folder that docker, podman, buildah and skopeo have for each registry (`certs.d`). */
+export function certificateFiles(registry: string): Readonly<Record<string, string>> {
+  const { tls } = accessTo(registry);
+  if (!tls) return {};
+  return {
+    "ca.crt": readFileSync(tls.ca, "utf8"),
+    ...(tls.client && {
+      "client.cert": readFileSync(tls.client.cert, "utf8"),
+      "client.key": readFileSync(tls.client.key, "utf8"),
+    }),
+  };
 }
 
 /** The `registries.conf` of podman, buildah and skopeo. */
@@ -39,11 +146,20 @@ export function registriesConf(registry: string): string {
   return `short-name-mode = "disabled"
 [[registry]]
 location = "${registry}"
-insecure = true
+insecure = ${accessTo(registry).tls === undefined}
 `;
 }
 
 /** The settings of containerd for a host that `registry` is a mirror of. */
 export function hostsToml(registry: string): string {
   return `[host."http://${registry}"]\ncapabilities = ["pull", "resolve"]\n`;
+}
+
+/** Options of ctr stand before what they are about: `images pull --plain-http IMAGE`. */
+function toCtr([object = "", verb = "", ...rest]: Words, more: Words): Words {
+  return [object, verb, ...(MOVES.has(verb) ? more : []), ...rest];
+}
+
+function options({ ca, client }: TlsAccess, forCa: string, forCert: string, forKey: string): Words {
+  return [forCa, ca, ...(client ? [forCert, client.cert, forKey, client.key] : [])];
 }

@@ -1,7 +1,7 @@
 /** A client on one registry, with a home folder of its own. */
-import { mkdir } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { wordsFor } from "./access.ts";
+import { dockerConfig, environmentFor, regctlConfig, wordsFor } from "./access.ts";
 import { commandOf } from "./clients.ts";
 import type { ClientName, Command } from "./clients.ts";
 import { run, runToFailure } from "./programs.ts";
@@ -33,8 +33,12 @@ export class Client implements AsyncDisposable {
   static async of(name: ClientName, registry: Named, more: Environment = {}): Promise<Client> {
     const { env, ...command } = await commandOf(name);
     const folder = await makeScratchFolder();
-    await mkdir(join(folder.path, "work"));
-    return new Client(name, { ...command, env: { HOME: folder.path, ...env, ...more } }, registry, folder);
+    for (const each of ["work", ".docker", ".regctl"]) await mkdir(join(folder.path, each));
+    await writeFile(join(folder.path, ".docker/config.json"), dockerConfig(registry.name));
+    const hosts = regctlConfig(registry.name);
+    if (hosts !== undefined) await writeFile(join(folder.path, ".regctl/config.json"), hosts);
+    const found = { HOME: folder.path, ...environmentFor(registry.name), ...env, ...more };
+    return new Client(name, { ...command, env: found }, registry, folder);
   }
 
   /** The folder in which the client runs, removed with all the rest. */

@@ -1,14 +1,14 @@
 /** Podman, buildah and skopeo with storage and settings in a folder of their own. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { registriesConf } from "./access.ts";
+import { certificateFiles, dockerConfig, registriesConf } from "./access.ts";
 import { run, runToFailure } from "./programs.ts";
 import type { Output, Program, RunOptions } from "./programs.ts";
 import { makeScratchFolder } from "./scratch-folder.ts";
 import type { ScratchFolder } from "./scratch-folder.ts";
 
 export interface ContainerToolsOptions {
-  /** Where plain HTTP is allowed, such as `127.0.0.1:40123`. */
+  /** The registry that they speak to, such as `127.0.0.1:40123`. */
   readonly registry: string;
   /** `vfs` works everywhere; only `overlay` can fetch layers file by file. */
   readonly driver?: "vfs" | "overlay";
@@ -34,7 +34,12 @@ export class ContainerTools implements AsyncDisposable {
     // These two are taken from the home folder of an ordinary user, but not from root's.
     await writeFile(join(folder.path, "storage.conf"), storageConf(folder.path, driver));
     await writeFile(join(folder.path, "containers.conf"), containersConf(folder.path));
-    await writeFile(join(folder.path, "auth.json"), "{}");
+    await writeFile(join(folder.path, "auth.json"), dockerConfig(registry));
+    const certificates = join(settings, "certs.d", registry);
+    await mkdir(certificates, { recursive: true });
+    for (const [name, text] of Object.entries(certificateFiles(registry))) {
+      await writeFile(join(certificates, name), text);
+    }
     return new ContainerTools(folder, join(folder.path, "files"));
   }
 

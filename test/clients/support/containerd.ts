@@ -10,7 +10,7 @@ export interface ContainerdPrograms {
   readonly ctr: Runnable;
 }
 
-const DEBIAN: ContainerdPrograms = { containerd: "containerd", ctr: "ctr" };
+export const DEBIAN: ContainerdPrograms = { containerd: "containerd", ctr: "ctr" };
 
 /** What would use sockets and folders of the machine, in this version or in a newer one. */
 const DISABLED = [

@@ -1,6 +1,7 @@
 /** A docker engine of its own: containerd and dockerd in a folder, reached over a socket there. */
-import { writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { certificateFiles, dockerConfig } from "./access.ts";
 import { containerdSocketOf, startContainerd } from "./containerd.ts";
 import { run, runToFailure, startDaemon, throwWhenEnded } from "./programs.ts";
 import type { Output, RunOptions } from "./programs.ts";
@@ -16,12 +17,15 @@ export class DockerEngine implements AsyncDisposable {
     this.#resources = resources;
   }
 
-  /** Resolves when the engine answers. */
-  static async start(): Promise<DockerEngine> {
+  /** Resolves when the engine answers; it is told how `registry`, such as `127.0.0.1:40123`, is reached. */
+  static async start(registry: string): Promise<DockerEngine> {
     await using starting = new AsyncDisposableStack();
     const folder = starting.use(await makeScratchFolder()).path;
     starting.use(await startContainerd(folder));
     await writeFile(join(folder, "daemon.json"), "{}");
+    await mkdir(join(folder, "client"));
+    await writeFile(join(folder, "client/config.json"), dockerConfig(registry));
+    starting.defer(await shareCertificates(registry));
     const dockerd = starting.use(startDaemon("dockerd", wordsOfDockerd(folder)));
     await until("dockerd answers", async () => {
       throwWhenEnded("dockerd", dockerd);
@@ -54,6 +58,15 @@ export class DockerEngine implements AsyncDisposable {
     const client = join(this.#folder, "client");
     return { env: { DOCKER_HOST: `unix://${socketOf(this.#folder)}`, DOCKER_CONFIG: client, HOME: client } };
   }
+}
+
+/** The engine looks for certificates in one folder of the machine. Gives what takes them away again. */
+async function shareCertificates(registry: string): Promise<() => Promise<void>> {
+  const folder = join("/etc/docker/certs.d", registry);
+  const files = Object.entries(certificateFiles(registry));
+  if (files.length > 0) await mkdir(folder, { recursive: true });
+  for (const [name, text] of files) await writeFile(join(folder, name), text);
+  return () => rm(folder, { recursive: true, force: true });
 }
 
 function socketOf(folder: string): string {

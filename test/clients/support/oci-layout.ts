@@ -51,9 +51,13 @@ export async function writeOciLayout(files: ImageFiles, folder: string): Promise
 }
 
 /** A layout with one small image under the name `one`, which depends on `seed` alone; gives the image's manifest. */
-export async function writeSmallLayout(seed: string, folder: string): Promise<string> {
+export function writeSmallLayout(seed: string, folder: string): Promise<string> {
+  return writeLayoutOf(bytesOf(seed, SMALL_LAYER_BYTES), folder);
+}
+
+/** A layout with an image of one layer under the name `one`; gives the image's manifest. */
+export async function writeLayoutOf(layer: Uint8Array<ArrayBuffer>, folder: string): Promise<string> {
   await mkdir(join(folder, "blobs/sha256"), { recursive: true });
-  const layer = bytesOf(seed, SMALL_LAYER_BYTES);
   const config = { architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: [digestOf(layer)] } };
   const manifest = imageManifest(await writeBlob(folder, OCI_CONFIG, JSON.stringify(config)), [
     await writeBlob(folder, OCI_LAYER, Bun.gzipSync(layer)),

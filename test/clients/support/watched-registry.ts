@@ -4,6 +4,9 @@ import { join } from "node:path";
 import { startRegistry } from "../../support/registry.ts";
 import type { RunningRegistry } from "../../support/registry.ts";
 import { DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from "../../support/content.ts";
+import { announce } from "./access.ts";
+import { guardFor, usualMode } from "./modes.ts";
+import type { Guard, Mode } from "./modes.ts";
 import { makeScratchFolder } from "./scratch-folder.ts";
 import type { ScratchFolder } from "./scratch-folder.ts";
 import { Wire } from "./wire.ts";
@@ -38,26 +41,50 @@ export interface Referrer {
 export class WatchedRegistry implements AsyncDisposable {
   readonly wire: Wire;
   readonly #folder: ScratchFolder;
+  readonly #guard: Guard | undefined;
   #running: RunningRegistry;
+  #guarded: RunningRegistry | undefined;
 
-  private constructor(wire: Wire, folder: ScratchFolder, running: RunningRegistry) {
+  private constructor(
+    wire: Wire,
+    folder: ScratchFolder,
+    running: RunningRegistry,
+    guard: Guard | undefined,
+    guarded: RunningRegistry | undefined,
+  ) {
     this.wire = wire;
     this.#folder = folder;
     this.#running = running;
+    this.#guard = guard;
+    this.#guarded = guarded;
   }
 
-  static async start(): Promise<WatchedRegistry> {
+  /**
+   * In a mode that asks who somebody is, clients speak to a second program on the same data, which does; the first one is
+   * for the tests themselves.
+   */
+  static async start(mode: Mode = usualMode()): Promise<WatchedRegistry> {
     const folder = await makeScratchFolder();
     const running = await startOn(folder.path);
-    return new WatchedRegistry(await Wire.open(running.port), folder, running);
+    if (mode === "anonymous") {
+      return new WatchedRegistry(await Wire.open(running.port), folder, running, undefined, undefined);
+    }
+    const guard = await guardFor(mode, join(folder.path, "guard"), running.dataDir);
+    const guarded = await startOn(folder.path, guard);
+    const registry = new WatchedRegistry(await Wire.open(guarded.port), folder, running, guard, guarded);
+    announce(registry.name, guard.access);
+    return registry;
   }
 
   /** What stands before the repository in a reference, such as `127.0.0.1:40123`. */
   get name(): string {
-    return `127.0.0.1:${this.wire.port}`;
+    // The wire could not read what passes in secret, and would spoil it where it is read.
+    return this.#guarded && this.#guard?.access.tls
+      ? `${this.#guarded.hostname}:${this.#guarded.port}`
+      : `127.0.0.1:${this.wire.port}`;
   }
 
-  /** The program itself, past the wire; without a slash at the end. */
+  /** The program itself, past the wire, open to everybody; without a slash at the end. */
   get url(): string {
     return this.#running.url;
   }
@@ -74,7 +101,9 @@ export class WatchedRegistry implements AsyncDisposable {
   async restart(): Promise<void> {
     await this.#running.stop();
     this.#running = await startOn(this.#folder.path);
-    this.wire.leadTo(this.#running.port);
+    await this.#guarded?.stop();
+    if (this.#guard) this.#guarded = await startOn(this.#folder.path, this.#guard);
+    this.wire.leadTo((this.#guarded ?? this.#running).port);
   }
 
   /** Asks the program itself, past the wire. Undefined when it has no such manifest. */
@@ -120,13 +149,15 @@ export class WatchedRegistry implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.wire[Symbol.asyncDispose]();
+    await this.#guarded?.[Symbol.asyncDispose]();
     await this.#running[Symbol.asyncDispose]();
     await this.#folder[Symbol.asyncDispose]();
   }
 }
 
-function startOn(folder: string): Promise<RunningRegistry> {
-  return startRegistry({ dataDir: join(folder, "data"), env: { REGISTRY_STORAGE_DELETE_ENABLED: "true" } });
+function startOn(folder: string, guard?: Guard): Promise<RunningRegistry> {
+  const env = { REGISTRY_STORAGE_DELETE_ENABLED: "true", ...guard?.env };
+  return startRegistry({ dataDir: join(folder, "data"), env });
 }
 
 async function getJson(url: string): Promise<unknown> {

@@ -1,0 +1,55 @@
+/** Every client under every way of asking who somebody is: what it pushes comes back. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { SHOW_CERTIFICATES } from "./support/access.ts";
+import { MODES } from "./support/modes.ts";
+import { requirePrograms } from "./support/programs.ts";
+import { ROUND_TRIPS } from "./support/round-trips.ts";
+import { WatchedRegistry } from "./support/watched-registry.ts";
+
+for (const mode of MODES) {
+  // That nobody is asked anything is what all the other tests are about.
+  if (mode === "anonymous") continue;
+  describe(`in the mode "${mode}"`, () => {
+    let registry: WatchedRegistry;
+
+    beforeAll(async () => {
+      requirePrograms(
+        "busybox",
+        "buildah",
+        "containerd",
+        "ctr",
+        "docker",
+        "dockerd",
+        "podman",
+        "skopeo",
+        "tar",
+        "umount",
+      );
+      registry = await WatchedRegistry.start(mode);
+    });
+
+    afterAll(() => registry[Symbol.asyncDispose]());
+
+    for (const [client, trip] of Object.entries(ROUND_TRIPS)) {
+      const showsCertificate = SHOW_CERTIFICATES.has(client.replace(/ .*/, ""));
+      if (mode.endsWith("tls") && showsCertificate !== (mode === "mutual tls")) continue;
+      test(`${client} pushes and pulls`, async () => {
+        await using resources = new AsyncDisposableStack();
+        const to = registry.name;
+        // By another name nobody has logged in.
+        const from = mode === "open pull" ? to.replace("127.0.0.1", "localhost") : to;
+        await trip({ registry, to, from }, resources);
+      });
+    }
+
+    test("the registry asked who somebody is, and answered nothing with a fault of its own", async () => {
+      registry.expectNoFaults();
+      if (mode.endsWith("tls")) {
+        await expect(fetch(`http://${registry.name}/v2/`)).rejects.toThrow();
+      } else {
+        expect((await fetch(`http://${registry.name}/v2/`)).status).toBe(401);
+        expect(registry.wire.exchanges.filter(({ status }) => status === 401)).not.toEqual([]);
+      }
+    });
+  });
+}
