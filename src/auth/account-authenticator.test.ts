@@ -355,15 +355,26 @@ describe("whoever guesses", () => {
     expect(await outcome(authenticator.authenticate("alice", "wonderland", ADDRESS))).toBe("alice");
   });
 
-  test("a robot's token shuts out nobody but itself: no other address, no other robot", async () => {
+  test("is slowed for passwords alone: who has a stale token keeps out nobody, wherever they are", async () => {
     await using subject = await AuthSubject.open();
+    await subject.addUser("alice", "wonderland");
     const { token } = await subject.robots.create("ci", [], undefined);
     const authenticator = subject.authenticator();
-    for (let number = 0; number < 300; number++) {
-      await outcome(authenticator.authenticate("ci", "stw_wrong", `10.0.${number}.1`));
+    for (let number = 0; number < 100; number++) {
+      expect(await outcome(authenticator.authenticate("ci", `stw_stale-${number}`, ADDRESS))).toBe("nobody");
     }
-    for (let guess = 0; guess < 12; guess++) await outcome(authenticator.authenticate("old", "stw_wrong", ADDRESS));
-    expect(await outcome(authenticator.authenticate("old", "stw_wrong", ADDRESS))).toBe("TOOMANYREQUESTS");
     expect(await outcome(authenticator.authenticate("ci", token, ADDRESS))).toBe("ci");
+    expect(await outcome(authenticator.authenticate("alice", "wonderland", ADDRESS))).toBe("alice");
+  });
+
+  test("is not forgotten because of tokens that are made up meanwhile", async () => {
+    await using subject = await AuthSubject.open();
+    await subject.addUser("alice", "wonderland");
+    const authenticator = subject.authenticator();
+    for (let guess = 0; guess < 10; guess++) await outcome(authenticator.authenticate("alice", `${guess}`, ADDRESS));
+    for (let number = 0; number < 31_000; number++) {
+      await outcome(authenticator.authenticate(`made-up-${number}`, "stw_made-up", ADDRESS));
+    }
+    expect(await outcome(authenticator.authenticate("alice", "guess", ADDRESS))).toBe("TOOMANYREQUESTS");
   });
 });

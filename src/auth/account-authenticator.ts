@@ -105,27 +105,31 @@ export class AccountAuthenticator implements Authenticator {
     address: string | undefined,
   ): Promise<Identity | undefined> {
     const { robots, jobs } = this.#accounts;
-    const isJob = jobs !== undefined && name === JOB_USER;
-    const isRobot = robots !== undefined && looksLikeRobotToken(password);
-    const attempt = this.#throttle.begin(name, address, !isJob && !isRobot);
     let proven: Proven | undefined;
-    try {
-      if (isJob) proven = await jobs.identify(password);
-      else if (isRobot) {
-        const identity = await robots.identify(name, password);
-        proven = identity && { identity };
-      } else proven = await this.#proveUser(name, password);
-    } catch (error) {
-      attempt.forgive();
-      throw error;
-    }
+    // What nobody can guess is not slowed: many jobs have one name and one address, and good tokens come beside stale ones.
+    if (jobs !== undefined && name === JOB_USER) proven = await jobs.identify(password);
+    else if (robots !== undefined && looksLikeRobotToken(password)) {
+      const identity = await robots.identify(name, password);
+      proven = identity && { identity };
+    } else proven = await this.#proveGuessable(name, password, address);
     if (!proven) {
       this.#verified.forget(key);
       return undefined;
     }
-    attempt.succeed();
     this.#verified.remember(key, proven.identity, proven.until);
     return proven.identity;
+  }
+
+  async #proveGuessable(name: string, password: string, address: string | undefined): Promise<Proven | undefined> {
+    const attempt = this.#throttle.begin(name, address);
+    try {
+      const proven = await this.#proveUser(name, password);
+      if (proven) attempt.succeed();
+      return proven;
+    } catch (error) {
+      attempt.forgive();
+      throw error;
+    }
   }
 
   /** Exactly one hash is computed, whoever it is. */

@@ -226,6 +226,20 @@ describe("the key of a token", () => {
     }
   });
 
+  test("is trusted beside others of kinds that are not understood, which nobody dies of", async () => {
+    const odd = root.issue("odd", { curve: "P-224" });
+    const verifier = tokens({
+      jwks: await file(JSON.stringify({ keys: [{ kty: "XYZ", kid: "odd" }, { kty: "RSA" }, null, own.jwk] })),
+      rootcertbundle: await file(`${odd.cert}\n${root.cert}\n${signer.cert}`),
+    });
+    expect(await verifier.verify(await signed(own.key, { kid: "own" }))).toBeDefined();
+    const kid = await calculateJwkThumbprint(createPublicKey(signer.cert).export({ format: "jwk" }));
+    expect(await verifier.verify(await signed(await keyOf(signer), { kid }))).toBeDefined();
+    for (const header of [{ kid: "odd" }, { x5c: [der(odd.cert)] }]) {
+      expect(await verifier.verify(await signed(own.key, header))).toBeUndefined();
+    }
+  });
+
   test("is read again when its file changed, and no token is trusted by a file that is not there", async () => {
     const path = await file(JSON.stringify({ keys: [own.jwk] }));
     const verifier = tokens({ jwks: path });

@@ -51,7 +51,8 @@ type TrustedKeys = ReadonlyMap<string, JWK>;
 
 export function openExternalTokens(settings: ExternalTokenSettings, clock: Clock, log: Logger): ExternalTokens {
   const { service, rootcertbundle, jwks } = settings;
-  const keys = jwks === undefined ? undefined : watched(jwks, clock, log, keysOf, Promise.resolve(NO_KEYS));
+  const keysIn = (text: string): Promise<TrustedKeys> => namedKeys(keysOf(text), log);
+  const keys = jwks === undefined ? undefined : watched(jwks, clock, log, keysIn, Promise.resolve(NO_KEYS));
   const roots = rootcertbundle === undefined ? undefined : watched(rootcertbundle, clock, log, certificatesIn, []);
   const named = new WeakMap<readonly X509Certificate[], Promise<TrustedKeys>>();
 
@@ -61,7 +62,7 @@ export function openExternalTokens(settings: ExternalTokenSettings, clock: Clock
     const name = header.jwk === undefined ? header.kid : await calculateJwkThumbprint(header.jwk);
     if (name === undefined) return undefined;
     let byName = named.get(certificates);
-    if (!byName) named.set(certificates, (byName = keysOfCertificates(certificates)));
+    if (!byName) named.set(certificates, (byName = keysOfCertificates(certificates, log)));
     return (await keys?.content)?.get(name) ?? (await byName).get(name);
   }
 
@@ -127,26 +128,47 @@ function isResourceActions(value: unknown): value is ResourceActions {
 }
 
 /** Of a set of keys (RFC 7517, 5). Refused when it is none; no algorithm that we take has a use for a secret among them. */
-function keysOf(text: string): Promise<TrustedKeys> {
+function keysOf(text: string): readonly JWK[] {
   const { keys } = JSON.parse(text) as { readonly keys?: unknown };
   if (!Array.isArray(keys)) throw new Error("it has no list of keys");
-  return namedKeys(keys as readonly JWK[]);
+  return keys as readonly JWK[];
 }
 
-/** By the names that their set gives them, and by their thumbprints (RFC 7638). */
-async function namedKeys(keys: readonly JWK[]): Promise<TrustedKeys> {
+/**
+ * By the names that their set gives them, and by their thumbprints (RFC 7638). "Implementations SHOULD ignore JWKs within a
+ * JWK Set that use "kty" … values that are not understood by them" (RFC 7517, 5). It never rejects.
+ */
+async function namedKeys(keys: readonly JWK[], log: Logger): Promise<TrustedKeys> {
   const trusted = new Map<string, JWK>();
   for (const key of keys) {
-    trusted.set(await calculateJwkThumbprint(key), key);
-    if (key.kid !== undefined) trusted.set(key.kid, key);
+    try {
+      trusted.set(await calculateJwkThumbprint(key), key);
+      if (key.kid !== undefined) trusted.set(key.kid, key);
+    } catch (error) {
+      passOver(log, error);
+    }
   }
   return trusted;
 }
 
 /** … and by the names that distribution gave keys before version 3. */
-async function keysOfCertificates(certificates: readonly X509Certificate[]): Promise<TrustedKeys> {
-  const keys = certificates.map((certificate) => ({ ...publicKeyOf(certificate), kid: libtrustIdOf(certificate) }));
-  return await namedKeys(keys);
+async function keysOfCertificates(certificates: readonly X509Certificate[], log: Logger): Promise<TrustedKeys> {
+  const keys = certificates.flatMap((certificate) => {
+    try {
+      return [{ ...publicKeyOf(certificate), kid: libtrustIdOf(certificate) }];
+    } catch (error) {
+      passOver(log, error);
+      return [];
+    }
+  });
+  return await namedKeys(keys, log);
+}
+
+function passOver(log: Logger, error: unknown): void {
+  log.warn(
+    { err: error },
+    "auth.token: a key of a kind that is not understood is passed over: no token is trusted by it",
+  );
 }
 
 function publicKeyOf(certificate: X509Certificate): JWK {
@@ -174,6 +196,14 @@ function certificatesIn(text: string): readonly X509Certificate[] {
 
 /** The key of the first certificate, when each is vouched for by the next one and the last by one that we trust. */
 function vouchedFor(chain: unknown, roots: readonly X509Certificate[], now: number): JWK | undefined {
+  try {
+    return keyVouchedFor(chain, roots, now);
+  } catch {
+    return undefined; // a certificate has a key of a kind that is not understood
+  }
+}
+
+function keyVouchedFor(chain: unknown, roots: readonly X509Certificate[], now: number): JWK | undefined {
   if (!Array.isArray(chain) || chain.length === 0 || chain.length > MAX_CHAIN) return undefined;
   const certificates = chain.flatMap((text: unknown) => certificateOf(text) ?? []);
   const [leaf] = certificates;

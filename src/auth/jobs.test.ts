@@ -311,6 +311,19 @@ describe("an authenticator that trusts an issuer", () => {
     expect(await outcome(authenticator.authenticate("alice", "wonderland", ADDRESS))).toBe("alice");
   });
 
+  test("lets in as many jobs as come at once from one address, and keeps out none for what others sent", async () => {
+    await using subject = await AuthSubject.open(clock);
+    const authenticator = subject.authenticator(trusting([RULE]));
+    const tokens = await Promise.all(
+      Array.from({ length: 20 }, (_, job) => issuer.token({ ...CLAIMS, jti: `${job}` }, clock.ms)),
+    );
+    for (let wrong = 0; wrong < 20; wrong++) await authenticator.authenticate("oidc", `wrong ${wrong}`, ADDRESS);
+    const outcomes = await Promise.all(
+      tokens.map((token) => outcome(authenticator.authenticate("oidc", token, ADDRESS))),
+    );
+    expect(new Set(outcomes)).toEqual(new Set([`${CLAIMS.sub}@${new URL(issuer.url).host}`]));
+  });
+
   test("remembers a job no longer than its token is good", async () => {
     await using subject = await AuthSubject.open(clock);
     const authenticator = subject.authenticator(trusting([RULE]));

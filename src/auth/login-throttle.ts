@@ -2,9 +2,8 @@
  * Slows the guessing of passwords. Failures run into buckets that leak: one for an address, one for an account, and one for
  * both together. While one of them is full, nothing more is tried: not even the hash is computed.
  */
-import { isIPv6 } from "node:net";
 import type { Clock } from "../lib/clock.ts";
-import { plainAddress } from "../lib/network.ts";
+import { customerNetwork } from "../lib/network.ts";
 import { OciError } from "../oci/error.ts";
 
 interface Bucket {
@@ -45,16 +44,13 @@ export class LoginThrottle {
     this.#clock = clock;
   }
 
-  /**
-   * Refused with 429 while a bucket is full. `guessable` is false for secrets that nobody can guess: then one address cannot
-   * shut an account for the others.
-   */
-  begin(name: string, address: string | undefined, guessable: boolean): Attempt {
-    const from = networkOf(address ?? "local");
+  /** Refused with 429 while a bucket is full. */
+  begin(name: string, address: string | undefined): Attempt {
+    const from = customerNetwork(address ?? "local");
     const pair = `${from} ${name}`;
     const isKnown = this.#clock.now() - (this.#known.get(pair) ?? -Infinity) < KNOWN_MS;
     const keys: [key: string, bucket: Bucket][] = [[`pair ${pair}`, BUCKETS.pair]];
-    if (guessable && !isKnown) keys.push([`address ${from}`, BUCKETS.address], [`account ${name}`, BUCKETS.account]);
+    if (!isKnown) keys.push([`address ${from}`, BUCKETS.address], [`account ${name}`, BUCKETS.account]);
     const waitMs = Math.max(
       ...keys.map(([key, bucket]) => (this.#level(key, bucket) + 1 - bucket.size) * bucket.leakMs),
     );
@@ -91,18 +87,4 @@ function remember<Value>(map: Map<string, Value>, key: string, value: Value): vo
   map.delete(key);
   map.set(key, value);
   if (map.size > MAX_REMEMBERED) map.delete(map.keys().next().value ?? "");
-}
-
-/** Whoever has one address of IPv6 has a whole network of them: their first half stands for all. */
-function networkOf(address: string): string {
-  const plain = plainAddress(address);
-  if (!isIPv6(plain)) return plain;
-  const [before = "", after] = plain.split("::");
-  const [head, tail] = [groupsOf(before), groupsOf(after ?? "")];
-  const zeros = after === undefined ? 0 : 8 - head.length - tail.length;
-  return [...head, ...Array<string>(zeros).fill("0"), ...tail].slice(0, 4).join(":");
-}
-
-function groupsOf(text: string): readonly string[] {
-  return text.split(":").filter((group) => group !== "");
 }

@@ -1,6 +1,6 @@
 /** Networks of addresses. */
 import { describe, expect, test } from "bun:test";
-import { Networks, parseNetwork } from "./network.ts";
+import { Networks, customerNetwork, parseNetwork } from "./network.ts";
 
 describe("a network", () => {
   test("is written as an address and how many of its bits count; without them it is one address", () => {
@@ -21,4 +21,13 @@ describe("a network", () => {
     }
     expect(new Networks([]).has("127.0.0.1")).toBeFalse();
   });
+});
+
+test("a customer has one address of IPv4, and of IPv6 a network of 64 bits, however it is written", () => {
+  for (const one of ["2001:db8::1", "2001:db8:0:0:ffff::7", "2001:db8:0:0:1:2:3:4"]) {
+    expect(customerNetwork(one)).toBe("2001:db8:0:0");
+  }
+  expect(customerNetwork("2001:db8:1:2::")).toBe("2001:db8:1:2");
+  expect([customerNetwork("::ffff:192.0.2.1"), customerNetwork("192.0.2.1")]).toEqual(["192.0.2.1", "192.0.2.1"]);
+  expect(customerNetwork("local")).toBe("local");
 });

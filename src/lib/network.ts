@@ -1,5 +1,5 @@
 /** Networks of addresses, such as `10.0.0.0/8`. */
-import { BlockList, isIP } from "node:net";
+import { BlockList, isIP, isIPv6 } from "node:net";
 
 export interface Network {
   readonly address: string;
@@ -36,4 +36,18 @@ export class Networks {
 /** The address of IPv4 that a socket for both families shows inside one of IPv6; any other as it is. */
 export function plainAddress(address: string): string {
   return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address;
+}
+
+/** Whoever has one address of IPv6 has a whole network of them: its first half stands for all. Anything else is itself. */
+export function customerNetwork(address: string): string {
+  const plain = plainAddress(address);
+  if (!isIPv6(plain)) return plain;
+  const [before = "", after] = plain.split("::");
+  const [head, tail] = [groupsOf(before), groupsOf(after ?? "")];
+  const zeros = after === undefined ? 0 : 8 - head.length - tail.length;
+  return [...head, ...Array<string>(zeros).fill("0"), ...tail].slice(0, 4).join(":");
+}
+
+function groupsOf(text: string): readonly string[] {
+  return text.split(":").filter((group) => group !== "");
 }

@@ -1,15 +1,14 @@
 /** From a request to a reply: the one place that routes, and the one that catches. */
 import { OciError } from "../oci/error.ts";
 import { nameOf } from "../auth/policy.ts";
-import type { Who } from "../auth/policy.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { Namespace } from "../registry/namespace.ts";
 import { BrokenBodyError } from "../registry/upload-writer.ts";
+import type { Admission } from "./admission.ts";
 import { auditChange } from "./audit.ts";
 import { RequestBody } from "./body.ts";
 import type { Context, ServerOptions } from "./context.ts";
 import { RefusedWithHeaders, faultReply, refusalIn, refusalReply } from "./error-reply.ts";
-import type { Admission } from "./gate.ts";
 import { getHealth, getReady } from "./ops/health.ts";
 import { getWelcome } from "./ops/welcome.ts";
 import type { Caller } from "./origin.ts";
@@ -74,7 +73,7 @@ export function createHandler({ namespace, options, log, revision }: HandlerPart
   function answerAgain({ route, reply }: KeptReply, request: Request, caller: Caller): Reply | Promise<Reply> {
     const given = ({ who }: Admission): Reply => {
       options.readLimits?.take(request.method, route, caller, who);
-      return { ...reply, address: caller.address, ...userOf(who) };
+      return { ...reply, address: caller.address, user: who && nameOf(who) };
     };
     const refused = (error: unknown): Reply => {
       const refusal = errorReply(error, request, log);
@@ -120,12 +119,7 @@ async function dispatch(
   options.readLimits?.take(request.method, route, asked.caller, who);
   const reply = await handle(context, route);
   auditChange(context, route, reply, log);
-  return { ...reply, ...userOf(who) };
-}
-
-/** For the log. */
-function userOf(who: Who): Pick<Reply, "user"> {
-  return who ? { user: nameOf(who) } : {};
+  return { ...reply, user: who && nameOf(who) };
 }
 
 /** Whether the settings leave this endpoint on. */

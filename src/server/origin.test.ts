@@ -39,13 +39,20 @@ describe("the caller's address", () => {
   });
 
   test("is read from Forwarded too, which goes before the older headers", () => {
-    const headers = { "x-forwarded-for": "9.9.9.9", "x-forwarded-host": "old.test" };
+    const headers = { "x-forwarded-for": "9.9.9.9, 2001:db8::7", "x-forwarded-host": "old.test" };
     const forwarded = 'for=1.2.3.4;host=evil, For="[2001:db8::7]:99";Proto=HTTPS;host="registry.test", for=10.4.4.4';
     expect(behind.callerOf(request({ ...headers, forwarded }), PROXY)).toEqual({
       address: "2001:db8::7",
       scheme: "https",
       host: "registry.test",
     });
+  });
+
+  test("is the proxy's where Forwarded and the older headers differ: a client wrote one of them", () => {
+    const written = { "x-forwarded-for": "203.0.113.7", forwarded: "for=1.2.3.4" };
+    expect(behind.callerOf(request(written), PROXY).address).toBe(PROXY);
+    expect(behind.callerOf(request({ ...written, forwarded: "for=unknown" }), PROXY).address).toBe(PROXY);
+    expect(behind.callerOf(request({ ...written, forwarded: "for=203.0.113.7" }), PROXY).address).toBe("203.0.113.7");
   });
 
   test("is that of IPv4 where a socket for both families shows it inside one of IPv6", () => {

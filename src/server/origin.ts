@@ -41,10 +41,16 @@ export class Origins {
   callerOf({ headers }: Request, peer: string | undefined): Caller {
     if (this.#trustsNobody || !this.#trusts(peer)) return { address: peer };
     const forwarded = headers.get("forwarded");
-    if (forwarded !== null) return this.#fromForwarded(forwarded, peer);
-    const hops = (headers.get("x-forwarded-for")?.split(",") ?? []).map((hop) => addressIn(hop.trim()));
+    const forwardedFor = headers.get("x-forwarded-for");
+    const hops = (forwardedFor?.split(",") ?? []).map((hop) => addressIn(hop.trim()));
+    const address = hops[this.#outermost(hops)] ?? peer;
+    if (forwarded !== null) {
+      const caller = this.#fromForwarded(forwarded, peer);
+      // Most proxies write one of the two and pass on the other, which is the client's own: only what both say counts.
+      return forwardedFor === null || caller.address === address ? caller : { ...caller, address: peer };
+    }
     return {
-      address: hops[this.#outermost(hops)] ?? peer,
+      address,
       // Proxies overwrite these; where each added its own, the first one met the client.
       scheme: schemeIn(headers.get("x-forwarded-proto")?.split(",")[0]?.trim()),
       host: hostIn(headers.get("x-forwarded-host")?.split(",")[0]?.trim()),

@@ -32,6 +32,12 @@ describe("reading is bounded", () => {
     expect(reads(limits, undefined)).toBe("read");
   });
 
+  test("for each address of IPv4, where a socket for both families shows them inside IPv6", () => {
+    const limits = new ReadLimits({ perMinute: 0, anonymousPerMinute: 1 }, clock);
+    expect([reads(limits, "::ffff:192.0.2.1"), reads(limits, "::ffff:192.0.2.2")]).toEqual(["read", "read"]);
+    expect(reads(limits, "192.0.2.1")).toContain("refused");
+  });
+
   test("as soon as something is bounded", () => {
     expect(createReadLimits(undefined, clock)).toBeUndefined();
     expect(createReadLimits({ perMinute: 0, anonymousPerMinute: 0 }, clock)).toBeUndefined();

@@ -2,6 +2,7 @@
 import type { Who } from "../auth/policy.ts";
 import { nameOf } from "../auth/policy.ts";
 import type { Clock } from "../lib/clock.ts";
+import { customerNetwork } from "../lib/network.ts";
 import { TokenBuckets } from "../lib/token-buckets.ts";
 import { OciError } from "../oci/error.ts";
 import { RefusedWithHeaders } from "./error-reply.ts";
@@ -28,7 +29,7 @@ export class ReadLimits {
   /** Refused with `TOOMANYREQUESTS`, and with when to come back, when it was too much. */
   take(method: string, route: Route, caller: Caller, who: Who): void {
     if (!isRead(method, route)) return;
-    const waitMs = who ? this.#users?.take(nameOf(who)) : this.#addresses?.take(network(caller.address));
+    const waitMs = who ? this.#users?.take(nameOf(who)) : this.#addresses?.take(customerNetwork(caller.address ?? ""));
     if (!waitMs) return;
     const seconds = Math.ceil(waitMs / 1000);
     const message = `${who ? nameOf(who) : "this address"} has read too much in a minute: come back in ${seconds} s`;
@@ -59,13 +60,4 @@ function isRead(method: string, { kind }: Route): boolean {
     default:
       return false;
   }
-}
-
-/** One customer has one address of IPv4, and with IPv6 a network of 64 bits. */
-function network(address = ""): string {
-  if (!address.includes(":")) return address;
-  const [head = "", tail] = address.split("::");
-  const groups = head.split(":").filter((group) => group !== "");
-  const missing = tail === undefined ? 0 : 8 - groups.length - tail.split(":").filter((group) => group !== "").length;
-  return [...groups, ...Array.from({ length: missing }, () => "0"), ...(tail?.split(":") ?? [])].slice(0, 4).join(":");
 }

@@ -74,4 +74,11 @@ describe("a reply that was kept", () => {
     expect(left.length).toBeGreaterThan(0);
     expect(left.length).toBeLessThan(17);
   });
+
+  test("makes room for others also when nothing but the address is large", () => {
+    const replies = new ReplyCache(() => 1);
+    const asked = Array.from({ length: 1000 }, (_, at) => new Request(`${URL_}?${at}${"x".repeat(60_000)}`));
+    for (const request of asked) replies.keep(request, lasting(""), 1);
+    expect(asked.filter((request) => replies.find(request)).length).toBeWithin(1, 280);
+  });
 });

@@ -8,7 +8,7 @@ const MAX_BYTES = 16 * 1024 * 1024;
 /** One that is larger costs less to make than it takes away from others. */
 const MAX_REPLY_BYTES = 2 * 1024 * 1024;
 
-/** What an entry costs beside its body, about. */
+/** What an entry costs beside its address and its body, about. */
 const ENTRY_BYTES = 2048;
 
 /** What was answered, and what had been asked for: whoever asks again must be allowed to. */
@@ -40,7 +40,7 @@ export class ReplyCache {
   keep({ method, url, headers }: Request, kept: KeptReply, revision: number): void {
     if (!kept.reply.holds?.() || (method !== "GET" && method !== "HEAD")) return;
     if (isParticular(headers) || revision < this.#revision) return;
-    const bytes = ENTRY_BYTES + bodyBytes(kept.reply);
+    const bytes = ENTRY_BYTES + url.length + bodyBytes(kept.reply);
     if (bytes > MAX_REPLY_BYTES) return;
     if (revision !== this.#revision || this.#bytes + bytes > MAX_BYTES) this.#clear(revision);
     const replies = this.#byMethod[method];

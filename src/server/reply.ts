@@ -23,7 +23,7 @@ export interface Reply {
   readonly holds?: () => boolean;
   /** Of whoever asked, for the log. */
   readonly address?: string | undefined;
-  readonly user?: string;
+  readonly user?: string | undefined;
 }
 
 /** A reply without a body. */

@@ -13,6 +13,8 @@ export interface CertificateWishes {
   readonly names?: readonly string[];
   readonly from?: Date;
   readonly until?: Date;
+  /** Of its key: P-256 when absent. */
+  readonly curve?: string;
 }
 
 export interface AuthorityWishes {
@@ -45,7 +47,7 @@ export class Authority {
 
   /** A certificate for a server or a client. */
   issue(name: string, wishes: CertificateWishes = {}): Issued {
-    const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const pair = generateKeyPairSync("ec", { namedCurve: wishes.curve ?? "P-256" });
     const names = (wishes.names ?? []).map((each) =>
       /^[\d.]+$/.test(each) ? tlv(0x87, Buffer.from(each.split(".").map(Number))) : tlv(0x82, Buffer.from(each)),
     );

@@ -5,6 +5,7 @@ import type { Rule } from "../../../src/auth/policy.ts";
 import { ListedAccounts } from "../../../src/auth/testing/listed-accounts.ts";
 import type { ListedAccount } from "../../../src/auth/testing/listed-accounts.ts";
 import { systemClock } from "../../../src/lib/clock.ts";
+import type { Access } from "../../../src/observe/access-log.ts";
 import { silentLogger } from "../../../src/observe/logger.ts";
 import type { RegistryLimits } from "../../../src/registry/backend.ts";
 import { listen } from "../../../src/server/listen.ts";
@@ -23,6 +24,8 @@ export interface GuardedRegistry extends AsyncDisposable {
   readonly url: string;
   readonly accounts: ListedAccounts;
   readonly registry: Registry;
+  /** What was answered, as the log is told. */
+  readonly accesses: readonly Access[];
   /** Lets so much time pass. */
   later(milliseconds: number): void;
 }
@@ -43,13 +46,16 @@ export async function startGuarded(options: GuardedRegistryOptions): Promise<Gua
     },
     ...(limits ? { limits } : {}),
   });
+  const accesses: Access[] = [];
   const server = await listen({ kind: "tcp", hostname: "127.0.0.1", port: 0 }, registry.handle, {
     log: silentLogger(),
+    access: (access) => void accesses.push(access),
   });
   return {
     url: server.url,
     accounts,
     registry,
+    accesses,
     later: (milliseconds) => void (ahead += milliseconds),
     async [Symbol.asyncDispose]() {
       await server.stop();
