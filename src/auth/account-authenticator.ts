@@ -27,6 +27,16 @@ const MAX_UNDER_WAY = 100;
 const NOBODYS_HASH =
   "$argon2id$v=19$m=19456,t=2,p=1$1sZBBuVOPXlgUUcMA5s91ux2UElcIRvGKtR7TS10QdQ$kNwY9/2cD1kHomDFWwp/tIL7SnRVe2+Ws6aFcn8HYkE";
 
+/** The generation that an account has; undefined when there is none. */
+interface Look {
+  readonly generation: string | undefined;
+  /** Milliseconds since 1970: robots end by themselves. */
+  readonly until: number;
+}
+
+/** Bounds the memory while nothing is committed. */
+const MAX_LOOKS = 10_000;
+
 interface Accounts {
   readonly file: HtpasswdFile | undefined;
   readonly users: Users | undefined;
@@ -34,6 +44,8 @@ interface Accounts {
   readonly jobs: Jobs | undefined;
   readonly passwords: Passwords;
   readonly clock: Clock;
+  /** Another number as soon as something was committed. */
+  readonly revision: () => number;
 }
 
 interface Proven {
@@ -48,9 +60,9 @@ export class AccountAuthenticator implements Authenticator {
   readonly #throttle: LoginThrottle;
   /** Proofs under way: whoever comes with the same credentials meanwhile, from wherever, gets the same answer. */
   readonly #underWay = new Map<string, Promise<Identity | undefined>>();
-  /** Generations that were looked up in this very millisecond. */
-  readonly #looks = new Map<string, string | undefined>();
-  #lookedAt = -Infinity;
+  /** What was looked up at this revision of the database. */
+  readonly #looks = new Map<string, Look>();
+  #revision = -1;
 
   constructor(accounts: Accounts) {
     this.#accounts = accounts;
@@ -172,27 +184,29 @@ export class AccountAuthenticator implements Authenticator {
     if (kind === "job") return jobs?.isCurrent(generation) ?? false;
     if (generation.startsWith(FILE_GENERATION)) return file?.find(name)?.generation === generation;
     const key = lookKey(kind, name, generation);
-    return this.#lookedAt === clock.now() && this.#looks.has(key) ? this.#looks.get(key) === generation : undefined;
+    const look = this.#revision === this.#accounts.revision() ? this.#looks.get(key) : undefined;
+    return look && clock.now() < look.until ? look.generation === generation : undefined;
   }
 
   /** Asks the database: whatever process changed the account, it is noticed with the next request. */
   async #isCurrentNow({ kind, name, generation }: Pick<Identity, "kind" | "name" | "generation">): Promise<boolean> {
-    const asked = this.#accounts.clock.now();
-    const found =
-      kind === "user"
-        ? (await this.#accounts.users?.find(name))?.generation
-        : await this.#robotGeneration(name, generation);
-    if (this.#lookedAt !== asked) {
-      this.#looks.clear();
-      this.#lookedAt = asked;
-    }
-    this.#looks.set(lookKey(kind, name, generation), found);
-    return found === generation;
+    const revision = this.#accounts.revision();
+    const look = kind === "user" ? await this.#lookForUser(name) : await this.#lookForRobot(name, generation);
+    if (this.#revision !== revision || this.#looks.size >= MAX_LOOKS) this.#looks.clear();
+    this.#revision = revision;
+    this.#looks.set(lookKey(kind, name, generation), look);
+    return look.generation === generation;
   }
 
-  async #robotGeneration(name: string, id: string): Promise<string | undefined> {
+  async #lookForUser(name: string): Promise<Look> {
+    return { generation: (await this.#accounts.users?.find(name))?.generation, until: Infinity };
+  }
+
+  async #lookForRobot(name: string, id: string): Promise<Look> {
     const token = await this.#accounts.robots?.findLive(id);
-    return token?.robot === name ? token.id : undefined;
+    return token?.robot === name
+      ? { generation: token.id, until: token.expiresAt ?? Infinity }
+      : { generation: undefined, until: Infinity };
   }
 }
 

@@ -57,5 +57,6 @@ export function createAuthenticator(
     jobs: oidc.length > 0 ? new Jobs(oidc, clock, log) : undefined,
     passwords,
     clock,
+    revision: () => metadata.revision(),
   });
 }
