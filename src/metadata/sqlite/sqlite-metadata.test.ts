@@ -1,9 +1,13 @@
 /** The metadata store on a SQLite file: the suite that every engine passes. */
-import { afterAll } from "bun:test";
+import { Database } from "bun:sqlite";
+import { afterAll, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { SQLITE_MIGRATIONS } from "../migrations/migrations.ts";
+import { usageBelow } from "../quotas.ts";
 import { SqlMetadataStore } from "../sql-metadata-store.ts";
+import { rows } from "../sql.ts";
 import { metadataStoreSuite } from "../testing/metadata-store-suite.ts";
 import { SqliteEngine } from "./sqlite-engine.ts";
 
@@ -21,4 +25,24 @@ metadataStoreSuite("SQLite", async (clock) => {
 metadataStoreSuite("SQLite, alone", async (clock) => {
   const engine = await SqliteEngine.open(join(root, `${files++}.db`), { alone: true });
   return { store: new SqlMetadataStore(engine, clock), engine };
+});
+
+test("a database from before quotas is counted as it is", async () => {
+  const path = join(root, "before-quotas.db");
+  const before = new Database(path, { create: true });
+  for (const step of SQLITE_MIGRATIONS.slice(0, 4)) before.exec(step);
+  before.exec(`
+    pragma user_version = 4;
+    insert into repo (id, name, created_at) values (1, 'team/app', 0);
+    insert into blob (digest, size, state, created_at, touched_at, unref_at) values ('sha256:b', 7, 'live', 0, 0, 0);
+    insert into repo_blob (repo, digest, touched_at, unref_at) values (1, 'sha256:b', 0, 0);
+    insert into manifest (repo, digest, media_type, size, pushed_at, touched_at, unref_at, payload)
+      values (1, 'sha256:m', 'x/y', 3, 0, 0, 0, x'aabbcc');
+    insert into tag (repo, name, digest, updated_at) values (1, 'latest', 'sha256:m', 0);`);
+  before.close(true);
+  const engine = await SqliteEngine.open(path);
+  expect(await engine.write(() => usageBelow("team"))).toEqual({ bytes: 10, tags: 1, repositories: 1 });
+  await engine.write(() => rows("delete from tag"));
+  expect(await engine.write(() => usageBelow("team"))).toEqual({ bytes: 10, tags: 0, repositories: 1 });
+  await engine.close();
 });
