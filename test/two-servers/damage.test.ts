@@ -6,8 +6,8 @@ import { bytesOf, descriptorOf, digestOf, imageManifest, OCI_CONFIG, OCI_LAYER }
 import { runProgram } from "../support/program.ts";
 import { RepositoryClient } from "../support/repository-client.ts";
 import { scratchFolder } from "../support/scratch.ts";
+import { startReading } from "../support/slow-reader.ts";
 import { useRegistry } from "../support/use-registry.ts";
-import { startReading } from "./support/slow-reader.ts";
 import { storedFile } from "./support/stored-file.ts";
 
 const SIZE = 300_000;

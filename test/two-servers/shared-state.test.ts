@@ -7,8 +7,8 @@ import { pushBlob, pushImage } from "../support/client.ts";
 import { bytesOf, digestOf } from "../support/content.ts";
 import { RepositoryClient } from "../support/repository-client.ts";
 import { scratchFolder } from "../support/scratch.ts";
+import { startReading } from "../support/slow-reader.ts";
 import { useRegistry } from "../support/use-registry.ts";
-import { startReading } from "./support/slow-reader.ts";
 import { findStorageKey, storedFile } from "./support/stored-file.ts";
 
 const SIZE = 40_000;

@@ -8,22 +8,33 @@ export interface SystemCall {
   /** Lines of the trace: where it began and where it had been carried out. */
   readonly start: number;
   readonly end: number;
+  /** Less than 0 when it failed. */
+  readonly result: number;
 }
 
-const CALLS =
+/** Those that make something last, and those that tell of it. */
+const LASTING =
   "fsync,fdatasync,unlink,unlinkat,rename,renameat,renameat2,mkdir,mkdirat,write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,sendfile";
 
-/** The words to put before a command so that its calls are written to `file`. Throws when strace is not there. */
-export function tracing(file: string): readonly string[] {
+/**
+ * The words to put before a command so that `calls` of it, names as strace has them, are written to `file`. Throws when
+ * strace is not there.
+ */
+export function tracing(file: string, calls: string = LASTING): readonly string[] {
   const strace = Bun.which("strace");
   if (strace === null) throw new Error("strace is missing, which this test needs: apt-get install strace");
-  return [strace, "-f", "-y", "-s", "64", "-o", file, "-e", `trace=${CALLS}`, "-e", "signal=none"];
+  return [strace, "-f", "-y", "-s", "64", "-o", file, "-e", `trace=${calls}`, "-e", "signal=none"];
 }
 
 /** The calls that succeeded, in the order in which they began. */
 export async function readTrace(file: string): Promise<readonly SystemCall[]> {
+  return (await readWholeTrace(file)).filter(({ result }) => result >= 0);
+}
+
+/** All calls, in the order in which they began. */
+export async function readWholeTrace(file: string): Promise<readonly SystemCall[]> {
   const calls: SystemCall[] = [];
-  const unfinished = new Map<string, Omit<SystemCall, "end">>();
+  const unfinished = new Map<string, Omit<SystemCall, "end" | "result">>();
   for (const [line, text] of (await readFile(file, "utf8")).split("\n").entries()) {
     const [, process = "", rest = ""] = /^(\d+) +(.*)$/.exec(text) ?? [];
     const begun = /^(\w+)\((.*) <unfinished \.\.\.>$/.exec(rest);
@@ -34,9 +45,10 @@ export async function readTrace(file: string): Promise<readonly SystemCall[]> {
     } else if (resumed) {
       const call = unfinished.get(process);
       unfinished.delete(process);
-      if (call && Number(resumed[3]) >= 0) calls.push({ ...call, args: `${call.args}${resumed[2]}`, end: line });
-    } else if (whole && Number(whole[3]) >= 0) {
-      calls.push({ name: whole[1] ?? "", args: whole[2] ?? "", start: line, end: line });
+      const result = Number(resumed[3]);
+      if (call) calls.push({ ...call, args: `${call.args}${resumed[2]}`, end: line, result });
+    } else if (whole) {
+      calls.push({ name: whole[1] ?? "", args: whole[2] ?? "", start: line, end: line, result: Number(whole[3]) });
     }
   }
   return calls.toSorted((a, b) => a.start - b.start);

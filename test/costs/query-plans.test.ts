@@ -1,0 +1,106 @@
+/**
+ * How SQLite finds the rows of each statement: by a key, never by looking through a whole table, which is quick in every
+ * test and slow for whoever has a million rows.
+ */
+import { beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import { SqlMetadataStore } from "../../src/metadata/sql-metadata-store.ts";
+import { Connection } from "../../src/metadata/sqlite/connection.ts";
+import { SqliteEngine } from "../../src/metadata/sqlite/sqlite-engine.ts";
+import { Subject } from "../../src/metadata/testing/subject.ts";
+import { ROOT } from "../support/registry.ts";
+import { scratchFolder } from "../support/scratch.ts";
+import { everyOperation } from "./support/every-operation.ts";
+import { StatementLog } from "./support/statement-log.ts";
+
+setDefaultTimeout(60_000);
+
+const database = join(await scratchFolder(), "registry.db");
+
+/** Statements that run, without those that only hold transactions together. */
+let statements: readonly string[];
+
+beforeAll(async () => {
+  using log = new StatementLog();
+  await using subject = await Subject.open(async (clock) => {
+    const engine = await SqliteEngine.open(database);
+    return { store: new SqlMetadataStore(engine, clock), engine };
+  });
+  const texts = await log.during(() => everyOperation(subject));
+  statements = [...new Set(texts.map(inOneLine))].filter((text) => /^(?:select|insert|update|delete)\b/.test(text));
+});
+
+test("every statement in the sources is among those that were run", async () => {
+  const written = await writtenStatements();
+  expect(written.length).toBeGreaterThan(90); // they were found
+  expect(written.filter((text) => !wasRun(text))).toEqual([]);
+});
+
+/** What stands in the sources, with `${names}` of parts that several statements have. */
+async function writtenStatements(): Promise<readonly string[]> {
+  const written: string[] = [];
+  for await (const path of new Bun.Glob("src/metadata/*.ts").scan({ cwd: ROOT, absolute: true })) {
+    const source = await Bun.file(path).text();
+    const texts = source.matchAll(/`\s*((?:select|insert|update|delete)\b[^`]*)`/g);
+    written.push(...texts.map(([, text = ""]) => inOneLine(text)));
+  }
+  return written;
+}
+
+function wasRun(written: string): boolean {
+  const pieces = written.split(/\$\{\w+\}/);
+  return statements.some((statement) => pieces.every((piece) => statement.includes(piece)));
+}
+
+/** What a plan says when rows are looked through, or put into order, that nobody asked for. */
+const WALKS: readonly RegExp[] = [
+  /^SCAN (?!CONSTANT ROW)/, // all of a table, or all of an index
+  /\bAUTOMATIC\b/, // all of a table, to make an index of it for this once
+  /\(repo=\?\)$/, // all of a repository
+  /^USE TEMP B-TREE/, // all that was found, before the first row is given
+];
+
+/** Statements that may walk, by a part of them, and why they may. */
+const MAY_WALK: Readonly<Record<string, string>> = {
+  "select 1 as found from repo where name = $1 and (": "each `exists` ends at its first row",
+  "select 1 as found from repo where id = $1 and not exists": "each `exists` ends at its first row",
+  "select name from repo where name > $1 and exists": "`exists` ends at its first row",
+  "delete from tag_history where repo = $1": "of a repository that goes, all of it goes",
+  "select (select count(*) from gc_queue)": "counts what waits for collection, for a command and no request",
+  "select r.name as repository, e.repo, e.manifest": "`check` says who needs a damaged blob",
+  "select r.name from repo_blob l join repo r":
+    "puts all repositories that show one blob into order, for a mount from anywhere",
+  "select until from tag_history where repo = $1 and digest": "the tags that one manifest had, when it is collected",
+  "insert into quota": "counts once what lies below a prefix, at the first write that its quota bounds",
+  "from signing_key": "of those there are a few, however large the registry",
+};
+
+test("no statement walks, but those of which we know why they may", () => {
+  const walks = walksOf(statements);
+  const mayWalk = Object.keys(MAY_WALK);
+  expect(walks.filter(({ text }) => !mayWalk.some((part) => text.includes(part)))).toEqual([]);
+  expect(mayWalk.filter((part) => !walks.some(({ text }) => text.includes(part)))).toEqual([]);
+});
+
+interface Walk {
+  readonly text: string;
+  /** What SQLite says that it does. */
+  readonly step: string;
+}
+
+function walksOf(texts: readonly string[]): readonly Walk[] {
+  const connection = Connection.open(database, []); // it prepares statements as the registry does
+  try {
+    return texts.flatMap((text) => {
+      const plan = connection.run({ text: `explain query plan ${text}`, values: [] });
+      const steps = plan.map((row) => String(row["detail"]));
+      return steps.filter((step) => WALKS.some((walk) => walk.test(step))).map((step) => ({ text, step }));
+    });
+  } finally {
+    connection.close();
+  }
+}
+
+function inOneLine(text: string): string {
+  return text.trim().replaceAll(/\s+/g, " ");
+}
