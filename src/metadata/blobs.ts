@@ -62,7 +62,7 @@ const MARK_DAMAGED = `update blob set state = 'damaged' where digest = $1 and st
 const CONFIRM = `update blob set mtime = $3, state = 'live' where digest = $1 and storage_key = $2`;
 
 const SHOWN_BY = `
-  select r.name from repo_blob l join repo r on r.id = l.repo where l.digest = $1 order by r.name limit $2`;
+  select r.name from repo_blob l join repo r on r.id = l.repo where l.digest = $1 order by l.repo limit $2`;
 
 /** How long after its row a file is kept: a reader may have read the row and not opened the file yet. */
 export const READERS_MS = 60_000;

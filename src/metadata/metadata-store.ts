@@ -317,7 +317,7 @@ export interface MetadataStore {
   touchBlob(name: RepositoryName, digest: Digest): Promise<boolean>;
   /** Lets `name` show a blob that `from` shows. False when `from` does not. */
   mountBlob(name: RepositoryName, from: RepositoryName, digest: Digest): Promise<boolean>;
-  /** Repositories that show the blob. */
+  /** Repositories that show the blob, the oldest first. */
   repositoriesWithBlob(digest: Digest, limit: number): Promise<readonly RepositoryName[]>;
   /** The repository no longer shows the blob. False when it did not. */
   unlinkBlob(name: RepositoryName, digest: Digest): Promise<boolean>;

@@ -25,7 +25,10 @@ const OF_MANIFEST = `select name from tag where repo = $1 and digest = $2`;
 
 const BEGIN_PERIOD = `insert into tag_history (repo, name, digest, since) values ($1, $2, $3, $4)`;
 
-const END_PERIOD = `update tag_history set until = $3 where repo = $1 and name = $2 and until is null`;
+// The one that is open is the newest; what is older is not looked at, however much it is.
+const END_PERIOD = `
+  update tag_history set until = $3
+  where until is null and id = (select max(id) from tag_history where repo = $1 and name = $2)`;
 
 const HISTORY = `
   select h.digest, h.since, h.until from repo r join tag_history h on h.repo = r.id

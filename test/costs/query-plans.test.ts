@@ -68,8 +68,6 @@ const MAY_WALK: Readonly<Record<string, string>> = {
   "delete from tag_history where repo = $1": "of a repository that goes, all of it goes",
   "select (select count(*) from gc_queue)": "counts what waits for collection, for a command and no request",
   "select r.name as repository, e.repo, e.manifest": "`check` says who needs a damaged blob",
-  "select r.name from repo_blob l join repo r":
-    "puts all repositories that show one blob into order, for a mount from anywhere",
   "select until from tag_history where repo = $1 and digest": "the tags that one manifest had, when it is collected",
   "insert into quota": "counts once what lies below a prefix, at the first write that its quota bounds",
   "from signing_key": "of those there are a few, however large the registry",

@@ -127,14 +127,14 @@ function testLinks(open: OpenMetadata): void {
     expect(await subject.trash()).toEqual([]);
   });
 
-  test("repositories that show a blob are named in byte order", async () => {
+  test("repositories that show a blob are named, the oldest first", async () => {
     await using subject = await Subject.open(open);
     const { digest } = await subject.push("shared", { to: repositoryName("b") });
     for (const name of ["a/c", "a-c", "a"])
       await subject.store.mountBlob(repositoryName(name), repositoryName("b"), digest);
     await subject.push("something else", { to: repositoryName("aa") });
-    expect<string[]>([...(await subject.store.repositoriesWithBlob(digest, 10))]).toEqual(["a", "a-c", "a/c", "b"]);
-    expect<string[]>([...(await subject.store.repositoriesWithBlob(digest, 2))]).toEqual(["a", "a-c"]);
+    expect<string[]>([...(await subject.store.repositoriesWithBlob(digest, 10))]).toEqual(["b", "a/c", "a-c", "a"]);
+    expect<string[]>([...(await subject.store.repositoriesWithBlob(digest, 2))]).toEqual(["b", "a/c"]);
     expect(await subject.store.repositoriesWithBlob(textDigest("absent"), 10)).toEqual([]);
   });
 }
