@@ -97,6 +97,9 @@ interface Remembered {
 /** Tokens that are remembered as good. */
 const MAX_REMEMBERED = 10_000;
 
+/** A longer one is verified each time: whoever asks for tokens decides how much stands in them. */
+const MAX_REMEMBERED_LENGTH = 4096;
+
 export class CheckingGate implements Gate {
   readonly #parts: GateParts;
   /** Known to this process alone: who sees its memory sees no token that could be used. */
@@ -210,8 +213,10 @@ export class CheckingGate implements Gate {
     const token = await this.#parts.tokens.verify(text);
     if (!token) return { kind: "bad", sent: "bearer" };
     const remembered: Remembered = { token, proof: { kind: "token", ...this.#byToken(token) } };
-    if (this.#remembered.size >= MAX_REMEMBERED) this.#forgetSome();
-    this.#remembered.set(key, remembered);
+    if (text.length <= MAX_REMEMBERED_LENGTH) {
+      if (this.#remembered.size >= MAX_REMEMBERED) this.#forgetSome();
+      this.#remembered.set(key, remembered);
+    }
     return await this.#ifCurrent(remembered);
   }
 
