@@ -200,6 +200,19 @@ describe("what changes takes effect with the next request, in every process", ()
     expect(authenticator.remembered("bob", "looking-glass")).toBeUndefined();
   });
 
+  test("a user of the file who takes the place of one of the database", async () => {
+    await using subject = await AuthSubject.open();
+    await subject.addUser("alice", "wonderland", ["admin"]);
+    const path = await htpasswd({ bob: "looking-glass" });
+    const authenticator = subject.authenticator({ htpasswd: { path }, users: { enabled: true } });
+    const before = await authenticator.authenticate("alice", "wonderland", ADDRESS);
+    subject.clock.ms += 1;
+    await writeHtpasswd(path, { alice: "of-the-file" });
+    expect(await authenticator.isCurrent(before!)).toBeFalse();
+    expect(await outcome(authenticator.authenticate("alice", "wonderland", ADDRESS))).toBe("nobody");
+    expect((await authenticator.authenticate("alice", "of-the-file", ADDRESS))?.groups).toEqual([]);
+  });
+
   test("a token that is revoked; the robot's other token stays", async () => {
     await using subject = await AuthSubject.open();
     const [first, second] = [

@@ -182,7 +182,8 @@ export class AccountAuthenticator implements Authenticator {
   #isCurrentAtOnce({ kind, name, generation }: Pick<Identity, "kind" | "name" | "generation">): boolean | undefined {
     const { file, jobs, clock } = this.#accounts;
     if (kind === "job") return jobs?.isCurrent(generation) ?? false;
-    if (generation.startsWith(FILE_GENERATION)) return file?.find(name)?.generation === generation;
+    const entry = kind === "user" ? file?.find(name) : undefined;
+    if (entry || generation.startsWith(FILE_GENERATION)) return entry?.generation === generation;
     const key = lookKey(kind, name, generation);
     const look = this.#revision === this.#accounts.revision() ? this.#looks.get(key) : undefined;
     return look && clock.now() < look.until ? look.generation === generation : undefined;

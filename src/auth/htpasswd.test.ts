@@ -33,6 +33,7 @@ describe("an htpasswd file", () => {
 
   test("means the last line of two with the same name", () => {
     expect(parseHtpasswd(`alice:${BCRYPT}\nalice:${OTHER}\n`).entries.get("alice")?.hash).toBe(OTHER);
+    expect(parseHtpasswd(`alice:${BCRYPT}\nalice:!\n`).entries.has("alice")).toBeFalse();
   });
 
   for (const hash of ["{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=", "$apr1$x$y", "secret", "", "$2y$05$short", "$6$salt$hash"]) {

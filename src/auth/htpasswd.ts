@@ -65,6 +65,7 @@ export function parseHtpasswd(text: string): {
     const [name, hash] = colon < 1 ? ["", ""] : [line.slice(0, colon), line.slice(colon + 1)];
     if (name === "") warnings.push(`line ${index + 1} is not NAME:HASH and is passed over`);
     else if (!isPasswordHash(hash)) {
+      entries.delete(name);
       warnings.push(
         `line ${index + 1}: the password of ${name} is not hashed with bcrypt or argon2id, so ${name} cannot log in: ` +
           `htpasswd -B ${name} makes a new one`,

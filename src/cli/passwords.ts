@@ -7,11 +7,15 @@ const PARAMETERS = {
   bcrypt: { algorithm: "bcrypt", cost: 10 },
 } as const;
 
+/** bcrypt hashes no more bytes. Bun would hash a longer password with SHA-512 first, as nobody does who makes htpasswd files. */
+const BCRYPT_BYTES = 72;
+
 export const bunPasswords: Passwords = {
   hash: (password, algorithm = "argon2id") => Bun.password.hash(password, PARAMETERS[algorithm]),
   verify: async (password, hash) => {
     try {
-      return await Bun.password.verify(password, hash);
+      const bytes = Buffer.from(password);
+      return await Bun.password.verify(hash.startsWith("$2") ? bytes.subarray(0, BCRYPT_BYTES) : bytes, hash);
     } catch (error) {
       if (String((error as { code?: unknown }).code).startsWith("PASSWORD_")) return false;
       throw error;

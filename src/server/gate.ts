@@ -64,6 +64,9 @@ interface Remembered {
 /** Tokens that are remembered as good. */
 const MAX_REMEMBERED = 10_000;
 
+/** A longer one is verified each time: whoever asks for tokens decides how much stands in them. */
+const MAX_REMEMBERED_LENGTH = 4096;
+
 export class CheckingGate implements Gate {
   readonly #parts: GateParts;
   /** Known to this process alone: who sees its memory sees no token that could be used. */
@@ -176,8 +179,10 @@ export class CheckingGate implements Gate {
     if (!token) return { kind: "bad", sent: "bearer" };
     const admission = admissionByToken(token, ownTokens ? policy : undefined);
     const remembered: Remembered = { token, proof: { kind: "token", admission } };
-    if (this.#remembered.size >= MAX_REMEMBERED) this.#forgetSome();
-    this.#remembered.set(key, remembered);
+    if (text.length <= MAX_REMEMBERED_LENGTH) {
+      if (this.#remembered.size >= MAX_REMEMBERED) this.#forgetSome();
+      this.#remembered.set(key, remembered);
+    }
     return await this.#ifCurrent(remembered);
   }
 
