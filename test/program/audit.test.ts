@@ -23,6 +23,7 @@ test("every change has a line that says who, what, from where and why it was all
   const body = bytesOf("monolithic", 10);
   await app.send("POST", `blobs/uploads/?digest=${digestOf(body)}`, { body });
 
+  await registry.stop(); // what it logged is written by then
   const lines = changes(registry.output());
   expect(lines.map(({ msg }) => msg)).toEqual([
     `anonymous pushed the blob team/app@${image.config.digest}`,
@@ -49,6 +50,7 @@ test("what changes nothing has none: reading, uploads that go on, refusals", asy
   await app.send("PUT", `${location}?digest=${digestOf("something else")}`);
   await app.delete("manifests/latest");
   await app.get("tags/list");
+  await registry.stop();
   expect(changes(registry.output())).toEqual([]);
 });
 
