@@ -9,15 +9,17 @@ export interface ProtectedTags {
   readonly tags: readonly string[];
 }
 
-/** Whether any of the entries holds a tag where it is. */
-export function protectionOf(entries: readonly ProtectedTags[]): (repository: string, tag: string) => boolean {
+/** Whether a tag of a repository is held where it is; undefined for a repository in which none is. */
+export function protectionOf(
+  entries: readonly ProtectedTags[],
+): (repository: string) => ((tag: string) => boolean) | undefined {
   const compiled = entries.map(({ repositories, tags }) => ({
     repositories: repositories.map(glob),
     tags: tags.map(glob),
   }));
-  return (repository, tag) =>
-    compiled.some(
-      (entry) =>
-        entry.repositories.some((matches) => matches(repository)) && entry.tags.some((matches) => matches(tag)),
-    );
+  return (repository) => {
+    const here = compiled.filter((entry) => entry.repositories.some((matches) => matches(repository)));
+    const patterns = here.flatMap(({ tags }) => tags);
+    return patterns.length > 0 ? (tag) => patterns.some((matches) => matches(tag)) : undefined;
+  };
 }

@@ -47,6 +47,6 @@ export async function provideAccess({ auth }: Settings, log: Logger): Promise<vo
   });
 }
 
-export function tagProtectionOf({ protectedtags }: Settings): Pick<RegistryLimits, "isTagFixed"> {
-  return { isTagFixed: protectionOf(protectedtags) };
+export function tagProtectionOf({ protectedtags }: Settings): Pick<RegistryLimits, "fixedTagsOf"> {
+  return { fixedTagsOf: protectionOf(protectedtags) };
 }

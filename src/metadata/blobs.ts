@@ -1,7 +1,9 @@
 /** Statements about blobs and about which repository may show them. */
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
-import type { BlobFacts, Whereabouts } from "./metadata-store.ts";
+import type { Tag } from "../oci/tag.ts";
+import { holdOnBlob } from "./holds.ts";
+import type { BlobFacts, DeleteResult, Whereabouts } from "./metadata-store.ts";
 import { findRepository, beginRepository } from "./repositories.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
@@ -45,6 +47,8 @@ const DROP_INLINE = `delete from blob_inline where digest = $1`;
 const LINK = `
   insert into repo_blob (repo, digest, touched_at, unref_at) values ($1, $2, $3, $3)
   on conflict (repo, digest) do update set touched_at = excluded.touched_at, unref_at = excluded.unref_at`;
+
+const IS_LINKED = `select 1 as found from repo_blob where repo = $1 and digest = $2`;
 
 const UNLINK = `delete from repo_blob where repo = $1 and digest = $2 returning digest`;
 
@@ -160,14 +164,21 @@ export function* linkBlob(repo: number, digest: Digest, now: number, reviewAfter
 export function* unlinkBlob(
   name: RepositoryName,
   digest: Digest,
+  isFixed: ((tag: Tag) => boolean) | undefined,
   now: number,
   reviewAfter: number,
-): Transaction<boolean> {
+): Transaction<DeleteResult> {
   const repo = yield* findRepository(name);
-  if (repo === undefined || !(yield* first(UNLINK, repo, digest))) return false;
+  if (repo === undefined) return "absent";
+  if (isFixed) {
+    if (!(yield* first(IS_LINKED, repo, digest))) return "absent";
+    const hold = yield* holdOnBlob(repo, digest, isFixed);
+    if (hold !== undefined) return hold;
+  }
+  if (!(yield* first(UNLINK, repo, digest))) return "absent";
   yield* rows(UNREFERENCE, digest, now);
   yield* reviewBlob(repo, digest, reviewAfter);
-  return true;
+  return "done";
 }
 
 export function* markDamaged(digest: Digest, storageKey: string | undefined): Transaction<void> {

@@ -2,7 +2,9 @@
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
+import { holdOnManifest } from "./holds.ts";
 import type {
+  DeleteResult,
   ManifestFacts,
   Needed,
   NewManifest,
@@ -14,7 +16,7 @@ import type {
 import { beginRepository, findRepository } from "./repositories.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
-import { conditionHolds, pointTag, pointsElsewhere, removeTagsOf, tagsOf } from "./tags.ts";
+import { conditionHolds, pointTag, pointsElsewhere, removeTagsOf } from "./tags.ts";
 import { reviewBlob, reviewManifest } from "./trash.ts";
 
 const IS_STALE = `
@@ -227,11 +229,11 @@ export function* deleteManifest(
   isFixed: ((tag: Tag) => boolean) | undefined,
   now: number,
   reviewAfter: number,
-): Transaction<"done" | "absent" | { readonly fixed: Tag }> {
+): Transaction<DeleteResult> {
   const repo = yield* findRepository(name);
   if (repo === undefined || !(yield* first(MANIFEST_SIZE, repo, digest))) return "absent";
-  const fixed = isFixed && (yield* tagsOf(repo, digest)).find(isFixed);
-  if (fixed !== undefined) return { fixed };
+  const hold = isFixed && (yield* holdOnManifest(repo, digest, isFixed));
+  if (hold !== undefined) return hold;
   yield* removeManifest(repo, digest, now, reviewAfter);
   return "done";
 }

@@ -108,6 +108,15 @@ export type PutManifestResult =
   /** A tag that stays points at another manifest. */
   | { readonly kind: "fixed"; readonly tag: Tag };
 
+/** What keeps something from being deleted. */
+export type Hold =
+  /** A tag that stays: it points at what needs this, or at an index that leads there. */
+  | { readonly fixed: Tag }
+  /** Too many manifests need it to find out whether there is such a tag. */
+  | "unclear";
+
+export type DeleteResult = "done" | "absent" | Hold;
+
 export type ChangeResult = "done" | "absent" | "condition";
 
 export interface TagFacts {
@@ -319,8 +328,8 @@ export interface MetadataStore {
   mountBlob(name: RepositoryName, from: RepositoryName, digest: Digest): Promise<boolean>;
   /** Repositories that show the blob, the oldest first. */
   repositoriesWithBlob(digest: Digest, limit: number): Promise<readonly RepositoryName[]>;
-  /** The repository no longer shows the blob. False when it did not. */
-  unlinkBlob(name: RepositoryName, digest: Digest): Promise<boolean>;
+  /** The repository no longer shows the blob, unless a tag that stays needs it. */
+  unlinkBlob(name: RepositoryName, digest: Digest, isFixed?: (tag: Tag) => boolean): Promise<DeleteResult>;
   /** The bytes under this key are not what they should be: nobody is shown them until they are pushed again. */
   markDamaged(digest: Digest, storageKey: string | undefined): Promise<void>;
   /** The bytes were hashed again and are good, as of this time of their file: also when they were marked as damaged. */
@@ -336,12 +345,8 @@ export interface MetadataStore {
    */
   touchManifest(name: RepositoryName, digest: Digest, staleBefore: number): Promise<void>;
   putManifest(name: RepositoryName, manifest: NewManifest): Promise<PutManifestResult>;
-  /** Removes the manifest and every tag that points at it; gives a tag that stays instead, if one does. */
-  deleteManifest(
-    name: RepositoryName,
-    digest: Digest,
-    isFixed?: (tag: Tag) => boolean,
-  ): Promise<"done" | "absent" | { readonly fixed: Tag }>;
+  /** Removes the manifest and every tag that points at it, unless a tag that stays needs it. */
+  deleteManifest(name: RepositoryName, digest: Digest, isFixed?: (tag: Tag) => boolean): Promise<DeleteResult>;
   manifests(name: RepositoryName, page: Page): Promise<readonly ManifestFacts[]>;
 
   /** Points the tag at a manifest of the repository; "absent" when that is not here. */

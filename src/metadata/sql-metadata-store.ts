@@ -119,10 +119,10 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.read(() => blobs.repositoriesWithBlob(digest, limit));
   }
 
-  unlinkBlob(name: RepositoryName, digest: Digest): Promise<boolean> {
+  unlinkBlob(name: RepositoryName, digest: Digest, isFixed?: (tag: Tag) => boolean): Promise<port.DeleteResult> {
     return this.#engine.write(() => {
       const now = this.#clock.now();
-      return blobs.unlinkBlob(name, digest, now, now + this.#periods.graceMs);
+      return blobs.unlinkBlob(name, digest, isFixed, now, now + this.#periods.graceMs);
     });
   }
 
@@ -165,11 +165,7 @@ export class SqlMetadataStore implements port.MetadataStore {
     });
   }
 
-  deleteManifest(
-    name: RepositoryName,
-    digest: Digest,
-    isFixed?: (tag: Tag) => boolean,
-  ): Promise<"done" | "absent" | { readonly fixed: Tag }> {
+  deleteManifest(name: RepositoryName, digest: Digest, isFixed?: (tag: Tag) => boolean): Promise<port.DeleteResult> {
     return this.#engine.write(() => {
       const now = this.#clock.now();
       return manifests.deleteManifest(name, digest, isFixed, now, now + this.#periods.graceMs);

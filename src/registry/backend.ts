@@ -13,8 +13,11 @@ export interface RegistryLimits {
   readonly sparse: boolean;
   /** Whether signed manifests of Docker's schema 1 are taken. */
   readonly schema1: boolean;
-  /** Whether a tag stays where it is, once it is there: then nobody moves or removes it. */
-  readonly isTagFixed: (repository: RepositoryName, tag: Tag) => boolean;
+  /**
+   * Which tags of a repository stay where they are, once they are there: then nobody moves or removes them, nor anything
+   * that their images need. Undefined for a repository that has none.
+   */
+  readonly fixedTagsOf: (repository: RepositoryName) => ((tag: Tag) => boolean) | undefined;
   /** How long an upload that nobody goes on with is kept, in milliseconds. */
   readonly uploadExpiryMs: number;
   /** How long a writer holds an upload without a sign of life, in milliseconds. */
@@ -25,7 +28,7 @@ export const DEFAULT_LIMITS: RegistryLimits = {
   inlineBytes: 16 * 1024,
   sparse: false,
   schema1: false,
-  isTagFixed: () => false,
+  fixedTagsOf: () => undefined,
   uploadExpiryMs: 168 * 3_600_000,
   claimMs: 60_000,
 };

@@ -6,6 +6,7 @@ import type { ByteRange } from "../lib/byte-range.ts";
 import type { BlobSource, StorageKey } from "../storage/blob-store.ts";
 import type { Backend } from "./backend.ts";
 import { isSound } from "./blob-health.ts";
+import { isHeld } from "./manifests.ts";
 import { absent } from "./repository-absence.ts";
 import { LocalUpload } from "./uploads.ts";
 import type { BlobUpload, UploadOptions } from "./uploads.ts";
@@ -43,7 +44,10 @@ export interface BlobService {
    * stays: for those who only read.
    */
   get(digest: Digest, options?: { readonly renews?: boolean }): Promise<Blob>;
-  /** Takes the blob out of this repository alone; refused as `get` is when it is not in it. */
+  /**
+   * Takes the blob out of this repository alone; refused as `get` is when it is not in it, and with `DENIED` when a tag that
+   * stays needs it.
+   */
   delete(digest: Digest): Promise<void>;
   /**
    * Shows a blob of another repository here without a transfer. Undefined when `from` does not show it. Without `from`
@@ -92,7 +96,10 @@ export class LocalBlobs implements BlobService {
   }
 
   async delete(digest: Digest): Promise<void> {
-    if (!(await this.#backend.metadata.unlinkBlob(this.#name, digest))) await this.#refuse(digest);
+    const { metadata, limits } = this.#backend;
+    const result = await metadata.unlinkBlob(this.#name, digest, limits.fixedTagsOf(this.#name));
+    if (result === "absent") await this.#refuse(digest);
+    else if (result !== "done") throw isHeld(result, digest);
   }
 
   async mount(

@@ -1,6 +1,6 @@
 /** The manifests of a repository, by digest. */
 import type { TagCondition } from "../oci/tag-condition.ts";
-import type { PutManifestResult } from "../metadata/metadata-store.ts";
+import type { Hold, PutManifestResult } from "../metadata/metadata-store.ts";
 import type { Digest } from "../oci/digest.ts";
 import { OciError } from "../oci/error.ts";
 import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
@@ -58,7 +58,7 @@ export interface ManifestService {
   put(payload: Uint8Array, options?: PutManifestOptions): Promise<PutManifest>;
   /**
    * Removes it with every tag that points at it; refused with `MANIFEST_UNKNOWN` or `NAME_UNKNOWN` on absence, and with
-   * `DENIED` when a tag that stays points at it.
+   * `DENIED` when a tag that stays points at it, or at an index that leads to it.
    */
   delete(digest: Digest): Promise<void>;
   /** Every manifest, in order of the digests. */
@@ -93,25 +93,19 @@ export class LocalManifests implements ManifestService {
     const { tags = [], condition } = options;
     const target = { name: this.#name, mediaType: options.mediaType, digest: options.digest, tags };
     const pushed = readPushed(payload, target, this.#backend.limits);
-    const result = await this.#backend.metadata.putManifest(this.#name, {
-      ...pushed,
-      tags,
-      condition,
-      fixedTags: tags.filter((tag) => this.#isFixed(tag)),
-    });
+    const isFixed = this.#backend.limits.fixedTagsOf(this.#name);
+    const fixedTags = isFixed ? tags.filter(isFixed) : [];
+    const result = await this.#backend.metadata.putManifest(this.#name, { ...pushed, tags, condition, fixedTags });
     if (result.kind !== "stored") throw refusalOf(result);
     const { mediaType, digest, subject } = pushed;
     return { mediaType, digest, size: payload.length, missing: result.missing, ...(subject ? { subject } : {}) };
   }
 
   async delete(digest: Digest): Promise<void> {
-    const result = await this.#backend.metadata.deleteManifest(this.#name, digest, (tag) => this.#isFixed(tag));
+    const { metadata, limits } = this.#backend;
+    const result = await metadata.deleteManifest(this.#name, digest, limits.fixedTagsOf(this.#name));
     if (result === "absent") await absent(this.#backend, this.#name, "MANIFEST_UNKNOWN", { digest });
-    else if (result !== "done") throw tagIsFixed(result.fixed);
-  }
-
-  #isFixed(tag: Tag): boolean {
-    return this.#backend.limits.isTagFixed(this.#name, tag);
+    else if (result !== "done") throw isHeld(result, digest);
   }
 
   /** Where manifests without a tag are collected, one that a client is told of stays for a while. */
@@ -162,6 +156,22 @@ export function tagIsFixed(tag: Tag): OciError {
   return new OciError("DENIED", {
     message: `the tag ${tag} is protected (protectedtags): it stays where it is, push under another one`,
     detail: { tag },
+  });
+}
+
+/** The same code when something is to be deleted that such a tag needs. */
+export function isHeld(hold: Hold, digest: Digest): OciError {
+  if (hold === "unclear") {
+    return new OciError("DENIED", {
+      message:
+        "there are protected tags here (protectedtags), and too many manifests lead to this to look through: " +
+        "delete those first that need not stay",
+      detail: { digest },
+    });
+  }
+  return new OciError("DENIED", {
+    message: `the tag ${hold.fixed} is protected (protectedtags): its image stays, and so does all that it needs`,
+    detail: { tag: hold.fixed, digest },
   });
 }
 

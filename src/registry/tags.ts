@@ -92,7 +92,7 @@ export class LocalTags implements TagService {
   }
 
   #isFixed(tag: Tag): boolean {
-    return this.#backend.limits.isTagFixed(this.#name, tag);
+    return this.#backend.limits.fixedTagsOf(this.#name)?.(tag) ?? false;
   }
 
   async #settle(result: ChangeResult, detail: Readonly<Record<string, unknown>>): Promise<void> {

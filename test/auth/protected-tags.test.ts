@@ -2,7 +2,16 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { protectionOf } from "../../src/auth/protected-tags.ts";
 import { user } from "../../src/auth/testing/listed-accounts.ts";
-import { digestOf, imageIndex, OCI_INDEX } from "../support/content.ts";
+import {
+  descriptorOf,
+  digestOf,
+  imageIndex,
+  imageManifest,
+  OCI_CONFIG,
+  OCI_INDEX,
+  OCI_LAYER,
+  OCI_MANIFEST,
+} from "../support/content.ts";
 import { expectRefused } from "../support/expect-refused.ts";
 import { RepositoryClient } from "../support/repository-client.ts";
 import { basic, startGuarded } from "./support/guarded-registry.ts";
@@ -21,7 +30,7 @@ let repository: RepositoryClient;
 beforeEach(async () => {
   guarded = await startGuarded({
     accounts: [user("root", "secret", ["admin"])],
-    limits: { isTagFixed: protectionOf([{ repositories: ["team/**"], tags: ["v*", "release-*"] }]) },
+    limits: { fixedTagsOf: protectionOf([{ repositories: ["team/**"], tags: ["v*", "release-*"] }]) },
   });
   repository = new RepositoryClient(guarded.url, "team/app");
 });
@@ -61,6 +70,29 @@ describe("a protected tag", () => {
       await expectRefused(await repository.delete(`manifests/${reference}`, HEADERS), 403, "DENIED");
     }
     expect(await digestAt("v1")).toBe(digestOf(ONE));
+  });
+
+  test("keeps what its image needs: its blobs, and the images below an index", async () => {
+    const [config, layer] = ["{}", "layer"];
+    for (const blob of [config, layer]) {
+      const upload = `blobs/uploads/?digest=${digestOf(blob)}`;
+      expect((await repository.send("POST", upload, { headers: basic("root", "secret"), body: blob })).status).toBe(
+        201,
+      );
+    }
+    const image = imageManifest(descriptorOf(OCI_CONFIG, config), [descriptorOf(OCI_LAYER, layer)]);
+    const headers = { ...HEADERS, "content-type": OCI_MANIFEST };
+    await repository.send("PUT", "manifests/latest", { headers, body: image });
+    await put("release-1", imageIndex([descriptorOf(OCI_MANIFEST, image)]));
+
+    const needed = [`blobs/${digestOf(config)}`, `blobs/${digestOf(layer)}`, `manifests/${digestOf(image)}`];
+    for (const path of needed) {
+      const [entry] = await expectRefused(await repository.delete(path, HEADERS), 403, "DENIED");
+      expect(entry?.message).toContain("the tag release-1 is protected");
+      expect((await repository.head(path, HEADERS)).status).toBe(200);
+    }
+    // Another tag of the image may go all the same.
+    expect((await repository.delete("manifests/latest", HEADERS)).status).toBe(202);
   });
 
   test("takes one image of many that come at once", async () => {

@@ -131,6 +131,17 @@ test("a push asks for nothing twice: today's counts, and two more", async () => 
   expect(Math.min(...Object.values(costs))).toBeGreaterThan(2); // else nothing was counted
 });
 
+test("a deletion asks for no tags that might hold what goes, when no tags are protected: today's counts", async () => {
+  const doomed = await registry.pushImage("doomed", "v1", LAYER);
+  const costs = {
+    blob: await costOf(() => registry.send("DELETE", `doomed/blobs/${doomed.layer.digest}`)),
+    manifest: await costOf(() => registry.send("DELETE", `doomed/manifests/${doomed.manifest.digest}`)),
+  };
+  expect(costs.blob.statements).toBeLessThanOrEqual(7);
+  expect(costs.manifest.statements).toBeLessThanOrEqual(18);
+  expect(Math.min(costs.blob.statements, costs.manifest.statements)).toBeGreaterThan(2); // else nothing was counted
+});
+
 test("with 2,000 more tags each request asks as much as before: nothing walks through them", async () => {
   const before = { reads: await readCosts(), pushes: await pushCosts("few") };
   addTags(registry.dataDir, "app", "v1", 2000);

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { testAccounts } from "./accounts-suite.ts";
 import { testBlobs } from "./blobs-suite.ts";
+import { testHolds } from "./holds-suite.ts";
 import { testInventory } from "./inventory-suite.ts";
 import { testManifests } from "./manifests-suite.ts";
 import { testQuotas } from "./quotas-suite.ts";
@@ -25,6 +26,9 @@ export function metadataStoreSuite(name: string, open: OpenMetadata): void {
   });
   describe(`${name}: tags`, () => {
     testTags(open);
+  });
+  describe(`${name}: what tags that stay hold`, () => {
+    testHolds(open);
   });
   describe(`${name}: referrers and signatures`, () => {
     testReferrers(open);
