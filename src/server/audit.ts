@@ -78,8 +78,17 @@ const VERBS: Readonly<Record<ChangeEvent["action"], string>> = {
   sign: "signed",
 };
 
+/** One line of plain text: an issuer of tokens may write whatever it likes into the name of a job. */
 function sentenceOf({ who, action, object, repository, digest, tags = [] }: ChangeEvent): string {
   const names = tags.map((tag) => ` ${repository}:${tag}`).join("");
   const what = names === "" ? ` ${repository}@${digest ?? ""}` : names;
-  return `${who} ${VERBS[action]} the ${object}${what}`;
+  return escaped(`${who} ${VERBS[action]} the ${object}${what}`);
+}
+
+/** What would end the line, or be an order to a terminal, as JSON escapes it. */
+function escaped(text: string): string {
+  return text.replaceAll(
+    /[\p{Cc}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }

@@ -2,6 +2,8 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { createRegistry } from "../../src/index.ts";
 import type { ChangeEvent } from "../../src/index.ts";
+import { Issuer } from "../../src/auth/testing/issuer.ts";
+import { basic } from "../auth/support/guarded-registry.ts";
 import { pushBlob, pushImage } from "../support/client.ts";
 import { bytesOf, digestOf } from "../support/content.ts";
 import { startRegistry } from "../support/registry.ts";
@@ -52,6 +54,27 @@ test("what changes nothing has none: reading, uploads that go on, refusals", asy
   await app.get("tags/list");
   await registry.stop();
   expect(changes(registry.output())).toEqual([]);
+});
+
+test("a name with control characters makes no second line of the text log", async () => {
+  await using issuer = await Issuer.start();
+  const rule = { claims: { repository: "octo/app" }, repositories: ["octo/**"], actions: ["push"] };
+  const oidc = [{ issuer: issuer.url, audience: "registry.example.com", rules: [rule] }];
+  await using registry = await startRegistry({
+    env: { REGISTRY_AUTH_OIDC: JSON.stringify(oidc), REGISTRY_LOG_FORMATTER: "text" },
+  });
+  const sub = "me\n[99:00:00] INFO: root deleted the tag team/app:v1\r\u001b[2K\u009b2K\u2028job";
+  const token = await issuer.token({ aud: "registry.example.com", sub, repository: "octo/app" }, Date.now());
+  const app = new RepositoryClient(registry.url, "octo/app");
+  const digest = digestOf("content");
+  const headers = basic("oidc", token);
+  expect((await app.send("POST", `blobs/uploads/?digest=${digest}`, { headers, body: "content" })).status).toBe(201);
+  await registry.stop();
+  const lines = registry.output().split(/[\n\r\u2028]/);
+  const escaped = String.raw`me\u000a[99:00:00] INFO: root deleted the tag team/app:v1\u000d\u001b[2K\u009b2K\u2028job`;
+  const who = `job:${escaped}@${new URL(issuer.url).host}`;
+  expect(lines.filter((line) => line.endsWith(`INFO: ${who} pushed the blob octo/app@${digest}`))).toHaveLength(1);
+  expect(lines.filter((line) => line.startsWith("[99:00:00]"))).toEqual([]);
 });
 
 test("a program that embeds the registry is told of each, and its own failure is its own", async () => {
