@@ -4,14 +4,15 @@
 export const JOB_USER = "oidc";
 
 /** What a policy, a login or a command means by these words is no account. */
-const RESERVED: ReadonlySet<string> = new Set(["anonymous", "authenticated", "everyone", JOB_USER]);
+const RESERVED: ReadonlyMap<string, string> = new Map([
+  ["anonymous", "policies mean by it whoever has not logged in"],
+  ["authenticated", "policies mean by it whoever has logged in"],
+  ["everyone", "policies mean by it all who ask"],
+  [JOB_USER, "jobs of CI systems log in by it (auth.oidc), and their tokens are the only passwords that it takes then"],
+]);
 
-/** Whether something may be called so. */
-export function isAccountName(text: string): boolean {
-  return /^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$/.test(text) && !RESERVED.has(text.toLowerCase());
+/** Why nothing may be called so; undefined when something may. */
+export function troubleWithAccountName(text: string): string | undefined {
+  if (/^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$/.test(text)) return RESERVED.get(text.toLowerCase());
+  return "a name is 1 to 128 letters, digits and . _ - @, and begins with a letter or a digit";
 }
-
-/** For messages. */
-export const ACCOUNT_NAME_RULE =
-  "a name is 1 to 128 letters, digits and . _ - @, begins with a letter or a digit, and is none of " +
-  "anonymous, authenticated, everyone and oidc";

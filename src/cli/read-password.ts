@@ -1,10 +1,11 @@
 /** Passwords from a person at a terminal, who does not see them, or from another program. */
+import { looksLikeRobotToken } from "../auth/robots.ts";
 import { CommandError } from "./command-error.ts";
 
 const SHORTEST = 8;
 const LONGEST = 1024;
 
-/** Refused when it is too short or too long, or when there is nobody to ask. */
+/** Refused when it is too short or too long or could never be logged in with, or when there is nobody to ask. */
 export async function readPassword(who: string, { fromStdin }: { readonly fromStdin: boolean }): Promise<string> {
   if (fromStdin) return checked((await readAll(process.stdin)).replace(/\r?\n$/, ""));
   if (!process.stdin.isTTY) {
@@ -19,6 +20,9 @@ export async function readPassword(who: string, { fromStdin }: { readonly fromSt
 function checked(password: string): string {
   if (password.length < SHORTEST) throw new CommandError(`a password has at least ${SHORTEST} letters`);
   if (password.length > LONGEST) throw new CommandError(`a password has at most ${LONGEST} letters`);
+  if (looksLikeRobotToken(password)) {
+    throw new CommandError("a password does not begin with stw_: it would be taken for the token of a robot");
+  }
   if (/\p{Cc}/u.test(password)) throw new CommandError("a password is one line, without control characters");
   return password;
 }

@@ -1,5 +1,5 @@
 /** `stowage user`: the users that are kept in the database. */
-import { ACCOUNT_NAME_RULE, isAccountName } from "../auth/account-name.ts";
+import { troubleWithAccountName } from "../auth/account-name.ts";
 import { ADMINISTRATORS } from "../auth/policy.ts";
 import type { Users } from "../auth/users.ts";
 import { silentLogger } from "../observe/logger.ts";
@@ -82,8 +82,7 @@ export async function user(
 }
 
 async function add({ users, words, groups: names, fromStdin }: Asked): Promise<string> {
-  const name = onlyName(words, "add");
-  if (!isAccountName(name)) throw new CommandError(`${name} cannot be a user's name: ${ACCOUNT_NAME_RULE}`);
+  const name = userName(words, "add");
   if (await users.find(name)) throw alreadyThere(name);
   const hash = await bunPasswords.hash(await readPassword(name, { fromStdin }));
   if (!(await users.add(name, hash, checkedGroups(names)))) throw alreadyThere(name);
@@ -91,7 +90,7 @@ async function add({ users, words, groups: names, fromStdin }: Asked): Promise<s
 }
 
 async function passwd({ users, words, fromStdin }: Asked): Promise<string> {
-  const name = onlyName(words, "passwd");
+  const name = userName(words, "passwd");
   if (!(await users.find(name))) throw unknown(name);
   const passwordHash = await bunPasswords.hash(await readPassword(name, { fromStdin }));
   if (!(await users.change(name, { passwordHash }))) throw unknown(name);
@@ -141,9 +140,19 @@ function onlyName(words: readonly string[], verb: string): string {
   return name;
 }
 
+/** The name of somebody who can log in by it. */
+function userName(words: readonly string[], verb: string): string {
+  const name = onlyName(words, verb);
+  const trouble = troubleWithAccountName(name);
+  if (trouble !== undefined) throw new CommandError(`${name} cannot be a user's name: ${trouble}`);
+  return name;
+}
+
 function checkedGroups(names: readonly string[]): readonly string[] {
-  const wrong = names.find((name) => !isAccountName(name));
-  if (wrong !== undefined) throw new CommandError(`${wrong} cannot be a group's name: ${ACCOUNT_NAME_RULE}`);
+  for (const name of names) {
+    const trouble = troubleWithAccountName(name);
+    if (trouble !== undefined) throw new CommandError(`${name} cannot be a group's name: ${trouble}`);
+  }
   return [...new Set(names)].toSorted();
 }
 

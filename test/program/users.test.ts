@@ -97,11 +97,15 @@ describe("stowage user", () => {
     [["add"], "", "stowage user add alice"],
     [["add", "a", "b"], "", "takes one name"],
     [["add", "with:colon", "--password-stdin"], "wonderland", "cannot be a user's name"],
-    [["add", "oidc", "--password-stdin"], "wonderland", "cannot be a user's name"],
+    [["add", "oidc", "--password-stdin"], "wonderland", "jobs of CI systems log in by it (auth.oidc)"],
+    [["add", "OIDC", "--password-stdin"], "wonderland", "jobs of CI systems log in by it (auth.oidc)"],
+    [["passwd", "oidc", "--password-stdin"], "wonderland", "jobs of CI systems log in by it (auth.oidc)"],
+    [["add", "everyone", "--password-stdin"], "wonderland", "policies mean by it"],
     [["add", "zoe", "--group", "a b", "--password-stdin"], "wonderland", "cannot be a group's name"],
     [["add", "zoe", "--password-stdin"], "short", "at least 8 letters"],
     [["add", "zoe", "--password-stdin"], "two\nlines of it", "one line"],
     [["add", "zoe", "--password-stdin"], "x".repeat(1025), "at most 1024"],
+    [["add", "zoe", "--password-stdin"], "stw_wonderland", "taken for the token of a robot"],
     [["add", "zoe"], "wonderland", "--password-stdin"],
     [["passwd", "zoe", "--password-stdin"], "wonderland", "there is no user zoe"],
     [["groups", "zoe", "dev"], "", "there is no user zoe"],
@@ -115,6 +119,13 @@ describe("stowage user", () => {
       expect((await user(["list"])).stdout).not.toContain("zoe");
     });
   }
+
+  test("gives nobody a password that would be taken for the token of a robot", async () => {
+    await user(["add", "judy", "--password-stdin"], "wonderland");
+    const { exitCode, stderr } = await user(["passwd", "judy", "--password-stdin"], "stw_wonderland");
+    expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: expect.stringContaining("begin with stw_") });
+    expect(await logins("judy", "wonderland")).toEqual([200, 200]);
+  });
 
   test("adds nobody twice", async () => {
     await user(["add", "frank", "--password-stdin"], "wonderland");
