@@ -8,11 +8,18 @@ export type Credentials =
   /** Of another scheme, or not readable. */
   | { readonly kind: "unknown" };
 
+/** As nearly all clients write them. */
+const USUAL: ReadonlyMap<string, string> = new Map([
+  ["Bearer", "bearer"],
+  ["Basic", "basic"],
+]);
+
 export function parseCredentials(header: string | null): Credentials {
   if (header === null) return { kind: "none" };
   const space = header.indexOf(" ");
   const value = header.slice(space + 1).trim();
-  switch (header.slice(0, Math.max(0, space)).toLowerCase()) {
+  const scheme = header.slice(0, Math.max(0, space));
+  switch (USUAL.get(scheme) ?? scheme.toLowerCase()) {
     case "bearer":
       return { kind: "bearer", token: value };
     case "basic":

@@ -1,5 +1,4 @@
 /** The one gate: every request passes it, and learns there who asks and what that one may do. */
-import { hash, randomBytes } from "node:crypto";
 import type { AccessToken, ResourceActions, TokenVerifier } from "../auth/access-token.ts";
 import type { RememberingAuthenticator } from "../auth/authenticators.ts";
 import type { Authenticator, Identity } from "../auth/identity.ts";
@@ -69,8 +68,7 @@ const MAX_REMEMBERED_LENGTH = 4096;
 
 export class CheckingGate implements Gate {
   readonly #parts: GateParts;
-  /** Known to this process alone: who sees its memory sees no token that could be used. */
-  readonly #secret = randomBytes(32).toString("base64");
+  /** By what was sent: tokens are good for minutes, and who sees this memory sees the keys that make them too. */
   readonly #remembered = new Map<string, Remembered>();
   /** Of identities that an authenticator remembers. */
   readonly #proofs = new WeakMap<Identity, Proof>();
@@ -164,16 +162,15 @@ export class CheckingGate implements Gate {
   }
 
   #proveBearer(token: string): Proof | Promise<Proof> {
-    const key = hash("sha256", this.#secret + token, "base64");
-    const remembered = this.#remembered.get(key);
+    const remembered = this.#remembered.get(token);
     if (remembered) {
       if (remembered.token.expiresAt > this.#parts.clock.now()) return this.#ifCurrent(remembered);
-      this.#remembered.delete(key);
+      this.#remembered.delete(token);
     }
-    return this.#proveToken(token, key);
+    return this.#proveToken(token);
   }
 
-  async #proveToken(text: string, key: string): Promise<Proof> {
+  async #proveToken(text: string): Promise<Proof> {
     const { tokens, ownTokens, policy } = this.#parts;
     const token = await tokens.verify(text);
     if (!token) return { kind: "bad", sent: "bearer" };
@@ -181,7 +178,7 @@ export class CheckingGate implements Gate {
     const remembered: Remembered = { token, proof: { kind: "token", admission } };
     if (text.length <= MAX_REMEMBERED_LENGTH) {
       if (this.#remembered.size >= MAX_REMEMBERED) this.#forgetSome();
-      this.#remembered.set(key, remembered);
+      this.#remembered.set(text, remembered);
     }
     return await this.#ifCurrent(remembered);
   }
