@@ -7,6 +7,14 @@ const DELAY_MS = 10;
 /** What waits is written at once when it has so many characters. */
 const MAX_WAITING = 64 * 1024;
 
+/**
+ * Bytes of one call: what a pipe takes whole or not at all (POSIX: PIPE_BUF; 4096 on Linux). Processes that write into one
+ * pipe so never tear each other's lines, but for a single line that is longer.
+ */
+const MAX_PIECE = 4096;
+
+const NEWLINE = 0x0a;
+
 export class Lines {
   readonly #file: number;
   #waiting = "";
@@ -35,10 +43,17 @@ export class Lines {
     this.#waiting = "";
     while (rest.length > 0) {
       try {
-        rest = rest.subarray(writeSync(this.#file, rest));
+        rest = rest.subarray(writeSync(this.#file, rest, 0, pieceOf(rest)));
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error; // a pipe whose reader is slow
       }
     }
   }
+}
+
+/** How many bytes to write next: as many whole lines as go together, or one that is too long. */
+function pieceOf(lines: Buffer): number {
+  if (lines.length <= MAX_PIECE) return lines.length;
+  const end = lines.lastIndexOf(NEWLINE, MAX_PIECE - 1);
+  return (end === -1 ? lines.indexOf(NEWLINE) : end) + 1 || lines.length;
 }
