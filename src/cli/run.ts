@@ -27,6 +27,9 @@ Start it and push an image:
 
 type Command = (args: readonly string[], environment: Readonly<Record<string, string | undefined>>) => Promise<number>;
 
+/** The command that `serve` gives to processes of its own, and people do not need to know. */
+const WORKER = "worker";
+
 /** Loaded when asked for: what is not needed does not make the start slow. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import("./serve.ts")).serve,
@@ -40,6 +43,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   token: async () => (await import("./token.ts")).token,
   repo: async () => (await import("./repo.ts")).repo,
   tag: async () => (await import("./tag.ts")).tag,
+  [WORKER]: async () => (await import("./worker.ts")).worker,
 };
 
 /** Carries out a command line and gives the exit code. */
@@ -69,7 +73,8 @@ function say(text: string): number {
 }
 
 function unknownCommand(word: string): CommandError {
-  const meant = nearest(word, Object.keys(COMMANDS));
+  const known = Object.keys(COMMANDS).filter((name) => name !== WORKER);
+  const meant = nearest(word, known);
   return new CommandError(
     `${word} is not a command${meant === undefined ? "" : `: did you mean ${meant}?`} stowage --help lists them`,
   );

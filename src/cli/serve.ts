@@ -1,21 +1,24 @@
 /** `stowage serve`: the registry on a socket. */
+import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
-import { parseAddress } from "../config/schema.ts";
-import type { ListenAddress, Settings } from "../config/schema.ts";
+import type { Settings } from "../config/schema.ts";
 import type { Registry } from "../create-registry.ts";
 import { createLogs } from "../observe/logger.ts";
 import type { Logger, Logs } from "../observe/logger.ts";
 import { createDebugHandler } from "../server/debug.ts";
-import { ListenError, listen } from "../server/listen.ts";
-import { TlsError } from "../server/tls.ts";
-import type { TlsOptions } from "../server/tls.ts";
+import { listen } from "../server/listen.ts";
+import type { Listening } from "../server/listen.ts";
 import { provideAccess } from "./access.ts";
 import { CommandError } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
 import { exposures, greeting } from "./greeting.ts";
 import type { Greeted } from "./greeting.ts";
+import { addressOf, listenForClients, refused } from "./listen-for-clients.ts";
 import { openRegistry } from "./open-registry.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
+import { countWorkers } from "./worker-count.ts";
+import { startWorkers } from "./workers.ts";
+import type { Workers } from "./workers.ts";
 
 const HELP = `stowage serve [CONFIG.yml] [options]: serves the registry until it is told to stop
 
@@ -34,23 +37,23 @@ export async function serve(
   const { values, positionals } = line;
   if (positionals.length > 1) throw new CommandError("serve takes one settings file: stowage serve config.yml");
   const { settings, warnings } = settingsFrom(positionals[0], values, environment);
-  const logs = createLogs({
-    level: settings.log.level,
-    format: (settings.log.formatter ?? (process.stdout.isTTY ? "text" : "json")) === "text" ? "text" : "json",
-  });
+  const logs = logsFor(settings);
   const { log } = logs;
   for (const warning of warnings) log.warn(warning);
+  const workers = countWorkers(settings, { platform: process.platform, cores: availableParallelism() });
 
   await provideAccess(settings, log);
   const registry = await openRegistry(settings, log, { serving: true });
-  const listening = await listenOn(settings, registry, logs).catch(async (error: unknown) => {
+  const listening = await listenOn(settings, workers.count, registry, logs).catch(async (error: unknown) => {
     await registry.close();
     throw error;
   });
-  const stopped = stopSignal(log); // before anybody is told that it is up
+  const { clients, watchers } = listening;
+  const stopped = stopSignal(log, () => clients.kill?.()); // before anybody is told that it is up
   const greeted = greetedOf(settings, listening);
   process.stdout.write(greeting(greeted));
   for (const exposure of exposures(greeted)) log.warn(exposure);
+  if (workers.warning !== undefined) log.warn(workers.warning);
   const stopping = new AbortController();
   const { enabled, interval } = settings.gc;
   const collecting = registry.collectInBackground({ enabled, intervalMs: interval }, stopping.signal);
@@ -58,90 +61,61 @@ export async function serve(
   const scrubbing =
     bytespersecond > 0 &&
     registry.scrubInBackground({ bytesPerSecond: bytespersecond, pauseMs: pause }, stopping.signal);
-  await stopped;
+  const failure = await (clients.failed ? Promise.race([stopped, clients.failed]) : stopped);
   stopping.abort();
-  const left = await listening.stop();
-  if (left > 0) log.warn({ requests: left }, "some requests did not finish in time");
+  await stopListening(clients, log);
+  await watchers?.stop();
   await Promise.all([collecting, scrubbing]);
   await registry.close();
+  if (failure) throw failure;
   log.info("stopped");
   return 0;
 }
 
+/** On standard output, in the form that the settings name. */
+export function logsFor({ log: { level, formatter } }: Settings): Logs {
+  const format = formatter ?? (process.stdout.isTTY ? "text" : "json");
+  return createLogs({ level, format: format === "text" ? "text" : "json" });
+}
+
+/** Lets the running requests finish. */
+export async function stopListening(listening: Listening, log: Logger): Promise<void> {
+  const left = await listening.stop();
+  if (left > 0) log.warn({ requests: left }, "some requests did not finish in time");
+}
+
 interface Addresses {
-  readonly url: string;
+  /** Served by this process or by workers. */
+  readonly clients: Listening & Partial<Workers>;
   /** Undefined when nothing listens there. */
-  readonly debugUrl: string | undefined;
-  stop(): Promise<number>;
+  readonly watchers: Listening | undefined;
 }
 
 /** Listens for clients, and for machines that watch where the settings say so. */
-async function listenOn({ http }: Settings, registry: Registry, logs: Logs): Promise<Addresses> {
-  const { addr, prometheus } = http.debug;
+async function listenOn(settings: Settings, workers: number, registry: Registry, logs: Logs): Promise<Addresses> {
+  const clients = await (workers > 1
+    ? startWorkers(workers, settings, logs)
+    : listenForClients(settings, registry.handle, logs));
+  const { addr, prometheus } = settings.http.debug;
+  if (addr === undefined) return { clients, watchers: undefined };
   const debugHandler = createDebugHandler(registry.metrics, prometheus.enabled ? prometheus.path : undefined);
-  const wire = {
-    tls: tlsOf(http.tls),
-    http2: http.tls.certificate === undefined ? http.h2c.enabled : !http.http2.disabled,
-  };
-  const clients = await listen(parsed(http.addr), registry.handle, logs, wire).catch(refused("http.addr"));
-  if (addr === undefined) return { ...clients, debugUrl: undefined };
   // Who watches asks every few seconds: that is not logged.
-  const watchers = await listen(parsed(addr), debugHandler, { log: logs.log })
+  const watchers = await listen(addressOf(addr), debugHandler, { log: logs.log })
     .catch(refused("http.debug.addr"))
     .catch(async (error: unknown) => {
       await clients.stop();
       throw error;
     });
-  return {
-    url: clients.url,
-    debugUrl: watchers.url,
-    async stop() {
-      const left = await clients.stop();
-      await watchers.stop();
-      return left;
-    },
-  };
+  return { clients, watchers };
 }
 
-/** Undefined when the settings name no certificate. */
-function tlsOf(tls: Settings["http"]["tls"]): TlsOptions | undefined {
-  const { certificate, key, clientcas, clientauth, minimumtls, ciphersuites } = tls;
-  if (certificate === undefined || key === undefined) {
-    const lacking = certificate === undefined ? "http.tls.certificate" : "http.tls.key";
-    if ((certificate ?? key ?? clientcas[0]) === undefined) return undefined;
-    throw new CommandError(`${lacking} is not set: TLS takes the file of a certificate, and that of its key`);
-  }
-  return {
-    certificate,
-    key,
-    clientCas: clientcas,
-    clientCertificateRequired: clientauth === "require-and-verify-client-cert",
-    minimum: minimumtls,
-    ciphers: ciphersuites,
-  };
-}
-
-/** Says by which setting to choose another address. */
-function refused(setting: string): (error: unknown) => never {
-  return (error) => {
-    if (error instanceof TlsError) throw new CommandError(`http.tls: ${error.message}`, { cause: error });
-    throw error instanceof ListenError ? new CommandError(`${setting}: ${error.message}`, { cause: error }) : error;
-  };
-}
-
-function parsed(text: string): ListenAddress {
-  const address = parseAddress(text);
-  if (!address) throw new CommandError(`${text} is no address`);
-  return address;
-}
-
-function greetedOf(settings: Settings, { url, debugUrl }: Addresses): Greeted {
+function greetedOf(settings: Settings, { clients, watchers }: Addresses): Greeted {
   const { auth, policies, http } = settings;
   const asksWho = auth.htpasswd !== undefined || auth.token !== undefined || auth.users.enabled || auth.oidc.length > 0;
   const needsCertificate = http.tls.clientcas.length > 0 && http.tls.clientauth === "require-and-verify-client-cert";
   return {
-    url,
-    debugUrl,
+    url: clients.url,
+    debugUrl: watchers?.url,
     dataFolder: resolve(settings.storage.filesystem.rootdirectory),
     guarded: asksWho || policies !== undefined || needsCertificate,
     sendsSecrets: asksWho,
@@ -149,14 +123,18 @@ function greetedOf(settings: Settings, { url, debugUrl }: Addresses): Greeted {
   };
 }
 
-function stopSignal(log: Logger): Promise<void> {
+/** Resolves at the first signal; at the second one it ends everything. */
+function stopSignal(log: Logger, kill: () => void): Promise<undefined> {
   return new Promise((stop) => {
     let asked = false;
     const onSignal = (signal: NodeJS.Signals): void => {
-      if (asked) process.exit(1);
+      if (asked) {
+        kill();
+        process.exit(1);
+      }
       asked = true;
       log.info({ signal }, "stopping: running requests finish; send the signal again to end at once");
-      stop();
+      stop(undefined);
     };
     process.on("SIGTERM", onSignal);
     process.on("SIGINT", onSignal);

@@ -16,6 +16,11 @@ const address = z.string().refine((text) => parseAddress(text) !== undefined, {
 /** More than this in rows of a database would make it slow for everything else. */
 const MAX_INLINE = 1024 ** 2;
 
+/** More would only cost memory. */
+const MAX_WORKERS = 64;
+
+const EXPECTED_WORKERS = `expected a number of processes from 1 to ${MAX_WORKERS}`;
+
 export const Settings = z.strictObject({
   log: z
     .strictObject({
@@ -59,6 +64,8 @@ export const Settings = z.strictObject({
   limits: limitsSettings,
   /** How much may lie below prefixes of names. */
   quotas: quotasSetting,
+  /** How many processes serve clients; as many as suit the machine when absent. */
+  workers: z.int(EXPECTED_WORKERS).min(1, EXPECTED_WORKERS).max(MAX_WORKERS, EXPECTED_WORKERS).optional(),
   storage: z
     .strictObject({
       filesystem: z

@@ -109,6 +109,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   "limits.reads.perminute": "1000",
   "limits.reads.anonymousperminute": "100",
   quotas: "[{prefix: team, bytes: 100GiB, tags: 1000, repositories: 50}]",
+  workers: "4",
   "storage.filesystem.rootdirectory": "/var/lib/stowage",
   "storage.filesystem.singleprocess": "false",
   "storage.delete.enabled": "true",

@@ -23,6 +23,8 @@ export type Address =
 export interface Listening {
   /** As a client writes it, with the port that was really taken; a path for a Unix socket. */
   readonly url: string;
+  /** The same for a program. */
+  readonly address: Address;
   /**
    * Takes no new connection and resolves when the running requests are answered, or after a bound. Gives how many were
    * not.
@@ -40,6 +42,8 @@ export interface WireOptions {
   readonly tls?: TlsOptions | undefined;
   /** Whether HTTP/2 is spoken with clients that offer it: while TLS is agreed on, or in the clear by its first line. */
   readonly http2?: boolean;
+  /** Whether other processes may listen on the port too, and get their share of its connections. */
+  readonly sharesPort?: boolean;
 }
 
 /** Rejects with `ListenError` when the address is taken or not ours, and with `TlsError`. */
@@ -47,14 +51,16 @@ export async function listen(
   address: Address,
   handle: Handler,
   logs: Logs,
-  { tls, http2 = false }: WireOptions = {},
+  wire: WireOptions = {},
 ): Promise<Listening> {
   (http as { maxHeaderSize: number }).maxHeaderSize = LIMITS.maxHeaderBytes; // Bun reads it when a server starts
-  if (tls) return await listenSecurely(address, handle, logs, tls, http2);
+  if (wire.tls) return await listenSecurely(address, handle, logs, { ...wire, tls: wire.tls });
   if (address.kind === "unix") await clearSocket(address.path);
-  const server = serve(address, handle, logs, { http2 });
+  const { http2, sharesPort: reusePort } = wire;
+  const server = serve(address, handle, logs, { http2, reusePort });
   if (address.kind === "unix") chmodSync(address.path, 0o660);
-  return { url: urlOf(address, server), stop: () => stop([server]) };
+  const taken = takenBy(server, address);
+  return { url: urlOf(taken), address: taken, stop: () => stop([server]) };
 }
 
 /**
@@ -65,8 +71,7 @@ async function listenSecurely(
   address: Address,
   handle: Handler,
   logs: Logs,
-  tls: TlsOptions,
-  http2: boolean,
+  { tls, http2, sharesPort = false }: WireOptions & { readonly tls: TlsOptions },
 ): Promise<Listening> {
   const { log } = logs;
   if (address.kind === "unix") throw new ListenError(`${address.path} is a Unix socket, where TLS is not served`);
@@ -75,17 +80,17 @@ async function listenSecurely(
     const warning = expiryWarning(served, tls, systemClock.now());
     if (warning !== undefined) log.warn(warning);
   };
-  warn(material);
+  if (!sharesPort) warn(material);
   const serveWith = (served: TlsMaterial, port: number): Server<undefined> =>
     serve({ ...address, port }, handle, logs, { tls: served, http2, reusePort: true });
   // Nobody else may hold the port: a server that shares it would take requests of another one.
-  if (address.port !== 0) await serve(address, handle, logs, {}).stop(true);
+  if (address.port !== 0 && !sharesPort) await serve(address, handle, logs, {}).stop(true);
   let current = serveWith(material, address.port);
   const ending = new Set<Server<undefined>>();
-  const port = current.port ?? address.port;
+  const taken = takenBy(current, address);
   const replace = (changed: TlsMaterial): void => {
     const old = current;
-    current = serveWith(changed, port);
+    current = serveWith(changed, taken.port);
     ending.add(old);
     void old.stop().then(() => ending.delete(old));
     warn(changed);
@@ -93,7 +98,8 @@ async function listenSecurely(
   };
   const watching = watchTls(tls, material, LIMITS.certificateMs, replace, log);
   return {
-    url: urlOf(address, current).replace(/^http:/, "https:"),
+    url: urlOf(taken).replace(/^http:/, "https:"),
+    address: taken,
     stop() {
       watching[Symbol.dispose]();
       return stop([current, ...ending]);
@@ -106,9 +112,9 @@ const BLOB_HEADERS = commonHeaders("/v2/");
 
 interface ServeOptions {
   readonly tls?: TlsMaterial;
-  readonly http2?: boolean;
+  readonly http2?: boolean | undefined;
   /** Without it a second server is refused, instead of taking every other request of the first. */
-  readonly reusePort?: boolean;
+  readonly reusePort?: boolean | undefined;
 }
 
 function serve(
@@ -195,10 +201,15 @@ async function stop(servers: readonly Server<undefined>[]): Promise<number> {
   return left;
 }
 
-function urlOf(address: Address, server: Server<undefined>): string {
+/** The address with the port that was really taken. */
+function takenBy<Wanted extends Address>(server: Server<undefined>, wanted: Wanted): Wanted {
+  return wanted.kind === "tcp" ? { ...wanted, port: server.port ?? wanted.port } : wanted;
+}
+
+function urlOf(address: Address): string {
   if (address.kind === "unix") return `unix:${address.path}`;
-  const { hostname } = address;
-  return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${server.port}`;
+  const { hostname, port } = address;
+  return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
 }
 
 /** Removes the socket that a server left behind which is gone; one that somebody listens on is not ours to take. */

@@ -72,7 +72,7 @@ describe("the data folder", () => {
 
   test("is used alone by a server that is told so", async () => {
     const dataDir = freshFolder();
-    const env = { REGISTRY_STORAGE_FILESYSTEM_SINGLEPROCESS: "true" };
+    const env = { REGISTRY_STORAGE_FILESYSTEM_SINGLEPROCESS: "true", REGISTRY_WORKERS: "1" };
     await using server = await startListening({ dataDir, env });
     await pushImage(server.url, "team/app", "latest");
     expect((await fetch(`${server.url}/v2/team/app/manifests/latest`)).status).toBe(200);

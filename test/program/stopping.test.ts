@@ -1,150 +1,93 @@
 /** How a server ends when it is told to: what runs finishes, nothing new begins, and a second signal ends it at once. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { randomFillSync } from "node:crypto";
-import { request } from "node:http";
-import type { ClientRequest, IncomingMessage } from "node:http";
-import { connect } from "node:net";
-import type { Socket } from "node:net";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { pushBlob, pushImage } from "../support/client.ts";
 import { bytesOf, digestOf } from "../support/content.ts";
 import { startListening } from "../support/server-process.ts";
+import { openConnection, refusesConnections } from "./support/connections.ts";
+import { holdUpload } from "./support/held-upload.ts";
 
 setDefaultTimeout(60_000);
 
 /** More than the buffers of two sockets hold. */
 const LARGE = 24 * 1024 * 1024;
 
-describe("a server that is told to stop", () => {
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    test(`ends with exit code 0 (${signal})`, async () => {
-      await using server = await startListening();
-      await pushImage(server.url, "team/app", "latest");
-      server.signal(signal);
-      expect(await server.ended).toBe(0);
-      expect(server.errors()).toBe("");
-      expect(server.output()).toContain(`"signal":"${signal}"`);
-    });
-  }
+for (const workers of ["1", "2"])
+  describe(`a server that is told to stop (workers: ${workers})`, () => {
+    const env = { REGISTRY_WORKERS: workers };
 
-  test("ends with exit code 0 as soon as it has said where it listens", async () => {
-    for (let round = 0; round < 5; round++) {
-      await using server = await startListening();
-      expect(await server.stop()).toBe(0);
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      test(`ends with exit code 0 (${signal})`, async () => {
+        await using server = await startListening({ env });
+        await pushImage(server.url, "team/app", "latest");
+        server.signal(signal);
+        expect(await server.ended).toBe(0);
+        expect(server.errors()).toBe("");
+        expect(server.output()).toContain(`"signal":"${signal}"`);
+      });
     }
-  });
 
-  test("lets a running upload finish, and takes no new connection", async () => {
-    await using server = await startListening();
-    const content = bytesOf("half and half", 200_000);
-    const location = await begin(server.url);
-    const upload = patch(location);
-    upload.write(content.subarray(0, 100_000));
-    await isHeld(location);
-    server.signal("SIGTERM");
-    await server.printed(/"stopping: /);
-    await refusesConnections(server.port);
-    upload.end(content.subarray(100_000));
-    expect((await replyTo(upload)).statusCode).toBe(202);
-    expect(await server.ended).toBe(0);
-
-    await using next = await startListening({ dataDir: server.dataDir });
-    const again = new URL(location.pathname, next.url);
-    expect((await fetch(again)).headers.get("range")).toBe("0-199999");
-    again.searchParams.set("digest", digestOf(content));
-    expect((await fetch(again, { method: "PUT" })).status).toBe(201);
-  });
-
-  test("lets a running download finish", async () => {
-    await using server = await startListening();
-    const digest = await pushBlob(server.url, "team/app", randomFillSync(new Uint8Array(LARGE)));
-    const download = await beginDownload(server.port, digest);
-    server.signal("SIGTERM");
-    await server.printed(/"stopping: /);
-    await refusesConnections(server.port);
-    const { status, body } = await readToEnd(download);
-    expect(status).toBe("HTTP/1.1 200 OK");
-    expect(digestOf(body)).toBe(digest);
-    expect(await server.ended).toBe(0);
-  });
-
-  test("does not wait for connections on which nothing runs", async () => {
-    await using server = await startListening();
-    const idle = [await open(server.port), await open(server.port), await open(server.port)];
-    idle[1]!.write("GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n"); // answered, and kept alive
-    idle[2]!.write("GET /v2/ HTTP/1.1\r\nHost: lo"); // began to speak
-    await new Promise((resolve) => idle[1]!.once("data", resolve));
-    expect(await server.stop()).toBe(0);
-    for (const socket of idle) socket.destroy();
-  });
-
-  test("is ended at once by a second signal", async () => {
-    await using server = await startListening();
-    const location = await begin(server.url);
-    const upload = patch(location);
-    upload.on("error", () => undefined);
-    upload.write(bytesOf("never ends", 100_000));
-    await isHeld(location);
-    server.signal("SIGTERM");
-    await server.printed(/"stopping: /);
-    server.signal("SIGTERM");
-    expect(await server.ended).toBe(1);
-    upload.destroy();
-  });
-});
-
-async function begin(url: string): Promise<URL> {
-  const begun = await fetch(`${url}/v2/team/app/blobs/uploads/`, { method: "POST" });
-  return new URL(begun.headers.get("location") ?? "", url);
-}
-
-/** A chunk that is still being sent. */
-function patch(location: URL): ClientRequest {
-  return request(location, { method: "PATCH", headers: { "transfer-encoding": "chunked" } });
-}
-
-/** Resolves when what is being sent has reached the upload: others are refused from then on, wherever they begin. */
-async function isHeld(location: URL): Promise<void> {
-  const headers = { "content-range": "999999-999999" };
-  for (let status = 0; status !== 409;) {
-    ({ status } = await fetch(location, { method: "PATCH", headers, body: "x" }));
-  }
-}
-
-function replyTo(sent: ClientRequest): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    sent.once("response", (reply) => {
-      reply.resume();
-      resolve(reply);
+    test("ends with exit code 0 as soon as it has said where it listens", async () => {
+      for (let round = 0; round < 5; round++) {
+        await using server = await startListening({ env });
+        expect(await server.stop()).toBe(0);
+      }
     });
-    sent.once("error", reject);
-  });
-}
 
-async function open(port: number): Promise<Socket> {
-  const socket = connect(port, "127.0.0.1");
-  socket.on("error", () => undefined);
-  await new Promise((resolve) => socket.once("connect", resolve));
-  return socket;
-}
+    test("lets a running upload finish, and takes no new connection", async () => {
+      await using server = await startListening({ env });
+      const content = bytesOf("half and half", 200_000);
+      using upload = await holdUpload(server.url, content);
+      server.signal("SIGTERM");
+      await server.printed(/"stopping: /);
+      await refusesConnections(server.port);
+      expect((await upload.finish()).statusCode).toBe(202);
+      expect(await server.ended).toBe(0);
 
-/** Resolves when nobody listens on the port any more. */
-async function refusesConnections(port: number): Promise<void> {
-  for (;;) {
-    const socket = connect(port, "127.0.0.1");
-    const refused = await new Promise<boolean>((resolve) => {
-      socket.once("connect", () => resolve(false));
-      socket.once("error", () => resolve(true));
+      await using next = await startListening({ dataDir: server.dataDir });
+      const again = new URL(upload.location.pathname, next.url);
+      expect((await fetch(again)).headers.get("range")).toBe("0-199999");
+      again.searchParams.set("digest", digestOf(content));
+      expect((await fetch(again, { method: "PUT" })).status).toBe(201);
     });
-    socket.destroy();
-    if (refused) return;
-    await nextTurn();
-  }
-}
+
+    test("lets a running download finish", async () => {
+      await using server = await startListening({ env });
+      const digest = await pushBlob(server.url, "team/app", randomFillSync(new Uint8Array(LARGE)));
+      const download = await beginDownload(server.port, digest);
+      server.signal("SIGTERM");
+      await server.printed(/"stopping: /);
+      await refusesConnections(server.port);
+      const { status, body } = await readToEnd(download);
+      expect(status).toBe("HTTP/1.1 200 OK");
+      expect(digestOf(body)).toBe(digest);
+      expect(await server.ended).toBe(0);
+    });
+
+    test("does not wait for connections on which nothing runs", async () => {
+      await using server = await startListening({ env });
+      const { port } = server;
+      const idle = [await openConnection(port), await openConnection(port), await openConnection(port)];
+      idle[1]!.write("GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n"); // answered, and kept alive
+      idle[2]!.write("GET /v2/ HTTP/1.1\r\nHost: lo"); // began to speak
+      await new Promise((resolve) => idle[1]!.once("data", resolve));
+      expect(await server.stop()).toBe(0);
+      for (const socket of idle) socket.destroy();
+    });
+
+    test("is ended at once by a second signal", async () => {
+      await using server = await startListening({ env });
+      using _upload = await holdUpload(server.url, bytesOf("never ends", 200_000));
+      server.signal("SIGTERM");
+      await server.printed(/"stopping: /);
+      server.signal("SIGTERM");
+      expect(await server.ended).toBe(1);
+    });
+  });
 
 /** A download whose head has come, and of which no more is read for now. */
 async function beginDownload(port: number, digest: string) {
-  const socket = await open(port);
+  const socket = await openConnection(port);
   const pieces: Buffer[] = [];
   socket.write(`GET /v2/team/app/blobs/${digest} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
   pieces.push(await new Promise<Buffer>((resolve) => socket.once("data", (piece: Buffer) => resolve(piece))));

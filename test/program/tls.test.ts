@@ -148,6 +148,22 @@ describe("a server with a certificate", () => {
     expect(await refusedStart({ env: { REGISTRY_HTTP_ADDR: `127.0.0.1:${server.port}` } })).toContain("is in use");
   });
 
+  test("shares its port among its own workers, each of which takes over a new certificate", async () => {
+    const issued = authority.issue("old", { names: NAMES });
+    await using server = await serverWith("workers", issued, { REGISTRY_WORKERS: "2" });
+    const shown = async (): Promise<Set<string>> => {
+      const agreed = await Promise.all(Array.from({ length: 20 }, () => handshake(server)));
+      return new Set(agreed.map((each) => (each === "refused" ? each : String(each.certificate.subject.CN))));
+    };
+    expect(await shown()).toEqual(new Set(["old"]));
+    const env = await filesOf("workers", authority.issue("new", { names: NAMES }));
+    await server.printed(/(?:the certificate was read again.*){2}/s);
+    expect(await shown()).toEqual(new Set(["new"]));
+    const taken = { ...env, REGISTRY_WORKERS: "2", REGISTRY_HTTP_ADDR: `127.0.0.1:${server.port}` };
+    expect(await refusedStart({ env: taken })).toContain("is in use");
+    expect(await server.stop()).toBe(0);
+  });
+
   test("speaks TLS 1.2 and newer, or what it is told", async () => {
     const issued = authority.issue("registry", { names: NAMES });
     await using server = await serverWith("versions", issued);

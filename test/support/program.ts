@@ -1,6 +1,6 @@
 /** Runs commands of the real program to their end, and servers that are killed with all that they started. */
 import { tmpdir } from "node:os";
-import { PROGRAM } from "./registry.ts";
+import { PROGRAM, WORKERS } from "./registry.ts";
 
 export interface Ended {
   /** Null when a signal ended it. */
@@ -113,7 +113,12 @@ function spawn(
 ) {
   return Bun.spawn([...under, PROGRAM, ...words], {
     cwd: tmpdir(),
-    env: { PATH: process.env["PATH"] ?? "", REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: dataDir, ...env },
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      REGISTRY_WORKERS: WORKERS,
+      REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: dataDir,
+      ...env,
+    },
     stdin,
     stdout: "pipe",
     stderr: "pipe",

@@ -9,6 +9,9 @@ export const ROOT: string = resolve(import.meta.dir, "../..");
 /** The program as a user starts it. */
 export const PROGRAM: string = join(ROOT, "bin/stowage");
 
+/** How many workers a server of a test has, on every machine; whoever runs the tests may say otherwise. */
+export const WORKERS: string = process.env["REGISTRY_WORKERS"] ?? "1";
+
 export interface RegistryOptions {
   /** Settings by environment, such as `REGISTRY_STORAGE_DELETE_ENABLED`. */
   readonly env?: Readonly<Record<string, string>>;
@@ -41,6 +44,7 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Runn
     env: {
       PATH: process.env["PATH"] ?? "",
       REGISTRY_HTTP_ADDR: "127.0.0.1:0",
+      REGISTRY_WORKERS: WORKERS,
       REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: dataDir,
       ...options.env,
     },

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PROGRAM } from "./registry.ts";
+import { PROGRAM, WORKERS } from "./registry.ts";
 
 export interface ServerProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
@@ -19,6 +19,7 @@ export interface ServerProcessOptions {
 /** Disposing it kills it, and removes the folder that it was given. */
 export interface ServerProcess extends AsyncDisposable {
   readonly dataDir: string;
+  readonly pid: number;
   /** Its exit code when it has ended; null when a signal ended it. */
   readonly ended: Promise<number | null>;
   /** All that it has printed so far, on both of its outputs. */
@@ -64,6 +65,7 @@ export async function startProcess(options: ServerProcessOptions = {}): Promise<
   const ended = end();
   return {
     dataDir,
+    pid: child.pid,
     ended,
     output: () => printed.all,
     errors: () => printed.errors,
@@ -108,6 +110,7 @@ function spawn({ words = ["serve"], wrapper = [], env = {}, umask }: ServerProce
       env: {
         PATH: process.env["PATH"] ?? "",
         REGISTRY_HTTP_ADDR: "127.0.0.1:0",
+        REGISTRY_WORKERS: WORKERS,
         REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: dataDir,
         ...env,
       },

@@ -1,0 +1,56 @@
+/** How the settings say that clients are listened for: by this process, or by workers that share a port. */
+import { parseAddress } from "../config/schema.ts";
+import type { ListenAddress, Settings } from "../config/schema.ts";
+import type { Logs } from "../observe/logger.ts";
+import type { Handler } from "../server/handler.ts";
+import { ListenError, listen } from "../server/listen.ts";
+import type { Address, Listening } from "../server/listen.ts";
+import { TlsError } from "../server/tls.ts";
+import type { TlsOptions } from "../server/tls.ts";
+import { CommandError } from "./command-error.ts";
+
+/** Listens at `address` rather than where the settings say, and beside others, when it is given. */
+export async function listenForClients(
+  { http }: Settings,
+  handle: Handler,
+  logs: Logs,
+  address?: Address,
+): Promise<Listening> {
+  return await listen(address ?? addressOf(http.addr), handle, logs, {
+    tls: tlsOf(http.tls),
+    http2: http.tls.certificate === undefined ? http.h2c.enabled : !http.http2.disabled,
+    sharesPort: address !== undefined,
+  }).catch(refused("http.addr"));
+}
+
+/** Says by which setting to choose another address. */
+export function refused(setting: string): (error: unknown) => never {
+  return (error) => {
+    if (error instanceof TlsError) throw new CommandError(`http.tls: ${error.message}`, { cause: error });
+    throw error instanceof ListenError ? new CommandError(`${setting}: ${error.message}`, { cause: error }) : error;
+  };
+}
+
+export function addressOf(text: string): ListenAddress {
+  const address = parseAddress(text);
+  if (!address) throw new CommandError(`${text} is no address`);
+  return address;
+}
+
+/** Undefined when the settings name no certificate. */
+function tlsOf(tls: Settings["http"]["tls"]): TlsOptions | undefined {
+  const { certificate, key, clientcas, clientauth, minimumtls, ciphersuites } = tls;
+  if (certificate === undefined || key === undefined) {
+    const lacking = certificate === undefined ? "http.tls.certificate" : "http.tls.key";
+    if ((certificate ?? key ?? clientcas[0]) === undefined) return undefined;
+    throw new CommandError(`${lacking} is not set: TLS takes the file of a certificate, and that of its key`);
+  }
+  return {
+    certificate,
+    key,
+    clientCas: clientcas,
+    clientCertificateRequired: clientauth === "require-and-verify-client-cert",
+    minimum: minimumtls,
+    ciphers: ciphersuites,
+  };
+}

@@ -1,0 +1,38 @@
+/** `stowage worker`: serves clients beside others of its kind, on a port that they share. `stowage serve` starts it. */
+import type { Logger } from "../observe/logger.ts";
+import { CommandError } from "./command-error.ts";
+import { listenForClients } from "./listen-for-clients.ts";
+import { openRegistry } from "./open-registry.ts";
+import { logsFor, stopListening } from "./serve.ts";
+import type { WorkerOrder } from "./workers.ts";
+
+/** Resolves with the exit code when it has been told to stop, or whoever started it is gone. */
+export async function worker(): Promise<number> {
+  if (!process.send) throw new CommandError("stowage serve starts its workers itself: see the setting workers");
+  const told = toldToStop();
+  const { settings, address } = (await Bun.stdin.json()) as WorkerOrder;
+  const logs = logsFor(settings);
+  await using registry = await openRegistry(settings, logs.log, { serving: true });
+  const listening = await listenForClients(settings, registry.handle, logs, address);
+  process.send("listening");
+  explain(await told, logs.log);
+  await stopListening(listening, logs.log);
+  return 0;
+}
+
+type Reason = "a signal" | "left alone";
+
+/**
+ * Signals are heeded once: at a terminal Ctrl-C reaches every process, and then the one who started this one passes it
+ * on. It ends at once when that one says so, by SIGKILL.
+ */
+function toldToStop(): Promise<Reason> {
+  return new Promise((stop) => {
+    for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stop("a signal"));
+    process.on("disconnect", () => stop("left alone"));
+  });
+}
+
+function explain(reason: Reason, log: Logger): void {
+  if (reason === "left alone") log.warn("who started this worker is gone: it stops when its requests are answered");
+}

@@ -1,0 +1,135 @@
+/** Processes that serve clients on one port: started together, replaced when they die, and told to stop. */
+import { setTimeout as pause } from "node:timers/promises";
+import type { Subprocess } from "bun";
+import type { Settings } from "../config/schema.ts";
+import type { Logger, Logs } from "../observe/logger.ts";
+import type { Address, Listening } from "../server/listen.ts";
+import { empty } from "../server/reply.ts";
+import { CommandError } from "./command-error.ts";
+import { listenForClients } from "./listen-for-clients.ts";
+
+/** What a worker reads from its standard input. It never reads settings itself: those of a later start may be others. */
+export interface WorkerOrder {
+  readonly settings: Settings;
+  readonly address: Address;
+}
+
+/** Between the death of a worker and the start of the next; it doubles while they live shortly. */
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 10_000;
+
+/** A worker that lived longer than this did not die of its start. */
+const SHORT_LIFE_MS = 10_000;
+
+/** So many in a row that die before they listen are enough. */
+const TRIES = 5;
+
+/** Starts workers; resolves when all of them listen. */
+export async function startWorkers(count: number, settings: Settings, logs: Logs): Promise<Workers> {
+  const { url, address } = await findFree(settings, logs);
+  const workers = new Workers(count, { settings, address }, url, logs.log);
+  const failure = await Promise.race([workers.started, workers.failed]);
+  if (!failure) return workers;
+  await workers.stop();
+  throw failure;
+}
+
+/**
+ * An address that is taken must stay an error, and among processes that share their port it is none: so it is first taken
+ * without sharing. That also finds the port for port 0, and what is wrong with a certificate.
+ */
+async function findFree(settings: Settings, logs: Logs): Promise<Listening> {
+  const alone = await listenForClients(settings, () => empty(503), logs);
+  await alone.stop();
+  return alone;
+}
+
+/** They belong to this process: when it dies they stop by themselves. */
+export class Workers implements Listening {
+  readonly url: string;
+  readonly address: Address;
+  /** Resolves when all of them have listened. */
+  readonly started: Promise<undefined>;
+  /** Resolves when there is no hope left that somebody serves. */
+  readonly failed: Promise<Error>;
+  readonly #order: string;
+  readonly #log: Logger;
+  readonly #running = new Set<Subprocess>();
+  readonly #listening = new Set<Subprocess>();
+  readonly #stopping = new AbortController();
+  readonly #places: readonly Promise<void>[];
+  #isUp = false;
+
+  constructor(count: number, order: WorkerOrder, url: string, log: Logger) {
+    this.url = url;
+    this.address = order.address;
+    this.#order = JSON.stringify(order);
+    this.#log = log;
+    const started = Promise.withResolvers<undefined>();
+    const failed = Promise.withResolvers<Error>();
+    this.started = started.promise;
+    this.failed = failed.promise;
+    const onListening = (): void => {
+      if (this.#listening.size < count) return;
+      this.#isUp = true;
+      started.resolve(undefined);
+    };
+    this.#places = Array.from({ length: count }, () => this.#keepOne(onListening));
+    Promise.all(this.#places).catch(failed.resolve);
+  }
+
+  /** Tells all to stop and resolves when they have: what did not finish in time is in their own logs. */
+  async stop(): Promise<number> {
+    this.#stopping.abort();
+    for (const worker of this.#running) worker.kill("SIGTERM");
+    await Promise.allSettled(this.#places);
+    return 0;
+  }
+
+  /** Ends all at once, whatever they do. */
+  kill(): void {
+    this.#stopping.abort();
+    for (const worker of this.#running) worker.kill("SIGKILL");
+  }
+
+  /** Sees to it that one worker runs until all are told to stop. */
+  async #keepOne(onListening: () => void): Promise<void> {
+    const { signal } = this.#stopping;
+    for (let shortLives = 0; ;) {
+      const started = performance.now();
+      const { listened, ...end } = await this.#runOne(onListening);
+      if (signal.aborted) return;
+      shortLives = performance.now() - started < SHORT_LIFE_MS ? shortLives + 1 : 1;
+      const isNeeded = !this.#isUp || this.#listening.size === 0;
+      if (!listened && shortLives >= TRIES && isNeeded) {
+        throw new CommandError(
+          `workers end before they listen, ${TRIES} times in a row: see what they say, or set workers to 1`,
+        );
+      }
+      const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (shortLives - 1), LONGEST_PAUSE_MS);
+      this.#log.error({ ...end, pauseMs }, "a worker ended: another one is started after a pause");
+      await pause(pauseMs, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
+    }
+  }
+
+  /** Runs a worker to its end and tells what that was like. */
+  async #runOne(onListening: () => void) {
+    let listened = false;
+    const worker = Bun.spawn([process.execPath, ...process.argv.slice(1, 2), "worker"], {
+      stdin: Buffer.from(this.#order),
+      stdout: "inherit",
+      stderr: "inherit",
+      ipc: () => {
+        listened = true;
+        this.#listening.add(worker);
+        onListening();
+      },
+    });
+    this.#running.add(worker);
+    await worker.exited;
+    this.#running.delete(worker);
+    this.#listening.delete(worker);
+    return { listened, pid: worker.pid, exitCode: worker.exitCode, signal: worker.signalCode };
+  }
+}
