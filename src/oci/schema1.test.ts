@@ -129,16 +129,15 @@ function sameMeaning(changed: Uint8Array, original: Uint8Array): boolean {
   }
 }
 
-/** Without key ids, and with the numbers of keys in the one way to write them: of the last letter not all bits count. */
+/** Of keys only what makes them keys, with numbers in the one way to write them: of the last letter not all bits count. */
 function withoutKeyIds(bytes: Uint8Array): string {
   const document = JSON.parse(Buffer.from(bytes).toString()) as {
-    signatures: { header: { jwk: { kid?: string; x: string; y: string } } }[];
+    signatures: { header: { jwk: Readonly<Record<string, string>> } }[];
   };
+  const plain = (text = ""): string => Buffer.from(text, "base64url").toString("base64url");
   for (const { header } of document.signatures) {
-    delete header.jwk.kid;
-    for (const part of ["x", "y"] as const) {
-      header.jwk[part] = Buffer.from(header.jwk[part], "base64url").toString("base64url");
-    }
+    const { kty = "", crv = "", x, y } = header.jwk;
+    header.jwk = { kty, crv, x: plain(x), y: plain(y) };
   }
   return JSON.stringify(document);
 }
