@@ -1,6 +1,7 @@
 /** The words of a command, read the same way for every command. */
 import { parseArgs } from "node:util";
 import type { ParseArgsOptionsConfig } from "node:util";
+import { CommandError } from "./command-error.ts";
 
 type CommandLine<Options extends ParseArgsOptionsConfig> = ReturnType<
   typeof parseArgs<{ args: string[]; options: Options; allowPositionals: true }>
@@ -17,4 +18,15 @@ export function readCommandLine<const Options extends ParseArgsOptionsConfig>(
     return undefined;
   }
   return parseArgs({ args: [...args], options, allowPositionals: true });
+}
+
+/** Which of its verbs a command was given, and the words behind it; refused with those that there are. */
+export function readVerb<Act>(
+  command: string,
+  verbs: Readonly<Record<string, Act>>,
+  [verb = "", ...words]: readonly string[],
+): { readonly verb: string; readonly act: Act; readonly words: readonly string[] } {
+  const act = Object.hasOwn(verbs, verb) ? verbs[verb] : undefined;
+  if (act) return { verb, act, words };
+  throw new CommandError(`${command} takes one of ${Object.keys(verbs).join(", ")}: stowage ${command} list`);
 }

@@ -6,7 +6,7 @@ import { systemClock } from "../lib/clock.ts";
 import { parseDuration } from "../lib/duration.ts";
 import { silentLogger } from "../observe/logger.ts";
 import { CommandError } from "./command-error.ts";
-import { readCommandLine } from "./command-line.ts";
+import { readCommandLine, readVerb } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 import { day, table } from "./table.ts";
@@ -65,9 +65,7 @@ export async function token(
   });
   if (!line) return 0;
   const { values, positionals } = line;
-  const [verb = "", ...words] = positionals;
-  const act = Object.hasOwn(VERBS, verb) ? VERBS[verb] : undefined;
-  if (!act) throw new CommandError(`token takes one of ${Object.keys(VERBS).join(", ")}: stowage token list`);
+  const { verb, act, words } = readVerb("token", VERBS, positionals);
   const { settings } = settingsFrom(values.config, values, environment);
   // The first of them may come before the first start of the server.
   await using registry = await openRegistry(settings, silentLogger(), { mustExist: verb !== "create" });

@@ -4,7 +4,7 @@ import { ADMINISTRATORS } from "../auth/policy.ts";
 import type { Users } from "../auth/users.ts";
 import { silentLogger } from "../observe/logger.ts";
 import { CommandError } from "./command-error.ts";
-import { readCommandLine } from "./command-line.ts";
+import { readCommandLine, readVerb } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
 import { bunPasswords } from "./passwords.ts";
 import { readPassword } from "./read-password.ts";
@@ -61,9 +61,7 @@ export async function user(
   });
   if (!line) return 0;
   const { values, positionals } = line;
-  const [verb = "", ...words] = positionals;
-  const act = Object.hasOwn(VERBS, verb) ? VERBS[verb] : undefined;
-  if (!act) throw new CommandError(`user takes one of ${Object.keys(VERBS).join(", ")}: stowage user list`);
+  const { verb, act, words } = readVerb("user", VERBS, positionals);
   const { settings } = settingsFrom(values.config, values, environment);
   // The first of them may come before the first start of the server.
   await using registry = await openRegistry(settings, silentLogger(), { mustExist: verb !== "add" });

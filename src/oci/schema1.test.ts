@@ -134,10 +134,13 @@ function withoutKeyIds(bytes: Uint8Array): string {
   const document = JSON.parse(Buffer.from(bytes).toString()) as {
     signatures: { header: { jwk: Readonly<Record<string, string>> } }[];
   };
-  const plain = (text = ""): string => Buffer.from(text, "base64url").toString("base64url");
   for (const { header } of document.signatures) {
     const { kty = "", crv = "", x, y } = header.jwk;
     header.jwk = { kty, crv, x: plain(x), y: plain(y) };
   }
   return JSON.stringify(document);
+}
+
+function plain(text = ""): string {
+  return Buffer.from(text, "base64url").toString("base64url");
 }
