@@ -1,7 +1,8 @@
 /** `stowage serve`: the registry on a socket. */
 import { resolve } from "node:path";
-import { parseAddress } from "../config/schema.ts";
-import type { ListenAddress, Settings } from "../config/schema.ts";
+import { parseAddress } from "../config/address.ts";
+import type { ListenAddress } from "../config/address.ts";
+import type { Settings } from "../config/schema.ts";
 import type { Registry } from "../create-registry.ts";
 import { createLogs } from "../observe/logger.ts";
 import type { Logger, Logs } from "../observe/logger.ts";
@@ -10,6 +11,8 @@ import { ListenError, listen } from "../server/listen.ts";
 import { TlsError } from "../server/tls.ts";
 import type { TlsOptions } from "../server/tls.ts";
 import { provideAccess } from "./access.ts";
+import { provideCertificate } from "./certificate.ts";
+import type { ProvidedCertificate } from "./certificate.ts";
 import { CommandError } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
 import { exposures, greeting } from "./greeting.ts";
@@ -43,9 +46,14 @@ export async function serve(
 
   await provideAccess(settings, log);
   const registry = await openRegistry(settings, log, { serving: true });
-  const listening = await listenOn(settings, registry, logs).catch(async (error: unknown) => {
+  const failed = async (error: unknown): Promise<never> => {
     await registry.close();
     throw error;
+  };
+  const certificate = await provideCertificate(settings, registry, log).catch(failed);
+  const listening = await listenOn(settings, registry, logs, certificate).catch(async (error: unknown) => {
+    await certificate?.stop();
+    return await failed(error);
   });
   const stopped = stopSignal(log); // before anybody is told that it is up
   const greeted = greetedOf(settings, listening);
@@ -54,6 +62,7 @@ export async function serve(
   const stopping = new AbortController();
   const { enabled, interval } = settings.gc;
   const collecting = registry.collectInBackground({ enabled, intervalMs: interval }, stopping.signal);
+  const renewing = certificate?.renewInBackground(stopping.signal);
   const { bytespersecond, pause } = settings.scrub;
   const scrubbing =
     bytespersecond > 0 &&
@@ -62,7 +71,8 @@ export async function serve(
   stopping.abort();
   const left = await listening.stop();
   if (left > 0) log.warn({ requests: left }, "some requests did not finish in time");
-  await Promise.all([collecting, scrubbing]);
+  await certificate?.stop();
+  await Promise.all([collecting, scrubbing, renewing]);
   await registry.close();
   log.info("stopped");
   return 0;
@@ -76,13 +86,16 @@ interface Addresses {
 }
 
 /** Listens for clients, and for machines that watch where the settings say so. */
-async function listenOn({ http }: Settings, registry: Registry, logs: Logs): Promise<Addresses> {
+async function listenOn(
+  { http }: Settings,
+  registry: Registry,
+  logs: Logs,
+  provided: ProvidedCertificate | undefined,
+): Promise<Addresses> {
   const { addr, prometheus } = http.debug;
   const debugHandler = createDebugHandler(registry.metrics, prometheus.enabled ? prometheus.path : undefined);
-  const wire = {
-    tls: tlsOf(http.tls),
-    http2: http.tls.certificate === undefined ? http.h2c.enabled : !http.http2.disabled,
-  };
+  const tls = tlsOf(provided ? { ...http.tls, certificate: provided.path, key: provided.path } : http.tls);
+  const wire = { tls, http2: tls ? !http.http2.disabled : http.h2c.enabled };
   const clients = await listen(parsed(http.addr), registry.handle, logs, wire).catch(refused("http.addr"));
   if (addr === undefined) return { ...clients, debugUrl: undefined };
   // Who watches asks every few seconds: that is not logged.
