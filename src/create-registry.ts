@@ -25,6 +25,7 @@ import type { BackgroundOptions } from "./registry/gc/background.ts";
 import { holdUnlinking } from "./registry/gc/backup-lease.ts";
 import { collectAll, previewCollection } from "./registry/gc/collector.ts";
 import type { CollectionHooks, CollectionReport } from "./registry/gc/collector.ts";
+import { Lease } from "./registry/gc/lease.ts";
 import { LocalNamespace } from "./registry/namespace.ts";
 import type { Namespace } from "./registry/namespace.ts";
 import { scrubInBackground } from "./registry/gc/scrub.ts";
@@ -140,6 +141,8 @@ export interface Registry extends AsyncDisposable {
    * Undefined when nobody of that name is known here.
    */
   explain(name: string, action: Action, repository: RepositoryName): Promise<Decision | undefined>;
+  /** Work of this name that one process at a time does, of all that have this registry open. */
+  lease(name: string, lengthMs: number): Lease;
   /** Closes the drivers; no request may be running. */
   close(): Promise<void>;
 }
@@ -201,6 +204,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     collectInBackground: (background, signal) =>
       collectInBackground(backend, { ...background, rules }, { log, metrics }, signal),
     explain: access.explain,
+    lease: (name, lengthMs) => new Lease(backend, name, lengthMs),
     close,
     [Symbol.asyncDispose]: close,
   };

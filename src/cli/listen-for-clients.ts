@@ -1,6 +1,7 @@
 /** How the settings say that clients are listened for: by this process, or by workers that share a port. */
-import { parseAddress } from "../config/schema.ts";
-import type { ListenAddress, Settings } from "../config/schema.ts";
+import { parseAddress } from "../config/address.ts";
+import type { ListenAddress } from "../config/address.ts";
+import type { Settings } from "../config/schema.ts";
 import type { Logs } from "../observe/logger.ts";
 import type { Handler } from "../server/handler.ts";
 import { ListenError, listen } from "../server/listen.ts";

@@ -9,6 +9,8 @@ import { createDebugHandler } from "../server/debug.ts";
 import { listen } from "../server/listen.ts";
 import type { Listening } from "../server/listen.ts";
 import { provideAccess } from "./access.ts";
+import { provideCertificate } from "./certificate.ts";
+import type { ProvidedCertificate } from "./certificate.ts";
 import { CommandError } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
 import { exposures, greeting } from "./greeting.ts";
@@ -44,9 +46,15 @@ export async function serve(
 
   await provideAccess(settings, log);
   const registry = await openRegistry(settings, log, { serving: true });
-  const listening = await listenOn(settings, workers.count, registry, logs).catch(async (error: unknown) => {
+  const failed = async (error: unknown): Promise<never> => {
     await registry.close();
     throw error;
+  };
+  const certificate = await provideCertificate(settings, registry, log).catch(failed);
+  const served = certificate ? withCertificate(settings, certificate) : settings;
+  const listening = await listenOn(served, workers.count, registry, logs).catch(async (error: unknown) => {
+    await certificate?.stop();
+    return await failed(error);
   });
   const { clients, watchers } = listening;
   const stopped = stopSignal(log, () => clients.kill?.()); // before anybody is told that it is up
@@ -57,6 +65,7 @@ export async function serve(
   const stopping = new AbortController();
   const { enabled, interval } = settings.gc;
   const collecting = registry.collectInBackground({ enabled, intervalMs: interval }, stopping.signal);
+  const renewing = certificate?.renewInBackground(stopping.signal);
   const { bytespersecond, pause } = settings.scrub;
   const scrubbing =
     bytespersecond > 0 &&
@@ -65,11 +74,18 @@ export async function serve(
   stopping.abort();
   await stopListening(clients, log);
   await watchers?.stop();
-  await Promise.all([collecting, scrubbing]);
+  await certificate?.stop();
+  await Promise.all([collecting, scrubbing, renewing]);
   await registry.close();
   if (failure) throw failure;
   log.info("stopped");
   return 0;
+}
+
+/** As if the settings named its file. */
+function withCertificate(settings: Settings, { path }: ProvidedCertificate): Settings {
+  const { letsencrypt: _, ...tls } = settings.http.tls;
+  return { ...settings, http: { ...settings.http, tls: { ...tls, certificate: path, key: path } } };
 }
 
 /** On standard output, in the form that the settings name. */

@@ -1,5 +1,5 @@
 /** How many processes serve clients. */
-import { parseAddress } from "../config/schema.ts";
+import { parseAddress } from "../config/address.ts";
 import type { Settings } from "../config/schema.ts";
 import { CommandError } from "./command-error.ts";
 

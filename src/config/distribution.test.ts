@@ -7,8 +7,6 @@ describe("a setting of distribution's", () => {
   const protecting = [
     "auth.silly",
     "auth.silly.realm",
-    "http.tls.letsencrypt",
-    "http.tls.letsencrypt.email",
     "storage.s3",
     "storage.s3.bucket",
     "storage.gcs.bucket",

@@ -8,7 +8,6 @@
 const PROTECTING: Readonly<Record<string, string>> = {
   "auth.none": "nothing would be different",
   "auth.silly": "everybody could read and write everything",
-  "http.tls.letsencrypt": "nobody would fetch the certificate",
   "storage.maintenance.readonly": "the registry would take pushes",
   "storage.s3": "images would be kept in a folder instead",
   "storage.gcs": "images would be kept in a folder instead",

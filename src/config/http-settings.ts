@@ -1,6 +1,7 @@
 /** Settings of how clients reach the registry: TLS, versions of HTTP, and proxies in front. */
 import { z } from "zod";
 import { parseNetwork } from "../lib/network.ts";
+import { address } from "./address.ts";
 import { lowerCase } from "./values.ts";
 
 /** Names as distribution (and Go) write them, and as OpenSSL does. Those of TLS 1.3 are always there. */
@@ -33,10 +34,36 @@ const cipher = z.enum(Object.keys(CIPHERS) as [string, ...string[]]).transform((
 
 const CANNOT_ASK = "expected require-and-verify-client-cert, or request-client-cert (this program has no other way)";
 
+/** A name that an authority can ask for over HTTP: no wildcard, no address. */
+const hostName = z
+  .string()
+  .transform((name) => name.toLowerCase())
+  .refine((name) => name.length < 254 && NAME.test(name), 'expected names such as "registry.example.com"');
+
+const NAME = /^(?!.*\.\d+$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
+
+const CACHE = "expected a folder where the certificate is kept";
+const EMAIL = "expected the address where the authority writes to you";
+const HOSTS = 'expected the names of this registry, such as ["registry.example.com"]';
+
+const letsencrypt = z.strictObject({
+  /** In distribution 3 it is a folder too, whatever its name says. */
+  cachefile: z.string({ error: CACHE }).min(1, CACHE),
+  email: z.string({ error: EMAIL }).regex(/^[^\s@,]+@[^\s@,]+$/, EMAIL),
+  hosts: z.array(hostName, { error: HOSTS }).min(1, HOSTS).max(100, "expected at most 100 names"),
+  directoryurl: z
+    .string()
+    .refine((text) => URL.parse(text)?.protocol === "https:", "expected the https:// address of a directory")
+    .default("https://acme-v02.api.letsencrypt.org/directory"),
+  /** Where the authority asks, on port 80 of each name. */
+  challengeaddr: address.default(":80"),
+});
+
 export const tlsSettings = z
   .strictObject({
     certificate: path.optional(),
     key: path.optional(),
+    letsencrypt: letsencrypt.optional(),
     clientcas: z.array(path).default([]),
     clientauth: z
       .enum(["require-and-verify-client-cert", "request-client-cert"], { error: CANNOT_ASK })

@@ -1,7 +1,8 @@
 /** The settings themselves: their names, their defaults and the texts that they take. */
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { SETTING_PATHS, Settings, parseAddress } from "./schema.ts";
+import { parseAddress } from "./address.ts";
+import { SETTING_PATHS, Settings } from "./schema.ts";
 
 describe("the settings", () => {
   test("keep the names that operators have written into files and variables", () => {

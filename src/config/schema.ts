@@ -1,17 +1,11 @@
 /** The settings: one schema, strict, so that a typo never turns something off in silence. */
-import { isIPv6 } from "node:net";
 import { z } from "zod";
 import { policiesSetting, protectedTagsSetting } from "./access-settings.ts";
+import { address } from "./address.ts";
 import { authSettings } from "./auth-settings.ts";
 import { externalAddress, tlsSettings, trustedProxies } from "./http-settings.ts";
 import { limitsSettings, quotasSetting } from "./limit-settings.ts";
 import { bytes, distributionDuration, duration, interval, lowerCase } from "./values.ts";
-
-/** `host:port` as distribution writes it, or the path of a Unix socket. */
-const address = z.string().refine((text) => parseAddress(text) !== undefined, {
-  error:
-    'expected host:port such as "127.0.0.1:5000", ":5000" for all addresses, "[::1]:5000", or "unix:/run/stowage.sock"',
-});
 
 /** More than this in rows of a database would make it slow for everything else. */
 const MAX_INLINE = 1024 ** 2;
@@ -135,23 +129,6 @@ export type Settings = z.output<typeof Settings>;
 
 /** Every setting by its path, such as `http.addr`. */
 export const SETTING_PATHS: readonly string[] = pathsOf(Settings, []);
-
-export type ListenAddress =
-  | { readonly kind: "tcp"; readonly hostname: string; readonly port: number }
-  | { readonly kind: "unix"; readonly path: string };
-
-/** Undefined when `text` is no address. */
-export function parseAddress(text: string): ListenAddress | undefined {
-  if (text.startsWith("unix:")) {
-    const path = text.slice("unix:".length).replace(/^\/\//, "");
-    return path === "" ? undefined : { kind: "unix", path };
-  }
-  if (text.startsWith("/")) return { kind: "unix", path: text };
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^[\]:/\s]*)):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[3]);
-  if (!match || port > 65535 || (match[1] !== undefined && !isIPv6(match[1]))) return undefined;
-  return { kind: "tcp", hostname: match[1] ?? (match[2] || "0.0.0.0"), port };
-}
 
 function pathsOf(schema: z.ZodType, path: readonly string[]): string[] {
   const inner = unwrapped(schema);

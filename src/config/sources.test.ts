@@ -397,10 +397,17 @@ health:
     expect(load(undefined, variable).settings).toEqual(load().settings);
   });
 
+  test("of distribution gets its certificate from an authority, when all that this takes is there", () => {
+    const text = "http: {tls: {letsencrypt: {cachefile: /c, email: a@b.example, hosts: [b.example]}}}";
+    expect(load(`version: 0.1\n${text}`).settings.http.tls.letsencrypt).toMatchObject({ cachefile: "/c" });
+    expect(complaint("http: {tls: {letsencrypt: {email: a@b.example}}}")).toMatch(
+      /http\.tls\.letsencrypt\.cachefile .*expected a folder/,
+    );
+  });
+
   const protecting: readonly (readonly [text: string, path: string])[] = [
     ["auth: {silly: {realm: x, service: x}}", "auth.silly"],
     ["auth: silly", "auth.silly"],
-    ["http: {addr: ':5000', tls: {letsencrypt: {email: x}}}", "http.tls.letsencrypt"],
     ["storage: {s3: {bucket: x}}", "storage.s3"],
     ["storage: {gcs: {bucket: x}}", "storage.gcs"],
     ["storage: {azure: {container: x}}", "storage.azure"],
@@ -422,7 +429,6 @@ health:
   const variables: readonly (readonly [variable: string, value: string, path: string])[] = [
     ["REGISTRY_AUTH", "silly", "auth.silly"],
     ["REGISTRY_AUTH_SILLY_REALM", "x", "auth.silly"],
-    ["REGISTRY_HTTP_TLS_LETSENCRYPT_EMAIL", "x@example.com", "http.tls.letsencrypt"],
     ["REGISTRY_STORAGE", "s3", "storage.s3"],
     ["REGISTRY_STORAGE_S3_BUCKET", "x", "storage.s3"],
     ["REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED", "true", "storage.maintenance.readonly"],
@@ -629,6 +635,9 @@ function neededBeside(path: string): string {
     "auth.token.service": "registry",
     "auth.token.issuer": "auth",
     "auth.token.jwks": "/keys.json",
+    "http.tls.letsencrypt.cachefile": "/certificates",
+    "http.tls.letsencrypt.email": "you@example.com",
+    "http.tls.letsencrypt.hosts": "[registry.example.com]",
   };
   const group = path.slice(0, path.lastIndexOf("."));
   const lines = Object.entries(needed).filter(

@@ -50,9 +50,11 @@ export function requirePrograms(...programs: readonly Program[]): void {
     throw new Error("The tests with real clients start daemons and mount images: run them as root.");
 }
 
+type Environment = Readonly<Record<string, string>>;
+
 export interface RunOptions {
   /** More variables, beside a PATH of Debian's folders. Nothing else is inherited. */
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Environment;
   readonly cwd?: string;
   /** The file that it reads as its standard input; none when absent. */
   readonly stdin?: string;
@@ -93,11 +95,11 @@ export interface Daemon extends AsyncDisposable {
   output(): string;
 }
 
-export function startDaemon(program: Runnable, words: readonly string[]): Daemon {
+export function startDaemon(program: Runnable, words: readonly string[], env: Environment = {}): Daemon {
   let printed = "";
   // A signal at the death of this process: a run that is broken off must not leave daemons behind.
   const child = Bun.spawn(["/usr/bin/setpriv", "--pdeathsig", "TERM", pathOf(program), ...words], {
-    env: { PATH: DEBIAN_PATH, HOME: "/nonexistent" },
+    env: { PATH: DEBIAN_PATH, HOME: "/nonexistent", ...env },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",

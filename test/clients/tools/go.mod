@@ -1,4 +1,5 @@
-// The clients written in Go that these tests run, each a tool of this module. ../support/go-clients.ts builds them.
+// The clients written in Go that these tests run, and Pebble, which signs certificates; each is a tool of this module.
+// ../support/go-clients.ts builds them.
 module stowage.test/clients
 
 go 1.26.3
@@ -8,6 +9,7 @@ tool (
 	github.com/containerd/containerd/v2/cmd/ctr
 	github.com/docker/buildx/cmd/buildx
 	github.com/google/go-containerregistry/cmd/crane
+	github.com/letsencrypt/pebble/v2/cmd/pebble
 	github.com/notaryproject/notation/cmd/notation
 	github.com/regclient/regclient/cmd/regctl
 	github.com/sigstore/cosign/v2/cmd/cosign
@@ -274,6 +276,8 @@ require (
 	github.com/lestrrat-go/jwx/v3 v3.1.1 // indirect
 	github.com/lestrrat-go/option/v2 v2.0.0 // indirect
 	github.com/letsencrypt/boulder v0.20260309.0 // indirect
+	github.com/letsencrypt/challtestsrv v1.4.2 // indirect
+	github.com/letsencrypt/pebble/v2 v2.10.1 // indirect
 	github.com/lib/pq v1.12.3 // indirect
 	github.com/liggitt/tabwriter v0.0.0-20181228230101-89fcab3d43de // indirect
 	github.com/manifoldco/promptui v0.9.0 // indirect
@@ -283,6 +287,7 @@ require (
 	github.com/mattn/go-shellwords v1.0.13 // indirect
 	github.com/mdlayher/socket v0.5.1 // indirect
 	github.com/mdlayher/vsock v1.2.1 // indirect
+	github.com/miekg/dns v1.1.62 // indirect
 	github.com/miekg/pkcs11 v1.1.2 // indirect
 	github.com/mistifyio/go-zfs/v3 v3.0.1 // indirect
 	github.com/mitchellh/copystructure v1.2.0 // indirect

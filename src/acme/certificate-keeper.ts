@@ -1,0 +1,219 @@
+/** Keeps a certificate in its folder: has the first one before there is anything to serve with, and renews it in time. */
+import { generateKeyPairSync } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Clock } from "../lib/clock.ts";
+import type { Logger } from "../observe/logger.ts";
+import { AcmeError } from "./acme-error.ts";
+import type { CertificateFolder } from "./certificate-folder.ts";
+import { lifeOf, renewalTime } from "./certificate-life.ts";
+import { orderCertificate } from "./order.ts";
+import { RENEWAL_PAUSES, START_PAUSES, nextTryAt } from "./pauses.ts";
+import type { Failure } from "./pauses.ts";
+
+/** Work that one process at a time does. */
+export interface Turn {
+  /** False when it is another process's turn. Taken again, it lasts on. */
+  take(): Promise<boolean>;
+  release(): Promise<void>;
+}
+
+export interface KeeperOptions {
+  readonly folder: CertificateFolder;
+  readonly directory: string;
+  readonly email: string;
+  readonly names: readonly string[];
+  readonly turn: Turn;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** There is no certificate to serve with; the message says why. */
+export class CertificateError extends Error {
+  override readonly name = "CertificateError";
+}
+
+/** Bounds of a start without a certificate: all of it … */
+const START_MS = 180_000;
+/** … while nobody answers, as when the network is not up yet … */
+const UNREACHABLE_MS = 15_000;
+/** … and between two tries at that. */
+const AGAIN_MS = 3000;
+
+const ORDER_MS = 120_000;
+
+/** Should the holder of the turn die, another process goes on after so long … */
+export const TURN_MS = 20_000;
+/** … because whoever lives takes it again so often. */
+const TAKE_AGAIN_MS = 5000;
+
+/** The certificate is looked at so often at least: clocks jump, and other processes renew it too. */
+const LOOK_MS = 3_600_000;
+const SHORTEST_LOOK_MS = 1000;
+
+export class CertificateKeeper {
+  readonly #options: KeeperOptions;
+  #failure: Failure | undefined;
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when there is a certificate that is good now; rejects with `CertificateError` when none can be had. */
+  async provide(): Promise<void> {
+    const { clock, log, names, turn } = this.#options;
+    const started = clock.now();
+    let waited = false;
+    while (!(await this.#isGood())) {
+      await this.#refuseTooEarly();
+      if (clock.now() - started > START_MS) throw new CertificateError("another process did not get one in time");
+      if (!(await turn.take())) {
+        if (!waited) log.info("another process orders the certificate: waiting for it");
+        waited = true;
+        await sleep(SHORTEST_LOOK_MS);
+        continue;
+      }
+      log.info(
+        { names, directory: this.#options.directory },
+        "ordering the first certificate: the authority looks each name up in the DNS, and asks for it on port 80",
+      );
+      try {
+        await this.#order();
+      } catch (error) {
+        if (!(error instanceof AcmeError && error.kind === "unreachable")) {
+          const { reason } = await this.#remember(error);
+          throw new CertificateError(reason, { cause: error });
+        }
+        if (clock.now() - started > UNREACHABLE_MS) throw new CertificateError(error.message, { cause: error });
+        log.warn({ err: error }, "the authority's server cannot be used now: trying again");
+        await sleep(AGAIN_MS);
+      } finally {
+        await turn.release();
+      }
+    }
+  }
+
+  /** Renews the certificate when it is time, until `signal` says stop. What fails is logged and tried again later. */
+  async renewInBackground(signal: AbortSignal): Promise<void> {
+    const { log } = this.#options;
+    for (let waitMs = 0; await pause(waitMs, signal); waitMs = await this.#untilDue()) {
+      try {
+        await this.#renewWhenDue(signal);
+      } catch (error) {
+        if (signal.aborted) continue;
+        const next = new Date(nextTryAt(await this.#remember(error), RENEWAL_PAUSES)).toISOString();
+        log.error({ err: error, next }, "the certificate could not be renewed: it is tried again");
+      }
+    }
+  }
+
+  async #renewWhenDue(signal: AbortSignal): Promise<void> {
+    const { turn, log } = this.#options;
+    if (!(await this.#isDue()) || !(await turn.take())) return;
+    try {
+      if (!(await this.#isDue())) return; // another process was quicker
+      await this.#order(signal);
+      log.info("the certificate was renewed");
+    } finally {
+      await turn.release();
+    }
+  }
+
+  async #isGood(): Promise<boolean> {
+    const { folder, names, clock } = this.#options;
+    const life = lifeOf((await folder.certificate()) ?? "", names);
+    return life !== undefined && life.until > clock.now();
+  }
+
+  async #dueAt(): Promise<number> {
+    const { folder, names } = this.#options;
+    const life = lifeOf((await folder.certificate()) ?? "", names);
+    const failure = await this.#lastFailure();
+    return Math.max(life ? renewalTime(life) : 0, failure ? nextTryAt(failure, RENEWAL_PAUSES) : 0);
+  }
+
+  async #isDue(): Promise<boolean> {
+    return (await this.#dueAt()) <= this.#options.clock.now();
+  }
+
+  async #untilDue(): Promise<number> {
+    const left = await this.#dueAt().then(
+      (dueAt) => dueAt - this.#options.clock.now(),
+      () => LOOK_MS,
+    );
+    return Math.min(Math.max(left, SHORTEST_LOOK_MS), LOOK_MS);
+  }
+
+  /** Programs are started again by others when they fail: an authority must not be asked each time. */
+  async #refuseTooEarly(): Promise<void> {
+    const { folder, clock } = this.#options;
+    const failure = await this.#lastFailure();
+    if (!failure) return;
+    const next = nextTryAt(failure, START_PAUSES);
+    if (next <= clock.now()) return;
+    throw new CertificateError(
+      `the last order failed (${failure.reason}), and the next one is made by a start after ` +
+        `${new Date(next).toISOString()}; to order at once, remove ${folder.failurePath}`,
+    );
+  }
+
+  async #remember(error: unknown): Promise<Failure> {
+    const { folder, clock, log } = this.#options;
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#failure = { count: ((await this.#lastFailure())?.count ?? 0) + 1, at: clock.now(), reason };
+    try {
+      await folder.putFailure(this.#failure);
+    } catch (trouble) {
+      log.error({ err: trouble }, "that an order failed could not be written down: only this process knows");
+    }
+    return this.#failure;
+  }
+
+  /** Undefined when the last order was filled. What another process wrote counts too. */
+  async #lastFailure(): Promise<Failure | undefined> {
+    return (await this.#options.folder.failure().catch(() => undefined)) ?? this.#failure;
+  }
+
+  /** For whoever has the turn. */
+  async #order(stop?: AbortSignal): Promise<void> {
+    const { turn } = this.#options;
+    const taking = setInterval(() => void turn.take().catch(() => false), TAKE_AGAIN_MS);
+    try {
+      await this.#orderNow(stop);
+    } finally {
+      clearInterval(taking);
+    }
+  }
+
+  async #orderNow(stop: AbortSignal | undefined): Promise<void> {
+    const { folder, directory, email, names } = this.#options;
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const bound = AbortSignal.timeout(ORDER_MS);
+    await folder.forgetAnswers(); // of a process that was killed
+    const chain = await orderCertificate(
+      {
+        directory,
+        email,
+        names,
+        accountKey: await folder.accountKey(),
+        certificateKey: privateKey,
+        publish: (token, answer) => folder.putAnswer(token, answer),
+      },
+      stop ? AbortSignal.any([stop, bound]) : bound,
+    );
+    if (!lifeOf(chain, names)) throw new AcmeError("refused", "what the authority signed is not for these names");
+    await folder.putCertificate(privateKey, chain);
+    this.#failure = undefined;
+    await folder.forgetFailure();
+    await folder.forgetAnswers();
+  }
+}
+
+/** False when it was time to stop. */
+async function pause(milliseconds: number, signal: AbortSignal): Promise<boolean> {
+  try {
+    await sleep(milliseconds, undefined, { signal });
+    return true;
+  } catch {
+    return false; // the only way a sleep fails is that it was ended
+  }
+}

@@ -1,0 +1,26 @@
+/** Where to listen, as settings say it. */
+import { isIPv6 } from "node:net";
+import { z } from "zod";
+
+/** `host:port` as distribution writes it, or the path of a Unix socket. */
+export const address = z.string().refine((text) => parseAddress(text) !== undefined, {
+  error:
+    'expected host:port such as "127.0.0.1:5000", ":5000" for all addresses, "[::1]:5000", or "unix:/run/stowage.sock"',
+});
+
+export type ListenAddress =
+  | { readonly kind: "tcp"; readonly hostname: string; readonly port: number }
+  | { readonly kind: "unix"; readonly path: string };
+
+/** Undefined when `text` is no address. */
+export function parseAddress(text: string): ListenAddress | undefined {
+  if (text.startsWith("unix:")) {
+    const path = text.slice("unix:".length).replace(/^\/\//, "");
+    return path === "" ? undefined : { kind: "unix", path };
+  }
+  if (text.startsWith("/")) return { kind: "unix", path: text };
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^[\]:/\s]*)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (!match || port > 65535 || (match[1] !== undefined && !isIPv6(match[1]))) return undefined;
+  return { kind: "tcp", hostname: match[1] ?? (match[2] || "0.0.0.0"), port };
+}
