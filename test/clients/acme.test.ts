@@ -50,6 +50,23 @@ async function shown({ port }: Listening, pebble: Pebble): Promise<PeerCertifica
   });
 }
 
+/** What leads port 80 to several servers: to the first that is up. */
+function balancer(port: number, ports: readonly number[]): AsyncDisposable {
+  const server = Bun.serve({
+    port,
+    async fetch({ url }) {
+      for (const each of ports) {
+        const to = new URL(url);
+        to.port = String(each);
+        const reply = await fetch(to, { redirect: "manual" }).catch(() => undefined);
+        if (reply) return reply;
+      }
+      return new Response(null, { status: 502 });
+    },
+  });
+  return { [Symbol.asyncDispose]: () => server.stop(true) };
+}
+
 /** The last line of a start that fails. */
 async function lastLineOf(env: Environment): Promise<string> {
   await using server = await startProcess({ env });
@@ -85,14 +102,17 @@ describe("a server that gets its certificate by itself", () => {
   test("orders one, and no more, when two begin at once on the same folders", async () => {
     await using pebble = await startPebble();
     const cache = await freshCache();
-    const [port] = await freePorts(1);
     const env = settingsFor(pebble, cache);
     await using data = await startListening(); // whose folder both share
     const dataDir = data.dataDir;
-    const [one, two] = await Promise.all([
-      startListening({ env, dataDir }),
-      startListening({ env: { ...env, REGISTRY_HTTP_TLS_LETSENCRYPT_CHALLENGEADDR: `127.0.0.1:${port}` }, dataDir }),
-    ]);
+    const ports = await freePorts(2);
+    await using _balancer = balancer(pebble.challengePort, ports);
+    const [one, two] = (await Promise.all(
+      ports.map((port) => {
+        const own = { REGISTRY_HTTP_TLS_LETSENCRYPT_CHALLENGEADDR: `127.0.0.1:${port}` };
+        return startListening({ env: { ...env, ...own }, dataDir });
+      }),
+    )) as [Listening, Listening];
     await using _one = one;
     await using _two = two;
     expect((await shown(one, pebble)).serialNumber).toBe((await shown(two, pebble)).serialNumber);
