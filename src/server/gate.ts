@@ -1,5 +1,4 @@
 /** The one gate: every request passes it, and learns there who asks and what that one may do. */
-import { hash, randomBytes } from "node:crypto";
 import type { AccessToken, ResourceActions, TokenVerifier } from "../auth/access-token.ts";
 import type { RememberingAuthenticator } from "../auth/authenticators.ts";
 import type { Authenticator, Identity } from "../auth/identity.ts";
@@ -61,9 +60,6 @@ interface Remembered {
   readonly proof: Proof;
 }
 
-/** Milliseconds for which a header is known again. */
-const SENDER_MS = 10_000;
-
 /** Tokens that are remembered as good. */
 const MAX_REMEMBERED = 10_000;
 
@@ -74,10 +70,6 @@ export class CheckingGate implements Gate {
   readonly #parts: GateParts;
   /** By what was sent: tokens are good for minutes, and who sees this memory sees the keys that make them too. */
   readonly #remembered = new Map<string, Remembered>();
-  /** Who sent which header with a password, by a keyed hash of it: for moments, after which it is read again. */
-  readonly #senders = new Map<string, { readonly who: Identity; readonly until: number }>();
-  /** Known to this process alone: who sees its memory sees no password that could be used. */
-  readonly #secret = randomBytes(32).toString("base64");
   /** Of identities that an authenticator remembers. */
   readonly #proofs = new WeakMap<Identity, Proof>();
   readonly #anonymous: Proof;
@@ -138,35 +130,7 @@ export class CheckingGate implements Gate {
 
   /** Who sent this header. */
   #prove(header: string | null, caller: Caller): Proof | Promise<Proof> {
-    if (header?.startsWith("Basic ")) return this.#proveSender(header, caller);
-    return this.#proveCredentials(parseCredentials(header), caller);
-  }
-
-  /** Most that log in with a password send the same header again at once. */
-  #proveSender(header: string, caller: Caller): Proof | Promise<Proof> {
-    const { authenticator, clock } = this.#parts;
-    const key = hash("sha256", this.#secret + header, "base64");
-    const sender = this.#senders.get(key);
-    const current = sender && clock.now() < sender.until && authenticator?.isCurrent(sender.who);
-    if (sender && current === true) return this.#proofOf(sender.who);
-    const anew = (): Proof | Promise<Proof> => {
-      const proof = this.#proveCredentials(parseCredentials(header), caller);
-      return proof instanceof Promise ? proof.then((known) => this.#remember(key, known)) : this.#remember(key, proof);
-    };
-    if (sender && current instanceof Promise) return current.then((is) => (is ? this.#proofOf(sender.who) : anew()));
-    return anew();
-  }
-
-  #remember(key: string, proof: Proof): Proof {
-    if (this.#senders.size >= MAX_REMEMBERED) this.#senders.clear();
-    this.#senders.delete(key);
-    const who = proof.kind === "user" ? proof.admission.who : undefined;
-    // A job's token ends at a time that is not known here.
-    if (who && who.kind !== "job") this.#senders.set(key, { who, until: this.#parts.clock.now() + SENDER_MS });
-    return proof;
-  }
-
-  #proveCredentials(credentials: Credentials, caller: Caller): Proof | Promise<Proof> {
+    const credentials = parseCredentials(header);
     switch (credentials.kind) {
       case "none":
         return this.#anonymous;
