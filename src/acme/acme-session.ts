@@ -2,6 +2,7 @@
 import type { KeyObject } from "node:crypto";
 import { createPublicKey } from "node:crypto";
 import { FlattenedSign } from "jose";
+import { boundedText } from "../lib/bounded-text.ts";
 import { AcmeError, problemText } from "./acme-error.ts";
 import type { Problem } from "./acme-error.ts";
 
@@ -88,22 +89,11 @@ export async function request(
       redirect: "error",
       signal: AbortSignal.any([signal, AbortSignal.timeout(REQUEST_MS)]),
     });
-    return { response, text: await textOf(response) };
+    return { response, text: await boundedText(response.body, MAX_BYTES, "it") };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new AcmeError("unreachable", `${url} cannot be reached: ${reason}`, { cause: error });
   }
-}
-
-async function textOf({ body }: Response): Promise<string> {
-  const pieces: Uint8Array[] = [];
-  let length = 0;
-  for await (const piece of body ?? []) {
-    length += piece.length;
-    if (length > MAX_BYTES) throw new Error(`it sent more than ${MAX_BYTES} bytes`);
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces).toString("utf8");
 }
 
 function problemIn(text: string): Problem {

@@ -2,6 +2,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock } from "../lib/clock.ts";
+import { pause } from "../lib/pause.ts";
 import type { Logger } from "../observe/logger.ts";
 import { AcmeError } from "./acme-error.ts";
 import type { CertificateFolder } from "./certificate-folder.ts";
@@ -205,15 +206,5 @@ export class CertificateKeeper {
     this.#failure = undefined;
     await folder.forgetFailure();
     await folder.forgetAnswers();
-  }
-}
-
-/** False when it was time to stop. */
-async function pause(milliseconds: number, signal: AbortSignal): Promise<boolean> {
-  try {
-    await sleep(milliseconds, undefined, { signal });
-    return true;
-  } catch {
-    return false; // the only way a sleep fails is that it was ended
   }
 }

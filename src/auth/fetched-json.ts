@@ -1,4 +1,5 @@
 /** JSON from another server that the settings name. */
+import { boundedText } from "../lib/bounded-text.ts";
 
 /** More than any document about keys has. */
 const MAX_BYTES = 1024 ** 2;
@@ -24,12 +25,5 @@ export async function fetchJson(address: string): Promise<unknown> {
     await response.body?.cancel();
     throw new Error(`${address} answered ${response.status}`);
   }
-  const pieces: Uint8Array[] = [];
-  let length = 0;
-  for await (const piece of response.body) {
-    length += piece.length;
-    if (length > MAX_BYTES) throw new Error(`${address} sent more than ${MAX_BYTES} bytes`);
-    pieces.push(piece);
-  }
-  return JSON.parse(Buffer.concat(pieces).toString("utf8"));
+  return JSON.parse(await boundedText(response.body, MAX_BYTES, address));
 }

@@ -1,7 +1,7 @@
 /** Processes that serve clients on one port: started together, replaced when they die, and told to stop. */
-import { setTimeout as pause } from "node:timers/promises";
 import type { Subprocess } from "bun";
 import type { Settings } from "../config/schema.ts";
+import { pause } from "../lib/pause.ts";
 import type { Logger, Logs } from "../observe/logger.ts";
 import type { Address, Listening } from "../server/listen.ts";
 import { empty } from "../server/reply.ts";
@@ -108,7 +108,7 @@ export class Workers implements Listening {
       }
       const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (shortLives - 1), LONGEST_PAUSE_MS);
       this.#log.error({ ...end, pauseMs }, "a worker ended: another one is started after a pause");
-      await pause(pauseMs, undefined, { signal }).catch(() => undefined);
+      await pause(pauseMs, signal);
       if (signal.aborted) return;
     }
   }

@@ -1,5 +1,6 @@
 /** Collection in the background of a server: one process at a time, in small steps, so that requests do not notice. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { pause } from "../../lib/pause.ts";
 import type { CollectionRules } from "../../metadata/metadata-store.ts";
 import type { Logger } from "../../observe/logger.ts";
 import type { Metrics } from "../../observe/metrics.ts";
@@ -83,14 +84,4 @@ function report(counts: CollectionReport, log: Logger, metrics: Metrics): void {
   }
   metrics.collectedBytes.inc(bytes);
   if (Object.values(counts).some((count) => count > 0)) log.info(counts, "removed what nothing needs any more");
-}
-
-/** False when it was time to stop. */
-async function pause(milliseconds: number, signal: AbortSignal): Promise<boolean> {
-  try {
-    await sleep(milliseconds, undefined, { signal });
-    return true;
-  } catch {
-    return false; // the only way a sleep fails is that it was ended
-  }
 }
