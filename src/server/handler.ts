@@ -53,7 +53,7 @@ export function createHandler({ namespace, options, log, revision }: HandlerPart
   };
 
   async function answer(request: Request, caller: Caller, whole?: () => void): Promise<Reply> {
-    const before = revision();
+    const known = replies.knownFor(request);
     const target = targetOf(request.url);
     const mark = target.indexOf("?");
     const path = mark < 0 ? target : target.slice(0, mark);
@@ -65,23 +65,20 @@ export function createHandler({ namespace, options, log, revision }: HandlerPart
     // A client that is still sending does not listen: take the rest of it before a refusal, or close.
     const close = reply.status >= 400 && !(await body.drain()) ? { connection: "close" } : {};
     const complete = { ...reply, headers: { ...commonHeaders(path), ...reply.headers, ...close } };
-    if (route) replies.keep(request, { route, reply: complete }, before);
+    if (route && known !== undefined) replies.keep(request, { route, reply: complete }, known);
     return { ...complete, address: caller.address };
   }
 
   /** What others were answered is for whoever may have it. */
   function answerAgain({ route, reply }: KeptReply, request: Request, caller: Caller): Reply | Promise<Reply> {
-    const given = ({ who }: Admission): Reply => {
-      options.readLimits?.take(request.method, route, caller, who);
-      return { ...reply, address: caller.address, user: who && nameOf(who) };
-    };
+    const given = ({ who }: Admission): Reply => ({ ...reply, address: caller.address, user: who && nameOf(who) });
     const refused = (error: unknown): Reply => {
       const refusal = errorReply(error, request, log);
       const headers = { ...commonHeaders(targetOf(request.url)), ...refusal.headers };
       return { ...refusal, headers, address: caller.address };
     };
     try {
-      const admitted = options.gate.admit(request, route, caller);
+      const admitted = admit(request, route, caller, options);
       return admitted instanceof Promise ? admitted.then(given).catch(refused) : given(admitted);
     } catch (error) {
       return refused(error);
@@ -113,13 +110,27 @@ async function dispatch(
   if (request.method === "DELETE" && route.kind !== "upload" && !options.deleteEnabled) {
     throw deleteDisabled(allowed.filter((method) => method !== "DELETE"));
   }
-  const admitted = options.gate.admit(request, route, asked.caller);
+  const admitted = admit(request, route, asked.caller, options);
   const context = { ...asked, admission: admitted instanceof Promise ? await admitted : admitted };
   const { who } = context.admission;
-  options.readLimits?.take(request.method, route, asked.caller, who);
   const reply = await handle(context, route);
   auditChange(context, route, reply, log);
   return { ...reply, user: who && nameOf(who) };
+}
+
+/** Who asks, when that one may and has not read too much; at once where the gate knows at once. */
+function admit(
+  request: Request,
+  route: Route,
+  caller: Caller,
+  { gate, readLimits }: ServerOptions,
+): Admission | Promise<Admission> {
+  const counted = (admission: Admission): Admission => {
+    readLimits?.take(request.method, route, caller, admission.who);
+    return admission;
+  };
+  const admitted = gate.admit(request, route, caller);
+  return admitted instanceof Promise ? admitted.then(counted) : counted(admitted);
 }
 
 /** Whether the settings leave this endpoint on. */

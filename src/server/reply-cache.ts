@@ -36,6 +36,11 @@ export class ReplyCache {
     return !isParticular(headers) && known.reply.holds?.() ? known : undefined;
   }
 
+  /** The revision at which a reply to this request begins to be made; undefined when none to it is ever kept. */
+  knownFor({ method }: Request): number | undefined {
+    return method === "GET" || method === "HEAD" ? this.#currentRevision() : undefined;
+  }
+
   /** Remembers a reply that was made from what was known at `revision`, or later. */
   keep({ method, url, headers }: Request, kept: KeptReply, revision: number): void {
     if (!kept.reply.holds?.() || (method !== "GET" && method !== "HEAD")) return;
