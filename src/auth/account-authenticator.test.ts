@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { scratchFolder } from "../../test/support/scratch.ts";
 import { ADDRESS, AuthSubject, outcome } from "./testing/subject.ts";
 import { hashOf } from "./testing/passwords.ts";
+import { basicCredentials } from "./verified-credentials.ts";
 
 setDefaultTimeout(30_000);
 
@@ -98,18 +99,26 @@ describe("a credential that was proven", () => {
     await using subject = await AuthSubject.open();
     await subject.addUser("alice", "wonderland");
     const authenticator = subject.authenticator();
-    expect(authenticator.remembered("alice", "wonderland")).toBeUndefined();
+    expect(authenticator.remembered(basicCredentials("alice", "wonderland"))).toBeUndefined();
     await authenticator.authenticate("alice", "wonderland", ADDRESS);
     await authenticator.authenticate("alice", "wonderland", ADDRESS);
-    expect(authenticator.remembered("alice", "wonderland")?.name).toBe("alice");
+    expect(authenticator.remembered(basicCredentials("alice", "wonderland"))?.name).toBe("alice");
     for (const [name, password] of [
       ["alice", "wonderlan"],
       ["alicew", "onderland"],
       ["", "alicewonderland"],
       ["bob", "wonderland"],
     ] as const) {
-      expect(authenticator.remembered(name, password)).toBeUndefined();
+      expect(authenticator.remembered(basicCredentials(name, password))).toBeUndefined();
     }
+  });
+
+  test("is not taken apart in another place: no name has a colon", async () => {
+    await using subject = await AuthSubject.open();
+    await subject.addUser("alice", "wonder:land");
+    const authenticator = subject.authenticator();
+    expect(await outcome(authenticator.authenticate("alice", "wonder:land", ADDRESS))).toBe("alice");
+    expect(await outcome(authenticator.authenticate("alice:wonder", "land", ADDRESS))).toBe("nobody");
   });
 
   test("is proven once, when it comes from twenty addresses at once", async () => {
@@ -150,7 +159,7 @@ describe("what changes takes effect with the next request, in every process", ()
     await subject.users.change("alice", { passwordHash: await hashOf("looking-glass") });
     for (const [at, each] of processes.entries()) {
       expect(await each.isCurrent(before[at]!)).toBeFalse();
-      expect(each.remembered("alice", "wonderland")).toBeUndefined();
+      expect(each.remembered(basicCredentials("alice", "wonderland"))).toBeUndefined();
       expect(await outcome(each.authenticate("alice", "wonderland", ADDRESS))).toBe("nobody");
       const after = await each.authenticate("alice", "looking-glass", ADDRESS);
       expect(await each.isCurrent(after!)).toBeTrue();
@@ -197,7 +206,7 @@ describe("what changes takes effect with the next request, in every process", ()
     subject.clock.ms += 1;
     await writeHtpasswd(path, {});
     expect(await authenticator.isCurrent(bob!)).toBeFalse();
-    expect(authenticator.remembered("bob", "looking-glass")).toBeUndefined();
+    expect(authenticator.remembered(basicCredentials("bob", "looking-glass"))).toBeUndefined();
   });
 
   test("a user of the file who takes the place of one of the database", async () => {
@@ -259,7 +268,7 @@ describe("a robot", () => {
     expect(await authenticator.isCurrent(robot!)).toBeTrue();
     subject.clock.ms += 1;
     expect(await authenticator.isCurrent(robot!)).toBeFalse();
-    expect(authenticator.remembered("ci", token)).toBeUndefined();
+    expect(authenticator.remembered(basicCredentials("ci", token))).toBeUndefined();
     expect(await outcome(authenticator.authenticate("ci", token, ADDRESS))).toBe("nobody");
     expect(await authenticator.find("robot", "ci")).toBeUndefined();
   });

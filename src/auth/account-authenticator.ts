@@ -12,7 +12,7 @@ import type { Passwords } from "./passwords.ts";
 import { looksLikeRobotToken } from "./robots.ts";
 import type { Robots } from "./robots.ts";
 import type { Users } from "./users.ts";
-import { VerifiedCredentials } from "./verified-credentials.ts";
+import { VerifiedCredentials, basicCredentials } from "./verified-credentials.ts";
 
 /** Longer ones are nobody's, and would need room in everything that remembers names. */
 const MAX_NAME_LENGTH = 256;
@@ -71,8 +71,8 @@ export class AccountAuthenticator implements Authenticator {
   }
 
   async authenticate(name: string, password: string, address: string | undefined): Promise<Identity | undefined> {
-    if (name.length > MAX_NAME_LENGTH) return undefined;
-    const key = this.#verified.keyOf(name, password);
+    if (name.length > MAX_NAME_LENGTH || name.includes(":")) return undefined;
+    const key = this.#verified.keyOf(basicCredentials(name, password));
     const known = this.#verified.find(key);
     if (known && (await this.isCurrent(known))) return known;
     const underWay = this.#underWay.get(key);
@@ -89,9 +89,8 @@ export class AccountAuthenticator implements Authenticator {
     }
   }
 
-  /** Whom these belong to when that is known without waiting. */
-  remembered(name: string, password: string): Identity | undefined {
-    const known = this.#verified.find(this.#verified.keyOf(name, password));
+  remembered(credentials: string): Identity | undefined {
+    const known = this.#verified.find(this.#verified.keyOf(credentials));
     return known && this.#isCurrentAtOnce(known) === true ? known : undefined;
   }
 
@@ -174,7 +173,7 @@ export class AccountAuthenticator implements Authenticator {
    */
   #decoyFor(name: string): string {
     const hashes = [...(this.#accounts.file?.hashes ?? []), ...(this.#accounts.users ? [NOBODYS_HASH] : [])];
-    const number = createHash("sha256").update(this.#verified.keyOf(name, "")).digest().readUInt32BE();
+    const number = createHash("sha256").update(this.#verified.keyOf(name)).digest().readUInt32BE();
     return hashes[number % hashes.length] ?? NOBODYS_HASH;
   }
 

@@ -24,10 +24,10 @@ export interface AuthenticatorSettings {
 /** An authenticator that remembers, and knows who there is. */
 export interface RememberingAuthenticator extends Authenticator {
   /**
-   * Whom these belong to when that was proven in the last minute and still holds, without waiting; undefined when it has to be
-   * asked for with `authenticate`.
+   * Whom these `basicCredentials` belong to when that was proven in the last minute and still holds, without waiting; undefined
+   * when it has to be asked for with `authenticate`.
    */
-  remembered(name: string, password: string): Identity | undefined;
+  remembered(credentials: string): Identity | undefined;
   /** The user or robot of this name, as if they had just proved who they are; jobs have no account. */
   find(kind: Identity["kind"], name: string): Promise<Identity | undefined>;
 }

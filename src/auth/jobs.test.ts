@@ -10,6 +10,7 @@ import { Jobs } from "./jobs.ts";
 import type { ClaimPattern, JobRule, JobTrust } from "./jobs.ts";
 import { Issuer } from "./testing/issuer.ts";
 import { ADDRESS, AuthSubject, StillClock, outcome, readableLog } from "./testing/subject.ts";
+import { basicCredentials } from "./verified-credentials.ts";
 
 const scratch = await scratchFolder();
 const AUDIENCE = "registry.example.com";
@@ -306,7 +307,7 @@ describe("an authenticator that trusts an issuer", () => {
     const authenticator = subject.authenticator({ ...trusting([RULE]), users: { enabled: true } });
     const token = await issuer.token(CLAIMS, clock.ms);
     expect((await authenticator.authenticate("oidc", token, ADDRESS))?.kind).toBe("job");
-    expect(authenticator.remembered("oidc", token)?.kind).toBe("job");
+    expect(authenticator.remembered(basicCredentials("oidc", token))?.kind).toBe("job");
     expect(await outcome(authenticator.authenticate("alice", token, ADDRESS))).toBe("nobody");
     expect(await outcome(authenticator.authenticate("alice", "wonderland", ADDRESS))).toBe("alice");
   });
@@ -330,9 +331,9 @@ describe("an authenticator that trusts an issuer", () => {
     const token = await issuer.token({ ...CLAIMS, exp: clock.ms / 1000 + 20 }, clock.ms);
     await authenticator.authenticate("oidc", token, ADDRESS);
     clock.ms += 19_999;
-    expect(authenticator.remembered("oidc", token)).toBeDefined();
+    expect(authenticator.remembered(basicCredentials("oidc", token))).toBeDefined();
     clock.ms += 1;
-    expect(authenticator.remembered("oidc", token)).toBeUndefined();
+    expect(authenticator.remembered(basicCredentials("oidc", token))).toBeUndefined();
   });
 
   test("holds what it issued to a job for good until the rules change", async () => {

@@ -11,6 +11,11 @@ const MAX_AGE_MS = 60_000;
 /** Bounds the memory; the oldest go first. */
 const MAX_ENTRIES = 10_000;
 
+/** A name, in which there is no colon, and a password as the `Authorization` header has them behind `Basic` (RFC 7617, 2). */
+export function basicCredentials(name: string, password: string): string {
+  return Buffer.from(`${name}:${password}`).toString("base64");
+}
+
 export class VerifiedCredentials {
   readonly #clock: Clock;
   readonly #key = randomBytes(32).toString("base64");
@@ -21,8 +26,9 @@ export class VerifiedCredentials {
     this.#clock = clock;
   }
 
-  keyOf(name: string, password: string): string {
-    return hash("sha256", `${this.#key}${name.length}:${name}${password}`, "base64");
+  /** Of name and password as `basicCredentials` writes them. */
+  keyOf(credentials: string): string {
+    return hash("sha256", this.#key + credentials, "base64");
   }
 
   find(key: string): Identity | undefined {

@@ -64,19 +64,24 @@ export function admissionByToken({ identity: who, access }: AccessToken, policy:
   };
 }
 
-/** Decisions that are remembered for one who asks. */
+/** Decisions about each action that are remembered for one who asks. */
 const MAX_DECISIONS = 100;
 
 /** A client asks for the same again and again. */
 function remembering(decide: Admission["decide"]): Admission["decide"] {
-  const known = new Map<string, Decision>();
+  const known = {
+    pull: new Map<string, Decision>(),
+    push: new Map<string, Decision>(),
+    delete: new Map<string, Decision>(),
+    admin: new Map<string, Decision>(),
+  };
   return (action, repository) => {
-    const key = `${action} ${repository}`;
-    let decision = known.get(key);
+    const decisions = known[action];
+    let decision = decisions.get(repository);
     if (!decision) {
       decision = decide(action, repository);
-      if (known.size >= MAX_DECISIONS) known.clear();
-      known.set(key, decision);
+      if (decisions.size >= MAX_DECISIONS) decisions.clear();
+      decisions.set(repository, decision);
     }
     return decision;
   };

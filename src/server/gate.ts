@@ -13,15 +13,14 @@ import type { Challenge, ChallengeError } from "./challenge.ts";
 import { parseCredentials } from "./credentials.ts";
 import type { Credentials } from "./credentials.ts";
 import { RefusedWithHeaders } from "./error-reply.ts";
-import { needOf, scopesOf, wordsFor } from "./need.ts";
+import { scopesOf, wordsFor } from "./need.ts";
 import type { Need } from "./need.ts";
 import type { Caller } from "./origin.ts";
-import type { Route } from "./routes.ts";
 
 /** At once whenever nothing has to be looked up: it stands before every request. */
 export interface Gate {
-  /** Refused with `UNAUTHORIZED` and a challenge, or with `DENIED`; `NAME_INVALID` for what cannot be a repository. */
-  admit(request: Request, route: Route, caller: Caller): Admission | Promise<Admission>;
+  /** Refused with `UNAUTHORIZED` and a challenge, or with `DENIED`. */
+  admit(request: Request, need: Need, caller: Caller): Admission | Promise<Admission>;
 }
 
 /** The gate of a registry without authentication. */
@@ -45,7 +44,6 @@ export interface GateParts {
 
 interface Asked {
   readonly request: Request;
-  readonly route: Route;
   readonly caller: Caller;
   readonly need: Need;
 }
@@ -68,7 +66,7 @@ const MAX_REMEMBERED_LENGTH = 4096;
 
 export class CheckingGate implements Gate {
   readonly #parts: GateParts;
-  /** By what was sent: tokens are good for minutes, and who sees this memory sees the keys that make them too. */
+  /** By the header that was sent: tokens are good for minutes, and who sees this memory sees the keys that make them too. */
   readonly #remembered = new Map<string, Remembered>();
   /** Of identities that an authenticator remembers. */
   readonly #proofs = new WeakMap<Identity, Proof>();
@@ -79,11 +77,11 @@ export class CheckingGate implements Gate {
     this.#anonymous = { kind: "anonymous", admission: admissionByPolicy(parts.policy, undefined) };
   }
 
-  admit(request: Request, route: Route, caller: Caller): Admission | Promise<Admission> {
-    const need = needOf(request, route);
+  admit(request: Request, need: Need, caller: Caller): Admission | Promise<Admission> {
     if (need.kind === "nothing") return EVERYTHING;
-    const asked: Asked = { request, route, caller, need };
-    const proof = this.#prove(request.headers.get("authorization"), caller);
+    const asked: Asked = { request, caller, need };
+    const header = request.headers.get("authorization");
+    const proof = header === null ? this.#anonymous : (this.#recall(header) ?? this.#prove(header, caller));
     return proof instanceof Promise ? proof.then((known) => this.#judge(known, asked)) : this.#judge(proof, asked);
   }
 
@@ -110,7 +108,7 @@ export class CheckingGate implements Gate {
   }
 
   #unauthorized(
-    { request, route, caller }: Asked,
+    { request, caller, need }: Asked,
     scopes: readonly ResourceActions[],
     error?: ChallengeError,
   ): RefusedWithHeaders {
@@ -123,13 +121,26 @@ export class CheckingGate implements Gate {
       ...(detail.length > 0 ? { detail } : {}),
     });
     return new RefusedWithHeaders(refusal, {
-      ...(route.kind === "base" ? baseHeaders : {}),
+      ...(need.kind === "credentials" ? baseHeaders : {}),
       "www-authenticate": challengeHeader(challenge, { request, caller, scopes, error }),
     });
   }
 
+  /** Whom a header belongs to that was proven a moment ago, as nearly all clients write it. */
+  #recall(header: string): Proof | Promise<Proof> | undefined {
+    if (header.startsWith("Basic ")) {
+      const who = this.#parts.authenticator?.remembered?.(header.slice("Basic ".length));
+      return who && this.#proofOf(who);
+    }
+    const remembered = this.#remembered.get(header);
+    if (!remembered) return undefined;
+    if (remembered.token.expiresAt > this.#parts.clock.now()) return this.#ifCurrent(remembered);
+    this.#remembered.delete(header);
+    return undefined;
+  }
+
   /** Who sent this header. */
-  #prove(header: string | null, caller: Caller): Proof | Promise<Proof> {
+  #prove(header: string, caller: Caller): Proof | Promise<Proof> {
     const credentials = parseCredentials(header);
     switch (credentials.kind) {
       case "none":
@@ -137,20 +148,17 @@ export class CheckingGate implements Gate {
       case "basic":
         return this.#proveUser(credentials, caller);
       case "bearer":
-        return this.#proveBearer(credentials.token);
+        return this.#proveToken(credentials.token, header);
       case "unknown":
         return { kind: "bad", sent: "unknown" };
     }
   }
 
-  #proveUser(
+  async #proveUser(
     { name, password }: Extract<Credentials, { readonly kind: "basic" }>,
-    caller: Caller,
-  ): Proof | Promise<Proof> {
-    const { authenticator } = this.#parts;
-    const remembered = authenticator?.remembered?.(name, password);
-    if (remembered || !authenticator) return this.#proofOf(remembered);
-    return authenticator.authenticate(name, password, caller.address).then((who) => this.#proofOf(who));
+    { address }: Caller,
+  ): Promise<Proof> {
+    return this.#proofOf(await this.#parts.authenticator?.authenticate(name, password, address));
   }
 
   #proofOf(who: Who): Proof {
@@ -161,24 +169,15 @@ export class CheckingGate implements Gate {
     return proof;
   }
 
-  #proveBearer(token: string): Proof | Promise<Proof> {
-    const remembered = this.#remembered.get(token);
-    if (remembered) {
-      if (remembered.token.expiresAt > this.#parts.clock.now()) return this.#ifCurrent(remembered);
-      this.#remembered.delete(token);
-    }
-    return this.#proveToken(token);
-  }
-
-  async #proveToken(text: string): Promise<Proof> {
+  async #proveToken(text: string, header: string): Promise<Proof> {
     const { tokens, ownTokens, policy } = this.#parts;
     const token = await tokens.verify(text);
     if (!token) return { kind: "bad", sent: "bearer" };
     const admission = admissionByToken(token, ownTokens ? policy : undefined);
     const remembered: Remembered = { token, proof: { kind: "token", admission } };
-    if (text.length <= MAX_REMEMBERED_LENGTH) {
+    if (header.length <= MAX_REMEMBERED_LENGTH) {
       if (this.#remembered.size >= MAX_REMEMBERED) this.#forgetSome();
-      this.#remembered.set(text, remembered);
+      this.#remembered.set(header, remembered);
     }
     return await this.#ifCurrent(remembered);
   }

@@ -11,6 +11,8 @@ import type { Context, ServerOptions } from "./context.ts";
 import { RefusedWithHeaders, faultReply, refusalIn, refusalReply } from "./error-reply.ts";
 import { getHealth, getReady } from "./ops/health.ts";
 import { getWelcome } from "./ops/welcome.ts";
+import { needOf } from "./need.ts";
+import type { Need } from "./need.ts";
 import type { Caller } from "./origin.ts";
 import type { Reply } from "./reply.ts";
 import { ReplyCache } from "./reply-cache.ts";
@@ -65,12 +67,14 @@ export function createHandler({ namespace, options, log, revision }: HandlerPart
     // A client that is still sending does not listen: take the rest of it before a refusal, or close.
     const close = reply.status >= 400 && !(await body.drain()) ? { connection: "close" } : {};
     const complete = { ...reply, headers: { ...commonHeaders(path), ...reply.headers, ...close } };
-    if (route && known !== undefined) replies.keep(request, { route, reply: complete }, known);
+    if (route && known !== undefined && complete.holds) {
+      replies.keep(request, { route, need: needOf(request, route), reply: complete }, known);
+    }
     return { ...complete, address: caller.address };
   }
 
   /** What others were answered is for whoever may have it. */
-  function answerAgain({ route, reply }: KeptReply, request: Request, caller: Caller): Reply | Promise<Reply> {
+  function answerAgain({ route, need, reply }: KeptReply, request: Request, caller: Caller): Reply | Promise<Reply> {
     const given = ({ who }: Admission): Reply => ({ ...reply, address: caller.address, user: who && nameOf(who) });
     const refused = (error: unknown): Reply => {
       const refusal = errorReply(error, request, log);
@@ -78,7 +82,7 @@ export function createHandler({ namespace, options, log, revision }: HandlerPart
       return { ...refusal, headers, address: caller.address };
     };
     try {
-      const admitted = admit(request, route, caller, options);
+      const admitted = admit({ request, route, need, caller, options });
       return admitted instanceof Promise ? admitted.then(given).catch(refused) : given(admitted);
     } catch (error) {
       return refused(error);
@@ -110,7 +114,7 @@ async function dispatch(
   if (request.method === "DELETE" && route.kind !== "upload" && !options.deleteEnabled) {
     throw deleteDisabled(allowed.filter((method) => method !== "DELETE"));
   }
-  const admitted = admit(request, route, asked.caller, options);
+  const admitted = admit({ ...asked, route, need: needOf(request, route) });
   const context = { ...asked, admission: admitted instanceof Promise ? await admitted : admitted };
   const { who } = context.admission;
   const reply = await handle(context, route);
@@ -118,18 +122,18 @@ async function dispatch(
   return { ...reply, user: who && nameOf(who) };
 }
 
+interface Asking extends Pick<Context, "request" | "caller" | "options"> {
+  readonly route: Route;
+  readonly need: Need;
+}
+
 /** Who asks, when that one may and has not read too much; at once where the gate knows at once. */
-function admit(
-  request: Request,
-  route: Route,
-  caller: Caller,
-  { gate, readLimits }: ServerOptions,
-): Admission | Promise<Admission> {
+function admit({ request, route, need, caller, options }: Asking): Admission | Promise<Admission> {
   const counted = (admission: Admission): Admission => {
-    readLimits?.take(request.method, route, caller, admission.who);
+    options.readLimits?.take(request.method, route, caller, admission.who);
     return admission;
   };
-  const admitted = gate.admit(request, route, caller);
+  const admitted = options.gate.admit(request, need, caller);
   return admitted instanceof Promise ? admitted.then(counted) : counted(admitted);
 }
 

@@ -4,10 +4,11 @@ import type { KeptReply } from "./reply-cache.ts";
 
 const URL_ = "http://localhost/v2/app/manifests/latest";
 const ROUTE = { kind: "manifest", name: "app", reference: "latest" } as const;
+const NEED = { kind: "nothing" } as const;
 const get = (headers: Record<string, string> = {}): Request => new Request(URL_, { headers });
 
 function lasting(body: string, holds: () => boolean = () => true): KeptReply {
-  return { route: ROUTE, reply: { status: 200, headers: {}, body, holds } };
+  return { route: ROUTE, need: NEED, reply: { status: 200, headers: {}, body, holds } };
 }
 
 describe("a reply that was kept", () => {
@@ -62,7 +63,7 @@ describe("a reply that was kept", () => {
 
   test("is kept only when it says that it lasts", () => {
     const replies = new ReplyCache(() => 1);
-    replies.keep(get(), { route: ROUTE, reply: { status: 200, headers: {}, body: "one" } }, 1);
+    replies.keep(get(), { route: ROUTE, need: NEED, reply: { status: 200, headers: {}, body: "one" } }, 1);
     expect(replies.find(get())).toBeUndefined();
   });
 

@@ -1,4 +1,5 @@
 /** Replies that are given again as long as nothing was committed: most of what a registry is asked, it is asked again. */
+import type { Need } from "./need.ts";
 import type { Reply } from "./reply.ts";
 import type { Route } from "./routes.ts";
 
@@ -14,6 +15,7 @@ const ENTRY_BYTES = 2048;
 /** What was answered, and what had been asked for: whoever asks again must be allowed to. */
 export interface KeptReply {
   readonly route: Route;
+  readonly need: Need;
   readonly reply: Reply;
 }
 
