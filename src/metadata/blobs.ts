@@ -32,6 +32,8 @@ const IS_NEEDED = `select 1 as found from manifest_blob where blob = $2 and repo
 const TOUCH_LINK = `update repo_blob set touched_at = $3 where repo = $1 and digest = $2 and touched_at < $3`;
 const TOUCH_BLOB = `update blob set touched_at = $2 where digest = $1 and touched_at < $2`;
 
+const FIND_KEY = `select storage_key, state from blob where digest = $1`;
+
 const ADD = `
   insert into blob (digest, size, storage_key, mtime, state, created_at, touched_at, unref_at)
   values ($1, $2, $3, $4, 'live', $5, $5, $5)`;
@@ -54,12 +56,10 @@ const UNLINK = `delete from repo_blob where repo = $1 and digest = $2 returning 
 
 const UNREFERENCE = `update blob set unref_at = $2 where digest = $1`;
 
-const FOUND_AFTER_ALL = `
-  insert into manifest_blob (repo, manifest, blob)
-  select repo, manifest, digest from manifest_missing where repo = $1 and digest = $2
-  on conflict (repo, manifest, blob) do nothing`;
+const NOT_MISSING = `delete from manifest_missing where repo = $1 and digest = $2 returning manifest`;
 
-const NOT_MISSING = `delete from manifest_missing where repo = $1 and digest = $2`;
+const NEED = `
+  insert into manifest_blob (repo, manifest, blob) values ($1, $2, $3) on conflict (repo, manifest, blob) do nothing`;
 
 const MARK_DAMAGED = `update blob set state = 'damaged' where digest = $1 and storage_key is not distinct from $2`;
 
@@ -123,6 +123,7 @@ export function* mountBlob(
 ): Transaction<boolean> {
   const source = yield* findRepository(from);
   if (source === undefined || !(yield* first(IS_SHOWN, source, digest))) return false;
+  yield* rows(TOUCH_BLOB, digest, now);
   const repo = yield* beginRepository(name, now);
   yield* linkBlob(repo, digest, now, reviewAfter);
   return true;
@@ -137,11 +138,13 @@ export function* addBlob(
   now: number,
 ): Transaction<void> {
   const [key, mtime] = at.kind === "stored" ? [at.storageKey, at.mtimeMs] : [null, null];
-  const found = yield* first<BytesRow & { state: string }>(FIND_BYTES, digest);
+  const found = yield* first<{ storage_key: string | null; state: string }>(FIND_KEY, digest);
   if (found === undefined) {
     yield* rows(ADD, digest, size, key, mtime, now);
     if (at.kind === "inline") yield* rows(PUT_INLINE, digest, at.payload);
-  } else if (found.state === "damaged" || (found.storage_key !== null && found.storage_key === brokenKey)) {
+    return;
+  }
+  if (found.state === "damaged" || (found.storage_key !== null && found.storage_key === brokenKey)) {
     yield* rows(REPLACE, digest, size, key, mtime);
     if (at.kind === "inline") yield* rows(PUT_INLINE, digest, at.payload);
     else yield* rows(DROP_INLINE, digest);
@@ -155,9 +158,9 @@ export function* addBlob(
 /** Lets a repository show a blob, and tells the manifests that were waiting for it. */
 export function* linkBlob(repo: number, digest: Digest, now: number, reviewAfter: number): Transaction<void> {
   yield* rows(LINK, repo, digest, now);
-  yield* rows(TOUCH_BLOB, digest, now);
-  yield* rows(FOUND_AFTER_ALL, repo, digest);
-  yield* rows(NOT_MISSING, repo, digest);
+  for (const { manifest } of yield* rows<{ manifest: string }>(NOT_MISSING, repo, digest)) {
+    yield* rows(NEED, repo, manifest, digest);
+  }
   yield* reviewBlob(repo, digest, reviewAfter);
 }
 

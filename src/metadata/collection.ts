@@ -139,17 +139,16 @@ function* reviewEntry(
   const { leaseMs, graceMs } = rules;
   switch (entry.kind) {
     case "link": {
-      if (yield* first(COLLECT_LINK, repo, digest, leaseMs, graceMs, now)) {
-        step.links++;
-        yield* forgetIfEmpty(repo);
-        // Nobody shows it any more, perhaps: its own entry may have left the queue long ago.
-        const until = yield* collectBlob(digest, rules, now, step);
-        if (until !== undefined) yield* reviewBytes(digest, until);
-        return undefined;
+      if (yield* first(COLLECT_LINK, repo, digest, leaseMs, graceMs, now)) step.links++;
+      else {
+        const times = yield* first<Times>(LINK_TIMES, repo, digest);
+        if (times) return (yield* first(LINK_NEEDED, repo, digest)) ? undefined : endOf(times, rules);
       }
-      const times = yield* first<Times>(LINK_TIMES, repo, digest);
-      if (!times) yield* forgetIfEmpty(repo); // a client took it away: the last thing in the repository, perhaps
-      return times && !(yield* first(LINK_NEEDED, repo, digest)) ? endOf(times, rules) : undefined;
+      // It went now, or a client took it away: the last thing in the repository, perhaps, and the last that showed the blob.
+      yield* forgetIfEmpty(repo);
+      const until = yield* collectBlob(digest, rules, now, step);
+      if (until !== undefined) yield* reviewBytes(digest, until);
+      return undefined;
     }
     case "blob":
       return yield* collectBlob(digest, rules, now, step);
@@ -230,9 +229,8 @@ export function* collectable(
   const found: Collectable[] = [];
   for (const { kind, repo, digest } of entries) {
     const item = yield* collectableItem(kind, repo, digest as Digest, rules, now);
-    if (!item) continue;
-    found.push(item);
-    // With its last link a blob goes in the same step, whether or not it waits in the queue itself.
+    if (item) found.push(item);
+    // With its last link a blob goes in the same step.
     const bytes = kind === "link" && (yield* collectableItem("blob", 0, digest as Digest, rules, now));
     if (bytes) found.push(bytes);
   }

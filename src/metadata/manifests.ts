@@ -202,7 +202,8 @@ export function* putManifest(
   yield* rows(NOT_MISSING, repo, digest);
   yield* rows(ADOPT, repo, digest);
   for (const each of manifest.tags) yield* pointTag(repo, each, digest, now, undoUntil);
-  yield* reviewManifest(repo, digest, undoUntil);
+  // What a tag points at is looked at when the tag goes.
+  if (manifest.tags.length === 0) yield* reviewManifest(repo, digest, undoUntil);
   return { kind: "stored", missing: findings.missing };
 }
 

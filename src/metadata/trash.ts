@@ -32,13 +32,12 @@ export function* reviewManifest(repo: number, digest: string, after: number): Tr
   yield* rows(REVIEW, "manifest", repo, digest, after);
 }
 
-/** Asks the collection to look at a repository's link to a blob, and at the blob, after that time. */
+/** Asks the collection to look at a repository's link to a blob, and then at the blob, after that time. */
 export function* reviewBlob(repo: number, digest: string, after: number): Transaction<void> {
   yield* rows(REVIEW, "link", repo, digest, after);
-  yield* reviewBytes(digest, after);
 }
 
-/** Asks the collection to look at the bytes of a blob, whatever repositories show it, after that time. */
+/** Asks the collection to look at the bytes of a blob that no repository shows any more, after that time. */
 export function* reviewBytes(digest: string, after: number): Transaction<void> {
   yield* rows(REVIEW, "blob", 0, digest, after);
 }
