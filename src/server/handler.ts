@@ -66,11 +66,11 @@ export function createHandler({ namespace, options, log, revision }: HandlerPart
     const reply = await dispatch(asked, route, path, log).catch((error: unknown) => errorReply(error, request, log));
     // A client that is still sending does not listen: take the rest of it before a refusal, or close.
     const close = reply.status >= 400 && !(await body.drain()) ? { connection: "close" } : {};
-    const complete = { ...reply, headers: { ...commonHeaders(path), ...reply.headers, ...close } };
-    if (route && known !== undefined && complete.holds) {
-      replies.keep(request, { route, need: needOf(request, route), reply: complete }, known);
-    }
-    return { ...complete, address: caller.address };
+    const headers = { ...commonHeaders(path), ...reply.headers, ...close };
+    if (!route || known === undefined || !reply.holds) return { ...reply, headers, address: caller.address };
+    const lasting = { ...reply, headers, webHeaders: new Headers(headers) };
+    replies.keep(request, { route, need: needOf(request, route), reply: lasting }, known);
+    return { ...lasting, address: caller.address };
   }
 
   /** What others were answered is for whoever may have it. */

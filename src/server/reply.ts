@@ -15,6 +15,8 @@ export interface Reply {
   readonly status: number;
   /** Names in lower case. `content-length` stands here whenever the length is known: HEAD needs it. */
   readonly headers: Readonly<Record<string, string>>;
+  /** The same headers as the web has them: they cost the most of a reply, and one that is given again has them already. */
+  readonly webHeaders?: Headers;
   readonly body?: ReplyBody;
   /**
    * For what says nothing but what its method, path and query ask for: whether it can be given again, as long as nothing is
@@ -52,9 +54,9 @@ export const readFile: OpenFile = (path, { start, end }) => Readable.toWeb(creat
 
 /** The reply as a web `Response`. For HEAD a body is not opened. */
 export function toResponse(reply: Reply, method: string, openFile: OpenFile): Response {
-  const { status, headers } = reply;
+  const { status, headers, webHeaders } = reply;
   const body = method === "HEAD" || reply.body === undefined ? null : toBody(reply.body, openFile);
-  return new Response(body, { status, headers });
+  return new Response(body, { status, headers: webHeaders ?? headers });
 }
 
 function toBody(body: ReplyBody, openFile: OpenFile): BodyInit {
