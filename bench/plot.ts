@@ -10,6 +10,7 @@ const COLOURS: Readonly<Record<PeerName, string>> = {
   distribution: "#d97706",
   olareg: "#059669",
   nginx: "#6b7280",
+  bun: "#d1d5db",
 };
 
 const WIDTH = 1000;

@@ -79,8 +79,9 @@ async function attempt(server: PeerServer, script: readonly Step[], speed: numbe
   };
 }
 
-if (peers.some(({ name }) => name === "nginx") && !options["reads-only"]) {
-  throw new Error("nginx takes no pushes: add --reads-only");
+const reader = peers.find(({ name }) => name === "nginx" || name === "bun");
+if (reader && !options["reads-only"]) {
+  throw new Error(`${reader.name} takes no pushes: add --reads-only`);
 }
 const lines = await readTrace();
 const prefill = prefillOf(lines, capBytes);

@@ -1,7 +1,7 @@
 /** What stands side by side: how each is filled and started. */
 import type { StoredRepository } from "../contents.ts";
 
-export const PEERS = ["stowage", "distribution", "olareg", "nginx"] as const;
+export const PEERS = ["stowage", "distribution", "olareg", "nginx", "bun"] as const;
 
 export type PeerName = (typeof PEERS)[number];
 

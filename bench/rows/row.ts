@@ -35,7 +35,7 @@ export interface StartRow extends Named {
 
 export type Row = LoadRow | StartRow;
 
-export const NOT_BY_STATIC_FILES: LeftOut = { nginx: "static files only" };
+export const NOT_BY_STATIC_FILES: LeftOut = { nginx: "static files only", bun: "the same bytes only" };
 
 /** Connections of a load of small requests. */
 export const CONNECTIONS = 16;
