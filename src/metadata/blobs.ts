@@ -19,9 +19,9 @@ const FIND_SHOWN = `
   left join blob_inline i on i.digest = b.digest
   where r.name = $1 and l.digest = $2 and b.state = 'live'`;
 
-const FIND_BYTES = `
-  select b.storage_key, b.mtime, b.state, i.payload from blob b left join blob_inline i on i.digest = b.digest
-  where b.digest = $1`;
+const FIND_FILE = `select storage_key, mtime, state from blob where digest = $1`;
+
+const FIND_INLINE = `select payload from blob_inline where digest = $1`;
 
 const IS_SHOWN = `
   select 1 as found from repo_blob l join blob b on b.digest = l.digest
@@ -31,8 +31,6 @@ const IS_NEEDED = `select 1 as found from manifest_blob where blob = $2 and repo
 
 const TOUCH_LINK = `update repo_blob set touched_at = $3 where repo = $1 and digest = $2 and touched_at < $3`;
 const TOUCH_BLOB = `update blob set touched_at = $2 where digest = $1 and touched_at < $2`;
-
-const FIND_KEY = `select storage_key, state from blob where digest = $1`;
 
 const ADD = `
   insert into blob (digest, size, storage_key, mtime, state, created_at, touched_at, unref_at)
@@ -77,6 +75,8 @@ export interface BytesRow {
   readonly payload: Uint8Array | null;
 }
 
+type FileRow = Omit<BytesRow, "payload"> & { readonly state: string };
+
 export function whereabouts(row: BytesRow): Whereabouts {
   if (row.storage_key !== null) return { kind: "stored", storageKey: row.storage_key, mtimeMs: row.mtime ?? 0 };
   return { kind: "inline", payload: row.payload ?? new Uint8Array() };
@@ -101,8 +101,10 @@ export function* findBlob(name: RepositoryName, digest: Digest): Transaction<Blo
 }
 
 export function* findBytes(digest: Digest): Transaction<Whereabouts | undefined> {
-  const row = yield* first<BytesRow & { state: string }>(FIND_BYTES, digest);
-  return row?.state === "live" ? whereabouts(row) : undefined;
+  const row = yield* first<FileRow>(FIND_FILE, digest);
+  if (row?.state !== "live") return undefined;
+  const inline = row.storage_key === null ? yield* first<{ payload: Uint8Array }>(FIND_INLINE, digest) : undefined;
+  return whereabouts({ ...row, payload: inline?.payload ?? null });
 }
 
 export function* touchBlob(name: RepositoryName, digest: Digest, now: number): Transaction<boolean> {
@@ -138,7 +140,7 @@ export function* addBlob(
   now: number,
 ): Transaction<void> {
   const [key, mtime] = at.kind === "stored" ? [at.storageKey, at.mtimeMs] : [null, null];
-  const found = yield* first<{ storage_key: string | null; state: string }>(FIND_KEY, digest);
+  const found = yield* first<FileRow>(FIND_FILE, digest);
   if (found === undefined) {
     yield* rows(ADD, digest, size, key, mtime, now);
     if (at.kind === "inline") yield* rows(PUT_INLINE, digest, at.payload);

@@ -33,7 +33,7 @@ export class UploadWriter implements AsyncDisposable {
   #finalBase: DraftKey | undefined;
   /** Hashes all bytes from the first on; undefined when another process took some of them. */
   readonly #digester: Digester | undefined;
-  /** The hash as it was, to roll back to. */
+  /** The hash as it was, to roll back to; undefined when nothing had come. */
   readonly #before: Digester | undefined;
   #version: number;
   #claimed = false;
@@ -51,7 +51,7 @@ export class UploadWriter implements AsyncDisposable {
     this.#version = facts.version;
     this.#received = facts.received;
     this.#digester = this.#initialDigester();
-    this.#before = this.#digester?.copy();
+    this.#before = facts.received > 0 ? this.#digester?.copy() : undefined;
   }
 
   /**

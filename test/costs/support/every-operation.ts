@@ -45,7 +45,7 @@ async function blobs(subject: Subject): Promise<void> {
   const large = await subject.push("large");
   await subject.push("large"); // the bytes are here
   await store.findBlob(APP, small.digest);
-  await store.findBytes(large.digest);
+  for (const { digest } of [small, large]) await store.findBytes(digest);
   await store.touchBlob(APP, large.digest);
   await store.mountBlob(OTHER, APP, large.digest);
   await store.repositoriesWithBlob(large.digest, 10);
