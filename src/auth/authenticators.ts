@@ -2,6 +2,7 @@
 import type { Clock } from "../lib/clock.ts";
 import type { MetadataStore } from "../metadata/metadata-store.ts";
 import type { Logger } from "../observe/logger.ts";
+import { JOB_USER } from "./account-name.ts";
 import { AccountAuthenticator } from "./account-authenticator.ts";
 import { HtpasswdFile } from "./htpasswd.ts";
 import type { Authenticator, Identity } from "./identity.ts";
@@ -50,8 +51,14 @@ export function createAuthenticator(
 ): RememberingAuthenticator {
   const { metadata, passwords, clock, log } = parts;
   const { htpasswd, users, oidc } = settings;
+  const file = htpasswd && new HtpasswdFile(htpasswd.path, clock, log);
+  if (oidc.length > 0 && file?.find(JOB_USER)) {
+    log.warn(
+      `${htpasswd?.path}: the user ${JOB_USER} cannot log in, for jobs do by that name (auth.oidc): rename the user`,
+    );
+  }
   return new AccountAuthenticator({
-    file: htpasswd && new HtpasswdFile(htpasswd.path, clock, log),
+    file,
     users: users.enabled ? new Users(metadata) : undefined,
     robots: users.enabled ? new Robots(metadata, clock) : undefined,
     jobs: oidc.length > 0 ? new Jobs(oidc, clock, log) : undefined,

@@ -9,6 +9,7 @@ import type { AuthenticatorSettings } from "./authenticators.ts";
 import { Jobs } from "./jobs.ts";
 import type { ClaimPattern, JobRule, JobTrust } from "./jobs.ts";
 import { Issuer } from "./testing/issuer.ts";
+import { hashOf } from "./testing/passwords.ts";
 import { ADDRESS, AuthSubject, StillClock, outcome, readableLog } from "./testing/subject.ts";
 import { basicCredentials } from "./verified-credentials.ts";
 
@@ -310,6 +311,15 @@ describe("an authenticator that trusts an issuer", () => {
     expect(authenticator.remembered(basicCredentials("oidc", token))?.kind).toBe("job");
     expect(await outcome(authenticator.authenticate("alice", token, ADDRESS))).toBe("nobody");
     expect(await outcome(authenticator.authenticate("alice", "wonderland", ADDRESS))).toBe("alice");
+  });
+
+  test("says so when the htpasswd file has a user of that name, who cannot log in", async () => {
+    await using subject = await AuthSubject.open(clock);
+    const path = join(scratch, "oidc.htpasswd");
+    await writeFile(path, `oidc:${await hashOf("looking-glass", "bcrypt")}\n`);
+    const authenticator = subject.authenticator({ ...trusting([RULE]), htpasswd: { path } });
+    expect(subject.lines).toMatchObject([{ msg: expect.stringContaining("the user oidc cannot log in") }]);
+    expect(await outcome(authenticator.authenticate("oidc", "looking-glass", ADDRESS))).toBe("nobody");
   });
 
   test("lets in as many jobs as come at once from one address, and keeps out none for what others sent", async () => {
