@@ -22,7 +22,7 @@ describe("the line of a request", () => {
       property(access, (each: Access) => {
         const written: string[] = [];
         const write = (line: string): void => void written.push(line);
-        const stream = { write, writeSoon: write };
+        const stream = { write, writeSoon: (line: () => string) => write(line()) };
         const options = { base: null, formatters: { level: (label: string) => ({ level: label }) } };
         accessLogOf(pino({ ...options, timestamp: pino.stdTimeFunctions.isoTime }, stream))(each);
         jsonAccessLog(stream as unknown as Lines)(each);

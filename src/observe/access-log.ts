@@ -48,15 +48,23 @@ export function jsonAccessLog(lines: Lines, clock: Clock = systemClock): AccessL
     if (now !== millisecond) [millisecond, time] = [now, new Date(now).toISOString()];
     return time;
   };
-  return ({ method, uri, remoteAddress, user, userAgent, status, duration, written }) => {
-    const quoted = JSON.stringify(uri);
-    lines.writeSoon(
-      `{"level":"info","time":"${timeNow()}","http.request.method":"${method}","http.request.uri":${quoted}` +
-        (remoteAddress === undefined ? "" : `,"http.request.remoteaddr":"${remoteAddress}"`) +
-        (user === undefined ? "" : `,"auth.user.name":${JSON.stringify(user)}`) +
-        (userAgent === null ? "" : `,"http.request.useragent":${JSON.stringify(userAgent)}`) +
-        `,"http.response.status":${status},"http.response.duration":${duration},"http.response.written":${written}` +
-        `,"msg":"${method} ${status} ${quoted.slice(1)}}\n`,
-    );
+  return (access) => {
+    const at = timeNow();
+    lines.writeSoon(() => lineOf(access, at));
   };
+}
+
+function lineOf(
+  { method, uri, remoteAddress, user, userAgent, status, duration, written }: Access,
+  time: string,
+): string {
+  const quoted = JSON.stringify(uri);
+  return (
+    `{"level":"info","time":"${time}","http.request.method":"${method}","http.request.uri":${quoted}` +
+    (remoteAddress === undefined ? "" : `,"http.request.remoteaddr":"${remoteAddress}"`) +
+    (user === undefined ? "" : `,"auth.user.name":${JSON.stringify(user)}`) +
+    (userAgent === null ? "" : `,"http.request.useragent":${JSON.stringify(userAgent)}`) +
+    `,"http.response.status":${status},"http.response.duration":${duration},"http.response.written":${written}` +
+    `,"msg":"${method} ${status} ${quoted.slice(1)}}\n`
+  );
 }

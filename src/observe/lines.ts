@@ -4,8 +4,8 @@ import { writeSync } from "node:fs";
 /** A line is in the file so many milliseconds after it was written at the latest. */
 const DELAY_MS = 10;
 
-/** What waits is written at once when it has so many characters. */
-const MAX_WAITING = 64 * 1024;
+/** So many lines are written at once. */
+const MAX_WAITING = 256;
 
 /**
  * Bytes of one call: what a pipe takes whole or not at all (POSIX: PIPE_BUF; 4096 on Linux). Processes that write into one
@@ -17,7 +17,7 @@ const NEWLINE = 0x0a;
 
 export class Lines {
   readonly #file: number;
-  #waiting = "";
+  #waiting: (() => string)[] = [];
 
   /** `file` is the number of an open file, such as 1 for standard output. What waits when the process exits is written. */
   constructor(file: number) {
@@ -27,20 +27,20 @@ export class Lines {
 
   /** In the file when it returns, behind all that was written before. */
   write(line: string): void {
-    this.#waiting += line;
+    this.#waiting.push(() => line);
     this.flush();
   }
 
-  /** In the file soon, together with others. */
-  writeSoon(line: string): void {
-    if (this.#waiting === "") setTimeout(() => this.flush(), DELAY_MS);
-    this.#waiting += line;
-    if (this.#waiting.length > MAX_WAITING) this.flush();
+  /** In the file soon, together with others: many lines that are put together one after the other cost less. */
+  writeSoon(line: () => string): void {
+    if (this.#waiting.length === 0) setTimeout(() => this.flush(), DELAY_MS);
+    this.#waiting.push(line);
+    if (this.#waiting.length >= MAX_WAITING) this.flush();
   }
 
   flush(): void {
-    let rest = Buffer.from(this.#waiting);
-    this.#waiting = "";
+    let rest = Buffer.from(this.#waiting.map((line) => line()).join(""));
+    this.#waiting = [];
     while (rest.length > 0) {
       try {
         rest = rest.subarray(writeSync(this.#file, rest, 0, pieceOf(rest)));
