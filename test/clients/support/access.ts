@@ -101,15 +101,14 @@ export function environmentFor(registry: string): Readonly<Record<string, string
   return {
     ...(tls && { SSL_CERT_FILE: tls.ca, NODE_EXTRA_CA_CERTS: tls.ca, REQUESTS_CA_BUNDLE: tls.ca }),
     ...(user && { REGISTRY_USERNAME: user.name, REGISTRY_PASSWORD: user.password }),
+    ...(user && { ORAS_USER: user.name, ORAS_PASS: user.password }), // of oras-py
   };
 }
 
 /** What `docker login` would have written: nearly every client reads that file. */
 export function dockerConfig(registry: string): string {
   const { user } = accessTo(registry);
-  if (!user) return "{}";
-  const auth = Buffer.from(`${user.name}:${user.password}`).toString("base64");
-  return JSON.stringify({ auths: { [registry]: { auth } } });
+  return user ? JSON.stringify({ auths: { [registry]: { auth: basicOf(user) } } }) : "{}";
 }
 
 /** The settings of regctl; undefined when its words say all. */
@@ -150,9 +149,13 @@ insecure = ${accessTo(registry).tls === undefined}
 `;
 }
 
-/** The settings of containerd for a host that `registry` is a mirror of. */
+/** The settings of containerd for a host that `registry` is a mirror of: who logs in there is unknown here. */
 export function hostsToml(registry: string): string {
-  return `[host."http://${registry}"]\ncapabilities = ["pull", "resolve"]\n`;
+  const { user } = accessTo(registry);
+  return `[host."http://${registry}"]
+capabilities = ["pull", "resolve"]
+${user ? `header.authorization = ["Basic ${basicOf(user)}"]` : ""}
+`;
 }
 
 /** Options of ctr stand before what they are about: `images pull --plain-http IMAGE`. */
@@ -162,4 +165,9 @@ function toCtr([object = "", verb = "", ...rest]: Words, more: Words): Words {
 
 function options({ ca, client }: TlsAccess, forCa: string, forCert: string, forKey: string): Words {
   return [forCa, ca, ...(client ? [forCert, client.cert, forKey, client.key] : [])];
+}
+
+/** As it stands in a header. */
+function basicOf({ name, password }: User): string {
+  return Buffer.from(`${name}:${password}`).toString("base64");
 }
