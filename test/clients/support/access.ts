@@ -19,11 +19,16 @@ export interface User {
   readonly password: string;
 }
 
-export interface TlsAccess {
+export interface TlsTrust {
   /** Who vouches for the registry. */
   readonly ca: string;
   /** What a client shows; nothing when absent. */
   readonly client?: { readonly cert: string; readonly key: string } | undefined;
+}
+
+export interface TlsAccess extends TlsTrust {
+  /** A folder of settings that tell containerd the same about every host. */
+  readonly containerd: string;
 }
 
 const ACCESSES = new Map<string, Access>();
@@ -70,7 +75,7 @@ const TELL_TLS: Readonly<Partial<Record<ClientName, (words: Words, tls: TlsAcces
     ...words,
     ...options(tls, "--registry-cacert", "--registry-client-cert", "--registry-client-key"),
   ],
-  ctr: (words, tls) => toCtr(words, options(tls, "--tlscacert", "--tlscert", "--tlskey")),
+  ctr: (words, tls) => toCtr(words, ["--hosts-dir", tls.containerd]),
   helm: (words, tls) => [...words, ...options(tls, "--ca-file", "--cert-file", "--key-file")],
   oras: (words, tls) =>
     words[0] === "cp"
@@ -82,14 +87,20 @@ const TELL_TLS: Readonly<Partial<Record<ClientName, (words: Words, tls: TlsAcces
       : [...words, ...options(tls, "--ca-file", "--cert-file", "--key-file")],
 };
 
-/** Clients that can show a certificate of their own. */
-export const SHOW_CERTIFICATES: ReadonlySet<string> = new Set(
-  "buildah cosign2 cosign3 ctr docker helm oras podman regctl skopeo".split(" "),
-);
+/** Clients that cannot show a certificate of their own instead of a password, and why. */
+export const SHOW_NO_CERTIFICATE: Readonly<Partial<Record<string, string>>> = {
+  buildx: "it has them from the settings of a builder, and imagetools is used without one",
+  crane: "it has neither an option nor a file for them",
+  notation: "it has neither an option nor a file for them",
+  "sigstore-oci": "it could, but deals with no registry that asks for nothing else",
+  wkg: "it has neither an option nor a file for them",
+};
 
 /** The words with which a client speaks to `registry`, such as `127.0.0.1:40123`. */
 export function wordsFor(client: ClientName, words: Words, registry: string): Words {
-  if (!words.some((word) => word.includes(registry))) return words;
+  // Helm reads in a chart which registry the charts that it depends on are in.
+  const isNamedInFile = client === "helm" && words[0] === "dependency";
+  if (!isNamedInFile && !words.some((word) => word.includes(registry))) return words;
   const { tls, user } = accessTo(registry);
   const told = tls ? (TELL_TLS[client]?.(words, tls) ?? words) : TELL_PLAIN[client](words, registry);
   return client === "ctr" && user ? toCtr(told, ["--user", `${user.name}:${user.password}`]) : told;
@@ -102,6 +113,7 @@ export function environmentFor(registry: string): Readonly<Record<string, string
     ...(tls && { SSL_CERT_FILE: tls.ca, NODE_EXTRA_CA_CERTS: tls.ca, REQUESTS_CA_BUNDLE: tls.ca }),
     ...(user && { REGISTRY_USERNAME: user.name, REGISTRY_PASSWORD: user.password }),
     ...(user && { ORAS_USER: user.name, ORAS_PASS: user.password }), // of oras-py
+    ...(tls?.client && { CLIENT_CERT: tls.client.cert, CLIENT_KEY: tls.client.key }),
   };
 }
 
@@ -151,11 +163,17 @@ insecure = ${accessTo(registry).tls === undefined}
 
 /** The settings of containerd for a host that `registry` is a mirror of: who logs in there is unknown here. */
 export function hostsToml(registry: string): string {
-  const { user } = accessTo(registry);
-  return `[host."http://${registry}"]
+  const { tls, user } = accessTo(registry);
+  return `[host."${tls ? "https" : "http"}://${registry}"]
 capabilities = ["pull", "resolve"]
+${tls ? trustToml(tls) : ""}
 ${user ? `header.authorization = ["Basic ${basicOf(user)}"]` : ""}
 `;
+}
+
+/** What containerd's settings of a host say about certificates. */
+export function trustToml({ ca, client }: TlsTrust): string {
+  return `ca = "${ca}"\n${client ? `client = [["${client.cert}", "${client.key}"]]` : ""}\n`;
 }
 
 /** Options of ctr stand before what they are about: `images pull --plain-http IMAGE`. */
@@ -163,7 +181,7 @@ function toCtr([object = "", verb = "", ...rest]: Words, more: Words): Words {
   return [object, verb, ...(MOVES.has(verb) ? more : []), ...rest];
 }
 
-function options({ ca, client }: TlsAccess, forCa: string, forCert: string, forKey: string): Words {
+function options({ ca, client }: TlsTrust, forCa: string, forCert: string, forKey: string): Words {
   return [forCa, ca, ...(client ? [forCert, client.cert, forKey, client.key] : [])];
 }
 

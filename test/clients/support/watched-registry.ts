@@ -71,17 +71,21 @@ export class WatchedRegistry implements AsyncDisposable {
     }
     const guard = await guardFor(mode, join(folder.path, "guard"), running.dataDir);
     const guarded = await startOn(folder.path, guard);
-    const registry = new WatchedRegistry(await Wire.open(guarded.port), folder, running, guard, guarded);
-    announce(registry.name, guard.access);
+    const wire = await Wire.open(guarded.port, guard.wireTls);
+    const registry = new WatchedRegistry(wire, folder, running, guard, guarded);
+    for (const name of [registry.name, registry.nameWithoutWire]) announce(name, guard.access);
     return registry;
   }
 
   /** What stands before the repository in a reference, such as `127.0.0.1:40123`. */
   get name(): string {
-    // The wire could not read what passes in secret, and would spoil it where it is read.
-    return this.#guarded && this.#guard?.access.tls
-      ? `${this.#guarded.hostname}:${this.#guarded.port}`
-      : `127.0.0.1:${this.wire.port}`;
+    return this.wire.name;
+  }
+
+  /** The same without a wire that stands between, for what is about the registry's own TLS. */
+  get nameWithoutWire(): string {
+    const { hostname, port } = this.#guarded ?? this.#running;
+    return `${hostname}:${port}`;
   }
 
   /** The program itself, past the wire, open to everybody; without a slash at the end. */
