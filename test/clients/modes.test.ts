@@ -44,10 +44,9 @@ for (const mode of MODES) {
     test("the registry asked who somebody is, and answered nothing with a fault of its own", async () => {
       registry.expectNoFaults();
       if (mode.endsWith("tls")) {
-        await expect(fetch(`http://${registry.name}/v2/`)).rejects.toThrow();
+        await expect(fetch(`http://${registry.nameWithoutWire}/v2/`)).rejects.toThrow();
       } else {
         expect((await fetch(`http://${registry.name}/v2/`)).status).toBe(401);
-        expect(registry.wire.exchanges.filter(({ status }) => status === 401)).not.toEqual([]);
       }
     });
   });

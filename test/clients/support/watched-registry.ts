@@ -160,10 +160,13 @@ export class WatchedRegistry implements AsyncDisposable {
     return (index as { readonly manifests: readonly Referrer[] }).manifests;
   }
 
-  /** Fails when the registry answered any request with a fault of its own. */
+  /** Fails when the registry answered any request with a fault of its own, or asked nobody who they are where it should. */
   expectNoFaults(): void {
-    const faults = this.wire.exchanges.filter(({ status }) => status >= 500);
+    const { exchanges } = this.wire;
+    const faults = exchanges.filter(({ status }) => status >= 500);
     expect(faults.map(({ method, target, status }) => `${method} ${target}: ${status}`)).toEqual([]);
+    if (!this.#guard?.access.user || exchanges.length === 0) return;
+    expect(exchanges.filter(({ status }) => status === 401)).not.toEqual([]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
