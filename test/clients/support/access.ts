@@ -106,6 +106,12 @@ export function wordsFor(client: ClientName, words: Words, registry: string): Wo
   return client === "ctr" && user ? toCtr(told, ["--user", `${user.name}:${user.password}`]) : told;
 }
 
+/** The same for docker, which asks the registry itself about manifests; for all else there is its engine. */
+export function wordsForDocker(words: Words, registry: string): Words {
+  const [object, verb = "", ...rest] = words;
+  return object === "manifest" && !accessTo(registry).tls ? [object, verb, "--insecure", ...rest] : words;
+}
+
 /** What clients written in Go, Rust, Node and Python find in their environment. */
 export function environmentFor(registry: string): Readonly<Record<string, string>> {
   const { tls, user } = accessTo(registry);
