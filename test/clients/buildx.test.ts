@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { pushImage } from "../support/client.ts";
 import { digestOf, OCI_INDEX } from "../support/content.ts";
 import { Client } from "./support/client.ts";
+import { usualModeOf } from "./support/modes.ts";
 import { WatchedRegistry } from "./support/watched-registry.ts";
 
 const resources = new AsyncDisposableStack();
@@ -10,7 +11,7 @@ let registry: WatchedRegistry;
 let buildx: Client;
 
 beforeAll(async () => {
-  registry = resources.use(await WatchedRegistry.start());
+  registry = resources.use(await WatchedRegistry.start(usualModeOf("buildx")));
   buildx = resources.use(await Client.of("buildx", registry));
 });
 

@@ -8,6 +8,7 @@ import { Client } from "./support/client.ts";
 import { sumOf, writeRandomArchive } from "./support/image-files.ts";
 import type { RandomArchive } from "./support/image-files.ts";
 import { run } from "./support/programs.ts";
+import { usualModeOf } from "./support/modes.ts";
 import { WatchedRegistry } from "./support/watched-registry.ts";
 import { blobReadsIn, mountsIn, uploadsIn } from "./support/wire.ts";
 
@@ -16,7 +17,7 @@ let registry: WatchedRegistry;
 let crane: Client;
 
 beforeAll(async () => {
-  registry = resources.use(await WatchedRegistry.start());
+  registry = resources.use(await WatchedRegistry.start(usualModeOf("crane")));
   crane = resources.use(await Client.of("crane", registry));
 });
 

@@ -188,11 +188,11 @@ describe("docker manifest", () => {
       ids.set(platform, await idOf(image));
     }
     const images = [...digests.keys()].map((platform) => `${repository}/${platform}:1.0`);
-    await engine.docker("manifest", "create", "--insecure", list, ...images);
+    await engine.docker("manifest", "create", list, ...images);
     // The images are in repositories of their own, so their layers and configs are mounted into that of the list.
     let printed = "";
     const requests = await registry.wire.during(async () => {
-      ({ stdout: printed } = await engine.docker("manifest", "push", "--insecure", "--purge", list));
+      ({ stdout: printed } = await engine.docker("manifest", "push", "--purge", list));
     });
     expect(mountsIn(requests)).toHaveLength(4);
 
@@ -204,7 +204,7 @@ describe("docker manifest", () => {
       child.digest,
     ]);
     expect(new Map(children as [string, string][])).toEqual(digests);
-    const inspected = await engine.docker("manifest", "inspect", "--insecure", list);
+    const inspected = await engine.docker("manifest", "inspect", list);
     expect(JSON.parse(inspected.stdout)).toEqual(served.json);
 
     for (const [platform, child] of digests) {

@@ -10,7 +10,7 @@ import { digestOf } from "../support/content.ts";
 import { runProgram } from "../support/program.ts";
 import { Client } from "./support/client.ts";
 import { ContainerTools } from "./support/container-tools.ts";
-import { FaultyWire } from "./support/faulty-wire.ts";
+import type { FaultyWire } from "./support/faulty-wire.ts";
 import type { Fault } from "./support/faulty-wire.ts";
 import { expectSoundBlobs, writeSmallLayout } from "./support/oci-layout.ts";
 import { requirePrograms } from "./support/programs.ts";
@@ -39,7 +39,7 @@ let folder: string;
 beforeAll(async () => {
   requirePrograms("skopeo", "umount");
   registry = resources.use(await WatchedRegistry.start());
-  wire = resources.use(await FaultyWire.open(registry.port));
+  wire = resources.use(await registry.openFaultyWire());
   folder = resources.use(await makeScratchFolder()).path;
   const crane = resources.use(await Client.of("crane", wire));
   const oras = resources.use(await Client.of("oras", wire));

@@ -67,7 +67,7 @@ describe("helm push and helm pull", () => {
       helm.file("parent/Chart.yaml"),
       `dependencies:\n  - name: base\n    version: ^0.1.0\n    repository: ${charts}\n`,
     );
-    await helm.run("dependency", "update", "parent", "--plain-http");
+    await helm.run("dependency", "update", "parent");
     expect(await sumOf(helm.file("parent/charts/base-0.1.0.tgz"))).toBe(await sumOf(helm.file("out/base-0.1.0.tgz")));
     await pushed("parent", "0.1.0");
     const rendered = await helm.says("template", "release", `${charts}/parent`, "--version", "0.1.0");

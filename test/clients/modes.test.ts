@@ -1,6 +1,6 @@
 /** Every client under every way of asking who somebody is: what it pushes comes back. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { SHOW_CERTIFICATES } from "./support/access.ts";
+import { SHOW_NO_CERTIFICATE } from "./support/access.ts";
 import { MODES } from "./support/modes.ts";
 import { requirePrograms } from "./support/programs.ts";
 import { ROUND_TRIPS } from "./support/round-trips.ts";
@@ -31,11 +31,10 @@ for (const mode of MODES) {
     afterAll(() => registry[Symbol.asyncDispose]());
 
     for (const [client, trip] of Object.entries(ROUND_TRIPS)) {
-      const showsCertificate = SHOW_CERTIFICATES.has(client.replace(/ .*/, ""));
-      if (mode.endsWith("tls") && showsCertificate !== (mode === "mutual tls")) continue;
+      if (mode.endsWith("tls") && client in SHOW_NO_CERTIFICATE !== (mode === "tls")) continue;
       test(`${client} pushes and pulls`, async () => {
         await using resources = new AsyncDisposableStack();
-        const to = registry.name;
+        const to = mode.endsWith("tls") ? registry.nameWithoutWire : registry.name;
         // By another name nobody has logged in.
         const from = mode === "open pull" ? to.replace("127.0.0.1", "localhost") : to;
         await trip({ registry, to, from }, resources);
@@ -45,10 +44,9 @@ for (const mode of MODES) {
     test("the registry asked who somebody is, and answered nothing with a fault of its own", async () => {
       registry.expectNoFaults();
       if (mode.endsWith("tls")) {
-        await expect(fetch(`http://${registry.name}/v2/`)).rejects.toThrow();
+        await expect(fetch(`http://${registry.nameWithoutWire}/v2/`)).rejects.toThrow();
       } else {
         expect((await fetch(`http://${registry.name}/v2/`)).status).toBe(401);
-        expect(registry.wire.exchanges.filter(({ status }) => status === 401)).not.toEqual([]);
       }
     });
   });

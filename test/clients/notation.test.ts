@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
 import { pushImage } from "../support/client.ts";
 import { Client } from "./support/client.ts";
+import { usualModeOf } from "./support/modes.ts";
 import { WatchedRegistry } from "./support/watched-registry.ts";
 
 const SIGNATURE = "application/vnd.cncf.notary.signature";
@@ -12,7 +13,7 @@ let registry: WatchedRegistry;
 let notation: Client;
 
 beforeAll(async () => {
-  registry = resources.use(await WatchedRegistry.start());
+  registry = resources.use(await WatchedRegistry.start(usualModeOf("notation")));
   notation = resources.use(await Client.of("notation", registry));
   await notation.run("cert", "generate-test", "--default", "stowage.test");
   await writeFile(notation.file("policy.json"), JSON.stringify(TRUST_POLICY));

@@ -2,13 +2,12 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { startRegistry } from "../support/registry.ts";
-import type { RunningRegistry } from "../support/registry.ts";
 import { ContainerTools } from "./support/container-tools.ts";
 import { ImageFiles } from "./support/image-files.ts";
 import { writeOciLayout } from "./support/oci-layout.ts";
 import { requirePrograms, run } from "./support/programs.ts";
 import { makeScratchFolder } from "./support/scratch-folder.ts";
+import { WatchedRegistry } from "./support/watched-registry.ts";
 
 setDefaultTimeout(120_000);
 
@@ -16,7 +15,7 @@ const SIGNER = "signer@example.org";
 const OTHER = "other@example.org";
 
 const resources = new AsyncDisposableStack();
-let registry: RunningRegistry;
+let registry: WatchedRegistry;
 let tools: ContainerTools;
 /** The image of the tests as an argument of skopeo. */
 let source: string;
@@ -24,8 +23,8 @@ let source: string;
 beforeAll(async () => {
   requirePrograms("busybox", "gpg", "gpgconf", "podman", "skopeo", "tar");
   const env = { REGISTRY_SIGNATURES_ENABLED: "true", REGISTRY_COMPATIBILITY_SCHEMA1_ENABLED: "true" };
-  registry = resources.use(await startRegistry({ env }));
-  tools = resources.use(await ContainerTools.setUp({ registry: name() }));
+  registry = resources.use(await WatchedRegistry.start(undefined, env));
+  tools = resources.use(await ContainerTools.setUp({ registry: registry.name }));
   const folder = resources.use(await makeScratchFolder()).path;
   await writeOciLayout(await ImageFiles.gather(folder), join(folder, "layout"));
   source = `oci:${join(folder, "layout")}:amd64`;
@@ -61,7 +60,7 @@ test("what skopeo signed skopeo and podman verify, and nothing else gets through
     `dir:${tools.file("none")}`,
   );
   expect(refused.stderr).toContain("A signature was required");
-  await tools.podman("pull", "--signature-policy", tools.file("policy.json"), `${name()}/signed/app:v1`);
+  await tools.podman("pull", "--signature-policy", tools.file("policy.json"), `${registry.name}/signed/app:v1`);
 });
 
 test("a signature is kept byte for byte, and one of somebody else is added to it", async () => {
@@ -111,12 +110,8 @@ function signaturesOf(repository: string, digest: string): string {
   return `${registry.url}/extensions/v2/${repository}/signatures/${digest}`;
 }
 
-function name(): string {
-  return `127.0.0.1:${registry.port}`;
-}
-
 function docker(reference: string): string {
-  return `docker://${name()}/${reference}`;
+  return `docker://${registry.name}/${reference}`;
 }
 
 async function copy(to: string, ...options: readonly string[]): Promise<void> {
@@ -137,6 +132,6 @@ function policy(): object {
   };
   return {
     default: [{ type: "reject" }],
-    transports: { docker: { [name()]: [signed] }, dir: { "": [{ type: "insecureAcceptAnything" }] } },
+    transports: { docker: { [registry.name]: [signed] }, dir: { "": [{ type: "insecureAcceptAnything" }] } },
   };
 }

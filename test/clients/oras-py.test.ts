@@ -26,7 +26,8 @@ test("a file goes whole, and comes back", async () => {
 test("a file goes in chunks, and comes back", async () => {
   await writeFile(oras.file("large.bin"), bytesOf("oras-py in chunks", 3 << 20));
   const requests = await registry.wire.during(() => oras.run("push-in-chunks", at("oras-py/chunks:1.0"), "large.bin"));
-  const chunks = requests.filter(({ method }) => method === "PATCH");
+  // It sends each chunk without a password first, and again with one when it is asked.
+  const chunks = requests.filter(({ method, status }) => method === "PATCH" && status !== 401);
   expect(chunks.map(({ status }) => status)).toEqual([202, 202, 202]);
   await expectPulled("oras-py/chunks:1.0");
 });

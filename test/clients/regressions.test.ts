@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { Client } from "./support/client.ts";
 import { ContainerTools } from "./support/container-tools.ts";
 import { DockerEngine } from "./support/docker-engine.ts";
-import { FaultyWire } from "./support/faulty-wire.ts";
+import type { FaultyWire } from "./support/faulty-wire.ts";
 import type { Change } from "./support/faulty-wire.ts";
 import { writeRandomArchive } from "./support/image-files.ts";
 import { writeSmallLayout } from "./support/oci-layout.ts";
@@ -74,11 +74,11 @@ let wire: FaultyWire;
 beforeAll(async () => {
   requirePrograms("containerd", "docker", "dockerd", "skopeo", "tar", "umount");
   const registry = resources.use(await WatchedRegistry.start());
-  wire = resources.use(await FaultyWire.open(registry.port));
+  wire = resources.use(await registry.openFaultyWire());
   const folder = resources.use(await makeScratchFolder()).path;
   const crane = resources.use(await Client.of("crane", wire));
   const oras = resources.use(await Client.of("oras", wire));
-  const engine = resources.use(await DockerEngine.start(registry.name));
+  const engine = resources.use(await DockerEngine.start(wire.name));
   const tools = resources.use(await ContainerTools.setUp({ registry: wire.name }));
   const made = async (): Promise<{ readonly layout: string; readonly image: string; readonly back: string }> => {
     const name = randomUUID();

@@ -4,7 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { pushImage } from "../support/client.ts";
 import { digestOf } from "../support/content.ts";
 import { Client } from "./support/client.ts";
-import { FaultyWire } from "./support/faulty-wire.ts";
+import type { FaultyWire } from "./support/faulty-wire.ts";
 import { WatchedRegistry } from "./support/watched-registry.ts";
 
 const BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -16,7 +16,7 @@ let sigstore: Client;
 
 beforeAll(async () => {
   registry = resources.use(await WatchedRegistry.start());
-  wire = resources.use(await FaultyWire.open(registry.port));
+  wire = resources.use(await registry.openFaultyWire());
   sigstore = resources.use(await Client.of("sigstore-oci", wire));
   await writeFile(sigstore.file("bundle.json"), `{"mediaType":"${BUNDLE}"}`);
 });
@@ -45,10 +45,13 @@ test("an image that is not there is said not to be", async () => {
   });
 });
 
-/** Puts a challenge into the answers to its first question, because it deals with no registry that has none. */
+/** Puts a challenge where there is none into the answers to its first question: it deals with no registry without one. */
 function challenged(work: () => Promise<void>): Promise<void> {
   return wire.changing(
-    (request, head) => (request.startsWith("POST ") ? `${head}\r\nWWW-Authenticate: Basic realm="registry"` : head),
+    (request, head) =>
+      request.startsWith("POST ") && !/^www-authenticate:/im.test(head)
+        ? `${head}\r\nWWW-Authenticate: Basic realm="registry"`
+        : head,
     work,
   );
 }

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFile, writeFile } from "node:fs/promises";
 import { bytesOf, OCI_MANIFEST } from "../support/content.ts";
 import { Client } from "./support/client.ts";
+import { usualModeOf } from "./support/modes.ts";
 import { WatchedRegistry } from "./support/watched-registry.ts";
 
 const resources = new AsyncDisposableStack();
@@ -11,7 +12,7 @@ let wkg: Client;
 const COMPONENT = component(bytesOf("wkg", 10 << 20));
 
 beforeAll(async () => {
-  registry = resources.use(await WatchedRegistry.start());
+  registry = resources.use(await WatchedRegistry.start(usualModeOf("wkg")));
   wkg = resources.use(await Client.of("wkg", registry));
   await writeFile(wkg.file("noise.wasm"), COMPONENT);
 });

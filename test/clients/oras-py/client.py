@@ -29,6 +29,10 @@ def delete(client, image, tag):
 COMMANDS = {"push": push, "push-in-chunks": push_in_chunks, "pull": pull, "tags": tags, "delete": delete}
 
 words = [word for word in sys.argv[1:] if word != "--insecure"]
-# By itself it asks for a token to look, and then pushes with that one, which allows no push.
-auth = "basic" if "REGISTRY_USERNAME" in os.environ else "token"
-COMMANDS[words[0]](OrasClient(insecure="--insecure" in sys.argv, auth_backend=auth), *words[1:])
+# By itself it asks for a token to look, and then pushes with that one, which allows no push. And what `docker login` wrote
+# it reads to push and to pull alone, but not for tags, so it finds the password in ORAS_USER and ORAS_PASS.
+auth = "basic" if "ORAS_USER" in os.environ else "token"
+client = OrasClient(insecure="--insecure" in sys.argv, auth_backend=auth)
+if "CLIENT_CERT" in os.environ:
+    client.session.cert = (os.environ["CLIENT_CERT"], os.environ["CLIENT_KEY"])
+COMMANDS[words[0]](client, *words[1:])

@@ -19,11 +19,16 @@ export interface User {
   readonly password: string;
 }
 
-export interface TlsAccess {
+export interface TlsTrust {
   /** Who vouches for the registry. */
   readonly ca: string;
   /** What a client shows; nothing when absent. */
   readonly client?: { readonly cert: string; readonly key: string } | undefined;
+}
+
+export interface TlsAccess extends TlsTrust {
+  /** A folder of settings that tell containerd the same about every host. */
+  readonly containerd: string;
 }
 
 const ACCESSES = new Map<string, Access>();
@@ -70,7 +75,7 @@ const TELL_TLS: Readonly<Partial<Record<ClientName, (words: Words, tls: TlsAcces
     ...words,
     ...options(tls, "--registry-cacert", "--registry-client-cert", "--registry-client-key"),
   ],
-  ctr: (words, tls) => toCtr(words, options(tls, "--tlscacert", "--tlscert", "--tlskey")),
+  ctr: (words, tls) => toCtr(words, ["--hosts-dir", tls.containerd]),
   helm: (words, tls) => [...words, ...options(tls, "--ca-file", "--cert-file", "--key-file")],
   oras: (words, tls) =>
     words[0] === "cp"
@@ -82,17 +87,29 @@ const TELL_TLS: Readonly<Partial<Record<ClientName, (words: Words, tls: TlsAcces
       : [...words, ...options(tls, "--ca-file", "--cert-file", "--key-file")],
 };
 
-/** Clients that can show a certificate of their own. */
-export const SHOW_CERTIFICATES: ReadonlySet<string> = new Set(
-  "buildah cosign2 cosign3 ctr docker helm oras podman regctl skopeo".split(" "),
-);
+/** Clients that cannot show a certificate of their own instead of a password, and why. */
+export const SHOW_NO_CERTIFICATE: Readonly<Partial<Record<string, string>>> = {
+  buildx: "it has them from the settings of a builder, and imagetools is used without one",
+  crane: "it has neither an option nor a file for them",
+  notation: "it has neither an option nor a file for them",
+  "sigstore-oci": "it could, but deals with no registry that asks for nothing else",
+  wkg: "it has neither an option nor a file for them",
+};
 
 /** The words with which a client speaks to `registry`, such as `127.0.0.1:40123`. */
 export function wordsFor(client: ClientName, words: Words, registry: string): Words {
-  if (!words.some((word) => word.includes(registry))) return words;
+  // Helm reads in a chart which registry the charts that it depends on are in.
+  const isNamedInFile = client === "helm" && words[0] === "dependency";
+  if (!isNamedInFile && !words.some((word) => word.includes(registry))) return words;
   const { tls, user } = accessTo(registry);
   const told = tls ? (TELL_TLS[client]?.(words, tls) ?? words) : TELL_PLAIN[client](words, registry);
   return client === "ctr" && user ? toCtr(told, ["--user", `${user.name}:${user.password}`]) : told;
+}
+
+/** The same for docker, which asks the registry itself about manifests; for all else there is its engine. */
+export function wordsForDocker(words: Words, registry: string): Words {
+  const [object, verb = "", ...rest] = words;
+  return object === "manifest" && !accessTo(registry).tls ? [object, verb, "--insecure", ...rest] : words;
 }
 
 /** What clients written in Go, Rust, Node and Python find in their environment. */
@@ -101,15 +118,15 @@ export function environmentFor(registry: string): Readonly<Record<string, string
   return {
     ...(tls && { SSL_CERT_FILE: tls.ca, NODE_EXTRA_CA_CERTS: tls.ca, REQUESTS_CA_BUNDLE: tls.ca }),
     ...(user && { REGISTRY_USERNAME: user.name, REGISTRY_PASSWORD: user.password }),
+    ...(user && { ORAS_USER: user.name, ORAS_PASS: user.password }), // of oras-py
+    ...(tls?.client && { CLIENT_CERT: tls.client.cert, CLIENT_KEY: tls.client.key }),
   };
 }
 
 /** What `docker login` would have written: nearly every client reads that file. */
 export function dockerConfig(registry: string): string {
   const { user } = accessTo(registry);
-  if (!user) return "{}";
-  const auth = Buffer.from(`${user.name}:${user.password}`).toString("base64");
-  return JSON.stringify({ auths: { [registry]: { auth } } });
+  return user ? JSON.stringify({ auths: { [registry]: { auth: basicOf(user) } } }) : "{}";
 }
 
 /** The settings of regctl; undefined when its words say all. */
@@ -150,9 +167,19 @@ insecure = ${accessTo(registry).tls === undefined}
 `;
 }
 
-/** The settings of containerd for a host that `registry` is a mirror of. */
+/** The settings of containerd for a host that `registry` is a mirror of: who logs in there is unknown here. */
 export function hostsToml(registry: string): string {
-  return `[host."http://${registry}"]\ncapabilities = ["pull", "resolve"]\n`;
+  const { tls, user } = accessTo(registry);
+  return `[host."${tls ? "https" : "http"}://${registry}"]
+capabilities = ["pull", "resolve"]
+${tls ? trustToml(tls) : ""}
+${user ? `header.authorization = ["Basic ${basicOf(user)}"]` : ""}
+`;
+}
+
+/** What containerd's settings of a host say about certificates. */
+export function trustToml({ ca, client }: TlsTrust): string {
+  return `ca = "${ca}"\n${client ? `client = [["${client.cert}", "${client.key}"]]` : ""}\n`;
 }
 
 /** Options of ctr stand before what they are about: `images pull --plain-http IMAGE`. */
@@ -160,6 +187,11 @@ function toCtr([object = "", verb = "", ...rest]: Words, more: Words): Words {
   return [object, verb, ...(MOVES.has(verb) ? more : []), ...rest];
 }
 
-function options({ ca, client }: TlsAccess, forCa: string, forCert: string, forKey: string): Words {
+function options({ ca, client }: TlsTrust, forCa: string, forCert: string, forKey: string): Words {
   return [forCa, ca, ...(client ? [forCert, client.cert, forKey, client.key] : [])];
+}
+
+/** As it stands in a header. */
+function basicOf({ name, password }: User): string {
+  return Buffer.from(`${name}:${password}`).toString("base64");
 }

@@ -34,7 +34,8 @@ export class ContainerTools implements AsyncDisposable {
     // These two are taken from the home folder of an ordinary user, but not from root's.
     await writeFile(join(folder.path, "storage.conf"), storageConf(folder.path, driver));
     await writeFile(join(folder.path, "containers.conf"), containersConf(folder.path));
-    await writeFile(join(folder.path, "auth.json"), dockerConfig(registry));
+    // Here, for not all of their commands read the file that REGISTRY_AUTH_FILE names.
+    await writeFile(join(settings, "auth.json"), dockerConfig(registry));
     const certificates = join(settings, "certs.d", registry);
     await mkdir(certificates, { recursive: true });
     for (const [name, text] of Object.entries(certificateFiles(registry))) {
@@ -82,7 +83,6 @@ export class ContainerTools implements AsyncDisposable {
         TMPDIR: join(folder, "tmp"),
         CONTAINERS_CONF: join(folder, "containers.conf"),
         CONTAINERS_STORAGE_CONF: join(folder, "storage.conf"),
-        REGISTRY_AUTH_FILE: join(folder, "auth.json"),
         BUILDAH_ISOLATION: "chroot",
       },
     };

@@ -1,7 +1,7 @@
 /** A docker engine of its own: containerd and dockerd in a folder, reached over a socket there. */
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { certificateFiles, dockerConfig } from "./access.ts";
+import { certificateFiles, dockerConfig, wordsForDocker } from "./access.ts";
 import { containerdSocketOf, startContainerd } from "./containerd.ts";
 import { run, runToFailure, startDaemon, throwWhenEnded } from "./programs.ts";
 import type { Output, RunOptions } from "./programs.ts";
@@ -9,10 +9,12 @@ import { makeScratchFolder } from "./scratch-folder.ts";
 import { until } from "./until.ts";
 
 export class DockerEngine implements AsyncDisposable {
+  readonly #registry: string;
   readonly #folder: string;
   readonly #resources: AsyncDisposableStack;
 
-  private constructor(folder: string, resources: AsyncDisposableStack) {
+  private constructor(registry: string, folder: string, resources: AsyncDisposableStack) {
+    this.#registry = registry;
     this.#folder = folder;
     this.#resources = resources;
   }
@@ -32,12 +34,12 @@ export class DockerEngine implements AsyncDisposable {
       const reply = await fetch("http://docker/_ping", { unix: socketOf(folder) });
       return reply.ok;
     });
-    return new DockerEngine(folder, starting.move());
+    return new DockerEngine(registry, folder, starting.move());
   }
 
   /** Runs the docker client against this engine; rejects when it fails. */
   docker(...words: readonly string[]): Promise<Output> {
-    return run("docker", words, this.#options());
+    return run("docker", wordsForDocker(words, this.#registry), this.#options());
   }
 
   /** Pushes an image; rejects where the engine would try again, up to a minute later. */

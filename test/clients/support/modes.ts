@@ -4,7 +4,10 @@ import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { Authority } from "../../support/certificates.ts";
 import { runProgram } from "../../support/program.ts";
-import type { Access } from "./access.ts";
+import { SHOW_NO_CERTIFICATE, trustToml } from "./access.ts";
+import type { Access, TlsTrust } from "./access.ts";
+import type { ClientName } from "./clients.ts";
+import type { WireTls } from "./wire.ts";
 
 /**
  * `anonymous`: nobody is asked anything; `open pull`: only who pushes is asked; `tls`: tokens in secret; `mutual tls`: only
@@ -18,6 +21,8 @@ export type Mode = (typeof MODES)[number];
 export interface Guard {
   readonly env: Readonly<Record<string, string>>;
   readonly access: Access;
+  /** What a wire before the registry needs to read along. */
+  readonly wireTls?: WireTls;
 }
 
 const USER = { name: "pusher", password: "made for one run" };
@@ -31,11 +36,14 @@ const POLICIES = [
 export function usualMode(): Mode {
   const name = process.env["STOWAGE_CLIENT_MODE"] ?? "anonymous";
   const mode = MODES.find((each) => each === name);
-  if (!mode || mode.endsWith("tls")) {
-    // What passes in secret cannot be noted, and most tests look at it.
-    throw new Error(`STOWAGE_CLIENT_MODE is ${name}, but expected anonymous, password, token or "open pull"`);
-  }
+  if (!mode) throw new Error(`STOWAGE_CLIENT_MODE is ${name}, but expected one of: ${MODES.join(", ")}`);
   return mode;
+}
+
+/** The same for tests of one client: where it would have to show a certificate and cannot, it need not. */
+export function usualModeOf(client: ClientName): Mode {
+  const mode = usualMode();
+  return mode === "mutual tls" && client in SHOW_NO_CERTIFICATE ? "tls" : mode;
 }
 
 /** Makes the accounts and files of a mode in `folder`, for a registry with its data in `dataDir`. */
@@ -60,8 +68,8 @@ export async function guardFor(mode: Mode, folder: string, dataDir: string): Pro
       };
     case "tls": {
       await addUser(dataDir);
-      const { env, access } = await guardByTls(folder, false);
-      return { env: { ...env, REGISTRY_AUTH_USERS_ENABLED: "true" }, access: { ...access, user: USER } };
+      const { env, access, ...guard } = await guardByTls(folder, false);
+      return { ...guard, env: { ...env, REGISTRY_AUTH_USERS_ENABLED: "true" }, access: { ...access, user: USER } };
     }
     case "mutual tls":
       return await guardByTls(folder, true);
@@ -87,13 +95,20 @@ async function guardByTls(folder: string, mutual: boolean): Promise<Guard> {
     REGISTRY_HTTP_TLS_CERTIFICATE: await file("server.crt", server.cert),
     REGISTRY_HTTP_TLS_KEY: await file("server.key", server.key),
   };
-  const ca = await file("ca.crt", servers.cert);
-  if (!mutual) return { env, access: { tls: { ca } } };
+  const trust: TlsTrust = {
+    ca: await file("ca.crt", servers.cert),
+    ...(mutual && {
+      client: { cert: await file("client.cert", client.cert), key: await file("client.key", client.key) },
+    }),
+  };
+  const containerd = join(folder, "containerd");
+  await mkdir(join(containerd, "_default"), { recursive: true });
+  await writeFile(join(containerd, "_default/hosts.toml"), `${trustToml(trust)}[host]\n`);
+  const clientCas = { REGISTRY_HTTP_TLS_CLIENTCAS: `[${await file("clients.crt", clients.cert)}]` };
   return {
-    env: { ...env, REGISTRY_HTTP_TLS_CLIENTCAS: `[${await file("clients.crt", clients.cert)}]` },
-    access: {
-      tls: { ca, client: { cert: await file("client.cert", client.cert), key: await file("client.key", client.key) } },
-    },
+    env: { ...env, ...(mutual && clientCas) },
+    access: { tls: { ...trust, containerd } },
+    wireTls: { address, server, ca: servers.cert, ...(mutual && { clients: { ca: clients.cert, own: client } }) },
   };
 }
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect } from "bun:test";
 import { pushImage } from "../../support/client.ts";
 import { digestOf } from "../../support/content.ts";
-import { accessTo, wordsFor } from "./access.ts";
+import { wordsFor } from "./access.ts";
 import { Client } from "./client.ts";
 import type { ClientName } from "./clients.ts";
 import { ContainerTools } from "./container-tools.ts";
@@ -77,12 +77,11 @@ export const ROUND_TRIPS: Readonly<Record<string, RoundTrip>> = {
     await expectInLayout(`${folder}-back`, manifest);
   },
 
-  "ctr 1": (places, resources) => ctrTrip(places, resources, DEBIAN, []),
+  "ctr 1": (places, resources) => ctrTrip(places, resources, DEBIAN),
 
   "ctr 2": async (places, resources) => {
     const programs = { containerd: await goClient("containerd"), ctr: await goClient("ctr") };
-    // Its engine knows certificates from its own settings alone.
-    await ctrTrip(places, resources, programs, accessTo(places.to).tls ? ["--local"] : []);
+    await ctrTrip(places, resources, programs);
   },
 
   async crane({ to, from }, resources) {
@@ -169,7 +168,6 @@ async function ctrTrip(
   { to, from }: Places,
   resources: AsyncDisposableStack,
   programs: ContainerdPrograms,
-  how: readonly string[],
 ): Promise<void> {
   const { folder, manifest } = await tarLayout(resources);
   await run("tar", ["-C", folder, "-cf", `${folder}.tar`, "."]);
@@ -180,9 +178,9 @@ async function ctrTrip(
   const [image, back] = [`${to}/trip/ctr:1.0`, `${from}/trip/ctr:1.0`];
   await ctr(to, "images", "import", "--all-platforms", "--no-unpack", "--base-name", "base", `${folder}.tar`);
   await ctr(to, "images", "tag", "base:one", image);
-  await ctr(to, "images", "push", ...how, image);
+  await ctr(to, "images", "push", image);
   await ctr(to, "images", "remove", "--sync", "base:one", image);
-  await ctr(from, "images", "pull", "--snapshotter", "native", "--all-platforms", ...how, back);
+  await ctr(from, "images", "pull", "--snapshotter", "native", "--all-platforms", back);
   const { stdout } = await ctr(from, "images", "list");
   expect(stdout).toContain(digestOf(manifest));
 }

@@ -5,6 +5,7 @@ import { startRegistry } from "../../support/registry.ts";
 import type { RunningRegistry } from "../../support/registry.ts";
 import { DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from "../../support/content.ts";
 import { announce } from "./access.ts";
+import { FaultyWire } from "./faulty-wire.ts";
 import { guardFor, usualMode } from "./modes.ts";
 import type { Guard, Mode } from "./modes.ts";
 import { makeScratchFolder } from "./scratch-folder.ts";
@@ -38,9 +39,12 @@ export interface Referrer {
   readonly digest: string;
 }
 
+type Environment = Readonly<Record<string, string>>;
+
 export class WatchedRegistry implements AsyncDisposable {
   readonly wire: Wire;
   readonly #folder: ScratchFolder;
+  readonly #env: Environment;
   readonly #guard: Guard | undefined;
   #running: RunningRegistry;
   #guarded: RunningRegistry | undefined;
@@ -48,12 +52,14 @@ export class WatchedRegistry implements AsyncDisposable {
   private constructor(
     wire: Wire,
     folder: ScratchFolder,
+    env: Environment,
     running: RunningRegistry,
     guard: Guard | undefined,
     guarded: RunningRegistry | undefined,
   ) {
     this.wire = wire;
     this.#folder = folder;
+    this.#env = env;
     this.#running = running;
     this.#guard = guard;
     this.#guarded = guarded;
@@ -61,27 +67,32 @@ export class WatchedRegistry implements AsyncDisposable {
 
   /**
    * In a mode that asks who somebody is, clients speak to a second program on the same data, which does; the first one is
-   * for the tests themselves.
+   * for the tests themselves. `more` is what both find in their environment besides.
    */
-  static async start(mode: Mode = usualMode()): Promise<WatchedRegistry> {
+  static async start(mode: Mode = usualMode(), more: Environment = {}): Promise<WatchedRegistry> {
+    const env = { REGISTRY_STORAGE_DELETE_ENABLED: "true", ...more };
     const folder = await makeScratchFolder();
-    const running = await startOn(folder.path);
+    const running = await startOn(folder.path, env);
     if (mode === "anonymous") {
-      return new WatchedRegistry(await Wire.open(running.port), folder, running, undefined, undefined);
+      return new WatchedRegistry(await Wire.open(running.port), folder, env, running, undefined, undefined);
     }
     const guard = await guardFor(mode, join(folder.path, "guard"), running.dataDir);
-    const guarded = await startOn(folder.path, guard);
-    const registry = new WatchedRegistry(await Wire.open(guarded.port), folder, running, guard, guarded);
-    announce(registry.name, guard.access);
+    const guarded = await startOn(folder.path, { ...env, ...guard.env });
+    const wire = await Wire.open(guarded.port, guard.wireTls);
+    const registry = new WatchedRegistry(wire, folder, env, running, guard, guarded);
+    for (const name of [registry.name, registry.nameWithoutWire]) announce(name, guard.access);
     return registry;
   }
 
   /** What stands before the repository in a reference, such as `127.0.0.1:40123`. */
   get name(): string {
-    // The wire could not read what passes in secret, and would spoil it where it is read.
-    return this.#guarded && this.#guard?.access.tls
-      ? `${this.#guarded.hostname}:${this.#guarded.port}`
-      : `127.0.0.1:${this.wire.port}`;
+    return this.wire.name;
+  }
+
+  /** The same without a wire that stands between, for what is about the registry's own TLS. */
+  get nameWithoutWire(): string {
+    const { hostname, port } = this.#guarded ?? this.#running;
+    return `${hostname}:${port}`;
   }
 
   /** The program itself, past the wire, open to everybody; without a slash at the end. */
@@ -97,12 +108,20 @@ export class WatchedRegistry implements AsyncDisposable {
     return this.#running.dataDir;
   }
 
+  /** A second way to it, which does harm. Where clients speak TLS it reads none, and leads to the program that asks nobody. */
+  async openFaultyWire(): Promise<FaultyWire> {
+    if (!this.#guard || !this.#guarded || this.#guard.wireTls) return await FaultyWire.open(this.port);
+    const wire = await FaultyWire.open(this.#guarded.port);
+    announce(wire.name, this.#guard.access);
+    return wire;
+  }
+
   /** Stops the program and starts it again on the same data. Clients see the same address. */
   async restart(): Promise<void> {
     await this.#running.stop();
-    this.#running = await startOn(this.#folder.path);
+    this.#running = await startOn(this.#folder.path, this.#env);
     await this.#guarded?.stop();
-    if (this.#guard) this.#guarded = await startOn(this.#folder.path, this.#guard);
+    if (this.#guard) this.#guarded = await startOn(this.#folder.path, { ...this.#env, ...this.#guard.env });
     this.wire.leadTo((this.#guarded ?? this.#running).port);
   }
 
@@ -141,10 +160,13 @@ export class WatchedRegistry implements AsyncDisposable {
     return (index as { readonly manifests: readonly Referrer[] }).manifests;
   }
 
-  /** Fails when the registry answered any request with a fault of its own. */
+  /** Fails when the registry answered any request with a fault of its own, or asked nobody who they are where it should. */
   expectNoFaults(): void {
-    const faults = this.wire.exchanges.filter(({ status }) => status >= 500);
+    const { exchanges } = this.wire;
+    const faults = exchanges.filter(({ status }) => status >= 500);
     expect(faults.map(({ method, target, status }) => `${method} ${target}: ${status}`)).toEqual([]);
+    if (!this.#guard?.access.user || exchanges.length === 0) return;
+    expect(exchanges.filter(({ status }) => status === 401)).not.toEqual([]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -155,8 +177,7 @@ export class WatchedRegistry implements AsyncDisposable {
   }
 }
 
-function startOn(folder: string, guard?: Guard): Promise<RunningRegistry> {
-  const env = { REGISTRY_STORAGE_DELETE_ENABLED: "true", ...guard?.env };
+function startOn(folder: string, env: Environment): Promise<RunningRegistry> {
   return startRegistry({ dataDir: join(folder, "data"), env });
 }
 

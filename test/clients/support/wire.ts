@@ -1,9 +1,12 @@
 /**
- * A wire between clients and a registry that notes what passes. The bytes go through as they are, so a client cannot
+ * A wire between clients and a registry that notes what passes. What is said goes through as it is, so a client cannot
  * tell it from the registry itself; on request it breaks a transfer in the middle, once.
  */
 import { connect, createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
+import { connect as connectTls, createServer as createTlsServer } from "node:tls";
+import type { TlsOptions } from "node:tls";
+import type { Issued } from "../../support/certificates.ts";
 import { MessageReader } from "./message-reader.ts";
 import type { Head } from "./message-reader.ts";
 
@@ -21,6 +24,17 @@ export interface Exchange {
   received: number;
 }
 
+/** With TLS the wire is an end of both sides: clients take it for the registry, and the registry takes it for a client. */
+export interface WireTls {
+  /** Where the registry listens, and the wire too: the certificate names no other address. */
+  readonly address: string;
+  readonly server: Issued;
+  /** Who vouches for the registry. */
+  readonly ca: string;
+  /** Who vouches for clients, and what the wire shows as one of them; nobody has to show anything when absent. */
+  readonly clients?: { readonly ca: string; readonly own: Issued } | undefined;
+}
+
 interface Cut {
   readonly matches: (exchange: Exchange) => boolean;
   readonly side: "sent" | "received";
@@ -31,25 +45,31 @@ export class Wire implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #exchanges: Exchange[] = [];
+  readonly #tls: WireTls | undefined;
   #registryPort: number;
   #cut: Cut | undefined;
 
-  private constructor(registryPort: number) {
+  private constructor(registryPort: number, tls: WireTls | undefined) {
     this.#registryPort = registryPort;
+    this.#tls = tls;
+    const carry = (client: Socket): void => this.#carry(client);
     // A client may end its side and still read.
-    this.#server = createServer({ allowHalfOpen: true }, (client) => this.#carry(client));
+    const options = { allowHalfOpen: true };
+    this.#server = tls ? createTlsServer({ ...options, ...serverOptions(tls) }, carry) : createServer(options, carry);
   }
 
-  static async open(registryPort: number): Promise<Wire> {
-    const wire = new Wire(registryPort);
+  static async open(registryPort: number, tls?: WireTls): Promise<Wire> {
+    const wire = new Wire(registryPort, tls);
     const listening = Promise.withResolvers<void>();
-    wire.#server.listen(0, "127.0.0.1", listening.resolve);
+    wire.#server.listen(0, tls?.address ?? "127.0.0.1", listening.resolve);
     await listening.promise;
     return wire;
   }
 
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+  /** Such as `127.0.0.1:40123`. */
+  get name(): string {
+    const { address, port } = this.#server.address() as AddressInfo;
+    return `${address}:${port}`;
   }
 
   /** All requests so far, in the order in which they began. */
@@ -87,7 +107,7 @@ export class Wire implements AsyncDisposable {
   }
 
   #carry(client: Socket): void {
-    const registry = connect({ port: this.#registryPort, host: "127.0.0.1", allowHalfOpen: true });
+    const registry = this.#connect();
     const destroy = (): void => {
       client.destroy();
       registry.destroy();
@@ -101,6 +121,12 @@ export class Wire implements AsyncDisposable {
     this.#note(client, registry, destroy);
     client.pipe(registry);
     registry.pipe(client);
+  }
+
+  #connect(): Socket {
+    const [tls, options] = [this.#tls, { port: this.#registryPort, allowHalfOpen: true }];
+    if (!tls) return connect({ ...options, host: "127.0.0.1" });
+    return connectTls({ ...options, host: tls.address, ca: tls.ca, ...tls.clients?.own });
   }
 
   /** Reads along on both sides of one connection. */
@@ -145,6 +171,10 @@ export class Wire implements AsyncDisposable {
     this.#cut = undefined;
     destroy();
   }
+}
+
+function serverOptions({ server, clients }: WireTls): TlsOptions {
+  return clients ? { ...server, ca: clients.ca, requestCert: true, rejectUnauthorized: true } : server;
 }
 
 function exchangeOf(head: Head): Exchange {
