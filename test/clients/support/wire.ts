@@ -186,7 +186,10 @@ function exchangeOf(head: Head): Exchange {
 export function uploadsIn(exchanges: readonly Exchange[]): readonly Exchange[] {
   return exchanges.filter(
     ({ method, target, status }) =>
-      /\/blobs\/uploads\//.test(target) && ["POST", "PATCH", "PUT"].includes(method) && !isMount({ target, status }),
+      /\/blobs\/uploads\//.test(target) &&
+      ["POST", "PATCH", "PUT"].includes(method) &&
+      status !== 401 && // asked again when it is known who asks
+      !isMount({ target, status }),
   );
 }
 
