@@ -10,7 +10,10 @@ if (import.meta.main) {
   const served = new Map(
     Object.entries((await Bun.file(file).json()) as Served).map(([path, one]) => {
       if ("path" in one)
-        return [path, { bodyOf: (): Blob | Buffer<ArrayBuffer> => Bun.file(one.path), headers: headersOf("octets", one.size) }];
+        return [
+          path,
+          { bodyOf: (): Blob | Buffer<ArrayBuffer> => Bun.file(one.path), headers: headersOf("octets", one.size) },
+        ];
       const body = Buffer.from(one.text);
       return [path, { bodyOf: (): Blob | Buffer<ArrayBuffer> => body, headers: headersOf(one.type, body.length) }];
     }),
