@@ -7,16 +7,8 @@ export type Served = Readonly<
 
 if (import.meta.main) {
   const [file = "", port] = process.argv.slice(2);
-  const served = new Map(
-    Object.entries((await Bun.file(file).json()) as Served).map(([path, one]) => {
-      if ("path" in one)
-        return [
-          path,
-          { bodyOf: (): Blob | Buffer<ArrayBuffer> => Bun.file(one.path), headers: headersOf("octets", one.size) },
-        ];
-      const body = Buffer.from(one.text);
-      return [path, { bodyOf: (): Blob | Buffer<ArrayBuffer> => body, headers: headersOf(one.type, body.length) }];
-    }),
+  const answers = new Map(
+    Object.entries((await Bun.file(file).json()) as Served).map(([path, one]) => [path, answerOf(one)]),
   );
 
   Bun.serve({
@@ -24,11 +16,22 @@ if (import.meta.main) {
     port: Number(port),
     development: false,
     fetch({ url, method }) {
-      const one = served.get(url.slice(url.indexOf("/", "http://".length)));
+      const one = answers.get(url.slice(url.indexOf("/", "http://".length)));
       if (!one) return new Response(null, { status: 404 });
-      return new Response(method === "HEAD" ? null : one.bodyOf(), { headers: one.headers });
+      return new Response(method === "HEAD" ? null : one.body(), { headers: one.headers });
     },
   });
+}
+
+interface Answer {
+  body(): Blob | Buffer<ArrayBuffer>;
+  readonly headers: Headers;
+}
+
+function answerOf(one: Served[string]): Answer {
+  if ("path" in one) return { body: () => Bun.file(one.path), headers: headersOf("octets", one.size) };
+  const bytes = Buffer.from(one.text);
+  return { body: () => bytes, headers: headersOf(one.type, bytes.length) };
 }
 
 /** As many as a registry sends. */
