@@ -57,6 +57,7 @@ describe("GET tags/list (end-8a)", () => {
     expect(reply.status).toBe(200);
     expect(reply.headers.get("content-type")).toBe("application/json");
     expect(reply.headers.get("link")).toBeNull();
+    expect(reply.headers.get("content-length")).not.toBeNull(); // a list that is not long is known before it is sent
     expect(await reply.json()).toEqual({ name: "tags/all", tags: [...SORTED] });
   });
 

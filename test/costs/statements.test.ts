@@ -142,6 +142,13 @@ test("a deletion asks for no tags that might hold what goes, when no tags are pr
   expect(Math.min(costs.blob.statements, costs.manifest.statements)).toBeGreaterThan(2); // else nothing was counted
 });
 
+test("all tags of a repository that has few are read once, and then given again", async () => {
+  await registry.pushImage("few-tags", "v1", LAYER);
+  const list = () => costOf(() => registry.send("GET", "few-tags/tags/list"));
+  expect((await list()).statements).toBeGreaterThan(0);
+  expect((await list()).statements).toBe(0);
+});
+
 test("with 2,000 more tags each request asks as much as before: nothing walks through them", async () => {
   const before = { reads: await readCosts(), pushes: await pushCosts("few") };
   addTags(registry.dataDir, "app", "v1", 2000);

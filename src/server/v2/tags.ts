@@ -23,13 +23,7 @@ export async function getTags(
   if (limit === undefined) {
     // Several clients read one page only: all tags, however many, and never all at once in memory.
     const names = namesOf(repository.tags.list(from));
-    const pieces = jsonList(`{"name":${JSON.stringify(name)},"tags":[`, names, "]}");
-    const begun = await pieces.next(); // what fails before the answer begins is answered as any fault is
-    return {
-      status: 200,
-      headers: { "content-type": "application/json" },
-      body: { kind: "stream", open: () => goOn(begun, pieces) },
-    };
+    return await inPieces(jsonList(`{"name":${JSON.stringify(name)},"tags":[`, names, "]}"));
   }
   const tags = await collect(namesOf(repository.tags.list({ ...from, limit: limit + 1 })));
   const page = tags.slice(0, limit);
@@ -43,17 +37,34 @@ async function* namesOf(tags: AsyncIterable<{ readonly name: string }>): AsyncGe
   for await (const { name } of tags) yield name;
 }
 
-/** A sequence whose first step was taken already. */
-async function* goOn<Item>(begun: IteratorResult<Item, void>, rest: AsyncGenerator<Item>): AsyncGenerator<Item> {
-  if (begun.done) return;
-  yield begun.value;
+/** What is all in one piece is given whole, and again; what is not is sent as it is read. */
+async function inPieces(pieces: AsyncGenerator<Uint8Array, void>): Promise<Reply> {
+  // What fails before the answer begins is answered as any fault is.
+  const [first, second] = [await pieces.next(), await pieces.next()];
+  const headers = { "content-type": "application/json" };
+  if (first.done || !second.done) {
+    return { status: 200, headers, body: { kind: "stream", open: () => goOn([first, second], pieces) } };
+  }
+  const length = { "content-length": String(first.value.length) };
+  return { status: 200, headers: { ...headers, ...length }, body: first.value, holds: () => true };
+}
+
+/** A sequence whose first steps were taken already. */
+async function* goOn<Item>(
+  begun: readonly IteratorResult<Item, void>[],
+  rest: AsyncGenerator<Item, void>,
+): AsyncGenerator<Item> {
+  for (const { done, value } of begun) {
+    if (done) return;
+    yield value;
+  }
   yield* rest;
 }
 
 /** Bytes that are gathered before they are sent. */
-const PIECE = 64 * 1024;
+const PIECE = 32 * 1024;
 
-async function* jsonList(head: string, items: AsyncIterable<string>, tail: string): AsyncGenerator<Uint8Array> {
+async function* jsonList(head: string, items: AsyncIterable<string>, tail: string): AsyncGenerator<Uint8Array, void> {
   let text = head;
   let separator = "";
   for await (const item of items) {
