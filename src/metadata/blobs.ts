@@ -161,9 +161,14 @@ export function* addBlob(
 export function* linkBlob(repo: number, digest: Digest, now: number, reviewAfter: number): Transaction<void> {
   yield* rows(LINK, repo, digest, now);
   for (const { manifest } of yield* rows<{ manifest: string }>(NOT_MISSING, repo, digest)) {
-    yield* rows(NEED, repo, manifest, digest);
+    yield* needBlob(repo, manifest, digest);
   }
   yield* reviewBlob(repo, digest, reviewAfter);
+}
+
+/** Records that a manifest needs a blob, and both are here: it cannot be collected from then on. */
+export function* needBlob(repo: number, manifest: string, digest: string): Transaction<void> {
+  yield* rows(NEED, repo, manifest, digest);
 }
 
 export function* unlinkBlob(

@@ -2,6 +2,7 @@
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
+import { needBlob } from "./blobs.ts";
 import { holdOnManifest } from "./holds.ts";
 import type {
   DeleteResult,
@@ -57,9 +58,6 @@ const PUT = `
   on conflict (repo, digest) do update
   set media_type = excluded.media_type, artifact_type = excluded.artifact_type,
     pushed_at = excluded.pushed_at, touched_at = excluded.touched_at`;
-
-const NEED_BLOB = `
-  insert into manifest_blob (repo, manifest, blob) values ($1, $2, $3) on conflict (repo, manifest, blob) do nothing`;
 
 const NEED_CHILD = `
   insert into manifest_child (repo, parent, child) values ($1, $2, $3) on conflict (repo, parent, child) do nothing`;
@@ -196,7 +194,7 @@ export function* putManifest(
     manifest.payload,
   );
   yield* rows(NOTHING_MISSING, repo, digest);
-  for (const blob of findings.blobs) yield* rows(NEED_BLOB, repo, digest, blob);
+  for (const blob of findings.blobs) yield* needBlob(repo, digest, blob);
   for (const child of manifest.children) yield* rows(NEED_CHILD, repo, digest, child.digest);
   for (const missing of findings.missing) yield* rows(MISS, repo, digest, missing);
   yield* rows(NOT_MISSING, repo, digest);
