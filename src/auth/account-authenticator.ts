@@ -27,6 +27,9 @@ const MAX_UNDER_WAY = 100;
 const NOBODYS_HASH =
   "$argon2id$v=19$m=19456,t=2,p=1$1sZBBuVOPXlgUUcMA5s91ux2UElcIRvGKtR7TS10QdQ$kNwY9/2cD1kHomDFWwp/tIL7SnRVe2+Ws6aFcn8HYkE";
 
+/** What tells whether something that was issued to an identity still holds. */
+type Issued = Parameters<Authenticator["isCurrent"]>[0];
+
 /** The generation that an account has; undefined when there is none. */
 interface Look {
   readonly generation: string | undefined;
@@ -60,8 +63,8 @@ export class AccountAuthenticator implements Authenticator {
   readonly #throttle: LoginThrottle;
   /** Proofs under way: whoever comes with the same credentials meanwhile, from wherever, gets the same answer. */
   readonly #underWay = new Map<string, Promise<Identity | undefined>>();
-  /** What was looked up at this revision of the database. */
-  readonly #looks = new Map<string, Look>();
+  /** What was looked up for an identity at this revision of the database: by the object, for nothing is quicker found. */
+  readonly #looks = new Map<Issued, Look>();
   #revision = -1;
 
   constructor(accounts: Accounts) {
@@ -94,7 +97,7 @@ export class AccountAuthenticator implements Authenticator {
     return known && this.#isCurrentAtOnce(known) === true ? known : undefined;
   }
 
-  isCurrent(identity: Pick<Identity, "kind" | "name" | "generation">): Promise<boolean> | boolean {
+  isCurrent(identity: Issued): Promise<boolean> | boolean {
     return this.#isCurrentAtOnce(identity) ?? this.#isCurrentNow(identity);
   }
 
@@ -178,23 +181,24 @@ export class AccountAuthenticator implements Authenticator {
   }
 
   /** Undefined when the database has to be asked. */
-  #isCurrentAtOnce({ kind, name, generation }: Pick<Identity, "kind" | "name" | "generation">): boolean | undefined {
+  #isCurrentAtOnce(identity: Issued): boolean | undefined {
+    const { kind, name, generation } = identity;
     const { file, jobs, clock } = this.#accounts;
     if (kind === "job") return jobs?.isCurrent(generation) ?? false;
     const entry = kind === "user" ? file?.find(name) : undefined;
     if (entry || generation.startsWith(FILE_GENERATION)) return entry?.generation === generation;
-    const key = lookKey(kind, name, generation);
-    const look = this.#revision === this.#accounts.revision() ? this.#looks.get(key) : undefined;
+    const look = this.#revision === this.#accounts.revision() ? this.#looks.get(identity) : undefined;
     return look && clock.now() < look.until ? look.generation === generation : undefined;
   }
 
   /** Asks the database: whatever process changed the account, it is noticed with the next request. */
-  async #isCurrentNow({ kind, name, generation }: Pick<Identity, "kind" | "name" | "generation">): Promise<boolean> {
+  async #isCurrentNow(identity: Issued): Promise<boolean> {
+    const { kind, name, generation } = identity;
     const revision = this.#accounts.revision();
     const look = kind === "user" ? await this.#lookForUser(name) : await this.#lookForRobot(name, generation);
     if (this.#revision !== revision || this.#looks.size >= MAX_LOOKS) this.#looks.clear();
     this.#revision = revision;
-    this.#looks.set(lookKey(kind, name, generation), look);
+    this.#looks.set(identity, look);
     return look.generation === generation;
   }
 
@@ -208,9 +212,4 @@ export class AccountAuthenticator implements Authenticator {
       ? { generation: token.id, until: token.expiresAt ?? Infinity }
       : { generation: undefined, until: Infinity };
   }
-}
-
-/** A robot has a generation for each of its tokens. */
-function lookKey(kind: Identity["kind"], name: string, generation: string): string {
-  return kind === "robot" ? `robot ${generation} ${name}` : `user ${name}`;
 }
