@@ -38,7 +38,7 @@ export async function readWholeTrace(file: string): Promise<readonly SystemCall[
   for (const [line, text] of (await readFile(file, "utf8")).split("\n").entries()) {
     const [, process = "", rest = ""] = /^(\d+) +(.*)$/.exec(text) ?? [];
     const begun = /^(\w+)\((.*) <unfinished \.\.\.>$/.exec(rest);
-    const resumed = /^<\.\.\. (\w+) resumed>(.*) = (-?\d+)/.exec(rest);
+    const resumed = /^<\.\.\. (\w+) resumed>(.*)\) += (-?\d+)/.exec(rest);
     const whole = /^(\w+)\((.*)\) += (-?\d+)/.exec(rest);
     if (begun) {
       unfinished.set(process, { name: begun[1] ?? "", args: begun[2] ?? "", start: line });
