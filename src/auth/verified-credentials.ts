@@ -19,6 +19,8 @@ export function basicCredentials(name: string, password: string): string {
 export class VerifiedCredentials {
   readonly #clock: Clock;
   readonly #key = randomBytes(32).toString("base64");
+  /** Those of this turn of the event loop alone: under load many requests are read in one, and hashing costs the most. */
+  readonly #newKeys = new Map<string, string>();
   /** In order of their age. */
   readonly #entries = new Map<string, { readonly identity: Identity; readonly until: number }>();
 
@@ -28,7 +30,13 @@ export class VerifiedCredentials {
 
   /** Of name and password as `basicCredentials` writes them. */
   keyOf(credentials: string): string {
-    return hash("sha256", this.#key + credentials, "base64");
+    let key = this.#newKeys.get(credentials);
+    if (key === undefined) {
+      key = hash("sha256", this.#key + credentials, "base64");
+      if (this.#newKeys.size === 0) setImmediate(() => this.#newKeys.clear());
+      this.#newKeys.set(credentials, key);
+    }
+    return key;
   }
 
   find(key: string): Identity | undefined {
