@@ -143,6 +143,9 @@ export class LocalBlobs implements BlobService {
 class LocalBlob implements Blob {
   readonly #backend: Backend;
   readonly #facts: BlobFacts;
+  /** Milliseconds since 1970. */
+  #lookedAt = -Infinity;
+  #wasUnchanged = false;
 
   constructor(backend: Backend, facts: BlobFacts) {
     this.#backend = backend;
@@ -177,7 +180,14 @@ class LocalBlob implements Blob {
     const { at, needed, size } = this.#facts;
     if (!needed) return false; // the promise that it stays is renewed in time
     if (at.kind === "inline") return true;
-    return this.#backend.store.isUnchanged(at.storageKey as StorageKey, { size, mtimeMs: at.mtimeMs });
+    // Once in a millisecond is enough: a reply is on its way for longer.
+    const { store, clock } = this.#backend;
+    const now = clock.now();
+    if (this.#lookedAt !== now) {
+      this.#lookedAt = now;
+      this.#wasUnchanged = store.isUnchanged(at.storageKey as StorageKey, { size, mtimeMs: at.mtimeMs });
+    }
+    return this.#wasUnchanged;
   }
 }
 

@@ -66,21 +66,32 @@ export function createHandler({ namespace, options, log, revision }: HandlerPart
     const reply = await dispatch(asked, route, path, log).catch((error: unknown) => errorReply(error, request, log));
     // A client that is still sending does not listen: take the rest of it before a refusal, or close.
     const close = reply.status >= 400 && !(await body.drain()) ? { connection: "close" } : {};
-    const headers = { ...commonHeaders(path), ...reply.headers, ...close };
+    const common = commonHeaders(path);
+    const headers = { ...common, ...reply.headers, ...close };
+    const { adapted } = reply;
     if (!route || known === undefined || !reply.holds) return { ...reply, headers, address: caller.address };
-    const lasting = { ...reply, headers, webHeaders: new Headers(headers) };
-    replies.keep(request, { route, need: needOf(request, route), reply: lasting }, known);
+    const lasting: Reply = {
+      ...reply,
+      headers,
+      webHeaders: new Headers(headers),
+      ...(adapted && { adapted: (again) => withHeaders(adapted(again), common) }),
+    };
+    replies.keep(request, { route, need: needOf(request, route) }, lasting, known);
     return { ...lasting, address: caller.address };
   }
 
   /** What others were answered is for whoever may have it. */
-  function answerAgain({ route, need, reply }: KeptReply, request: Request, caller: Caller): Reply | Promise<Reply> {
-    const given = ({ who }: Admission): Reply => ({ ...reply, address: caller.address, user: who && nameOf(who) });
-    const refused = (error: unknown): Reply => {
-      const refusal = errorReply(error, request, log);
-      const headers = { ...commonHeaders(targetOf(request.url)), ...refusal.headers };
-      return { ...refusal, headers, address: caller.address };
-    };
+  function answerAgain(kept: KeptReply, request: Request, caller: Caller): Reply | Promise<Reply> {
+    const { route, need } = kept;
+    const given = ({ who }: Admission): Reply => ({
+      ...kept.give(request),
+      address: caller.address,
+      user: who && nameOf(who),
+    });
+    const refused = (error: unknown): Reply => ({
+      ...withHeaders(errorReply(error, request, log), commonHeaders(targetOf(request.url))),
+      address: caller.address,
+    });
     try {
       const admitted = admit({ request, route, need, caller, options });
       return admitted instanceof Promise ? admitted.then(given).catch(refused) : given(admitted);
@@ -88,6 +99,11 @@ export function createHandler({ namespace, options, log, revision }: HandlerPart
       return refused(error);
     }
   }
+}
+
+/** `headers` are those that the reply does not say otherwise. */
+function withHeaders(reply: Reply, headers: Readonly<Record<string, string>>): Reply {
+  return { ...reply, headers: { ...headers, ...reply.headers } };
 }
 
 function errorReply(error: unknown, request: Request, log: Logger): Reply {

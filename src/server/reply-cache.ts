@@ -12,16 +12,28 @@ const MAX_REPLY_BYTES = 2 * 1024 * 1024;
 /** What an entry costs beside its address and its body, about. */
 const ENTRY_BYTES = 2048;
 
-/** What was answered, and what had been asked for: whoever asks again must be allowed to. */
-export interface KeptReply {
+/** What had been asked for: whoever asks again must be allowed to. */
+export interface Asked {
   readonly route: Route;
   readonly need: Need;
-  readonly reply: Reply;
+}
+
+export interface KeptReply extends Asked {
+  /** The reply to a request; may throw a refusal. */
+  give(request: Request): Reply;
+}
+
+/** What is known of an address. */
+interface Entry {
+  readonly holds: () => boolean;
+  /** For whoever asks for no more than the address says. */
+  readonly usual?: KeptReply | undefined;
+  readonly particular?: KeptReply | undefined;
 }
 
 export class ReplyCache {
   readonly #currentRevision: () => number;
-  readonly #byMethod = { GET: new Map<string, KeptReply>(), HEAD: new Map<string, KeptReply>() };
+  readonly #byMethod = { GET: new Map<string, Entry>(), HEAD: new Map<string, Entry>() };
   #revision = -1;
   #bytes = 0;
 
@@ -35,7 +47,8 @@ export class ReplyCache {
     if (method !== "GET" && method !== "HEAD") return undefined;
     const known = this.#byMethod[method].get(url);
     if (!known || this.#currentRevision() !== this.#revision) return undefined;
-    return !isParticular(headers) && known.reply.holds?.() ? known : undefined;
+    const kept = isParticular(headers) ? known.particular : known.usual;
+    return kept && !hasTwoHosts(headers) && known.holds() ? kept : undefined;
   }
 
   /** The revision at which a reply to this request begins to be made; undefined when none to it is ever kept. */
@@ -44,15 +57,24 @@ export class ReplyCache {
   }
 
   /** Remembers a reply that was made from what was known at `revision`, or later. */
-  keep({ method, url, headers }: Request, kept: KeptReply, revision: number): void {
-    if (!kept.reply.holds?.() || (method !== "GET" && method !== "HEAD")) return;
-    if (isParticular(headers) || revision < this.#revision) return;
-    const bytes = ENTRY_BYTES + url.length + bodyBytes(kept.reply);
+  keep({ method, url, headers }: Request, asked: Asked, reply: Reply, revision: number): void {
+    const { holds, adapted, body } = reply;
+    if (!holds?.() || (method !== "GET" && method !== "HEAD") || hasTwoHosts(headers)) return;
+    if (revision < this.#revision) return;
+    const bytes = ENTRY_BYTES + url.length + bodyBytes(reply);
     if (bytes > MAX_REPLY_BYTES) return;
+    // A piece of what is in memory would keep the whole of it there.
+    const isUsual = !isParticular(headers);
+    if (!isUsual && !isFile(body)) return;
     if (revision !== this.#revision || this.#bytes + bytes > MAX_BYTES) this.#clear(revision);
     const replies = this.#byMethod[method];
-    if (!replies.has(url)) this.#bytes += bytes;
-    replies.set(url, kept);
+    const known = replies.get(url);
+    if (!known) this.#bytes += bytes;
+    replies.set(url, {
+      holds,
+      usual: isUsual ? { ...asked, give: () => reply } : known?.usual,
+      particular: adapted && { ...asked, give: adapted },
+    });
   }
 
   #clear(revision: number): void {
@@ -65,12 +87,16 @@ export class ReplyCache {
 
 /** Whether a request asks for more than its method and address say. */
 function isParticular(headers: Headers): boolean {
-  return (
-    headers.has("range") ||
-    headers.has("if-none-match") ||
-    headers.has("if-match") ||
-    (headers.get("host")?.includes(",") ?? false) // two of them: refused (RFC 9112, 3.2)
-  );
+  return headers.has("range") || headers.has("if-none-match") || headers.has("if-match");
+}
+
+/** Such a request is refused (RFC 9112, 3.2). */
+function hasTwoHosts(headers: Headers): boolean {
+  return headers.get("host")?.includes(",") ?? false;
+}
+
+function isFile(body: Reply["body"]): boolean {
+  return typeof body === "object" && "kind" in body && body.kind === "file";
 }
 
 /** Of a file nothing is kept but its name. */

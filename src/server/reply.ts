@@ -23,6 +23,8 @@ export interface Reply {
    * committed.
    */
   readonly holds?: () => boolean;
+  /** The same for a request with conditions or ranges, out of what is known already; may throw a refusal. */
+  readonly adapted?: (request: Request) => Reply;
   /** Of whoever asked, for the log. */
   readonly address?: string | undefined;
   readonly user?: string | undefined;

@@ -1,6 +1,14 @@
 /** Parts of blobs ("A registry SHOULD support the Range request header in accordance with RFC 9110, section 14"). */
 import { beforeAll, describe, expect, test } from "bun:test";
-import { bytesOf, digestOf } from "../support/content.ts";
+import {
+  bytesOf,
+  descriptorOf,
+  digestOf,
+  imageManifest,
+  OCI_CONFIG,
+  OCI_LAYER,
+  OCI_MANIFEST,
+} from "../support/content.ts";
 import { expectRefused } from "../support/expect-refused.ts";
 import { RepositoryClient } from "../support/repository-client.ts";
 import { useRegistry } from "../support/use-registry.ts";
@@ -13,22 +21,39 @@ const repository = (): RepositoryClient => new RepositoryClient(registry().url, 
 /** One that stores may keep inline, of the official suite's size, and one that lies in a file. */
 const SIZES = [2048, 100_000] as const;
 
-const blobs = SIZES.map((size) => {
-  const bytes = bytesOf("ranges", size);
-  return { size, bytes, digest: digestOf(bytes) };
-});
+/** Those that an image needs may be remembered from one request to the next. */
+const blobs = SIZES.flatMap((size) =>
+  [false, true].map((isNeeded) => {
+    const bytes = bytesOf(`ranges ${isNeeded}`, size);
+    return {
+      what: `${isNeeded ? "an image's" : "a"} blob of ${size} bytes`,
+      size,
+      bytes,
+      digest: digestOf(bytes),
+      isNeeded,
+    };
+  }),
+);
+const LARGE = blobs.at(-1)!;
 const EMPTY = digestOf("");
 
 beforeAll(async () => {
   for (const { bytes, digest } of blobs) await POST_PUT.push(repository(), bytes, digest);
   await POST_PUT.push(repository(), new Uint8Array(), EMPTY);
+  const [config = LARGE, ...layers] = blobs.filter(({ isNeeded }) => isNeeded);
+  const body = imageManifest(
+    descriptorOf(OCI_CONFIG, config.bytes),
+    layers.map(({ bytes }) => descriptorOf(OCI_LAYER, bytes)),
+  );
+  const reply = await repository().send("PUT", "manifests/v1", { body, headers: { "content-type": OCI_MANIFEST } });
+  expect(reply.status).toBe(201);
 });
 
-for (const { size, bytes, digest } of blobs) {
+for (const { what, size, bytes, digest } of blobs) {
   const get = (range: string, headers: Readonly<Record<string, string>> = {}): Promise<Response> =>
     repository().get(`blobs/${digest}`, { range, ...headers });
 
-  describe(`a blob of ${size} bytes: one range gives that part, with 206`, () => {
+  describe(`${what}: one range gives that part, with 206`, () => {
     const rows: readonly (readonly [range: string, start: number, last: number])[] = [
       ["bytes=500-1499", 500, 1499],
       ["bytes=500-", 500, size - 1],
@@ -63,7 +88,7 @@ for (const { size, bytes, digest } of blobs) {
     }
   });
 
-  describe(`a blob of ${size} bytes: a range that cannot be satisfied is refused with 416`, () => {
+  describe(`${what}: a range that cannot be satisfied is refused with 416`, () => {
     const rows = [
       "bytes=500-0",
       `bytes=${size}-`,
@@ -81,7 +106,7 @@ for (const { size, bytes, digest } of blobs) {
     }
   });
 
-  describe(`a blob of ${size} bytes: what is no range of bytes is ignored`, () => {
+  describe(`${what}: what is no range of bytes is ignored`, () => {
     const rows = [
       "items=0-1",
       "bytes",
@@ -108,7 +133,7 @@ for (const { size, bytes, digest } of blobs) {
     }
   });
 
-  describe(`a blob of ${size} bytes: several ranges give as many parts, in the order they were asked for`, () => {
+  describe(`${what}: several ranges give as many parts, in the order they were asked for`, () => {
     const rows: readonly (readonly [range: string, ...parts: readonly (readonly [number, number])[]])[] = [
       ["bytes=0-99,200-299", [0, 99], [200, 299]],
       ["bytes=1000-1099,0-99,500-599", [1000, 1099], [0, 99], [500, 599]],
@@ -138,13 +163,13 @@ for (const { size, bytes, digest } of blobs) {
     }
   });
 
-  test(`a blob of ${size} bytes: If-Range lets the range be when the blob is the same`, async () => {
+  test(`${what}: If-Range lets the range be when the blob is the same`, async () => {
     const reply = await get("bytes=0-9", { "if-range": `"${digest}"` });
     expect(reply.status).toBe(206);
     expect(await holds(reply, bytes.slice(0, 10))).toBe(true);
   });
 
-  test(`a blob of ${size} bytes: If-Range gives the whole when it is another`, async () => {
+  test(`${what}: If-Range gives the whole when it is another`, async () => {
     // "A client MUST NOT generate an If-Range … that is marked as weak"; a date never matches an entity without one.
     for (const other of [`"${digestOf("other")}"`, `W/"${digest}"`, "Wed, 21 Oct 2015 07:28:00 GMT"]) {
       for (const range of ["bytes=0-9", "bytes=0-9,20-29", "bytes=500-0"]) {
@@ -155,7 +180,7 @@ for (const { size, bytes, digest } of blobs) {
     }
   });
 
-  test(`a blob of ${size} bytes: HEAD knows no ranges`, async () => {
+  test(`${what}: HEAD knows no ranges`, async () => {
     // "A server MUST ignore a Range header field received with a request method that is unrecognized or for which range
     // handling is not defined. For this specification, GET is the only method" (RFC 9110, 14.2).
     for (const range of ["bytes=0-9", "bytes=500-0", "bytes=0-9,20-29"]) {
@@ -175,7 +200,7 @@ test("of the empty blob there is no part", async () => {
 });
 
 test("podman's 1,023 ranges, in a header of 17 KiB, give 1,023 parts", async () => {
-  const { bytes, digest } = blobs[1]!;
+  const { bytes, digest } = LARGE;
   const wanted = Array.from({ length: 1023 }, (_, at) => [at * 97 + 10, at * 97 + 19] as const);
   // Far into a layer of gigabytes the numbers are long; zeros before them make the header as long here.
   const range = `bytes=${wanted.map((part) => part.map((byte) => String(byte).padStart(8, "0")).join("-")).join(",")}`;
@@ -189,7 +214,7 @@ test("podman's 1,023 ranges, in a header of 17 KiB, give 1,023 parts", async () 
 });
 
 test("an open range may be read for a while and dropped; the next one is served", async () => {
-  const { bytes, digest } = blobs[1]!;
+  const { bytes, digest } = LARGE;
   for (const start of [0, 1000, 50_000]) {
     const reply = await repository().get(`blobs/${digest}`, { range: `bytes=${start}-` });
     expect(reply.status).toBe(206);
@@ -200,7 +225,7 @@ test("an open range may be read for a while and dropped; the next one is served"
 });
 
 test("a blob is put together again from parts that were asked for at once", async () => {
-  const { size, bytes, digest } = blobs[1]!;
+  const { size, bytes, digest } = LARGE;
   const starts = Array.from({ length: 10 }, (_, at) => (at * size) / 10);
   const parts = await Promise.all(
     starts.map(async (start) => {

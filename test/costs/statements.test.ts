@@ -142,9 +142,38 @@ test("a deletion asks for no tags that might hold what goes, when no tags are pr
   expect(Math.min(costs.blob.statements, costs.manifest.statements)).toBeGreaterThan(2); // else nothing was counted
 });
 
-test("all tags of a repository that has few are read once, and then given again", async () => {
-  await registry.pushImage("few-tags", "v1", LAYER);
-  const list = () => costOf(() => registry.send("GET", "few-tags/tags/list"));
+describe("what is known is adapted to whoever has it already, or wants a part of it", () => {
+  test.each([
+    ["a part of a blob in a file", 206, "blobs/LAYER", { range: "bytes=10-19" }],
+    ["a part that is not there", 416, "blobs/LAYER", { range: "bytes=60000-" }],
+    ["a blob that did not change", 304, "blobs/LAYER", { "if-none-match": "*" }],
+    ["a manifest that did not change", 304, "manifests/v1", { "if-none-match": "*" }],
+    ["a manifest that should be another", 412, "manifests/v1", { "if-match": '"other"' }],
+  ] as const)("%s, after the whole", async (_title, status, what, headers) => {
+    const path = what.replace("LAYER", image.layer.digest);
+    await coldCost("GET", path);
+    let reply: Response | undefined;
+    const { statements } = await costOf(async () => (reply = await registry.ask(`app/${path}`, headers)));
+    expect(reply?.status).toBe(status);
+    expect(statements).toBe(0);
+  });
+
+  test("a part of a blob in a file, after another part", async () => {
+    await commitElsewhere();
+    const path = `app/blobs/${image.layer.digest}`;
+    const first = await costOf(() => registry.ask(path, { range: "bytes=0-9" }));
+    expect(first.statements).toBeGreaterThan(0);
+    const second = await costOf(() => registry.ask(path, { range: "bytes=10-19" }));
+    expect(second.statements).toBe(0);
+  });
+});
+
+test.each([
+  ["all repositories, which everybody may see", "_catalog"],
+  ["all tags of a repository that has few", "app/tags/list"],
+])("%s are read once, and then given again", async (_title, path) => {
+  await commitElsewhere();
+  const list = (): Promise<Cost> => costOf(() => registry.send("GET", path));
   expect((await list()).statements).toBeGreaterThan(0);
   expect((await list()).statements).toBe(0);
 });

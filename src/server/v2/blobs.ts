@@ -1,6 +1,7 @@
 /** Blobs over HTTP: pull (end-2) and delete (end-10). */
 import { randomUUID } from "node:crypto";
 import { digest as digestIn } from "../../oci/digest.ts";
+import type { Digest } from "../../oci/digest.ts";
 import { OciError } from "../../oci/error.ts";
 import { repositoryName } from "../../oci/repository-name.ts";
 import type { Blob } from "../../registry/blobs.ts";
@@ -22,6 +23,15 @@ export async function getBlob({ namespace, request, admission }: Context, route:
   const name = repositoryName(route.name);
   const digest = digestIn(route.digest);
   const blob = await namespace.repository(name).blobs.get(digest, { renews: admission.may("push", name) });
+  const holds = (): boolean => blob.isUnchanged();
+  const adapted = (asked: Request): Reply => {
+    const reply = replyTo(asked, digest, blob);
+    return reply.status === 307 ? reply : { ...reply, holds, adapted }; // the address to go to is good for a while only
+  };
+  return adapted(request);
+}
+
+function replyTo({ method, headers: asked }: Request, digest: Digest, blob: Blob): Reply {
   const facts = {
     // "the registry … MUST return … Docker-Content-Digest": the digest that was asked for, in its algorithm.
     "docker-content-digest": digest,
@@ -29,7 +39,7 @@ export async function getBlob({ namespace, request, admission }: Context, route:
     "cache-control": CACHE_CONTROL,
     "accept-ranges": "bytes",
   };
-  const fresh = notModified(request.headers, digest, facts);
+  const fresh = notModified(asked, digest, facts);
   if (fresh) return fresh;
   const headers = {
     ...facts,
@@ -38,8 +48,7 @@ export async function getBlob({ namespace, request, admission }: Context, route:
   };
 
   // A range belongs to GET alone (RFC 9110, 14.2).
-  const asked = request.method === "GET" && rangeApplies(request.headers, digest) ? request.headers.get("range") : null;
-  const wanted = parseRange(asked, blob.size);
+  const wanted = parseRange(method === "GET" && rangeApplies(asked, digest) ? asked.get("range") : null, blob.size);
   switch (wanted.kind) {
     case "whole":
       return wholeReply(blob, headers);
@@ -73,7 +82,6 @@ function wholeReply(blob: Blob, headers: Readonly<Record<string, string>>): Repl
     status: 200,
     headers: { ...headers, ...length },
     body: bodyOf(blob, { start: 0, end: blob.size - 1 }),
-    holds: () => blob.isUnchanged(),
   };
 }
 

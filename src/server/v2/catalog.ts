@@ -1,5 +1,6 @@
 /** The list of repositories (Docker's registry API, `_catalog`). */
 import type { RepositoryName } from "../../oci/repository-name.ts";
+import { EVERYTHING } from "../admission.ts";
 import type { Context } from "../context.ts";
 import { LIMITS } from "../limits.ts";
 import { nextPage } from "../links.ts";
@@ -18,5 +19,6 @@ export async function getCatalog({ namespace, parameters, admission }: Context):
   const last = page.at(-1);
   const more = last !== undefined && names.length > limit;
   const headers = more ? { link: nextPage("/v2/_catalog", parameters, { n: String(limit), last }) } : {};
-  return json(200, { repositories: page }, headers);
+  // Others may see others.
+  return { ...json(200, { repositories: page }, headers), holds: () => admission === EVERYTHING };
 }

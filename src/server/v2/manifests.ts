@@ -39,11 +39,15 @@ export async function getManifest({ namespace, options, request }: Context, rout
   if (!found) return await refuseAbsent(repository, route.reference);
   const { digest, mediaType, size, payload, isForAll = true } = found;
   const facts = { "docker-content-digest": digest, etag: entityTag(digest), vary: "Accept" };
-  const fresh = notModified(request.headers, digest, facts);
-  if (fresh) return fresh;
   const headers = { ...facts, "content-type": mediaType, "content-length": String(size) };
+  const whole: Reply = { status: 200, headers, ...(payload ? { body: payload } : {}) };
   const holds = (): boolean => isForAll && !options.renewsManifests;
-  return { status: 200, headers, holds, ...(payload ? { body: payload } : {}) };
+  const adapted = (asked: Request): Reply => ({
+    ...(notModified(asked.headers, digest, facts) ?? whole),
+    holds,
+    adapted,
+  });
+  return adapted(request);
 }
 
 export async function putManifest(

@@ -43,6 +43,11 @@ export class RegistryHere implements AsyncDisposable {
     return reply;
   }
 
+  /** Asks for something and gives the reply, whatever it is. */
+  async ask(path: string, headers: Readonly<Record<string, string>>): Promise<Response> {
+    return await this.#registry.fetch(new Request(`http://registry/v2/${path}`, { headers }));
+  }
+
   /** Begins an upload and gives the path that its bytes go to. */
   async beginUpload(repository: string, digest: string): Promise<string> {
     const begun = await this.send("POST", `${repository}/blobs/uploads/`);
