@@ -1,5 +1,5 @@
 /** Lines for a file. Those that are many are gathered for a moment and written together, with one call to the system. */
-import { writeSync } from "node:fs";
+import { fstatSync, writeSync } from "node:fs";
 
 /** A line is in the file so many milliseconds after it was written at the latest. */
 const DELAY_MS = 10;
@@ -9,7 +9,7 @@ const MAX_WAITING = 256;
 
 /**
  * Bytes of one call: what a pipe takes whole or not at all (POSIX: PIPE_BUF; 4096 on Linux). Processes that write into one
- * pipe so never tear each other's lines, but for a single line that is longer.
+ * pipe so never tear each other's lines, but for a single line that is longer. A file takes whatever it is given.
  */
 const MAX_PIECE = 4096;
 
@@ -17,11 +17,13 @@ const NEWLINE = 0x0a;
 
 export class Lines {
   readonly #file: number;
+  readonly #maxPiece: number;
   #waiting: (() => string)[] = [];
 
   /** `file` is the number of an open file, such as 1 for standard output. What waits when the process exits is written. */
   constructor(file: number) {
     this.#file = file;
+    this.#maxPiece = fstatSync(file).isFile() ? Infinity : MAX_PIECE;
     process.on("exit", () => this.flush());
   }
 
@@ -43,7 +45,7 @@ export class Lines {
     this.#waiting = [];
     while (rest.length > 0) {
       try {
-        rest = rest.subarray(writeSync(this.#file, rest, 0, pieceOf(rest)));
+        rest = rest.subarray(writeSync(this.#file, rest, 0, pieceOf(rest, this.#maxPiece)));
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error; // a pipe whose reader is slow
       }
@@ -52,8 +54,8 @@ export class Lines {
 }
 
 /** How many bytes to write next: as many whole lines as go together, or one that is too long. */
-function pieceOf(lines: Buffer): number {
-  if (lines.length <= MAX_PIECE) return lines.length;
-  const end = lines.lastIndexOf(NEWLINE, MAX_PIECE - 1);
+function pieceOf(lines: Buffer, most: number): number {
+  if (lines.length <= most) return lines.length;
+  const end = lines.lastIndexOf(NEWLINE, most - 1);
   return (end === -1 ? lines.indexOf(NEWLINE) : end) + 1 || lines.length;
 }
