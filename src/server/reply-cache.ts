@@ -28,6 +28,7 @@ interface Entry {
   readonly holds: () => boolean;
   /** For whoever asks for no more than the address says. */
   readonly usual?: KeptReply | undefined;
+  /** For whoever wants a part of it, or has conditions. */
   readonly particular?: KeptReply | undefined;
 }
 
@@ -61,11 +62,10 @@ export class ReplyCache {
     const { holds, adapted, body } = reply;
     if (!holds?.() || (method !== "GET" && method !== "HEAD") || hasTwoHosts(headers)) return;
     if (revision < this.#revision) return;
+    const isUsual = !isParticular(headers);
+    if (!isUsual && !isFile(body)) return; // a piece of what is in memory would keep the whole of it there
     const bytes = ENTRY_BYTES + url.length + bodyBytes(reply);
     if (bytes > MAX_REPLY_BYTES) return;
-    // A piece of what is in memory would keep the whole of it there.
-    const isUsual = !isParticular(headers);
-    if (!isUsual && !isFile(body)) return;
     if (revision !== this.#revision || this.#bytes + bytes > MAX_BYTES) this.#clear(revision);
     const replies = this.#byMethod[method];
     const known = replies.get(url);
