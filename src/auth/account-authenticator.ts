@@ -27,8 +27,8 @@ const MAX_UNDER_WAY = 100;
 const NOBODYS_HASH =
   "$argon2id$v=19$m=19456,t=2,p=1$1sZBBuVOPXlgUUcMA5s91ux2UElcIRvGKtR7TS10QdQ$kNwY9/2cD1kHomDFWwp/tIL7SnRVe2+Ws6aFcn8HYkE";
 
-/** What tells whether something that was issued to an identity still holds. */
-type Issued = Parameters<Authenticator["isCurrent"]>[0];
+/** Whom something was issued to. */
+type Holder = Parameters<Authenticator["isCurrent"]>[0];
 
 /** The generation that an account has; undefined when there is none. */
 interface Look {
@@ -63,8 +63,10 @@ export class AccountAuthenticator implements Authenticator {
   readonly #throttle: LoginThrottle;
   /** Proofs under way: whoever comes with the same credentials meanwhile, from wherever, gets the same answer. */
   readonly #underWay = new Map<string, Promise<Identity | undefined>>();
-  /** What was looked up for an identity at this revision of the database: by the object, for nothing is quicker found. */
-  readonly #looks = new Map<Issued, Look>();
+  /** What was looked up at this revision of the database. */
+  readonly #looks = new Map<string, Look>();
+  /** The same by those who asked for it: nothing is found quicker than an object. */
+  #known = new WeakMap<Holder, Look>();
   #revision = -1;
 
   constructor(accounts: Accounts) {
@@ -97,7 +99,7 @@ export class AccountAuthenticator implements Authenticator {
     return known && this.#isCurrentAtOnce(known) === true ? known : undefined;
   }
 
-  isCurrent(identity: Issued): Promise<boolean> | boolean {
+  isCurrent(identity: Holder): Promise<boolean> | boolean {
     return this.#isCurrentAtOnce(identity) ?? this.#isCurrentNow(identity);
   }
 
@@ -181,25 +183,35 @@ export class AccountAuthenticator implements Authenticator {
   }
 
   /** Undefined when the database has to be asked. */
-  #isCurrentAtOnce(identity: Issued): boolean | undefined {
-    const { kind, name, generation } = identity;
+  #isCurrentAtOnce(holder: Holder): boolean | undefined {
+    const { kind, name, generation } = holder;
     const { file, jobs, clock } = this.#accounts;
     if (kind === "job") return jobs?.isCurrent(generation) ?? false;
     const entry = kind === "user" ? file?.find(name) : undefined;
     if (entry || generation.startsWith(FILE_GENERATION)) return entry?.generation === generation;
-    const look = this.#revision === this.#accounts.revision() ? this.#looks.get(identity) : undefined;
+    const look = this.#revision === this.#accounts.revision() ? this.#lookFor(holder) : undefined;
     return look && clock.now() < look.until ? look.generation === generation : undefined;
   }
 
   /** Asks the database: whatever process changed the account, it is noticed with the next request. */
-  async #isCurrentNow(identity: Issued): Promise<boolean> {
-    const { kind, name, generation } = identity;
+  async #isCurrentNow(holder: Holder): Promise<boolean> {
+    const { kind, name, generation } = holder;
     const revision = this.#accounts.revision();
     const look = kind === "user" ? await this.#lookForUser(name) : await this.#lookForRobot(name, generation);
-    if (this.#revision !== revision || this.#looks.size >= MAX_LOOKS) this.#looks.clear();
+    if (this.#revision !== revision || this.#looks.size >= MAX_LOOKS) {
+      this.#looks.clear();
+      this.#known = new WeakMap();
+    }
     this.#revision = revision;
-    this.#looks.set(identity, look);
+    this.#looks.set(lookKey(holder), look);
+    this.#known.set(holder, look);
     return look.generation === generation;
+  }
+
+  #lookFor(holder: Holder): Look | undefined {
+    let look = this.#known.get(holder);
+    if (!look && (look = this.#looks.get(lookKey(holder)))) this.#known.set(holder, look);
+    return look;
   }
 
   async #lookForUser(name: string): Promise<Look> {
@@ -212,4 +224,9 @@ export class AccountAuthenticator implements Authenticator {
       ? { generation: token.id, until: token.expiresAt ?? Infinity }
       : { generation: undefined, until: Infinity };
   }
+}
+
+/** A robot has a generation for each of its tokens. */
+function lookKey({ kind, name, generation }: Holder): string {
+  return kind === "robot" ? `robot ${generation} ${name}` : `user ${name}`;
 }

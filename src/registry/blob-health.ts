@@ -13,6 +13,7 @@ export async function isSound(backend: Backend, facts: BlobFacts): Promise<boole
   const { at, digest, size } = facts;
   if (at.kind === "inline") return at.payload.length === size;
   const key = at.storageKey as StorageKey;
+  // At once, as rows are read too: on a disk of this machine that is over before a thread of the pool would have begun.
   if (backend.store.isUnchanged(key, { size, mtimeMs: at.mtimeMs })) return true;
   const stat = await backend.store.stat(key);
   if (stat?.size === size && stat.mtimeMs === at.mtimeMs) return true;

@@ -143,9 +143,8 @@ export class LocalBlobs implements BlobService {
 class LocalBlob implements Blob {
   readonly #backend: Backend;
   readonly #facts: BlobFacts;
-  /** Milliseconds since 1970. */
-  #lookedAt = -Infinity;
-  #wasUnchanged = false;
+  /** What was found in this turn of the event loop. */
+  #isUnchanged: boolean | undefined;
 
   constructor(backend: Backend, facts: BlobFacts) {
     this.#backend = backend;
@@ -180,14 +179,11 @@ class LocalBlob implements Blob {
     const { at, needed, size } = this.#facts;
     if (!needed) return false; // the promise that it stays is renewed in time
     if (at.kind === "inline") return true;
-    // Once in a millisecond is enough: a reply is on its way for longer.
-    const { store, clock } = this.#backend;
-    const now = clock.now();
-    if (this.#lookedAt !== now) {
-      this.#lookedAt = now;
-      this.#wasUnchanged = store.isUnchanged(at.storageKey as StorageKey, { size, mtimeMs: at.mtimeMs });
+    if (this.#isUnchanged === undefined) {
+      this.#isUnchanged = this.#backend.store.isUnchanged(at.storageKey as StorageKey, { size, mtimeMs: at.mtimeMs });
+      setImmediate(() => (this.#isUnchanged = undefined)); // before the next requests are read from their sockets
     }
-    return this.#wasUnchanged;
+    return this.#isUnchanged;
   }
 }
 

@@ -68,13 +68,12 @@ export function createHandler({ namespace, options, log, revision }: HandlerPart
     const close = reply.status >= 400 && !(await body.drain()) ? { connection: "close" } : {};
     const common = commonHeaders(path);
     const headers = { ...common, ...reply.headers, ...close };
-    const { adapted } = reply;
     if (!route || known === undefined || !reply.holds) return { ...reply, headers, address: caller.address };
     const lasting: Reply = {
       ...reply,
       headers,
       webHeaders: new Headers(headers),
-      ...(adapted && { adapted: (again) => withHeaders(adapted(again), common) }),
+      ...(reply.adapted && { adapted: adaptedWithHeaders(reply.adapted, common) }),
     };
     replies.keep(request, { route, need: needOf(request, route) }, lasting, known);
     return { ...lasting, address: caller.address };
@@ -104,6 +103,14 @@ export function createHandler({ namespace, options, log, revision }: HandlerPart
 /** `headers` are those that the reply does not say otherwise. */
 function withHeaders(reply: Reply, headers: Readonly<Record<string, string>>): Reply {
   return { ...reply, headers: { ...headers, ...reply.headers } };
+}
+
+/** Made apart from any request, for it outlives them. */
+function adaptedWithHeaders(
+  adapted: (request: Request) => Reply,
+  headers: Readonly<Record<string, string>>,
+): (request: Request) => Reply {
+  return (request) => withHeaders(adapted(request), headers);
 }
 
 function errorReply(error: unknown, request: Request, log: Logger): Reply {

@@ -13,18 +13,19 @@ const MAX_REPLY_BYTES = 2 * 1024 * 1024;
 const ENTRY_BYTES = 2048;
 
 /** What had been asked for: whoever asks again must be allowed to. */
-export interface Asked {
+export interface Question {
   readonly route: Route;
   readonly need: Need;
 }
 
-export interface KeptReply extends Asked {
+export interface KeptReply extends Question {
   /** The reply to a request; may throw a refusal. */
   give(request: Request): Reply;
 }
 
 /** What is known of an address. */
 interface Entry {
+  readonly bytes: number;
   readonly holds: () => boolean;
   /** For whoever asks for no more than the address says. */
   readonly usual?: KeptReply | undefined;
@@ -43,7 +44,7 @@ export class ReplyCache {
     this.#currentRevision = revision;
   }
 
-  /** What was answered to the same request, if the same would be answered again. */
+  /** What answers such a request, if the same would be answered again: as it is, or adapted. */
   find({ method, url, headers }: Request): KeptReply | undefined {
     if (method !== "GET" && method !== "HEAD") return undefined;
     const known = this.#byMethod[method].get(url);
@@ -58,7 +59,7 @@ export class ReplyCache {
   }
 
   /** Remembers a reply that was made from what was known at `revision`, or later. */
-  keep({ method, url, headers }: Request, asked: Asked, reply: Reply, revision: number): void {
+  keep({ method, url, headers }: Request, question: Question, reply: Reply, revision: number): void {
     const { holds, adapted, body } = reply;
     if (!holds?.() || (method !== "GET" && method !== "HEAD") || hasTwoHosts(headers)) return;
     if (revision < this.#revision) return;
@@ -69,11 +70,12 @@ export class ReplyCache {
     if (revision !== this.#revision || this.#bytes + bytes > MAX_BYTES) this.#clear(revision);
     const replies = this.#byMethod[method];
     const known = replies.get(url);
-    if (!known) this.#bytes += bytes;
+    this.#bytes += bytes - (known?.bytes ?? 0);
     replies.set(url, {
+      bytes,
       holds,
-      usual: isUsual ? { ...asked, give: () => reply } : known?.usual,
-      particular: adapted && { ...asked, give: adapted },
+      usual: isUsual ? { ...question, give: () => reply } : known?.usual,
+      particular: adapted && { ...question, give: adapted },
     });
   }
 

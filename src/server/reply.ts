@@ -19,11 +19,11 @@ export interface Reply {
   readonly webHeaders?: Headers;
   readonly body?: ReplyBody;
   /**
-   * For what says nothing but what its method, path and query ask for: whether it can be given again, as long as nothing is
-   * committed.
+   * For what depends on nothing but method, path, query and what `adapted` looks at: whether it can be given again, as long
+   * as nothing is committed. It is kept for long, so it must not hold on to a request: what is made in an async function does.
    */
   readonly holds?: () => boolean;
-  /** The same for a request with conditions or ranges, out of what is known already; may throw a refusal. */
+  /** The same for a request with other conditions or ranges, out of what is known; may throw a refusal. Kept as `holds` is. */
   readonly adapted?: (request: Request) => Reply;
   /** Of whoever asked, for the log. */
   readonly address?: string | undefined;

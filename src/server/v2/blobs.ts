@@ -23,15 +23,20 @@ export async function getBlob({ namespace, request, admission }: Context, route:
   const name = repositoryName(route.name);
   const digest = digestIn(route.digest);
   const blob = await namespace.repository(name).blobs.get(digest, { renews: admission.may("push", name) });
-  const holds = (): boolean => blob.isUnchanged();
-  const adapted = (asked: Request): Reply => {
-    const reply = replyTo(asked, digest, blob);
-    return reply.status === 307 ? reply : { ...reply, holds, adapted }; // the address to go to is good for a while only
-  };
-  return adapted(request);
+  return answersAbout(digest, blob)(request);
 }
 
-function replyTo({ method, headers: asked }: Request, digest: Digest, blob: Blob): Reply {
+/** Made apart from any request, for it outlives them. */
+function answersAbout(digest: Digest, blob: Blob): (request: Request) => Reply {
+  const holds = (): boolean => blob.isUnchanged();
+  const adapted = (request: Request): Reply => {
+    const reply = answerAbout(digest, blob, request);
+    return reply.status === 307 ? reply : { ...reply, holds, adapted }; // the address to go to is good for a while only
+  };
+  return adapted;
+}
+
+function answerAbout(digest: Digest, blob: Blob, { method, headers: wishes }: Request): Reply {
   const facts = {
     // "the registry … MUST return … Docker-Content-Digest": the digest that was asked for, in its algorithm.
     "docker-content-digest": digest,
@@ -39,7 +44,7 @@ function replyTo({ method, headers: asked }: Request, digest: Digest, blob: Blob
     "cache-control": CACHE_CONTROL,
     "accept-ranges": "bytes",
   };
-  const fresh = notModified(asked, digest, facts);
+  const fresh = notModified(wishes, digest, facts);
   if (fresh) return fresh;
   const headers = {
     ...facts,
@@ -48,7 +53,7 @@ function replyTo({ method, headers: asked }: Request, digest: Digest, blob: Blob
   };
 
   // A range belongs to GET alone (RFC 9110, 14.2).
-  const wanted = parseRange(method === "GET" && rangeApplies(asked, digest) ? asked.get("range") : null, blob.size);
+  const wanted = parseRange(method === "GET" && rangeApplies(wishes, digest) ? wishes.get("range") : null, blob.size);
   switch (wanted.kind) {
     case "whole":
       return wholeReply(blob, headers);

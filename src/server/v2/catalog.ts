@@ -19,6 +19,6 @@ export async function getCatalog({ namespace, parameters, admission }: Context):
   const last = page.at(-1);
   const more = last !== undefined && names.length > limit;
   const headers = more ? { link: nextPage("/v2/_catalog", parameters, { n: String(limit), last }) } : {};
-  // Others may see others.
-  return { ...json(200, { repositories: page }, headers), holds: () => admission === EVERYTHING };
+  const reply = json(200, { repositories: page }, headers);
+  return admission === EVERYTHING ? { ...reply, holds: () => true } : reply; // else others may see others
 }

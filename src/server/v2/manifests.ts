@@ -37,17 +37,24 @@ export async function getManifest({ namespace, options, request }: Context, rout
   const reference = parseReference(route.reference);
   const found = reference && (await chooseFor(request, repository, reference));
   if (!found) return await refuseAbsent(repository, route.reference);
-  const { digest, mediaType, size, payload, isForAll = true } = found;
+  return answersAbout(found, !options.renewsManifests)(request);
+}
+
+/** Made apart from any request, for it outlives them. */
+function answersAbout(
+  { digest, mediaType, size, payload, isForAll = true }: Found,
+  mayLast: boolean,
+): (request: Request) => Reply {
   const facts = { "docker-content-digest": digest, etag: entityTag(digest), vary: "Accept" };
   const headers = { ...facts, "content-type": mediaType, "content-length": String(size) };
   const whole: Reply = { status: 200, headers, ...(payload ? { body: payload } : {}) };
-  const holds = (): boolean => isForAll && !options.renewsManifests;
-  const adapted = (asked: Request): Reply => ({
-    ...(notModified(asked.headers, digest, facts) ?? whole),
+  const holds = (): boolean => isForAll && mayLast;
+  const adapted = (request: Request): Reply => ({
+    ...(notModified(request.headers, digest, facts) ?? whole),
     holds,
     adapted,
   });
-  return adapted(request);
+  return adapted;
 }
 
 export async function putManifest(
