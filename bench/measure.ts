@@ -5,7 +5,7 @@ import { cpuSeconds, memoryMb } from "./process-tree.ts";
 import type { RowResult, Sample, Unit } from "./results.ts";
 import type { Contents, Row } from "./rows/row.ts";
 
-const WARM_UP_SECONDS = 1;
+const WARM_UP_SECONDS = 3;
 const GIB = 2 ** 30;
 
 /** A server is at rest when it uses less CPU than that in such a time; nobody waits for ever. */
