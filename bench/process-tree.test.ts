@@ -17,3 +17,8 @@ test("a process that has ended counts nothing", async () => {
   await ended.exited;
   expect(await cpuSeconds(ended.pid)).toBe(0);
 });
+
+test("processes that end while they are counted are no error", async () => {
+  await using parent = Bun.spawn(["sh", "-c", "while :; do true | true | true; done"]);
+  for (let at = 0; at < 50; at++) expect(await memoryMb(parent.pid)).toBeGreaterThan(0);
+});

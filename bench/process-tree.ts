@@ -14,8 +14,8 @@ export async function cpuSeconds(pid: number): Promise<number> {
 export async function memoryMb(pid: number): Promise<number> {
   let kilobytes = 0;
   for (const process of await treeOf(pid)) {
-    const rollup = await readFile(`/proc/${process.pid}/smaps_rollup`, "utf8");
-    kilobytes += Number(/^Pss:\s+(\d+) kB/m.exec(rollup)?.[1] ?? 0);
+    const rollup = await factsOf(process.pid, "smaps_rollup");
+    kilobytes += Number(/^Pss:\s+(\d+) kB/m.exec(rollup ?? "")?.[1] ?? 0);
   }
   return (kilobytes * 1024) / 1e6;
 }
@@ -35,14 +35,19 @@ async function treeOf(root: number): Promise<readonly ProcessStat[]> {
   return tree;
 }
 
-/** Undefined when there is no such process any more. */
 async function statOf(pid: number): Promise<ProcessStat | undefined> {
+  const text = await factsOf(pid, "stat");
+  if (text === undefined) return undefined;
+  // Behind the name, which may hold anything: state, parent, …, and as 12th to 15th utime, stime, cutime, cstime.
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
+  return { pid, parent: Number(fields[1]), ticks };
+}
+
+/** Undefined when there is no such process any more. */
+async function factsOf(pid: number, file: "stat" | "smaps_rollup"): Promise<string | undefined> {
   try {
-    const text = await readFile(`/proc/${pid}/stat`, "utf8");
-    // Behind the name, which may hold anything: state, parent, …, and as 12th to 15th utime, stime, cutime, cstime.
-    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
-    return { pid, parent: Number(fields[1]), ticks };
+    return await readFile(`/proc/${pid}/${file}`, "utf8");
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ESRCH") return undefined;
