@@ -189,7 +189,7 @@ export class AccountAuthenticator implements Authenticator {
     if (kind === "job") return jobs?.isCurrent(generation) ?? false;
     const entry = kind === "user" ? file?.find(name) : undefined;
     if (entry || generation.startsWith(FILE_GENERATION)) return entry?.generation === generation;
-    const look = this.#revision === this.#accounts.revision() ? this.#lookFor(holder) : undefined;
+    const look = this.#revision === this.#accounts.revision() ? this.#lookOf(holder) : undefined;
     return look && clock.now() < look.until ? look.generation === generation : undefined;
   }
 
@@ -208,7 +208,8 @@ export class AccountAuthenticator implements Authenticator {
     return look.generation === generation;
   }
 
-  #lookFor(holder: Holder): Look | undefined {
+  /** As far as it is known without asking. */
+  #lookOf(holder: Holder): Look | undefined {
     let look = this.#known.get(holder);
     if (!look && (look = this.#looks.get(lookKey(holder)))) this.#known.set(holder, look);
     return look;

@@ -13,6 +13,7 @@ import { getHealth, getReady } from "./ops/health.ts";
 import { getWelcome } from "./ops/welcome.ts";
 import { needOf } from "./need.ts";
 import type { Need } from "./need.ts";
+import { hasTwoHosts } from "./origin.ts";
 import type { Caller } from "./origin.ts";
 import type { Reply } from "./reply.ts";
 import { ReplyCache } from "./reply-cache.ts";
@@ -218,7 +219,7 @@ async function handle(context: Context, route: Route): Promise<Reply> {
 
 /** Of a request without one Bun gives the path alone. */
 function hasUsableHost({ url, headers }: Request): boolean {
-  return url.startsWith("http") && URL.canParse(url) && !headers.get("host")?.includes(",");
+  return url.startsWith("http") && URL.canParse(url) && !hasTwoHosts(headers);
 }
 
 /** Path and query as they were sent: their percent signs are read by those who know what they mean. */

@@ -90,6 +90,11 @@ export class Origins {
   }
 }
 
+/** Such a request is refused (RFC 9112, 3.2). */
+export function hasTwoHosts(headers: Headers): boolean {
+  return headers.get("host")?.includes(",") ?? false;
+}
+
 function networkOf(text: string): Network {
   const network = parseNetwork(text);
   if (!network) throw new TypeError(`${text} is neither an address nor a network`);

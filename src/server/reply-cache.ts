@@ -1,5 +1,6 @@
 /** Replies that are given again as long as nothing was committed: most of what a registry is asked, it is asked again. */
 import type { Need } from "./need.ts";
+import { hasTwoHosts } from "./origin.ts";
 import type { Reply } from "./reply.ts";
 import type { Route } from "./routes.ts";
 
@@ -90,11 +91,6 @@ export class ReplyCache {
 /** Whether a request asks for more than its method and address say. */
 function isParticular(headers: Headers): boolean {
   return headers.has("range") || headers.has("if-none-match") || headers.has("if-match");
-}
-
-/** Such a request is refused (RFC 9112, 3.2). */
-function hasTwoHosts(headers: Headers): boolean {
-  return headers.get("host")?.includes(",") ?? false;
 }
 
 function isFile(body: Reply["body"]): boolean {
