@@ -1,13 +1,13 @@
 /** The blobs of a repository. */
 import type { BlobFacts } from "../metadata/metadata-store.ts";
 import type { Digest } from "../oci/digest.ts";
+import { OciError } from "../oci/error.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { ByteRange } from "../lib/byte-range.ts";
 import type { BlobSource, StorageKey } from "../storage/blob-store.ts";
 import type { Backend } from "./backend.ts";
 import { isSound } from "./blob-health.ts";
 import { isHeld } from "./manifests.ts";
-import { absent } from "./repository-absence.ts";
 import { LocalUpload } from "./uploads.ts";
 import type { BlobUpload, UploadOptions } from "./uploads.ts";
 
@@ -40,7 +40,7 @@ export interface BlobService {
   /** Undefined when the repository does not show the blob, or its bytes are damaged. */
   find(digest: Digest): Promise<Blob | undefined>;
   /**
-   * As `find`; refused with `BLOB_UNKNOWN` or `NAME_UNKNOWN` on absence. With `renews: false` nobody is promised that it
+   * As `find`; refused with `BLOB_UNKNOWN` on absence. With `renews: false` nobody is promised that it
    * stays: for those who only read.
    */
   get(digest: Digest, options?: { readonly renews?: boolean }): Promise<Blob>;
@@ -92,14 +92,14 @@ export class LocalBlobs implements BlobService {
   }
 
   async get(digest: Digest, { renews = true }: { readonly renews?: boolean } = {}): Promise<Blob> {
-    return (await this.#find(digest, renews)) ?? (await this.#refuse(digest));
+    return (await this.#find(digest, renews)) ?? this.#refuse(digest);
   }
 
   async delete(digest: Digest): Promise<void> {
     const { metadata, limits } = this.#backend;
     const result = await metadata.unlinkBlob(this.#name, digest, limits.fixedTagsOf(this.#name));
-    if (result === "absent") await this.#refuse(digest);
-    else if (result !== "done") throw isHeld(result, digest);
+    if (result === "absent") this.#refuse(digest);
+    if (result !== "done") throw isHeld(result, digest);
   }
 
   async mount(
@@ -135,8 +135,9 @@ export class LocalBlobs implements BlobService {
     return again && (await isSound(this.#backend, again)) ? again : undefined;
   }
 
-  #refuse(digest: Digest): Promise<never> {
-    return absent(this.#backend, this.#name, "BLOB_UNKNOWN", { digest });
+  /** The same when there is no such repository: clients take nothing else for "not found". */
+  #refuse(digest: Digest): never {
+    throw new OciError("BLOB_UNKNOWN", { detail: { name: this.#name, digest } });
   }
 }
 

@@ -10,7 +10,6 @@ import type { Backend } from "./backend.ts";
 import { paged } from "./pages.ts";
 import type { PageStart } from "./pages.ts";
 import { readPushed } from "./pushed-manifest.ts";
-import { absent } from "./repository-absence.ts";
 
 /** What is known of a manifest without its bytes. */
 export interface ManifestDescriptor {
@@ -57,8 +56,8 @@ export interface ManifestService {
    */
   put(payload: Uint8Array, options?: PutManifestOptions): Promise<PutManifest>;
   /**
-   * Removes it with every tag that points at it; refused with `MANIFEST_UNKNOWN` or `NAME_UNKNOWN` on absence, and with
-   * `DENIED` when a tag that stays points at it, or at an index that leads to it.
+   * Removes it with every tag that points at it; refused with `MANIFEST_UNKNOWN` on absence, and with `DENIED` when a
+   * tag that stays points at it, or at an index that leads to it.
    */
   delete(digest: Digest): Promise<void>;
   /** Every manifest, in order of the digests. */
@@ -104,8 +103,8 @@ export class LocalManifests implements ManifestService {
   async delete(digest: Digest): Promise<void> {
     const { metadata, limits } = this.#backend;
     const result = await metadata.deleteManifest(this.#name, digest, limits.fixedTagsOf(this.#name));
-    if (result === "absent") await absent(this.#backend, this.#name, "MANIFEST_UNKNOWN", { digest });
-    else if (result !== "done") throw isHeld(result, digest);
+    if (result === "absent") throw manifestUnknown(this.#name, { digest });
+    if (result !== "done") throw isHeld(result, digest);
   }
 
   /** Where manifests without a tag are collected, one that a client is told of stays for a while. */
@@ -121,6 +120,14 @@ export class LocalManifests implements ManifestService {
       (manifest) => manifest.digest,
     );
   }
+}
+
+/**
+ * A manifest or tag that the repository does not have; the same when there is no such repository, because containers/image
+ * takes nothing else for "not found" (`NAME_UNKNOWN` is for lists of tags).
+ */
+export function manifestUnknown(name: RepositoryName, detail: Readonly<Record<string, unknown>>): OciError {
+  return new OciError("MANIFEST_UNKNOWN", { detail: { name, ...detail } });
 }
 
 export function manifestTooLarge(): OciError {

@@ -5,13 +5,13 @@ import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Backend } from "./backend.ts";
 import { paged } from "./pages.ts";
 import type { PageStart } from "./pages.ts";
-import { absent } from "./repository-absence.ts";
+import { manifestUnknown } from "./manifests.ts";
 
 /** A pin holds back collection, with all that the manifest needs. It does not hold back a client that deletes. */
 export interface PinService {
   /**
-   * Pins a manifest; `why` is for people, and stands in for what was said before. Refused with `MANIFEST_UNKNOWN` or
-   * `NAME_UNKNOWN` on absence.
+   * Pins a manifest; `why` is for people, and stands in for what was said before. Refused with `MANIFEST_UNKNOWN` on
+   * absence.
    */
   add(digest: Digest, why: string): Promise<void>;
   /** Lets it be collected again like any other. False when it was not pinned. */
@@ -31,7 +31,7 @@ export class LocalPins implements PinService {
 
   async add(digest: Digest, why: string): Promise<void> {
     if (await this.#backend.metadata.pinManifest(this.#name, digest, why)) return;
-    await absent(this.#backend, this.#name, "MANIFEST_UNKNOWN", { digest });
+    throw manifestUnknown(this.#name, { digest });
   }
 
   remove(digest: Digest): Promise<boolean> {

@@ -5,7 +5,7 @@ import { OciError } from "../oci/error.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Signature } from "../oci/signature.ts";
 import type { Backend } from "./backend.ts";
-import { absent } from "./repository-absence.ts";
+import { manifestUnknown } from "./manifests.ts";
 
 export interface SignatureService {
   /** All signatures of the manifest; none when it has none, or is not here. */
@@ -61,7 +61,7 @@ export class LocalSignatures implements SignatureService {
       case "done":
         return;
       case "absent":
-        return await absent(this.#backend, this.#name, "MANIFEST_UNKNOWN", { digest });
+        throw manifestUnknown(this.#name, { digest });
       case "exists":
         throw new OciError("SIGNATURE_EXISTS", {
           message: "a signature of this name is here already: choose another name",

@@ -5,11 +5,10 @@ import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { Backend } from "./backend.ts";
-import { conditionFailed, tagIsFixed } from "./manifests.ts";
+import { conditionFailed, manifestUnknown, tagIsFixed } from "./manifests.ts";
 import type { Manifest, ManifestDescriptor } from "./manifests.ts";
 import { paged } from "./pages.ts";
 import type { PageStart } from "./pages.ts";
-import { absent } from "./repository-absence.ts";
 
 export interface TagService {
   exists(tag: Tag): Promise<boolean>;
@@ -19,7 +18,7 @@ export interface TagService {
   find(tag: Tag): Promise<Manifest | undefined>;
   /** Points the tag at a manifest of this repository; refused with `MANIFEST_UNKNOWN` when that is not here. */
   put(tag: Tag, digest: Digest, condition?: TagCondition): Promise<void>;
-  /** Removes the tag, not the manifest; refused with `MANIFEST_UNKNOWN` or `NAME_UNKNOWN` on absence. */
+  /** Removes the tag, not the manifest; refused with `MANIFEST_UNKNOWN` on absence. */
   delete(tag: Tag, condition?: TagCondition): Promise<void>;
   /** Tags in byte order, from any place on; read page by page, so that a million of them need no memory. */
   list(from?: PageStart): AsyncIterable<TagFacts>;
@@ -62,12 +61,12 @@ export class LocalTags implements TagService {
       const unmoved: TagCondition = current ? { kind: "is", digests: [digest] } : { kind: "absent" };
       condition = condition ? { kind: "all", of: [condition, unmoved] } : unmoved;
     }
-    await this.#settle(await this.#backend.metadata.putTag(this.#name, tag, digest, condition), { digest });
+    this.#settle(await this.#backend.metadata.putTag(this.#name, tag, digest, condition), { digest });
   }
 
   async delete(tag: Tag, condition?: TagCondition): Promise<void> {
     if (this.#isFixed(tag) && (await this.exists(tag))) throw tagIsFixed(tag);
-    await this.#settle(await this.#backend.metadata.deleteTag(this.#name, tag, condition), { tag });
+    this.#settle(await this.#backend.metadata.deleteTag(this.#name, tag, condition), { tag });
   }
 
   list(from: PageStart = {}): AsyncIterable<TagFacts> {
@@ -86,7 +85,7 @@ export class LocalTags implements TagService {
     const time = at.getTime();
     const history = await this.history(tag);
     const then = history.find(({ since, until = Infinity }) => since <= time && time < until);
-    if (!then) return await absent(this.#backend, this.#name, "MANIFEST_UNKNOWN", { tag, at: at.toISOString() });
+    if (!then) throw manifestUnknown(this.#name, { tag, at: at.toISOString() });
     await this.put(tag, then.digest);
     return then.digest;
   }
@@ -95,8 +94,8 @@ export class LocalTags implements TagService {
     return this.#backend.limits.fixedTagsOf(this.#name)?.(tag) ?? false;
   }
 
-  async #settle(result: ChangeResult, detail: Readonly<Record<string, unknown>>): Promise<void> {
+  #settle(result: ChangeResult, detail: Readonly<Record<string, unknown>>): void {
     if (result === "condition") throw conditionFailed();
-    if (result === "absent") await absent(this.#backend, this.#name, "MANIFEST_UNKNOWN", detail);
+    if (result === "absent") throw manifestUnknown(this.#name, detail);
   }
 }

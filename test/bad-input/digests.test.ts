@@ -118,7 +118,7 @@ describe("content that is not here", () => {
     // The bytes are here, but under another digest: identity is per algorithm.
     ["a blob under its sha512", `${REPOSITORY}/blobs/${digestOf(LAYER_BYTES, "sha512")}`, "404 BLOB_UNKNOWN"],
     ["a blob of another repository", `${REPOSITORY}/blobs/${OTHER_BLOB.digest}`, "404 BLOB_UNKNOWN"],
-    ["a blob of no repository", `${ABSENT}/blobs/${LAYER.digest}`, "404 NAME_UNKNOWN"],
+    ["a blob of no repository", `${ABSENT}/blobs/${LAYER.digest}`, "404 BLOB_UNKNOWN"],
     ["a tag that nobody set", `${REPOSITORY}/manifests/v2`, "404 MANIFEST_UNKNOWN"],
     ["a tag in other case", `${REPOSITORY}/manifests/V1`, "404 MANIFEST_UNKNOWN"],
     ["a manifest that nobody pushed", `${REPOSITORY}/manifests/${UNKNOWN_DIGEST}`, "404 MANIFEST_UNKNOWN"],
@@ -129,8 +129,8 @@ describe("content that is not here", () => {
     ],
     ["a blob that is asked for as a manifest", `${REPOSITORY}/manifests/${LAYER.digest}`, "404 MANIFEST_UNKNOWN"],
     ["a manifest of another repository", `library/other/manifests/${IMAGE.digest}`, "404 MANIFEST_UNKNOWN"],
-    ["a tag of no repository", `${ABSENT}/manifests/v1`, "404 NAME_UNKNOWN"],
-    ["a manifest of no repository", `${ABSENT}/manifests/${IMAGE.digest}`, "404 NAME_UNKNOWN"],
+    ["a tag of no repository", `${ABSENT}/manifests/v1`, "404 MANIFEST_UNKNOWN"],
+    ["a manifest of no repository", `${ABSENT}/manifests/${IMAGE.digest}`, "404 MANIFEST_UNKNOWN"],
   ];
   for (const method of READS_AND_DELETES) {
     testRefusals(

@@ -227,10 +227,10 @@ describe("names at the edge of the grammar are names", () => {
   ];
   for (const name of names) {
     const title = name.length > 40 ? `${name.slice(0, 8)}… of ${name.length} bytes` : name;
-    test(`${title}: 404 NAME_UNKNOWN, for nobody has pushed to it`, async () => {
+    test(`${title}, to which nothing was pushed: 404 NAME_UNKNOWN of its tags, MANIFEST_UNKNOWN of a tag`, async () => {
       const { registry } = witness();
       await expectRefused(registry, { target: `/v2/${name}/tags/list` }, "404 NAME_UNKNOWN");
-      await expectRefused(registry, { target: `/v2/${name}/manifests/v1` }, "404 NAME_UNKNOWN");
+      await expectRefused(registry, { target: `/v2/${name}/manifests/v1` }, "404 MANIFEST_UNKNOWN");
     });
   }
   testUnchanged(witness, ABSENT);

@@ -113,7 +113,7 @@ test("the blob of another repository is not visible", async () => {
 
 test("a repository that does not exist has no blobs", async () => {
   const digest = digestOf("nobody pushed this");
-  await expectRefused(await repository("blobs/nobody").get(`blobs/${digest}`), 404, "NAME_UNKNOWN");
+  await expectRefused(await repository("blobs/nobody").get(`blobs/${digest}`), 404, "BLOB_UNKNOWN");
   expect((await repository("blobs/nobody").head(`blobs/${digest}`)).status).toBe(404);
 });
 

@@ -111,7 +111,7 @@ describe("DELETE of a manifest (end-9)", () => {
   test("in a repository that does not exist is not found", async () => {
     // "If the repository does not exist, the response MUST return 404 Not Found."
     for (const reference of ["v1", digestOf("nobody pushed this")]) {
-      await expectRefused(await repository("deletes/nobody").delete(`manifests/${reference}`), 404, "NAME_UNKNOWN");
+      await expectRefused(await repository("deletes/nobody").delete(`manifests/${reference}`), 404, "MANIFEST_UNKNOWN");
     }
   });
 

@@ -103,8 +103,14 @@ const ROWS: readonly Row[] = [
   {
     title: "a manifest in a repository that is not there",
     status: 404,
-    code: "NAME_UNKNOWN",
+    code: "MANIFEST_UNKNOWN",
     path: "errors/nobody/manifests/v1",
+  },
+  {
+    title: "a blob in a repository that is not there",
+    status: 404,
+    code: "BLOB_UNKNOWN",
+    path: `errors/nobody/blobs/${UNKNOWN}`,
   },
   {
     title: "a chunk that is not as long as it says",

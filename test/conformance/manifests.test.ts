@@ -268,7 +268,7 @@ describe("GET and HEAD (end-3)", () => {
     // "An attempt to pull a nonexistent repository MUST return response code 404 Not Found."
     const nobody = repository("manifests/nobody");
     for (const reference of ["v1", UNKNOWN]) {
-      await expectRefused(await nobody.get(`manifests/${reference}`), 404, "NAME_UNKNOWN");
+      await expectRefused(await nobody.get(`manifests/${reference}`), 404, "MANIFEST_UNKNOWN");
       expect((await nobody.head(`manifests/${reference}`)).status).toBe(404);
     }
   });

@@ -79,7 +79,7 @@ describe("switched on", () => {
     const absent = digestOf("absent");
     await image();
     await expectRefused(await put(absent, signature(absent)), 404, "MANIFEST_UNKNOWN");
-    await expectRefused(await fetch(at(absent, "no/such")), 404, "NAME_UNKNOWN");
+    await expectRefused(await fetch(at(absent, "no/such")), 404, "MANIFEST_UNKNOWN");
   });
 
   test("what is no signature is refused, and changes nothing", async () => {

@@ -61,8 +61,8 @@ export function testBlobs(open: OpenContract): void {
     const repository = subject.namespace.repository(APP);
     expect(await repository.blobs.find(ABSENT)).toBeUndefined();
     expect(await repository.blobs.exists(ABSENT)).toBe(false);
-    expect(await refusalOf(repository.blobs.get(ABSENT))).toBe("NAME_UNKNOWN 404");
-    expect(await refusalOf(repository.blobs.delete(ABSENT))).toBe("NAME_UNKNOWN 404");
+    expect(await refusalOf(repository.blobs.get(ABSENT))).toBe("BLOB_UNKNOWN 404");
+    expect(await refusalOf(repository.blobs.delete(ABSENT))).toBe("BLOB_UNKNOWN 404");
     await push(repository, bytes("something"));
     expect(await refusalOf(repository.blobs.get(ABSENT))).toBe("BLOB_UNKNOWN 404");
     expect(await refusalOf(repository.blobs.delete(ABSENT))).toBe("BLOB_UNKNOWN 404");

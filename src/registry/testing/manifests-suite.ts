@@ -45,7 +45,7 @@ export function testManifests(open: OpenContract): void {
     expect(await repository.manifests.find(digest)).toBeUndefined();
     expect(await repository.manifests.stat(digest)).toBeUndefined();
     expect(await repository.manifests.exists(digest)).toBe(false);
-    expect(await refusalOf(repository.manifests.delete(digest))).toBe("NAME_UNKNOWN 404");
+    expect(await refusalOf(repository.manifests.delete(digest))).toBe("MANIFEST_UNKNOWN 404");
     await pushImage(repository, 2);
     expect(await refusalOf(repository.manifests.delete(digest))).toBe("MANIFEST_UNKNOWN 404");
   });

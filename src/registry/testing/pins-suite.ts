@@ -41,7 +41,7 @@ export function testPins(open: OpenContract): void {
     await using subject = await open();
     const repository = subject.namespace.repository(APP);
     const absent = digestOf(bytes("absent"));
-    expect(await refusalOf(repository.pins.add(absent, "why"))).toBe("NAME_UNKNOWN 404");
+    expect(await refusalOf(repository.pins.add(absent, "why"))).toBe("MANIFEST_UNKNOWN 404");
     await pushImage(repository, 1);
     expect(await refusalOf(repository.pins.add(absent, "why"))).toBe("MANIFEST_UNKNOWN 404");
     expect(await repository.pins.remove(absent)).toBe(false);

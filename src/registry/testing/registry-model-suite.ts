@@ -280,11 +280,9 @@ async function expectAlike(model: Registry, real: Real): Promise<void> {
   }
 }
 
-/** Does it when it can be done; else the refusal, which tells a thing from a whole repository that is not there. */
+/** Does it when it can be done; else the code of the refusal. */
 function absence(model: Model, code: string, act: (here: Model) => boolean): string | undefined {
-  const wasEmpty = isEmpty(model);
-  if (act(model)) return undefined;
-  return wasEmpty ? "NAME_UNKNOWN" : code;
+  return act(model) ? undefined : code;
 }
 
 function point(model: Model, name: Tag, digest: Digest | undefined, since: number): true {

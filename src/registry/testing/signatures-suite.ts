@@ -66,7 +66,7 @@ export function testSignatures(open: OpenContract): void {
     const repository = subject.namespace.repository(APP);
     const absent = digestOf(bytes("absent"));
     expect(await repository.signatures.get(absent)).toEqual([]);
-    expect(await refusalOf(repository.signatures.put(absent, FIRST))).toBe("NAME_UNKNOWN 404");
+    expect(await refusalOf(repository.signatures.put(absent, FIRST))).toBe("MANIFEST_UNKNOWN 404");
     await pushImage(repository, 1);
     expect(await refusalOf(repository.signatures.put(absent, FIRST))).toBe("MANIFEST_UNKNOWN 404");
   });

@@ -27,7 +27,7 @@ export function testTags(open: OpenContract): void {
     await using subject = await open();
     const repository = subject.namespace.repository(APP);
     const elsewhere = await pushImage(subject.namespace.repository(OTHER), 1);
-    expect(await refusalOf(repository.tags.put(LATEST, elsewhere))).toBe("NAME_UNKNOWN 404");
+    expect(await refusalOf(repository.tags.put(LATEST, elsewhere))).toBe("MANIFEST_UNKNOWN 404");
     await pushImage(repository, 2);
     expect(await refusalOf(repository.tags.put(LATEST, elsewhere))).toBe("MANIFEST_UNKNOWN 404");
     expect(await repository.tags.exists(LATEST)).toBe(false);
@@ -36,7 +36,7 @@ export function testTags(open: OpenContract): void {
   test("a tag is removed, its manifest is not", async () => {
     await using subject = await open();
     const repository = subject.namespace.repository(APP);
-    expect(await refusalOf(repository.tags.delete(LATEST))).toBe("NAME_UNKNOWN 404");
+    expect(await refusalOf(repository.tags.delete(LATEST))).toBe("MANIFEST_UNKNOWN 404");
     const digest = await pushImage(repository, 1, { tags: [LATEST] });
     await repository.tags.delete(LATEST);
     expect(await repository.tags.stat(LATEST)).toBeUndefined();

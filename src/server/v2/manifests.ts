@@ -15,7 +15,7 @@ import type { Reference } from "../../oci/reference.ts";
 import { repositoryName } from "../../oci/repository-name.ts";
 import { tag as tagIn } from "../../oci/tag.ts";
 import type { Tag } from "../../oci/tag.ts";
-import { manifestTooLarge } from "../../registry/manifests.ts";
+import { manifestTooLarge, manifestUnknown } from "../../registry/manifests.ts";
 import type { Manifest, ManifestDescriptor, PutManifest } from "../../registry/manifests.ts";
 import type { Repository } from "../../registry/repository.ts";
 import { entityTag, notModified, tagCondition } from "../conditions.ts";
@@ -36,7 +36,7 @@ export async function getManifest({ namespace, options, request }: Context, rout
   const repository = namespace.repository(repositoryName(route.name));
   const reference = parseReference(route.reference);
   const found = reference && (await chooseFor(request, repository, reference));
-  if (!found) return await refuseAbsent(repository, route.reference);
+  if (!found) throw manifestUnknown(repository.name, { reference: route.reference.slice(0, 256) });
   return answersAbout(found, !options.renewsManifests)(request);
 }
 
@@ -144,13 +144,6 @@ function childForOldClients(list: Manifest): Digest | undefined {
   const { children } = readManifest(list.payload, list.mediaType);
   const child = children.find(({ platform }) => platform?.os === "linux" && platform.architecture === "amd64");
   return child && parseDigest(child.digest);
-}
-
-/** Says whether the manifest or the whole repository is not here. */
-export async function refuseAbsent(repository: Repository, reference: string): Promise<never> {
-  const { name } = repository;
-  if (!(await repository.exists())) throw new OciError("NAME_UNKNOWN", { detail: { name } });
-  throw new OciError("MANIFEST_UNKNOWN", { detail: { name, reference: reference.slice(0, 256) } });
 }
 
 /** What is pushed to: the digest that the bytes must have, if the client says one, and the tags that shall point there. */

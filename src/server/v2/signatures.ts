@@ -8,7 +8,7 @@ import { LIMITS } from "../limits.ts";
 import { empty, json } from "../reply.ts";
 import type { Reply } from "../reply.ts";
 import type { Route } from "../routes.ts";
-import { refuseAbsent } from "./manifests.ts";
+import { manifestUnknown } from "../../registry/manifests.ts";
 
 type SignaturesRoute = Extract<Route, { kind: "signatures" }>;
 
@@ -19,7 +19,7 @@ export const SIGNATURES_HEADER: Readonly<Record<string, string>> = { "x-registry
 export async function getSignatures({ namespace }: Context, route: SignaturesRoute): Promise<Reply> {
   const repository = namespace.repository(repositoryName(route.name));
   const digest = digestIn(route.digest);
-  if (!(await repository.manifests.exists(digest))) await refuseAbsent(repository, digest);
+  if (!(await repository.manifests.exists(digest))) throw manifestUnknown(repository.name, { digest });
   const signatures = (await repository.signatures.list(digest)).map(({ name, content }) => ({
     schemaVersion: 2,
     name,
