@@ -1,22 +1,22 @@
 /** One connection to a SQLite file, with its statements prepared once. */
-import { Database } from "bun:sqlite";
-import type { Statement as Prepared } from "bun:sqlite";
 import type { Row, Statement } from "../sql.ts";
+import { sqliteOfRuntime } from "./binding.ts";
+import type { SqliteDatabase, SqliteStatement } from "./binding.ts";
 
 export class Connection {
-  readonly #database: Database;
-  readonly #prepared = new Map<string, Prepared<Row, (string | number | Uint8Array | null)[]>>();
+  readonly #database: SqliteDatabase;
+  readonly #prepared = new Map<string, SqliteStatement>();
 
   /** Texts that are known to read only. */
   readonly #reads = new Set<string>();
 
-  private constructor(database: Database) {
+  private constructor(database: SqliteDatabase) {
     this.#database = database;
   }
 
-  /** Opens the file, which is made when it is not there. */
-  static open(path: string, pragmas: readonly string[]): Connection {
-    const connection = new Connection(new Database(path, { create: true, readwrite: true, strict: true }));
+  /** Opens the file, which is made when it is absent. Throws `MissingSqliteError` on a runtime without SQLite. */
+  static open(path: string, pragmas: readonly string[], openSqlite = sqliteOfRuntime()): Connection {
+    const connection = new Connection(openSqlite(path));
     for (const pragma of pragmas) connection.exec(`pragma ${pragma}`);
     return connection;
   }
@@ -48,12 +48,12 @@ export class Connection {
   }
 
   close(): void {
-    for (const prepared of this.#prepared.values()) prepared.finalize();
+    for (const prepared of this.#prepared.values()) prepared.finalize?.();
     this.#database.close();
   }
 }
 
-/** SQLite's name for what went wrong, such as `SQLITE_BUSY`; undefined when the error is not SQLite's. */
+/** SQLite's name of an error, such as `SQLITE_BUSY`; undefined when the error is not SQLite's. */
 export function sqliteCode(error: unknown): string | undefined {
   return error instanceof Error && error.name === "SQLiteError" ? (error as Error & { code?: string }).code : undefined;
 }

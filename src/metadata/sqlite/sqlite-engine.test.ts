@@ -8,7 +8,9 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { SQLITE_MIGRATIONS, SchemaError, pendingMigrations } from "../migrations/migrations.ts";
 import { first, rows } from "../sql.ts";
 import type { Transaction } from "../sql.ts";
+import { sqliteOfNode } from "./binding.ts";
 import { SqliteEngine } from "./sqlite-engine.ts";
+import type { SqliteEngineOptions } from "./sqlite-engine.ts";
 
 const root = await mkdtemp(join(tmpdir(), "stowage-engine-"));
 afterAll(async () => {
@@ -21,10 +23,14 @@ function freshPath(): string {
 }
 
 describe("a transaction", () => {
-  for (const alone of [false, true]) {
-    const mode = alone ? "alone" : "shared";
+  const modes: readonly [mode: string, options: SqliteEngineOptions][] = [
+    ["shared", {}],
+    ["alone", { alone: true }],
+    ["as Node brings SQLite", { openSqlite: sqliteOfNode }],
+  ];
+  for (const [mode, options] of modes) {
     test(`binds values by their numbers (${mode})`, async () => {
-      const engine = await SqliteEngine.open(freshPath(), { alone });
+      const engine = await SqliteEngine.open(freshPath(), options);
       const found = engine.read(() => rows("select $2 as second, $1 as first, $2 as again", "one", "two"));
       expect(await found).toEqual([{ second: "two", first: "one", again: "two" }]);
       await engine.write(() => rows("insert into repo (name, created_at) values ($2, $1)", 7, "name"));
@@ -33,7 +39,7 @@ describe("a transaction", () => {
     });
 
     test(`keeps nothing when its work throws (${mode})`, async () => {
-      const engine = await SqliteEngine.open(freshPath(), { alone });
+      const engine = await SqliteEngine.open(freshPath(), options);
       const failing = engine.write(function* () {
         yield* insert("a");
         throw new Error("on purpose");
@@ -46,7 +52,7 @@ describe("a transaction", () => {
     });
 
     test(`sees what was answered before (${mode})`, async () => {
-      const engine = await SqliteEngine.open(freshPath(), { alone });
+      const engine = await SqliteEngine.open(freshPath(), options);
       const chains = Array.from({ length: 10 }, async (_, chain) => {
         for (let at = 0; at < 10; at++) {
           const name = `${chain}-${at}`;
@@ -62,7 +68,7 @@ describe("a transaction", () => {
     });
 
     test(`reads may come at any moment of a commit (${mode})`, async () => {
-      const engine = await SqliteEngine.open(freshPath(), { alone });
+      const engine = await SqliteEngine.open(freshPath(), options);
       const writes = Array.from({ length: 40 }, (_, at) => engine.write(() => insert(`${at}`)));
       // After each count of turns of the microtask queue: some of them fall between the begin and the commit.
       const reads = Array.from({ length: 40 }, async (_, turns) => {

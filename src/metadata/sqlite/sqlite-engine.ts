@@ -1,4 +1,4 @@
-/** SQL on a SQLite file, through Bun's own binding. */
+/** SQL on a SQLite file. */
 import { randomInt } from "node:crypto";
 import { closeSync, fdatasync, openSync } from "node:fs";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
@@ -7,6 +7,7 @@ import { OciError } from "../../oci/error.ts";
 import { SQLITE_MIGRATIONS, pendingMigrations } from "../migrations/migrations.ts";
 import { runAtOnce } from "../sql.ts";
 import type { Durability, SqlEngine, Statement, Transaction } from "../sql.ts";
+import type { OpenSqlite } from "./binding.ts";
 import { Connection, sqliteCode } from "./connection.ts";
 
 /**
@@ -45,6 +46,13 @@ interface Member {
   reject(error: unknown): void;
 }
 
+export interface SqliteEngineOptions {
+  /** Whether no other process may have the database open. */
+  readonly alone?: boolean;
+  /** What opens databases; the runtime's own when absent. */
+  readonly openSqlite?: OpenSqlite;
+}
+
 /**
  * Writers that come at the same time share one commit, and one sync of the log after it: each runs in a savepoint of its
  * own, and all are answered when it is durable. Others may see what is committed a moment earlier; what they write then
@@ -79,12 +87,13 @@ export class SqliteEngine implements SqlEngine {
   }
 
   /** Opens the file and brings its schema up to date. With `alone` no other process can open it until it is closed. */
-  static async open(path: string, options: { readonly alone?: boolean } = {}): Promise<SqliteEngine> {
-    const pragmas = options.alone ? ["locking_mode = exclusive", ...PRAGMAS] : PRAGMAS;
-    const connection = await whenFree(() => Connection.open(path, pragmas));
+  static async open(path: string, options: SqliteEngineOptions = {}): Promise<SqliteEngine> {
+    const { alone = false, openSqlite } = options;
+    const pragmas = alone ? ["locking_mode = exclusive", ...PRAGMAS] : PRAGMAS;
+    const connection = await whenFree(() => Connection.open(path, pragmas, openSqlite));
     try {
       await whenFree(() => migrate(connection));
-      const watcher = options.alone ? undefined : Connection.open(path, [...PRAGMAS, "query_only = on"]);
+      const watcher = alone ? undefined : Connection.open(path, [...PRAGMAS, "query_only = on"], openSqlite);
       return new SqliteEngine(connection, watcher, openSync(`${path}-wal`, "r+"));
     } catch (error) {
       connection.close();

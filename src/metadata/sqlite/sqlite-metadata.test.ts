@@ -9,6 +9,7 @@ import { usageBelow } from "../quotas.ts";
 import { SqlMetadataStore } from "../sql-metadata-store.ts";
 import { rows } from "../sql.ts";
 import { metadataStoreSuite } from "../testing/metadata-store-suite.ts";
+import { sqliteOfNode } from "./binding.ts";
 import { SqliteEngine } from "./sqlite-engine.ts";
 
 const root = await mkdtemp(join(tmpdir(), "stowage-sqlite-"));
@@ -24,6 +25,11 @@ metadataStoreSuite("SQLite", async (clock) => {
 
 metadataStoreSuite("SQLite, alone", async (clock) => {
   const engine = await SqliteEngine.open(join(root, `${files++}.db`), { alone: true });
+  return { store: new SqlMetadataStore(engine, clock), engine };
+});
+
+metadataStoreSuite("SQLite as Node brings it", async (clock) => {
+  const engine = await SqliteEngine.open(join(root, `${files++}.db`), { openSqlite: sqliteOfNode });
   return { store: new SqlMetadataStore(engine, clock), engine };
 });
 
