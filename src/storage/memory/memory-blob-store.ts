@@ -8,8 +8,43 @@ interface Kept {
   readonly mtimeMs: number;
 }
 
+/** Bytes that grow at their end. Its room doubles when it is used up: a byte is copied twice on average, not once per piece. */
+class GrowingBytes {
+  #room: Uint8Array;
+  #length: number;
+
+  constructor(bytes: Uint8Array = new Uint8Array()) {
+    this.#room = bytes;
+    this.#length = bytes.length;
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  append(bytes: Uint8Array): void {
+    const length = this.#length + bytes.length;
+    if (length > this.#room.length) {
+      const larger = new Uint8Array(Math.max(length, 2 * this.#room.length));
+      larger.set(this.first(this.#length));
+      this.#room = larger;
+    }
+    this.#room.set(bytes, this.#length);
+    this.#length = length;
+  }
+
+  truncate(size: number): void {
+    this.#length = size;
+  }
+
+  /** The first `size` bytes; the view is good until the next change. */
+  first(size: number): Uint8Array {
+    return this.#room.subarray(0, size);
+  }
+}
+
 export class MemoryBlobStore implements BlobStore {
-  readonly #drafts = new Map<DraftKey, Uint8Array>();
+  readonly #drafts = new Map<DraftKey, GrowingBytes>();
   readonly #blobs = new Map<StorageKey, Kept>();
   #sealed = 0;
 
@@ -22,38 +57,40 @@ export class MemoryBlobStore implements BlobStore {
   }
 
   async stage(key: DraftKey): Promise<Draft> {
-    this.#drafts.set(key, new Uint8Array());
+    this.#drafts.set(key, new GrowingBytes());
     return this.#writer(key);
   }
 
   async reopen(key: DraftKey, size: number): Promise<Draft | undefined> {
-    if (!this.#holds(key, size)) return undefined;
-    this.#drafts.set(key, this.#draft(key, size));
+    const draft = this.#drafts.get(key);
+    if (!draft || draft.length < size) return undefined;
+    draft.truncate(size);
     return this.#writer(key);
   }
 
   async copyDraft(from: DraftKey, to: DraftKey, size: number): Promise<boolean> {
-    if (!this.#holds(from, size)) return false;
-    this.#drafts.set(to, this.#draft(from, size).slice());
+    const draft = this.#drafts.get(from);
+    if (!draft || draft.length < size) return false;
+    this.#drafts.set(to, new GrowingBytes(draft.first(size).slice()));
     return true;
   }
 
   async *readDraft(key: DraftKey, size: number): AsyncGenerator<Uint8Array> {
-    yield this.#draft(key, size);
+    yield this.#draft(key, size).first(size);
   }
 
   async seal(draft: DraftKey, key: StorageKey): Promise<BlobStat> {
-    const bytes = this.#draft(draft, 0, Infinity);
-    const kept = { bytes, mtimeMs: ++this.#sealed };
+    const arrived = this.#draft(draft);
+    const kept = { bytes: arrived.first(arrived.length).slice(), mtimeMs: ++this.#sealed };
     this.#blobs.set(key, kept);
     this.#drafts.delete(draft);
-    return { size: bytes.length, mtimeMs: kept.mtimeMs };
+    return { size: kept.bytes.length, mtimeMs: kept.mtimeMs };
   }
 
   async unseal(key: StorageKey, draft: DraftKey): Promise<boolean> {
     const kept = this.#blobs.get(key);
     if (!kept) return false;
-    this.#drafts.set(draft, kept.bytes);
+    this.#drafts.set(draft, new GrowingBytes(kept.bytes));
     this.#blobs.delete(key);
     return true;
   }
@@ -79,7 +116,7 @@ export class MemoryBlobStore implements BlobStore {
   }
 
   async *list(): AsyncGenerator<StoredKey> {
-    for (const [key, bytes] of this.#drafts) yield { key, size: bytes.length, mtimeMs: 0 };
+    for (const [key, { length }] of this.#drafts) yield { key, size: length, mtimeMs: 0 };
     for (const [key, { bytes, mtimeMs }] of this.#blobs) yield { key, size: bytes.length, mtimeMs };
   }
 
@@ -94,27 +131,16 @@ export class MemoryBlobStore implements BlobStore {
 
   async checkReady(): Promise<void> {}
 
-  #holds(key: DraftKey, size: number): boolean {
-    return (this.#drafts.get(key)?.length ?? -1) >= size;
-  }
-
-  /** The first bytes of a draft: at least `atLeast` are there, at most `atMost` are given. */
-  #draft(key: DraftKey, atLeast: number, atMost: number = atLeast): Uint8Array {
-    const bytes = this.#drafts.get(key);
-    if (!bytes || !this.#holds(key, atLeast)) throw new Error(`the draft ${key} has fewer than ${atLeast} bytes`);
-    return bytes.subarray(0, atMost);
+  #draft(key: DraftKey, atLeast: number = 0): GrowingBytes {
+    const draft = this.#drafts.get(key);
+    if (!draft || draft.length < atLeast) throw new Error(`the draft ${key} has fewer than ${atLeast} bytes`);
+    return draft;
   }
 
   #writer(key: DraftKey): Draft {
     return {
-      append: async (bytes) => {
-        const before = this.#draft(key, 0, Infinity);
-        const joined = new Uint8Array(before.length + bytes.length);
-        joined.set(before);
-        joined.set(bytes, before.length);
-        this.#drafts.set(key, joined);
-      },
-      truncate: async (size) => void this.#drafts.set(key, this.#draft(key, size)),
+      append: async (bytes) => this.#draft(key).append(bytes),
+      truncate: async (size) => this.#draft(key, size).truncate(size),
       flush: async () => {},
       sync: async () => {},
       [Symbol.asyncDispose]: async () => {},
