@@ -1,5 +1,6 @@
 /** The metadata store in memory. */
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
+import initSqlJs from "sql.js";
 import { SqlMetadataStore } from "../sql-metadata-store.ts";
 import { rows } from "../sql.ts";
 import { metadataStoreSuite } from "../testing/metadata-store-suite.ts";
@@ -33,4 +34,16 @@ test("when the work throws, nothing of it is kept", async () => {
   expect(await engine.read(() => rows("select * from repo"))).toEqual([]);
   await engine.write(() => rows("insert into repo (name, created_at) values ('b', 1)"));
   expect(await engine.read(() => rows("select name from repo"))).toEqual([{ name: "b" }]);
+});
+
+test("only the first engine of a process runs the migrations", async () => {
+  await MemoryEngine.open();
+  const { Database } = await initSqlJs();
+  const run = spyOn(Database.prototype, "run");
+  try {
+    await MemoryEngine.open();
+    expect(run).not.toHaveBeenCalled();
+  } finally {
+    run.mockRestore();
+  }
 });
