@@ -1,7 +1,9 @@
 /** `stowage cat`: prints the bytes of a blob or a manifest, wherever they lie. */
 import { parseDigest } from "../oci/digest.ts";
+import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { parseTag } from "../oci/tag.ts";
+import type { Tag } from "../oci/tag.ts";
 import { silentLogger } from "../observe/logger.ts";
 import type { Repository } from "../registry/repository.ts";
 import { CommandError } from "./command-error.ts";
@@ -30,30 +32,43 @@ export async function cat(
   if (reference === undefined || positionals.length > 1) {
     throw new CommandError("cat takes one reference: stowage cat team/app@sha256:… or stowage cat team/app:latest");
   }
+  const { repository, object } = parseReference(reference);
   const { settings } = settingsFrom(values.config, values, environment);
   await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
-  const [name, rest] = split(reference);
-  const bytes = await find(registry.namespace.repository(name), rest);
+  const bytes = await find(registry.namespace.repository(repository), object);
   if (!bytes) throw new CommandError(`there is no ${reference} in this registry`);
   await print(bytes);
   return 0;
 }
 
-function split(reference: string): [RepositoryName, string] {
-  const mark = reference.includes("@") ? reference.indexOf("@") : reference.lastIndexOf(":");
-  if (mark < 0) throw new CommandError(`${reference} names neither a digest nor a tag: try ${reference}:latest`);
-  return [repositoryIn(reference.slice(0, mark)), reference.slice(mark + 1)];
+interface Reference {
+  readonly repository: RepositoryName;
+  readonly object: { readonly digest: Digest } | { readonly tag: Tag };
 }
 
-async function find(repository: Repository, rest: string): Promise<AsyncIterable<Uint8Array> | undefined> {
+function parseReference(reference: string): Reference {
+  const mark = reference.includes("@") ? reference.indexOf("@") : reference.lastIndexOf(":");
+  if (mark < 0) throw new CommandError(`${reference} names neither a digest nor a tag: try ${reference}:latest`);
+  const repository = repositoryIn(reference.slice(0, mark));
+  const rest = reference.slice(mark + 1);
   const digest = parseDigest(rest);
+  if (digest !== undefined) return { repository, object: { digest } };
   const tag = parseTag(rest);
-  if (digest === undefined && tag === undefined) {
-    throw new CommandError(`${rest} is neither a digest nor a tag: a digest looks like sha256:… with 64 digits`);
+  if (tag !== undefined) return { repository, object: { tag } };
+  throw new CommandError(`${rest} is neither a digest nor a tag: a digest looks like sha256:… with 64 digits`);
+}
+
+/** Undefined when the repository has no such manifest or blob. */
+async function find(
+  repository: Repository,
+  object: Reference["object"],
+): Promise<AsyncIterable<Uint8Array> | undefined> {
+  if ("tag" in object) {
+    const manifest = await repository.tags.find(object.tag);
+    return manifest && once(manifest.payload);
   }
-  const manifest = digest ? await repository.manifests.find(digest) : tag && (await repository.tags.find(tag));
-  if (manifest) return once(manifest.payload);
-  return digest && (await repository.blobs.find(digest))?.read();
+  const manifest = await repository.manifests.find(object.digest);
+  return manifest ? once(manifest.payload) : (await repository.blobs.find(object.digest))?.read();
 }
 
 /** Resolves when everything is written, or the reader has seen enough (`| head`). */

@@ -1,13 +1,16 @@
 /** The command line: what is there, what is not, and one line for what went wrong. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { tmpdir } from "node:os";
 import manifest from "../../package.json";
 import { runProgram } from "../support/program.ts";
+import { scratchFolder } from "../support/scratch.ts";
 
 setDefaultTimeout(60_000);
 
+/** Holds no registry. */
+const folder = await scratchFolder();
+
 async function run(...words: string[]) {
-  return await runProgram(tmpdir(), words);
+  return await runProgram(folder, words);
 }
 
 describe("stowage", () => {
