@@ -116,7 +116,7 @@ export class Workers implements Listening {
   /** Runs a worker to its end and tells what that was like. */
   async #runOne(onListening: () => void) {
     let listened = false;
-    const worker = Bun.spawn([process.execPath, ...process.argv.slice(1, 2), "worker"], {
+    const worker = Bun.spawn([process.execPath, ...process.execArgv, ...process.argv.slice(1, 2), "worker"], {
       stdin: Buffer.from(this.#order),
       stdout: "inherit",
       stderr: "inherit",

@@ -1,10 +1,13 @@
 /** The start of a server: what it tells, where it listens, and what keeps it from starting. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import manifest from "../../package.json";
 import { pushImage } from "../support/client.ts";
 import { refusedStart } from "../support/refused-start.ts";
+import { scratchFolder } from "../support/scratch.ts";
 import { startListening } from "../support/server-process.ts";
 
 setDefaultTimeout(60_000);
@@ -119,4 +122,20 @@ describe("what people and probes see", () => {
       time: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
     });
   });
+});
+
+describe("the folder that the program is started in", () => {
+  for (const workers of ["1", "2"]) {
+    test(`runs no code and makes no settings: bunfig.toml and .env (workers: ${workers})`, async () => {
+      const cwd = await scratchFolder();
+      await writeFile(join(cwd, "bunfig.toml"), 'preload = ["./preloaded.ts"]\n');
+      await writeFile(join(cwd, "preloaded.ts"), 'console.log("preloaded");\n');
+      await writeFile(join(cwd, ".env"), "REGISTRY_STORAGE_DELETE_ENABLED=false\n");
+      await using server = await startListening({ cwd, env: { REGISTRY_WORKERS: workers } });
+      const image = await pushImage(server.url, "team/app", "latest");
+      const reply = await fetch(`${server.url}/v2/team/app/manifests/${image.digest}`, { method: "DELETE" });
+      expect(reply.status).toBe(202);
+      expect(server.output()).not.toContain("preloaded");
+    });
+  }
 });

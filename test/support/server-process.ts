@@ -14,6 +14,8 @@ export interface ServerProcessOptions {
   readonly dataDir?: string;
   /** The umask that the program starts with. */
   readonly umask?: number;
+  /** The folder that the program starts in; the one for temporary files when absent. */
+  readonly cwd?: string;
 }
 
 /** Disposing it kills it, and removes the folder that it was given. */
@@ -102,11 +104,14 @@ export async function startListening(options: ServerProcessOptions = {}): Promis
   }
 }
 
-function spawn({ words = ["serve"], wrapper = [], env = {}, umask }: ServerProcessOptions, dataDir: string) {
+function spawn(
+  { words = ["serve"], wrapper = [], env = {}, umask, cwd = tmpdir() }: ServerProcessOptions,
+  dataDir: string,
+) {
   const before = umask === undefined ? undefined : process.umask(umask);
   try {
     return Bun.spawn([...wrapper, PROGRAM, ...words], {
-      cwd: tmpdir(),
+      cwd,
       env: {
         PATH: process.env["PATH"] ?? "",
         REGISTRY_HTTP_ADDR: "127.0.0.1:0",
