@@ -1,6 +1,7 @@
 /** Proves who somebody is against everything that there are accounts in. */
 import { createHash } from "node:crypto";
 import type { Clock } from "../lib/clock.ts";
+import { SingleFlight } from "../lib/single-flight.ts";
 import { JOB_USER } from "./account-name.ts";
 import { OciError } from "../oci/error.ts";
 import { FILE_GENERATION } from "./htpasswd.ts";
@@ -61,8 +62,8 @@ export class AccountAuthenticator implements Authenticator {
   readonly #accounts: Accounts;
   readonly #verified: VerifiedCredentials;
   readonly #throttle: LoginThrottle;
-  /** Proofs under way: whoever comes with the same credentials meanwhile, from wherever, gets the same answer. */
-  readonly #underWay = new Map<string, Promise<Identity | undefined>>();
+  /** Verifications under way by credentials: concurrent requests with the same ones share one hash. */
+  readonly #verifications = new SingleFlight<string, Identity | undefined>();
   /** What was looked up at this revision of the database. */
   readonly #looks = new Map<string, Look>();
   /** The same by those who asked for it: nothing is found quicker than an object. */
@@ -80,18 +81,10 @@ export class AccountAuthenticator implements Authenticator {
     const key = this.#verified.keyOf(basicCredentials(name, password));
     const known = this.#verified.find(key);
     if (known && (await this.isCurrent(known))) return known;
-    const underWay = this.#underWay.get(key);
-    if (underWay) return await underWay;
-    if (this.#underWay.size >= MAX_UNDER_WAY) {
+    if (!this.#verifications.has(key) && this.#verifications.size >= MAX_UNDER_WAY) {
       throw new OciError("TOOMANYREQUESTS", { message: "too many logins at once: try again", retryAfterSeconds: 5 });
     }
-    const proof = this.#proveOnce(key, name, password, address);
-    this.#underWay.set(key, proof);
-    try {
-      return await proof;
-    } finally {
-      this.#underWay.delete(key);
-    }
+    return await this.#verifications.run(key, () => this.#proveOnce(key, name, password, address));
   }
 
   remembered(credentials: string): Identity | undefined {

@@ -5,6 +5,7 @@
 import { createLocalJWKSet, errors } from "jose";
 import type { FlattenedJWSInput, JSONWebKeySet, JWSHeaderParameters } from "jose";
 import type { Clock } from "../lib/clock.ts";
+import { SingleFlight } from "../lib/single-flight.ts";
 import { WatchedFile } from "../lib/watched-file.ts";
 import type { Logger } from "../observe/logger.ts";
 import { fetchJson } from "./fetched-json.ts";
@@ -48,7 +49,7 @@ export class DiscoveredKeys {
   #keys: KeySet | undefined;
   #fetchedAt = -Infinity;
   #triedAt = -Infinity;
-  #fetching: Promise<void> | undefined;
+  readonly #fetches = new SingleFlight<"keys", void>();
 
   constructor(issuer: string, clock: Clock, log: Logger) {
     this.#issuer = issuer;
@@ -83,10 +84,9 @@ export class DiscoveredKeys {
   async #fetch(): Promise<void> {
     const now = this.#clock.now();
     const failedJustNow = this.#triedAt > this.#fetchedAt && now - this.#triedAt < COOLDOWN_MS;
-    if (!this.#fetching && failedJustNow) return;
+    if (!this.#fetches.has("keys") && failedJustNow) return;
     this.#triedAt = now;
-    this.#fetching ??= this.#refresh(now).finally(() => (this.#fetching = undefined));
-    await this.#fetching;
+    await this.#fetches.run("keys", () => this.#refresh(now));
   }
 
   async #refresh(now: number): Promise<void> {

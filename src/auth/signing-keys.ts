@@ -2,6 +2,7 @@
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK } from "jose";
 import type { JWK } from "jose";
 import type { Clock } from "../lib/clock.ts";
+import { SingleFlight } from "../lib/single-flight.ts";
 import type { MetadataStore, StoredSigningKey } from "../metadata/metadata-store.ts";
 
 export const ALGORITHM = "ES256";
@@ -25,7 +26,7 @@ export class SigningKeys {
   /** Newest first. */
   #stored: readonly StoredSigningKey[] = [];
   readonly #loaded = new Map<string, Promise<SigningKey["key"]>>();
-  #renewing: Promise<void> | undefined;
+  readonly #renewals = new SingleFlight<"keys", void>();
 
   constructor(metadata: Pick<MetadataStore, "signingKeys" | "addSigningKey">, clock: Clock) {
     this.#metadata = metadata;
@@ -34,10 +35,7 @@ export class SigningKeys {
 
   /** The key that signs now. */
   async current(): Promise<SigningKey> {
-    if (!this.#isFresh()) {
-      this.#renewing ??= this.#renew().finally(() => (this.#renewing = undefined));
-      await this.#renewing;
-    }
+    if (!this.#isFresh()) await this.#renewals.run("keys", () => this.#renew());
     const [newest] = this.#stored;
     if (!newest) throw new Error("there is no key to sign with");
     return { id: newest.id, key: await this.#load(newest, "private") };

@@ -1,6 +1,7 @@
 /** Folders whose names are durable. */
 import { mkdir, open } from "node:fs/promises";
 import { dirname } from "node:path";
+import { SingleFlight } from "../../lib/single-flight.ts";
 
 /** Only the owner may look: layers can hold secrets. */
 const FOLDER_MODE = 0o700;
@@ -11,32 +12,28 @@ const FOLDER_MODE = 0o700;
  */
 export class Folders {
   readonly #root: string;
-  /** Folders that this process has seen durable, each with what is still being done for it. */
-  readonly #known = new Map<string, Promise<void>>();
+  /** Folders that this process has seen durable. */
+  readonly #durable = new Set<string>();
+  readonly #creations = new SingleFlight<string, void>();
   readonly #syncing = new Map<string, { readonly next: Promise<void>; started: boolean }>();
 
   /** `root` is taken to be there already, and durable. */
   constructor(root: string) {
     this.#root = root;
-    this.#known.set(root, Promise.resolve());
+    this.#durable.add(root);
   }
 
   /**
    * Makes `folder`, below the root, and those above it; durable when it resolves. A folder that is there already is
    * synced into its parent once all the same: the process that made it may have died before it did so.
    */
-  ensure(folder: string): Promise<void> {
-    const known = this.#known.get(folder);
-    if (known) return known;
-    const made = this.#make(folder);
-    this.#known.set(folder, made);
-    made.catch(() => this.#known.delete(folder));
-    return made;
+  async ensure(folder: string): Promise<void> {
+    if (!this.#durable.has(folder)) await this.#creations.run(folder, () => this.#make(folder));
   }
 
   /** Forgets that `folder` and those above it are there, because one of them was found missing. */
   forget(folder: string): void {
-    for (let each = folder; each !== this.#root; each = dirname(each)) this.#known.delete(each);
+    for (let each = folder; each !== this.#root; each = dirname(each)) this.#durable.delete(each);
   }
 
   /**
@@ -72,6 +69,7 @@ export class Folders {
       await makeFolder(folder);
     });
     await this.sync(parent);
+    this.#durable.add(folder);
   }
 }
 
