@@ -7,6 +7,7 @@ import { Robots } from "./auth/robots.ts";
 import { Users } from "./auth/users.ts";
 import { systemClock } from "./lib/clock.ts";
 import type { Clock } from "./lib/clock.ts";
+import { SingleFlight } from "./lib/single-flight.ts";
 import { DEFAULT_RULES } from "./metadata/metadata-store.ts";
 import type { Collectable, CollectionRules, MetadataStore, RecordedBlob } from "./metadata/metadata-store.ts";
 import type { Quota } from "./metadata/quotas.ts";
@@ -47,7 +48,7 @@ import type { ReadLimitOptions } from "./server/read-limits.ts";
 import { readFile, toResponse } from "./server/reply.ts";
 import { TOKEN_PATH } from "./server/routes.ts";
 import { SIGNATURES_HEADER } from "./server/v2/signatures.ts";
-import type { BlobStore } from "./storage/blob-store.ts";
+import type { BlobStore, StorageKey } from "./storage/blob-store.ts";
 import { VERSION } from "./version.ts";
 
 export interface RegistryOptions {
@@ -154,7 +155,8 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const rules = { ...DEFAULT_RULES, ...options.collection };
   const metadata: MetadataStore = new SqlMetadataStore(engine, clock, rules, options.quotas);
-  const backend: Backend = { store, metadata, clock, limits, rules, uploads: new UploadMemory() };
+  const [uploads, verifications] = [new UploadMemory(), new SingleFlight<StorageKey, boolean>()];
+  const backend: Backend = { store, metadata, clock, limits, rules, uploads, verifications };
   const namespace = new LocalNamespace(backend);
   const origins = new Origins(options.origin);
   const parts = { metadata, clock, log, origins, signaturesEnabled };

@@ -8,7 +8,9 @@ import type { Registry } from "../src/create-registry.ts";
 import { MemoryEngine } from "../src/metadata/memory/memory-engine.ts";
 import { DEFAULT_RULES } from "../src/metadata/metadata-store.ts";
 import { SqlMetadataStore } from "../src/metadata/sql-metadata-store.ts";
+import { SingleFlight } from "../src/lib/single-flight.ts";
 import { DEFAULT_LIMITS } from "../src/registry/backend.ts";
+import type { Backend } from "../src/registry/backend.ts";
 import { collectAll, collectTrash } from "../src/registry/gc/collector.ts";
 import { LocalNamespace } from "../src/registry/namespace.ts";
 import { contractSuite } from "../src/registry/testing/contract-suite.ts";
@@ -36,7 +38,15 @@ const inMemory: OpenContract = async (given) => {
   const store = new MemoryBlobStore();
   const metadata = new SqlMetadataStore(await MemoryEngine.open(), clock);
   const limits = { ...DEFAULT_LIMITS, ...given };
-  const backend = () => ({ store, metadata, clock, limits, rules: DEFAULT_RULES, uploads: new UploadMemory() });
+  const backend = (): Backend => ({
+    store,
+    metadata,
+    clock,
+    limits,
+    rules: DEFAULT_RULES,
+    uploads: new UploadMemory(),
+    verifications: new SingleFlight(),
+  });
   return {
     clock,
     namespace: new LocalNamespace(backend()),

@@ -1,9 +1,10 @@
 /** What the services of a registry work with. Drivers are chosen by whoever makes the registry. */
 import type { Clock } from "../lib/clock.ts";
+import type { SingleFlight } from "../lib/single-flight.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { CollectionRules, MetadataStore } from "../metadata/metadata-store.ts";
-import type { BlobStore } from "../storage/blob-store.ts";
+import type { BlobStore, StorageKey } from "../storage/blob-store.ts";
 import type { UploadMemory } from "./upload-memory.ts";
 
 export interface RegistryLimits {
@@ -42,4 +43,6 @@ export interface Backend {
   readonly rules: CollectionRules;
   /** What this process remembers of uploads under way. */
   readonly uploads: UploadMemory;
+  /** Files being hashed because their time changed: requests for the same blob share one reading of it. */
+  readonly verifications: SingleFlight<StorageKey, boolean>;
 }

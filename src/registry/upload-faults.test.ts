@@ -1,5 +1,6 @@
 /** Uploads whose disk or database fails at some step: what was there before still counts, and nothing is left behind. */
 import { describe, expect, test } from "bun:test";
+import { SingleFlight } from "../lib/single-flight.ts";
 import { MemoryEngine } from "../metadata/memory/memory-engine.ts";
 import { DEFAULT_RULES } from "../metadata/metadata-store.ts";
 import type { MetadataStore } from "../metadata/metadata-store.ts";
@@ -174,6 +175,7 @@ async function openSubject() {
     limits: DEFAULT_LIMITS,
     rules: DEFAULT_RULES,
     uploads: new UploadMemory(),
+    verifications: new SingleFlight(),
   });
   const another = (): Repository => new LocalNamespace(backend()).repository(APP);
   return {

@@ -1,5 +1,6 @@
 /** A registry in a real folder and on a real socket, whose drivers are watched. */
 import { systemClock } from "../../../src/lib/clock.ts";
+import { SingleFlight } from "../../../src/lib/single-flight.ts";
 import { DEFAULT_RULES } from "../../../src/metadata/metadata-store.ts";
 import { SqlMetadataStore } from "../../../src/metadata/sql-metadata-store.ts";
 import { openDataFolder } from "../../../src/metadata/sqlite/data-folder.ts";
@@ -54,6 +55,7 @@ export async function openWatchedRegistry(
     limits: { ...DEFAULT_LIMITS, inlineBytes },
     rules: DEFAULT_RULES,
     uploads: new UploadMemory(),
+    verifications: new SingleFlight(),
   };
   const log = silentLogger();
   const handle = createHandler({

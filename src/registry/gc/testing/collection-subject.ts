@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { collect } from "../../../lib/collect.ts";
+import { SingleFlight } from "../../../lib/single-flight.ts";
 import { MemoryEngine } from "../../../metadata/memory/memory-engine.ts";
 import { DEFAULT_RULES } from "../../../metadata/metadata-store.ts";
 import type { Collectable, CollectionRules, MetadataStore } from "../../../metadata/metadata-store.ts";
@@ -81,6 +82,7 @@ export class CollectionSubject implements AsyncDisposable {
       limits: { ...DEFAULT_LIMITS, inlineBytes: INLINE_BYTES },
       rules,
       uploads: new UploadMemory(),
+      verifications: new SingleFlight(),
     };
   }
 
