@@ -2,6 +2,7 @@
 import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import type { ByteRange } from "../lib/byte-range.ts";
+import { httpDate } from "./http-date.ts";
 
 export type ReplyBody =
   | string
@@ -57,8 +58,16 @@ export const readFile: OpenFile = (path, { start, end }) => Readable.toWeb(creat
 /** The reply as a web `Response`. For HEAD a body is not opened. */
 export function toResponse(reply: Reply, method: string, openFile: OpenFile): Response {
   const { status, headers, webHeaders } = reply;
-  const body = method === "HEAD" || reply.body === undefined ? null : toBody(reply.body, openFile);
+  if (method === "HEAD") return new Response(null, { status, headers: dated(webHeaders ?? new Headers(headers)) });
+  const body = reply.body === undefined ? null : toBody(reply.body, openFile);
   return new Response(body, { status, headers: webHeaders ?? headers });
+}
+
+/** "An origin server with a clock MUST generate a Date header field" (RFC 9110, 6.6.1): the runtime forgets it on HEAD. */
+function dated(headers: Headers): Headers {
+  const date = httpDate();
+  if (headers.get("date") !== date) headers.set("date", date);
+  return headers;
 }
 
 function toBody(body: ReplyBody, openFile: OpenFile): BodyInit {

@@ -37,6 +37,15 @@ describe("GET /v2/ (end-1)", () => {
     });
   }
 
+  test("HEAD carries Date, as GET does, also from the cache", async () => {
+    for (const target of ["/v2/", "/v2/", "/healthz", "/no-such-page"]) {
+      for (const method of ["GET", "HEAD"]) {
+        const { headers } = await request(registry().port, { method, target });
+        expect(new Date(headers["date"] ?? "").toUTCString()).toBe(headers["date"] ?? "no Date");
+      }
+    }
+  });
+
   test("is not redirected and not challenged when the registry has no users", async () => {
     const reply = await fetch(`${registry().url}/v2/`, { redirect: "manual" });
     expect(reply.headers.get("www-authenticate")).toBeNull();
