@@ -13,9 +13,10 @@ const WHOLE: RangeRequest = { kind: "whole" };
 /**
  * What a `Range` header asks of `size` bytes (RFC 9110, 14.2). One range that cannot be satisfied, or that ends before it
  * begins, is unsatisfiable; a list with a part like that, another unit or a malformed header is ignored, as a server may.
+ * Ignored too for an empty blob: clients that ask for all of it with `bytes=0-` get it.
  */
 export function parseRange(header: string | null, size: number): RangeRequest {
-  if (header === null || !/^bytes=/i.test(header)) return WHOLE;
+  if (header === null || size === 0 || !/^bytes=/i.test(header)) return WHOLE;
   const parts = header.slice("bytes=".length).split(",");
   if (parts.length > LIMITS.maxRanges) return WHOLE;
   const ranges: ByteRange[] = [];
@@ -39,7 +40,7 @@ function parsePart(part: string, size: number): ByteRange | "unsatisfiable" | un
   const [, from = "", to = ""] = match;
   if (from === "") {
     const count = Number(to);
-    return count === 0 || size === 0 ? "unsatisfiable" : { start: Math.max(0, size - count), end: size - 1 };
+    return count === 0 ? "unsatisfiable" : { start: Math.max(0, size - count), end: size - 1 };
   }
   const start = Number(from);
   const end = to === "" ? size - 1 : Math.min(Number(to), size - 1);
@@ -55,7 +56,7 @@ export interface ChunkRange {
 /**
  * A `Content-Range` header of an upload, `0-499` (distribution-spec, "Pushing a blob in chunks": "MUST match the regular
  * expression ^[0-9]+-[0-9]+$"); the form of RFC 9110, `bytes 0-499/1000`, is understood too. Undefined when it is
- * malformed, or ends before it begins.
+ * malformed, ends before it begins, or ends beyond 2^53-1, where no blob has a byte.
  */
 export function parseContentRange(header: string): ChunkRange | undefined {
   const match = /^(?:bytes )?(\d+)-(\d+)(?:\/(?:(\d+)|\*))?$/i.exec(header.trim());
@@ -63,5 +64,5 @@ export function parseContentRange(header: string): ChunkRange | undefined {
   const [start, end, size] = [Number(match[1]), Number(match[2]), Number(match[3] ?? Infinity)];
   // "A Content-Range … is invalid if … last-pos … less than first-pos, or … complete-length … less than or equal to
   // last-pos" (RFC 9110, 14.4).
-  return end < start || size <= end ? undefined : { start, length: end - start + 1 };
+  return end < start || size <= end || !Number.isSafeInteger(end) ? undefined : { start, length: end - start + 1 };
 }
