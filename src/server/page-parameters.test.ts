@@ -13,6 +13,8 @@ describe("n", () => {
   const good: readonly (readonly [query: string, limit: number | undefined])[] = [
     ["", undefined],
     ["last=a", undefined],
+    ["n=", undefined],
+    ["n", undefined],
     ["N=5", undefined],
     ["n=0", 0],
     ["n=1", 1],
@@ -28,7 +30,6 @@ describe("n", () => {
   }
 
   const bad = [
-    "n=",
     "n=abc",
     "n=-1",
     "n=-0",

@@ -11,10 +11,10 @@ export interface PageParameters {
 /** Longer than any name or tag: what is behind it cannot matter to the order. */
 const MAX_LAST = 512;
 
-/** Refused with `PAGINATION_NUMBER_INVALID` unless `n` is absent or a whole number, given once. */
+/** Refused with `PAGINATION_NUMBER_INVALID` unless `n` is absent, empty or a whole number, given once. */
 export function pageParameters(parameters: URLSearchParams, maxLimit: number): PageParameters {
   const given = parameters.getAll("n");
-  const [n] = given;
+  const n = given[0] === "" ? undefined : given[0]; // clients that fill in a template leave it empty
   if (given.length > 1 || (n !== undefined && !/^\d{1,10}$/.test(n))) {
     throw new OciError("PAGINATION_NUMBER_INVALID", {
       message: "n must be a whole number of results, such as 100, and be given once",

@@ -129,8 +129,6 @@ describe("a tag at the edge of the grammar is a tag", () => {
 });
 
 const BAD_NUMBERS: readonly (readonly [title: string, query: string])[] = [
-  ["an empty n", "n="],
-  ["an n without a value", "n"],
   ["an exponent", "n=1e9"],
   ["a plus, which a query reads as a space", "n=+1"],
   ["an encoded plus", "n=%2B1"],
@@ -194,6 +192,8 @@ describe("strange pages of a tag list that are pages", () => {
     ["an n beyond 32 bits", "n=4294967297", all, false],
     ["exactly all", "n=3", all, false],
     ["an encoded digit", "n=%31", ["all"], true],
+    ["an empty n counts as absent", "n=", all, false],
+    ["an n without a value counts as absent", "n", all, false],
     ["another case of the name", "N=abc", all, false],
     ["the name with brackets", "n[]=1", all, false],
     ["an empty query", "", all, false],
@@ -231,6 +231,7 @@ describe("strange pages of a tag list that are pages", () => {
 describe("strange pages of the catalog that are pages", () => {
   const rows: readonly (readonly [query: string, repositories: readonly string[], isMore: boolean])[] = [
     ["n=0", [], false],
+    ["n=", ["library/other", REPOSITORY], false],
     ["n=1", ["library/other"], true],
     ["n=9999999999", ["library/other", REPOSITORY], false],
     ["last=zzz&last=library/other", [REPOSITORY], false],
