@@ -41,7 +41,8 @@ describe("a reference", () => {
   }
 
   test("that can be neither is none", () => {
-    for (const text of ["", ".", "-x", "a b", "a/b", "x".repeat(129)]) expect(parseReference(text)).toBeUndefined();
+    for (const text of ["", ".", "-x", "a b", "a/b", "a\r\nX", "a\r\nX-Evil: yes", "x".repeat(129)])
+      expect(parseReference(text)).toBeUndefined();
   });
 
   test("of any text is a tag, a digest, nothing, or that one refusal", () => {

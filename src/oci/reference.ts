@@ -10,10 +10,10 @@ export type Reference =
 
 /**
  * What `text` names: with a colon it is a digest or an error (`DIGEST_INVALID`), never a tag. Undefined when it can
- * be neither.
+ * be neither, as when control characters come before the colon: that is no attempt at a digest.
  */
 export function parseReference(text: string): Reference | undefined {
-  if (text.includes(":")) return { kind: "digest", digest: digest(text) };
+  if (text.includes(":") && !/^[^:]*\p{Cc}/u.test(text)) return { kind: "digest", digest: digest(text) };
   const tag = parseTag(text);
   return tag && { kind: "tag", tag };
 }
