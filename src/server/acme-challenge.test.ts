@@ -26,6 +26,10 @@ describe("the plain address beside TLS", () => {
     }
   });
 
+  test("sends nobody on to an address that is too long for a header", async () => {
+    expect(await at(`http://registry.example/${"a".repeat(10_000)}`)).toMatchObject({ status: 414 });
+  });
+
   test("sends readers on to TLS, with all that they asked for", async () => {
     for (const method of ["GET", "HEAD"]) {
       expect(await at("http://registry.example:80/v2/a/tags/list?n=1&last=x", method)).toMatchObject({

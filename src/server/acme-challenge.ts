@@ -1,6 +1,8 @@
 /** What the plain HTTP address beside TLS answers: an authority that asks whether a name is ours, and nothing else. */
 import type { Handler } from "./handler.ts";
+import { LIMITS } from "./limits.ts";
 import { empty, text } from "./reply.ts";
+import { pathOf, targetOf } from "./request-target.ts";
 
 const PREFIX = "/.well-known/acme-challenge/";
 
@@ -16,12 +18,15 @@ export interface ChallengeOptions {
 export function createChallengeHandler({ answerTo, names, originOf }: ChallengeOptions): Handler {
   return async (request) => {
     if (request.method !== "GET" && request.method !== "HEAD") return empty(404);
-    const { hostname, pathname, search } = new URL(request.url);
-    if (pathname.startsWith(PREFIX)) {
-      const answer = await answerTo(pathname.slice(PREFIX.length));
+    const target = targetOf(request.url);
+    const path = pathOf(target);
+    if (path.startsWith(PREFIX)) {
+      const answer = await answerTo(path.slice(PREFIX.length));
       return answer === undefined ? empty(404) : text(200, answer, { "content-type": "application/octet-stream" });
     }
-    if (!names.includes(hostname)) return empty(404);
-    return empty(308, { location: `${originOf(hostname)}${pathname}${search}` });
+    const name = URL.parse(request.url)?.hostname; // undefined for a request of HTTP/1.0 without a Host
+    if (name === undefined || !names.includes(name)) return empty(404);
+    if (target.length > LIMITS.maxHeaderValueBytes) return empty(414);
+    return empty(308, { location: `${originOf(name)}${target}` });
   };
 }

@@ -3,14 +3,15 @@ import type { Metrics } from "../observe/metrics.ts";
 import type { Handler } from "./handler.ts";
 import { getHealth } from "./ops/health.ts";
 import { empty, text } from "./reply.ts";
+import { pathOf, targetOf } from "./request-target.ts";
 
 /** `metricsPath` is where Prometheus reads; nowhere when absent. */
 export function createDebugHandler(metrics: Metrics, metricsPath: string | undefined): Handler {
   return async (request) => {
     if (request.method !== "GET" && request.method !== "HEAD") return empty(405, { allow: "GET, HEAD" });
-    const { pathname } = new URL(request.url);
-    if (pathname === "/debug/health") return getHealth();
-    if (pathname !== metricsPath) return empty(404);
+    const path = pathOf(targetOf(request.url));
+    if (path === "/debug/health") return getHealth();
+    if (path !== metricsPath) return empty(404);
     return text(200, await metrics.text(), { "content-type": metrics.contentType });
   };
 }

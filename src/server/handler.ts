@@ -13,14 +13,14 @@ import { getHealth, getReady } from "./ops/health.ts";
 import { getWelcome } from "./ops/welcome.ts";
 import { needOf } from "./need.ts";
 import type { Need } from "./need.ts";
-import { hasTwoHosts } from "./origin.ts";
 import type { Caller } from "./origin.ts";
 import type { Reply } from "./reply.ts";
 import { ReplyCache } from "./reply-cache.ts";
 import type { KeptReply } from "./reply-cache.ts";
+import { hasUsableHost, parametersOf, pathOf, targetOf } from "./request-target.ts";
 import { getKeys } from "./token/keys.ts";
 import { getToken, postToken } from "./token/token.ts";
-import { METHODS, parseRoute } from "./routes.ts";
+import { METHODS, isAmbiguous, parseRoute } from "./routes.ts";
 import type { Route } from "./routes.ts";
 import { getBase } from "./v2/base.ts";
 import { deleteBlob, getBlob } from "./v2/blobs.ts";
@@ -58,9 +58,8 @@ export function createHandler({ namespace, options, log, revision }: HandlerPart
   async function answer(request: Request, caller: Caller, whole?: () => void): Promise<Reply> {
     const known = replies.knownFor(request);
     const target = targetOf(request.url);
-    const mark = target.indexOf("?");
-    const path = mark < 0 ? target : target.slice(0, mark);
-    const parameters = new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1));
+    const path = pathOf(target);
+    const parameters = parametersOf(target);
     const body = new RequestBody(request, whole);
     const route = parseRoute(path);
     const asked = { namespace, options, request, caller, body, parameters };
@@ -128,6 +127,7 @@ async function dispatch(
   log: Logger,
 ): Promise<Reply> {
   const { request, options } = asked;
+  if (request.method === "CONNECT") throw unsupportedMethod("CONNECT", METHODS.welcome); // it names a host, not a path
   // "A server MUST respond with a 400 … to any … request message that contains more than one Host" (RFC 9112, 3.2).
   if (!hasUsableHost(request)) {
     throw new OciError("UNSUPPORTED", { status: 400, message: "the request has no usable Host header" });
@@ -217,18 +217,6 @@ async function handle(context: Context, route: Route): Promise<Reply> {
   }
 }
 
-/** Of a request without one Bun gives the path alone. */
-function hasUsableHost({ url, headers }: Request): boolean {
-  return url.startsWith("http") && URL.canParse(url) && !hasTwoHosts(headers);
-}
-
-/** Path and query as they were sent: their percent signs are read by those who know what they mean. */
-export function targetOf(url: string): string {
-  const scheme = url.indexOf("://");
-  const start = scheme < 0 ? 0 : url.indexOf("/", scheme + 3);
-  return start < 0 ? "/" : url.slice(start);
-}
-
 /** What every reply says. */
 export function commonHeaders(path: string): Readonly<Record<string, string>> {
   const headers = { "x-content-type-options": "nosniff" };
@@ -238,6 +226,10 @@ export function commonHeaders(path: string): Readonly<Record<string, string>> {
 }
 
 function unknownPath(path: string): OciError {
+  if (isAmbiguous(path)) {
+    const message = "there is nothing at a path that holds a backslash or a dot segment (. or ..), raw or encoded";
+    return new OciError("UNSUPPORTED", { status: 404, message });
+  }
   // What hides slashes or leaves parts empty was meant as a name that cannot be.
   if (path.startsWith("/v2/") && /\/\/|%2f|%00/i.test(path)) return new OciError("NAME_UNKNOWN");
   return new OciError("UNSUPPORTED", { status: 404, message: "there is nothing at this path" });

@@ -4,6 +4,11 @@ export const LIMITS = {
   maxBodyBytes: Number.MAX_SAFE_INTEGER,
   /** Bytes of a request's headers. podman asks for a thousand ranges in one header of 18 KiB; 16 KiB is the default. */
   maxHeaderBytes: 64 * 1024,
+  /**
+   * Bytes of a header of a reply that repeats what a client sent. Proxies refuse replies with long headers: nginx reads
+   * 4 KiB of all of them together unless it is told otherwise.
+   */
+  maxHeaderValueBytes: 2048,
   /** Seconds of silence after which a connection is closed: longer than the keep-alive of common proxies (75 s). */
   idleSeconds: 120,
   /** Bytes of a body that is taken in one piece, and not as a stream. */

@@ -7,11 +7,12 @@ import { systemClock } from "../lib/clock.ts";
 import { OciError } from "../oci/error.ts";
 import type { Logs } from "../observe/logger.ts";
 import { faultReply, refusalIn, refusalReply } from "./error-reply.ts";
-import { commonHeaders, targetOf } from "./handler.ts";
+import { commonHeaders } from "./handler.ts";
 import type { Handler } from "./handler.ts";
 import { LIMITS } from "./limits.ts";
 import { readFile, toResponse } from "./reply.ts";
 import type { OpenFile, Reply } from "./reply.ts";
+import { targetOf } from "./request-target.ts";
 import { expiryWarning, readTls, watchTls } from "./tls.ts";
 import type { TlsMaterial, TlsOptions } from "./tls.ts";
 

@@ -3,6 +3,7 @@ import type { ResourceActions } from "../auth/access-token.ts";
 import type { Action } from "../auth/identity.ts";
 import { parseRepositoryName, repositoryName } from "../oci/repository-name.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import { parametersOf, targetOf } from "./request-target.ts";
 import type { Route } from "./routes.ts";
 
 /** Nothing, to be somebody, or a right. */
@@ -65,7 +66,7 @@ export function scopesOf(need: Need): readonly ResourceActions[] {
 
 function mountedFrom({ url }: Request): RepositoryName | undefined {
   if (!url.includes("from=")) return undefined;
-  return parseRepositoryName(new URL(url).searchParams.get("from") ?? "");
+  return parseRepositoryName(parametersOf(targetOf(url)).get("from") ?? "");
 }
 
 const VERBS: Readonly<Record<Action, string>> = {

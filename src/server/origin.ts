@@ -57,11 +57,15 @@ export class Origins {
     };
   }
 
-  /** The registry's address as the caller knows it, such as `https://registry.example.com`: no slash at the end. */
+  /**
+   * The registry's address as the caller knows it, such as `https://registry.example.com`: no slash at the end. Empty when
+   * nothing tells it, because a request of HTTP/1.0 has no Host.
+   */
   baseOf(request: Request, caller: Caller): string {
     if (this.#host !== undefined) return this.#host;
     const scheme = caller.scheme ?? (request.url.startsWith("https:") ? "https" : "http");
-    return `${scheme}://${caller.host ?? hostIn(request.headers.get("host")) ?? new URL(request.url).host}`;
+    const host = caller.host ?? hostIn(request.headers.get("host")) ?? URL.parse(request.url)?.host;
+    return host === undefined ? "" : `${scheme}://${host}`;
   }
 
   #trusts(address: string | undefined): boolean {
@@ -88,11 +92,6 @@ export class Origins {
     }
     return 0;
   }
-}
-
-/** Such a request is refused (RFC 9112, 3.2). */
-export function hasTwoHosts(headers: Headers): boolean {
-  return headers.get("host")?.includes(",") ?? false;
 }
 
 function networkOf(text: string): Network {

@@ -1,7 +1,7 @@
 /** Replies that are given again as long as nothing was committed: most of what a registry is asked, it is asked again. */
 import type { Need } from "./need.ts";
-import { hasTwoHosts } from "./origin.ts";
 import type { Reply } from "./reply.ts";
+import { hasTwoHosts } from "./request-target.ts";
 import type { Route } from "./routes.ts";
 
 /** Bytes that are kept at most; when more would be, it begins anew. */

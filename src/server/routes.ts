@@ -44,6 +44,7 @@ export const TOKEN_PATH = "/token";
  * `tags` or `a/blobs/uploads`: so a path is read from its end.
  */
 export function parseRoute(path: string): Route | undefined {
+  if (isAmbiguous(path)) return undefined;
   switch (path) {
     case "/v2":
     case "/v2/":
@@ -64,6 +65,14 @@ export function parseRoute(path: string): Route | undefined {
       if (path.startsWith("/v2/")) return parseRepositoryRoute(segmentsAfter("/v2/", path));
       return path.startsWith(EXTENSIONS) ? parseExtensionRoute(segmentsAfter(EXTENSIONS, path)) : undefined;
   }
+}
+
+/**
+ * Whether `path` holds a backslash or a dot segment, raw or encoded: some programs read a backslash as a slash and resolve
+ * dot segments, others do not, so a proxy in front could have decided over another path than this one.
+ */
+export function isAmbiguous(path: string): boolean {
+  return /\\|%5c|\/(?:\.|%2e){1,2}(?:\/|$)/i.test(path);
 }
 
 /** Where containers/image looks for signatures. */

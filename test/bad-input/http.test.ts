@@ -41,15 +41,44 @@ describe("HTTP/1.0", () => {
     expect(reply.status).toBe(202);
   });
 
-  for (const more of ["", "Connection: keep-alive\r\n", "Connection: close\r\n", "Host:\r\n"]) {
-    test(`without a Host, ${JSON.stringify(more)}: 400`, async () => {
-      for (const target of ["/v2/", MANIFEST, "/no-such-page"]) {
-        const reply = await send(`GET ${target} HTTP/1.0\r\n${more}\r\n`);
-        expect(reply.status).toBe(400);
-        if (reply.body !== "") expectErrorBody(witness().registry, reply);
+  // HAProxy's "option httpchk" and other probes of load balancers send no Host.
+  for (const more of ["", "Connection: keep-alive\r\n", "Connection: close\r\n"]) {
+    test(`without a Host, ${JSON.stringify(more)}: served`, async () => {
+      const statuses: Readonly<Record<string, number>> = {
+        "/": 200,
+        "/v2/": 200,
+        "/healthz": 200,
+        "/readyz": 200,
+        [MANIFEST]: 200,
+        [`/v2/${REPOSITORY}/tags/list?n=1`]: 200,
+        "/v2/_catalog": 200,
+        "/no-such-page": 404,
+        "/v2/?a=http://b/c": 200,
+      };
+      for (const method of ["GET", "HEAD", "OPTIONS"]) {
+        for (const [target, status] of Object.entries(statuses)) {
+          const reply = await send(`${method} ${target} HTTP/1.0\r\n${more}\r\n`);
+          expect([target, reply.status]).toEqual([target, method === "OPTIONS" && status === 200 ? 405 : status]);
+        }
       }
     });
   }
+
+  test("without a Host it can push and mount", async () => {
+    const begun = await send(`POST /v2/${REPOSITORY}/blobs/uploads/ HTTP/1.0\r\nContent-Length: 0\r\n\r\n`);
+    expect(begun.status).toBe(202);
+    const cancelled = await send(`DELETE ${begun.headers["location"]} HTTP/1.0\r\n\r\n`);
+    expect(cancelled.status).toBe(204);
+    const query = `mount=${CONFIG.digest}&from=${REPOSITORY}`;
+    const mounted = await send(`POST /v2/${REPOSITORY}/blobs/uploads/?${query} HTTP/1.0\r\nContent-Length: 0\r\n\r\n`);
+    expect(mounted.status).toBe(201);
+  });
+
+  test("with an empty Host: 400", async () => {
+    const reply = await send("GET /v2/ HTTP/1.0\r\nHost:\r\n\r\n");
+    expect(reply.status).toBe(400);
+    expectErrorBody(witness().registry, reply);
+  });
   testUnchanged(witness);
 });
 

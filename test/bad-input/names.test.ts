@@ -1,10 +1,11 @@
 /** Repository names that are none: distribution-spec, "Pulling manifests", and 255 bytes in all. */
 import { describe, expect, test } from "bun:test";
 import { pushImage } from "../support/client.ts";
+import { sendRaw } from "../support/raw.ts";
 import type { RawReply } from "../support/raw.ts";
 import { request } from "../support/raw-request.ts";
 import type { RawRequest } from "../support/raw-request.ts";
-import { expectRefused, testRefusals } from "./refusal.ts";
+import { expectRefusal, expectRefused, testRefusals } from "./refusal.ts";
 import type { BadRequest, Refusal } from "./refusal.ts";
 import { ABSENT, IMAGE, IMAGE_TEXT, REPOSITORY, testAliveAndQuiet, testUnchanged, useWitness } from "./witness.ts";
 
@@ -42,7 +43,6 @@ const BAD_NAMES: readonly (readonly [title: string, name: string])[] = [
   ["an encoded way up", "library/..%2fwitness"],
   ["an encoded way to the root", "..%2f..%2f..%2fetc%2fpasswd"],
   ["an encoded way to the root, encoded twice", "%252e%252e%252fetc"],
-  ["an encoded backslash", "team%5Capp"],
   ["an encoded NUL", "app%00"],
   ["an encoded NUL before a good name", "%00app"],
   ["an encoded NUL inside", "team/a%00b"],
@@ -172,6 +172,40 @@ describe("a path without a name", () => {
       (target): BadRequest => ({ title: target.slice(0, 40), request: { target }, expected: unnamed }),
     ),
   );
+  testUnchanged(witness);
+});
+
+describe("a path that holds a backslash or a dot segment, where the runtime shows it: 404 UNSUPPORTED", () => {
+  const encoded = [
+    "/v2/team%5Capp/tags/list",
+    "/v2/team%5capp/tags/list",
+    `/v2/${REPOSITORY}/manifests/v1%5C`,
+    `/v2/${REPOSITORY}%5Cmanifests/v1`,
+    `/v2/${REPOSITORY}/blobs/uploads/%5C`,
+  ];
+  for (const target of encoded) {
+    test(`${target}, encoded`, async () => {
+      for (const method of ["GET", "PUT", "DELETE"]) {
+        await expectRefused(witness().registry, { method, target }, "404 UNSUPPORTED");
+      }
+    });
+  }
+
+  // The runtime resolves the target of a request that has a Host before the server sees it.
+  const raw = [
+    `/v2/./${REPOSITORY}/manifests/v1`,
+    `/v2/elsewhere/../${REPOSITORY}/manifests/v1`,
+    `/v2/elsewhere/%2e%2E/${REPOSITORY}/manifests/v1`,
+    `/v2/${REPOSITORY.replace("/", "\\")}/manifests/v1`,
+    `/v2/${REPOSITORY}/manifests/..`,
+  ];
+  for (const target of raw) {
+    test(`${target}, without a Host`, async () => {
+      const { port } = witness().registry;
+      const reply = await sendRaw(port, `GET ${target} HTTP/1.0\r\n\r\n`, { timeoutMs: 20_000 });
+      expectRefusal(witness().registry, { target }, reply, "404 UNSUPPORTED");
+    });
+  }
   testUnchanged(witness);
 });
 

@@ -1,5 +1,6 @@
 /** The debug address: for machines that watch. */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { sendRaw } from "../support/raw.ts";
 import { refusedStart } from "../support/refused-start.ts";
 import { startListening } from "../support/server-process.ts";
 import type { Listening } from "../support/server-process.ts";
@@ -44,6 +45,14 @@ test("metrics have another path, or none", async () => {
   await using off = await startWatched();
   expect((await fetch(`${off.debug}/metrics`)).status).toBe(404);
   expect((await fetch(`${off.debug}/debug/health`)).status).toBe(200);
+});
+
+test("probes of HTTP/1.0 without a Host are answered", async () => {
+  await using server = await startWatched({ REGISTRY_HTTP_DEBUG_PROMETHEUS_ENABLED: "true" });
+  for (const target of ["/debug/health", "/metrics"]) {
+    const reply = await sendRaw(Number(new URL(server.debug).port), `GET ${target} HTTP/1.0\r\n\r\n`);
+    expect([target, reply.status]).toEqual([target, 200]);
+  }
 });
 
 test("what collection removed is counted", async () => {

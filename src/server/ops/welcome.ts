@@ -3,8 +3,9 @@ import type { Context } from "../context.ts";
 import { text } from "../reply.ts";
 import type { Reply } from "../reply.ts";
 
-export function getWelcome({ request, options }: Context): Reply {
-  const { host } = new URL(request.url);
+export function getWelcome({ request, caller, options }: Context): Reply {
+  const base = options.origins.baseOf(request, caller);
+  const host = base.replace(/^https?:\/\//, "");
   const page = `This is Stowage ${options.version}, a registry of container images. It is up.
 
 Push an image to it:
@@ -16,7 +17,7 @@ and pull it:
 
   docker pull ${host}/IMAGE
 
-What it holds:  curl http://${host}/v2/_catalog
+What it holds:  curl ${base}/v2/_catalog
 `;
   return text(200, page, { "content-type": "text/plain; charset=utf-8" });
 }
