@@ -262,6 +262,7 @@ export function* listReferrers(
   const repo = yield* findRepository(name);
   const referrers: ReferrerFacts[] = [];
   if (repo === undefined) return { referrers, more: false };
+  const wanted = filter.artifactTypes && new Set(filter.artifactTypes); // a request may name thousands
   let bytes = 0;
   let after: string = filter.after ?? "";
   for (;;) {
@@ -274,7 +275,7 @@ export function* listReferrers(
       REFERRERS_AT_ONCE,
     );
     for (const candidate of candidates) {
-      if (filter.artifactTypes && !filter.artifactTypes.includes(candidate.artifact_type ?? "")) continue;
+      if (wanted && !wanted.has(candidate.artifact_type ?? "")) continue;
       bytes += DESCRIPTOR_BYTES + (candidate.artifact_type?.length ?? 0) + candidate.annotation_bytes;
       if (bytes > filter.maxBytes && referrers.length > 0) return { referrers, more: true };
       const row = yield* first<FactsRow & { artifact_type: string | null; annotations: string | null }>(
