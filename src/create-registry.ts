@@ -7,7 +7,6 @@ import { Robots } from "./auth/robots.ts";
 import { Users } from "./auth/users.ts";
 import { systemClock } from "./lib/clock.ts";
 import type { Clock } from "./lib/clock.ts";
-import { SingleFlight } from "./lib/single-flight.ts";
 import { DEFAULT_RULES } from "./metadata/metadata-store.ts";
 import type { Collectable, CollectionRules, MetadataStore, RecordedBlob } from "./metadata/metadata-store.ts";
 import type { Quota } from "./metadata/quotas.ts";
@@ -17,8 +16,8 @@ import type { RepositoryName } from "./oci/repository-name.ts";
 import { silentLogger } from "./observe/logger.ts";
 import type { Logger } from "./observe/logger.ts";
 import { Metrics } from "./observe/metrics.ts";
-import { DEFAULT_LIMITS } from "./registry/backend.ts";
-import type { Backend, RegistryLimits } from "./registry/backend.ts";
+import { createBackend } from "./registry/backend.ts";
+import type { RegistryLimits } from "./registry/backend.ts";
 import { check } from "./registry/check.ts";
 import type { CheckOptions, Finding } from "./registry/check.ts";
 import { collectInBackground } from "./registry/gc/background.ts";
@@ -32,7 +31,6 @@ import type { Namespace } from "./registry/namespace.ts";
 import { scrubInBackground } from "./registry/gc/scrub.ts";
 import type { ScrubOptions } from "./registry/gc/scrub.ts";
 import { paged } from "./registry/pages.ts";
-import { UploadMemory } from "./registry/upload-memory.ts";
 import type { ChangeListener } from "./server/change-event.ts";
 import type { Challenge } from "./server/challenge.ts";
 import type { ServerOptions } from "./server/context.ts";
@@ -48,7 +46,7 @@ import type { ReadLimitOptions } from "./server/read-limits.ts";
 import { readFile, toResponse } from "./server/reply.ts";
 import { TOKEN_PATH } from "./server/routes.ts";
 import { SIGNATURES_HEADER } from "./server/v2/signatures.ts";
-import type { BlobStore, StorageKey } from "./storage/blob-store.ts";
+import type { BlobStore } from "./storage/blob-store.ts";
 import { VERSION } from "./version.ts";
 
 export interface RegistryOptions {
@@ -152,11 +150,9 @@ export interface Registry extends AsyncDisposable {
 export async function createRegistry(options: RegistryOptions): Promise<Registry> {
   const { clock = systemClock, log = silentLogger(), deleteEnabled = true, signaturesEnabled = false } = options;
   const [store, engine] = await openDrivers(options.storage);
-  const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const rules = { ...DEFAULT_RULES, ...options.collection };
   const metadata: MetadataStore = new SqlMetadataStore(engine, clock, rules, options.quotas);
-  const [uploads, verifications] = [new UploadMemory(), new SingleFlight<StorageKey, boolean>()];
-  const backend: Backend = { store, metadata, clock, limits, rules, uploads, verifications };
+  const backend = createBackend({ store, metadata, clock, limits: options.limits, rules });
   const namespace = new LocalNamespace(backend);
   const origins = new Origins(options.origin);
   const parts = { metadata, clock, log, origins, signaturesEnabled };

@@ -8,14 +8,12 @@ import type { Registry } from "../src/create-registry.ts";
 import { MemoryEngine } from "../src/metadata/memory/memory-engine.ts";
 import { DEFAULT_RULES } from "../src/metadata/metadata-store.ts";
 import { SqlMetadataStore } from "../src/metadata/sql-metadata-store.ts";
-import { SingleFlight } from "../src/lib/single-flight.ts";
-import { DEFAULT_LIMITS } from "../src/registry/backend.ts";
+import { createBackend } from "../src/registry/backend.ts";
 import type { Backend } from "../src/registry/backend.ts";
 import { collectAll, collectTrash } from "../src/registry/gc/collector.ts";
 import { LocalNamespace } from "../src/registry/namespace.ts";
 import { contractSuite } from "../src/registry/testing/contract-suite.ts";
 import type { OpenContract } from "../src/registry/testing/contract-subject.ts";
-import { UploadMemory } from "../src/registry/upload-memory.ts";
 import { FilesystemBlobStore } from "../src/storage/filesystem/filesystem-blob-store.ts";
 import { MemoryBlobStore } from "../src/storage/memory/memory-blob-store.ts";
 import type { BlobStore } from "../src/storage/blob-store.ts";
@@ -37,16 +35,7 @@ const inMemory: OpenContract = async (given) => {
   const clock = { ms: STARTED_AT, now: () => clock.ms };
   const store = new MemoryBlobStore();
   const metadata = new SqlMetadataStore(await MemoryEngine.open(), clock);
-  const limits = { ...DEFAULT_LIMITS, ...given };
-  const backend = (): Backend => ({
-    store,
-    metadata,
-    clock,
-    limits,
-    rules: DEFAULT_RULES,
-    uploads: new UploadMemory(),
-    verifications: new SingleFlight(),
-  });
+  const backend = (): Backend => createBackend({ store, metadata, clock, limits: given });
   return {
     clock,
     namespace: new LocalNamespace(backend()),

@@ -1,11 +1,12 @@
 /** What the services of a registry work with. Drivers are chosen by whoever makes the registry. */
 import type { Clock } from "../lib/clock.ts";
-import type { SingleFlight } from "../lib/single-flight.ts";
+import { SingleFlight } from "../lib/single-flight.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
+import { DEFAULT_RULES } from "../metadata/metadata-store.ts";
 import type { CollectionRules, MetadataStore } from "../metadata/metadata-store.ts";
 import type { BlobStore, StorageKey } from "../storage/blob-store.ts";
-import type { UploadMemory } from "./upload-memory.ts";
+import { UploadMemory } from "./upload-memory.ts";
 
 export interface RegistryLimits {
   /** Bytes up to which a blob lies in the database instead of a file; 0 keeps every blob a file. */
@@ -45,4 +46,23 @@ export interface Backend {
   readonly uploads: UploadMemory;
   /** Files being hashed because their time changed: requests for the same blob share one reading of it. */
   readonly verifications: SingleFlight<StorageKey, boolean>;
+}
+
+/** What a registry is made of: drivers, and what may differ from the defaults. */
+export interface BackendParts extends Pick<Backend, "store" | "metadata" | "clock"> {
+  readonly limits?: Partial<RegistryLimits> | undefined;
+  readonly rules?: CollectionRules;
+}
+
+/** A backend that has nothing in memory yet, as a process has it that just began. */
+export function createBackend({ store, metadata, clock, limits, rules = DEFAULT_RULES }: BackendParts): Backend {
+  return {
+    store,
+    metadata,
+    clock,
+    limits: { ...DEFAULT_LIMITS, ...limits },
+    rules,
+    uploads: new UploadMemory(),
+    verifications: new SingleFlight(),
+  };
 }

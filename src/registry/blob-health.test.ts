@@ -4,15 +4,12 @@ import { mkdtemp, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../lib/clock.ts";
-import { SingleFlight } from "../lib/single-flight.ts";
 import { MemoryEngine } from "../metadata/memory/memory-engine.ts";
-import { DEFAULT_RULES } from "../metadata/metadata-store.ts";
 import { SqlMetadataStore } from "../metadata/sql-metadata-store.ts";
 import { FilesystemBlobStore } from "../storage/filesystem/filesystem-blob-store.ts";
-import { DEFAULT_LIMITS } from "./backend.ts";
+import { createBackend } from "./backend.ts";
 import { LocalNamespace } from "./namespace.ts";
 import { APP, LARGE, contentOf, push } from "./testing/contract-subject.ts";
-import { UploadMemory } from "./upload-memory.ts";
 
 const folders: string[] = [];
 afterEach(async () => {
@@ -37,15 +34,7 @@ async function openCounting() {
     },
   });
   const metadata = new SqlMetadataStore(await MemoryEngine.open(), systemClock);
-  const { blobs } = new LocalNamespace({
-    store,
-    metadata,
-    clock: systemClock,
-    limits: DEFAULT_LIMITS,
-    rules: DEFAULT_RULES,
-    uploads: new UploadMemory(),
-    verifications: new SingleFlight(),
-  }).repository(APP);
+  const { blobs } = new LocalNamespace(createBackend({ store, metadata, clock: systemClock })).repository(APP);
   const digest = await push({ blobs } as Parameters<typeof push>[0], contentOf("touched", LARGE));
   const [file] = await Array.fromAsync(files.list());
   return { blobs, digest, path: join(folder, file!.key), reads };

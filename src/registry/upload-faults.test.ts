@@ -1,20 +1,17 @@
 /** Uploads whose disk or database fails at some step: what was there before still counts, and nothing is left behind. */
 import { describe, expect, test } from "bun:test";
-import { SingleFlight } from "../lib/single-flight.ts";
 import { MemoryEngine } from "../metadata/memory/memory-engine.ts";
-import { DEFAULT_RULES } from "../metadata/metadata-store.ts";
 import type { MetadataStore } from "../metadata/metadata-store.ts";
 import { SqlMetadataStore } from "../metadata/sql-metadata-store.ts";
 import { digestOf } from "../oci/digest.ts";
 import type { BlobStore, Draft } from "../storage/blob-store.ts";
 import { MemoryBlobStore } from "../storage/memory/memory-blob-store.ts";
-import { DEFAULT_LIMITS } from "./backend.ts";
+import { DEFAULT_LIMITS, createBackend } from "./backend.ts";
 import type { Backend } from "./backend.ts";
 import { collectTrash } from "./gc/collector.ts";
 import { LocalNamespace } from "./namespace.ts";
 import type { Repository } from "./repository.ts";
 import { APP, CLAIM_MS, LARGE, Pipe, contentOf, pull, refusalOf, streamOf } from "./testing/contract-subject.ts";
-import { UploadMemory } from "./upload-memory.ts";
 import type { BlobUpload } from "./uploads.ts";
 
 const [FIRST, SECOND] = [contentOf("first", LARGE), contentOf("second", LARGE)];
@@ -168,15 +165,7 @@ async function openSubject() {
     "saveUpload",
     "finishUpload",
   ]);
-  const backend = (): Backend => ({
-    store,
-    metadata,
-    clock,
-    limits: DEFAULT_LIMITS,
-    rules: DEFAULT_RULES,
-    uploads: new UploadMemory(),
-    verifications: new SingleFlight(),
-  });
+  const backend = (): Backend => createBackend({ store, metadata, clock });
   const another = (): Repository => new LocalNamespace(backend()).repository(APP);
   return {
     clock,

@@ -1,17 +1,14 @@
 /** A registry in a real folder and on a real socket, whose drivers are watched. */
 import { systemClock } from "../../../src/lib/clock.ts";
-import { SingleFlight } from "../../../src/lib/single-flight.ts";
 import { DEFAULT_RULES } from "../../../src/metadata/metadata-store.ts";
 import { SqlMetadataStore } from "../../../src/metadata/sql-metadata-store.ts";
 import { openDataFolder } from "../../../src/metadata/sqlite/data-folder.ts";
 import { silentLogger } from "../../../src/observe/logger.ts";
-import { DEFAULT_LIMITS } from "../../../src/registry/backend.ts";
-import type { Backend } from "../../../src/registry/backend.ts";
+import { DEFAULT_LIMITS, createBackend } from "../../../src/registry/backend.ts";
 import { check } from "../../../src/registry/check.ts";
 import type { Finding } from "../../../src/registry/check.ts";
 import { collectAll } from "../../../src/registry/gc/collector.ts";
 import { LocalNamespace } from "../../../src/registry/namespace.ts";
-import { UploadMemory } from "../../../src/registry/upload-memory.ts";
 import { OPEN_GATE } from "../../../src/server/gate.ts";
 import { createHandler } from "../../../src/server/handler.ts";
 import { listen } from "../../../src/server/listen.ts";
@@ -48,15 +45,7 @@ export async function openWatchedRegistry(
   const engine = await openDataFolder(folder, { alone: false });
   const files = await FilesystemBlobStore.open(folder);
   const metadata = new SqlMetadataStore(watchedEngine(engine, watch), clock);
-  const backend: Backend = {
-    store: watchedStore(files, watch),
-    metadata,
-    clock,
-    limits: { ...DEFAULT_LIMITS, inlineBytes },
-    rules: DEFAULT_RULES,
-    uploads: new UploadMemory(),
-    verifications: new SingleFlight(),
-  };
+  const backend = createBackend({ store: watchedStore(files, watch), metadata, clock, limits: { inlineBytes } });
   const log = silentLogger();
   const handle = createHandler({
     namespace: new LocalNamespace(backend),

@@ -3,7 +3,6 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { collect } from "../../../lib/collect.ts";
-import { SingleFlight } from "../../../lib/single-flight.ts";
 import { MemoryEngine } from "../../../metadata/memory/memory-engine.ts";
 import { DEFAULT_RULES } from "../../../metadata/metadata-store.ts";
 import type { Collectable, CollectionRules, MetadataStore } from "../../../metadata/metadata-store.ts";
@@ -19,11 +18,10 @@ import { tag as tagOf } from "../../../oci/tag.ts";
 import type { BlobStore } from "../../../storage/blob-store.ts";
 import { FilesystemBlobStore } from "../../../storage/filesystem/filesystem-blob-store.ts";
 import { MemoryBlobStore } from "../../../storage/memory/memory-blob-store.ts";
-import { DEFAULT_LIMITS } from "../../backend.ts";
+import { createBackend } from "../../backend.ts";
 import type { Backend } from "../../backend.ts";
 import { LocalNamespace } from "../../namespace.ts";
 import type { Repository } from "../../repository.ts";
-import { UploadMemory } from "../../upload-memory.ts";
 import { collectAll, collectDue, previewCollection } from "../collector.ts";
 import type { CollectionReport } from "../collector.ts";
 
@@ -75,15 +73,13 @@ export class CollectionSubject implements AsyncDisposable {
     this.clock = clock;
     this.engine = parts.engine;
     this.#remove = parts.remove;
-    this.backend = {
+    this.backend = createBackend({
       store: parts.store,
       metadata: new SqlMetadataStore(parts.engine, clock, rules),
       clock,
-      limits: { ...DEFAULT_LIMITS, inlineBytes: INLINE_BYTES },
+      limits: { inlineBytes: INLINE_BYTES },
       rules,
-      uploads: new UploadMemory(),
-      verifications: new SingleFlight(),
-    };
+    });
   }
 
   static async open(
