@@ -23,8 +23,8 @@ const RENEW_AT = 1 / 4;
 export class UploadWriter implements AsyncDisposable {
   readonly #backend: Backend;
   readonly #facts: UploadFacts;
-  /** What the upload is about to be closed with. */
-  readonly #intent: Digest | undefined;
+  /** What the upload is about to be closed with, the first one in its final key; none when it is not. */
+  readonly #intents: readonly Digest[];
   /** Bytes that are not in a draft, when none is open. */
   #staged: Uint8Array[];
   #draft: Draft | undefined;
@@ -42,10 +42,10 @@ export class UploadWriter implements AsyncDisposable {
   /** Whether this writer has nothing left to undo or record. */
   #settled = false;
 
-  private constructor(backend: Backend, facts: UploadFacts, intent: Digest | undefined) {
+  private constructor(backend: Backend, facts: UploadFacts, intents: readonly Digest[]) {
     this.#backend = backend;
     this.#facts = facts;
-    this.#intent = intent;
+    this.#intents = intents;
     this.#staged = facts.staged ? [facts.staged] : [];
     this.#draftKey = facts.draftKey as DraftKey;
     this.#version = facts.version;
@@ -56,10 +56,14 @@ export class UploadWriter implements AsyncDisposable {
 
   /**
    * Refused with 409 when another writer holds the upload. Undefined when the bytes that were recorded are lost.
-   * `intent` is the digest that the upload is about to be closed with.
+   * `intents` are the digests that the upload is about to be closed with.
    */
-  static async open(backend: Backend, facts: UploadFacts, intent?: Digest): Promise<UploadWriter | undefined> {
-    const writer = new UploadWriter(backend, facts, intent);
+  static async open(
+    backend: Backend,
+    facts: UploadFacts,
+    intents: readonly Digest[] = [],
+  ): Promise<UploadWriter | undefined> {
+    const writer = new UploadWriter(backend, facts, intents);
     if (writer.#hasDraft()) {
       try {
         return (await writer.#reopenDraft()) ? writer : undefined;
@@ -106,9 +110,24 @@ export class UploadWriter implements AsyncDisposable {
     await this.#record(this.#facts.received, this.#before, this.#facts.staged);
   }
 
-  /** Whether all bytes together have this digest. Reads them again when they were not hashed with its algorithm. */
-  async matches(digest: Digest): Promise<boolean> {
-    return (await this.#digestNow(algorithmOf(digest))) === digest;
+  /**
+   * The first of `digests`, each of another algorithm, that all bytes together do not have; undefined when they have all.
+   * Reads the bytes once more when they were not hashed with every algorithm. Rejects with `BrokenBodyError` when `signal`
+   * aborts meanwhile.
+   */
+  async findMismatch(digests: readonly Digest[], signal?: AbortSignal): Promise<Digest | undefined> {
+    const known = new Map<Algorithm, Digest>();
+    const unknown: Algorithm[] = [];
+    for (const algorithm of digests.map(algorithmOf)) {
+      const digest = this.#knownDigest(algorithm);
+      if (digest) known.set(algorithm, digest);
+      else unknown.push(algorithm);
+    }
+    if (unknown.length > 0) {
+      const digester = await this.#hashAgain(unknown, signal);
+      for (const algorithm of unknown) known.set(algorithm, digester.digest(algorithm) as Digest);
+    }
+    return digests.find((digest) => known.get(algorithmOf(digest)) !== digest);
   }
 
   /** Turns the upload into a blob, durable. False when the upload had ended meanwhile. */
@@ -146,7 +165,7 @@ export class UploadWriter implements AsyncDisposable {
     if (this.#hasDraft()) return this.#backend.uploads.recall(id, version)?.copy();
     // SHA-256 always; another algorithm when the client named it early.
     const algorithms = new Set<Algorithm>(["sha256", algorithm]);
-    if (this.#intent) algorithms.add(algorithmOf(this.#intent));
+    for (const intent of this.#intents) algorithms.add(algorithmOf(intent));
     const digester = Digester.of(...algorithms);
     if (staged && received > 0) digester.update(staged);
     return digester;
@@ -188,7 +207,7 @@ export class UploadWriter implements AsyncDisposable {
       await metadata.reserveDraft(fresh, this.#claimTerms().expiresAt);
       if (!(await store.copyDraft(this.#draftKey, fresh, received))) return false;
       await this.#moveTo(fresh);
-    } else if (finalKey !== undefined && this.#intent) {
+    } else if (finalKey !== undefined && this.#intents.length > 0) {
       await this.#renew();
     }
     this.#draft = await store.reopen(this.#draftKey, received);
@@ -211,7 +230,7 @@ export class UploadWriter implements AsyncDisposable {
     if (!(await this.#backend.metadata.moveUpload(id, this.#version, fresh))) throw busyUpload(id);
     this.#draftKey = fresh;
     this.#finalBase = fresh;
-    if (this.#intent) await this.#renew();
+    if (this.#intents.length > 0) await this.#renew();
   }
 
   /** With `announce` what the draft is about to become is recorded at once. */
@@ -232,13 +251,14 @@ export class UploadWriter implements AsyncDisposable {
   #claimTerms(): { id: string; version: number; until: number; expiresAt: number; finalKey?: string } {
     const { clock, limits } = this.#backend;
     const now = clock.now();
+    const [intent] = this.#intents;
     this.#renewAt = now + limits.claimMs * RENEW_AT;
     return {
       id: this.#facts.id,
       version: this.#version,
       until: now + limits.claimMs,
       expiresAt: now + limits.uploadExpiryMs,
-      ...(this.#intent ? { finalKey: this.#finalKey(this.#intent) } : {}),
+      ...(intent ? { finalKey: this.#finalKey(intent) } : {}),
     };
   }
 
@@ -258,19 +278,25 @@ export class UploadWriter implements AsyncDisposable {
     return true;
   }
 
-  async #digestNow(algorithm: Algorithm): Promise<Digest | undefined> {
-    const running = this.#digester?.digest(algorithm);
-    if (running) return running;
+  /** The digest of all bytes so far, when it is known without reading them again. */
+  #knownDigest(algorithm: Algorithm): Digest | undefined {
     const { digestSoFar } = this.#facts;
-    if (algorithm === "sha256" && this.added === 0 && digestSoFar) return digestSoFar;
-    const digester = Digester.of(algorithm);
-    if (this.#draft) {
-      await this.#draft.flush();
-      for await (const piece of this.#backend.store.readDraft(this.#draftKey, this.#received)) digester.update(piece);
-    } else {
+    const recorded = algorithm === "sha256" && this.added === 0 ? digestSoFar : undefined;
+    return this.#digester?.digest(algorithm) ?? recorded;
+  }
+
+  async #hashAgain(algorithms: readonly Algorithm[], signal: AbortSignal | undefined): Promise<Digester> {
+    const digester = Digester.of(...algorithms);
+    if (!this.#draft) {
       digester.update(this.#stagedBytes());
+      return digester;
     }
-    return digester.digest(algorithm);
+    await this.#draft.flush();
+    for await (const piece of this.#backend.store.readDraft(this.#draftKey, this.#received)) {
+      if (signal?.aborted) throw new BrokenBodyError("the client went away", { cause: signal.reason });
+      digester.update(piece);
+    }
+    return digester;
   }
 
   /** Makes the bytes durable where they shall stay. */

@@ -1,6 +1,7 @@
 /** Uploads of blobs into a repository. */
 import { randomUUID } from "node:crypto";
 import type { UploadFacts } from "../metadata/metadata-store.ts";
+import { algorithmOf } from "../oci/digest.ts";
 import type { Algorithm, Digest } from "../oci/digest.ts";
 import { OciError } from "../oci/error.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
@@ -42,9 +43,14 @@ export interface BlobUpload {
   /**
    * Closes the upload with what may still come, and verifies every digest; resolves when the blob is durable and in
    * the repository. When the content does not match, the upload is gone (`DIGEST_INVALID`); after any other refusal or
-   * fault it is as it was before.
+   * fault it is as it was before. When `signal` aborts, hashing ends and the call rejects with `BrokenBodyError`.
    */
-  finish(digests: readonly [Digest, ...Digest[]], bytes?: AsyncIterable<Uint8Array>, place?: ChunkPlace): Promise<void>;
+  finish(
+    digests: readonly [Digest, ...Digest[]],
+    bytes?: AsyncIterable<Uint8Array>,
+    place?: ChunkPlace,
+    signal?: AbortSignal,
+  ): Promise<void>;
 
   /** Ends the upload; nothing of it stays. */
   cancel(): Promise<void>;
@@ -124,18 +130,20 @@ export class LocalUpload implements BlobUpload {
     digests: readonly [Digest, ...Digest[]],
     bytes?: AsyncIterable<Uint8Array>,
     place: ChunkPlace = {},
+    signal?: AbortSignal,
   ): Promise<void> {
     using _claim = this.#claim();
     await this.#refresh();
     this.#checkStart(place);
     const [digest] = digests;
-    await using writer = await this.#open(digest);
+    const expected = onePerAlgorithm(digests);
+    if ("contradiction" in expected) throw await this.#mismatch(expected.contradiction);
+    await using writer = await this.#open(expected);
     try {
       if (bytes) await writer.writeAll(bytes);
       this.#checkLength(writer, place);
-      for (const expected of digests) {
-        if (!(await writer.matches(expected))) throw await this.#mismatch(expected);
-      }
+      const mismatch = await writer.findMismatch(expected, signal);
+      if (mismatch) throw await this.#mismatch(mismatch);
       if (!(await writer.finish(digest))) throw busyUpload(this.id);
     } catch (error) {
       await writer.rollBack();
@@ -183,8 +191,8 @@ export class LocalUpload implements BlobUpload {
     this.#facts = { ...this.#facts, received: this.#facts.received + writer.added };
   }
 
-  async #open(intent?: Digest): Promise<UploadWriter> {
-    const writer = await UploadWriter.open(this.#backend, this.#facts, intent);
+  async #open(intents?: readonly Digest[]): Promise<UploadWriter> {
+    const writer = await UploadWriter.open(this.#backend, this.#facts, intents);
     if (writer) return writer;
     await this.cancel(); // its bytes are lost: the client has to begin again
     throw unknownUpload(this.id);
@@ -224,6 +232,17 @@ export class LocalUpload implements BlobUpload {
       detail: { digest: expected },
     });
   }
+}
+
+/** The digests without repetitions; or one whose algorithm another, different one has: no content has both. */
+function onePerAlgorithm(digests: readonly Digest[]): readonly Digest[] | { readonly contradiction: Digest } {
+  const expected = new Map<Algorithm, Digest>();
+  for (const digest of digests) {
+    const algorithm = algorithmOf(digest);
+    if ((expected.get(algorithm) ?? digest) !== digest) return { contradiction: digest };
+    expected.set(algorithm, digest);
+  }
+  return [...expected.values()];
 }
 
 export function unknownUpload(id: string): OciError {

@@ -37,7 +37,7 @@ export async function postUpload(context: Context, route: UploadsRoute): Promise
   const announced = Number(request.headers.get("content-length"));
   const upload = await blobs.upload({ announced });
   try {
-    await upload.finish(digests, body.whole());
+    await upload.finish(digests, body.whole(), {}, request.signal);
   } catch (error) {
     await cancelIfThere(upload); // nobody was told its address
     throw error;
@@ -57,7 +57,7 @@ export function patchUpload(context: Context, route: UploadRoute): Promise<Reply
 export function putUpload(context: Context, route: UploadRoute): Promise<Reply> {
   return withUpload(context, route, async (name, upload) => {
     const digests = digestsOf(context.parameters);
-    await upload.finish(digests, context.body.whole(), placeOf(context.request));
+    await upload.finish(digests, context.body.whole(), placeOf(context.request), context.request.signal);
     return created(name, digests[0]);
   });
 }
