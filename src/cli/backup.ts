@@ -5,6 +5,7 @@ import { CommandError, failingWith2 } from "./command-error.ts";
 import { readCopyCommand } from "./copy-command.ts";
 import { copyRegistry } from "./copy-registry.ts";
 import { openRegistry } from "./open-registry.ts";
+import { print } from "./print.ts";
 import { SETTINGS_HELP } from "./settings-options.ts";
 
 const HELP = `stowage backup FOLDER [options]: copies everything into a folder; a server may go on serving
@@ -33,7 +34,7 @@ export function backup(
     await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
     const from = resolve(settings.storage.filesystem.rootdirectory);
     const what = await copyRegistry(registry, from, resolve(folder), { copy });
-    process.stdout.write(
+    print(
       `${resolve(folder)} holds ${what}.\n` +
         "Whoever can read it can read every image, with the secrets that people put into images: only this user can.\n",
     );

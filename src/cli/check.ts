@@ -1,10 +1,12 @@
 /** `stowage check`: is everything there that is recorded, and is everything recorded that is there? */
 import { formatSize } from "../lib/size.ts";
+import { escapeControls } from "../lib/control-characters.ts";
 import { silentLogger } from "../observe/logger.ts";
 import type { Finding } from "../registry/check.ts";
 import { failingWith2 } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
+import { print } from "./print.ts";
 import { showProgress } from "./progress.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
@@ -40,17 +42,17 @@ export function check(
     for await (const finding of registry.check({ deep: values.deep, repair: values.repair, onStep })) {
       progress.end();
       findings++;
-      process.stdout.write(values.json ? `${JSON.stringify(finding)}\n` : textOf(finding));
+      print(values.json ? `${JSON.stringify(finding)}\n` : textOf(finding));
     }
     progress.end();
-    if (!values.json) process.stdout.write(summary(findings, values.repair));
+    if (!values.json) print(summary(findings, values.repair));
     return findings === 0 ? 0 : 1;
   });
 }
 
 function textOf(finding: Finding): string {
   if (finding.kind === "unknown file") {
-    return `unknown file    ${finding.key} (${formatSize(finding.size)}): no record names it\n`;
+    return `unknown file    ${escapeControls(finding.key)} (${formatSize(finding.size)}): no record names it\n`;
   }
   const place = finding.key ?? "in the database";
   const images = finding.images.map(({ repository, digest, tags }) => {

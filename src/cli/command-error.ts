@@ -11,11 +11,20 @@ export class CommandError extends Error {
   }
 }
 
-/** Runs a command whose exit code 1 means something else than failure: whatever goes wrong ends it with 2. */
+/** The reader of what a command prints has gone, as `head` does when it has seen enough. */
+export class ReaderGoneError extends Error {
+  override readonly name = "ReaderGoneError";
+}
+
+/**
+ * Runs a command whose exit code 1 means something else than failure: whatever goes wrong ends it with 2. That the reader
+ * of its output has gone stays what it is.
+ */
 export async function failingWith2<Result>(work: () => Promise<Result>): Promise<Result> {
   try {
     return await work();
   } catch (error) {
+    if (error instanceof ReaderGoneError) throw error;
     const message = error instanceof Error ? error.message : String(error);
     throw new CommandError(message, { cause: error, exitCode: 2 });
   }

@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import type { ParseArgsOptionsConfig } from "node:util";
 import { CommandError } from "./command-error.ts";
+import { print } from "./print.ts";
 
 type CommandLine<Options extends ParseArgsOptionsConfig> = ReturnType<
   typeof parseArgs<{ args: string[]; options: Options; allowPositionals: true }>
@@ -14,7 +15,7 @@ export function readCommandLine<const Options extends ParseArgsOptionsConfig>(
   options: Options,
 ): CommandLine<Options> | undefined {
   if (args.includes("--help") || args.includes("-h")) {
-    process.stdout.write(help);
+    print(help);
     return undefined;
   }
   return parseArgs({ args: [...args], options, allowPositionals: true });

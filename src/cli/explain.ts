@@ -1,10 +1,12 @@
 /** `stowage explain`: whether somebody may do something, and which rule decides. */
 import type { Action } from "../auth/identity.ts";
 import { parseRepositoryName } from "../oci/repository-name.ts";
+import { escapeControls } from "../lib/control-characters.ts";
 import { silentLogger } from "../observe/logger.ts";
 import { CommandError, failingWith2 } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
+import { print } from "./print.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
 const HELP = `stowage explain USER ACTION REPOSITORY [options]: says whether somebody may do something, and why
@@ -40,7 +42,7 @@ export async function explain(
     const decision = await registry.explain(name, action, repository);
     if (!decision) throw new CommandError(`nobody is called ${name} here: robots are written robot:NAME`);
     const { allowed, by } = decision;
-    process.stdout.write(`${allowed ? "yes" : "no"}: ${allowed ? "allowed" : "refused"} by ${by}\n`);
+    print(`${allowed ? "yes" : "no"}: ${allowed ? "allowed" : "refused"} by ${escapeControls(by)}\n`);
     return allowed ? 0 : 1;
   });
 }

@@ -7,6 +7,7 @@ import { silentLogger } from "../observe/logger.ts";
 import { CommandError, failingWith2 } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
+import { print } from "./print.ts";
 import { showProgress } from "./progress.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
@@ -63,11 +64,11 @@ async function collect(registry: Registry, rules: Partial<CollectionRules>, asJs
   });
   progress.unlinking.end();
   if (asJson) {
-    process.stdout.write(`${JSON.stringify({ dryRun: false, ...report })}\n`);
+    print(`${JSON.stringify({ dryRun: false, ...report })}\n`);
     return;
   }
   const { manifests, links, blobs, bytes, uploads, files } = report;
-  process.stdout.write(
+  print(
     row("manifests removed", manifests) +
       row("blobs no longer shown by a repository", links) +
       row("blobs removed", blobs, formatSize(bytes)) +
@@ -89,17 +90,15 @@ async function preview(registry: Registry, rules: Partial<CollectionRules>, asJs
     }
   }
   if (asJson) {
-    process.stdout.write(`${JSON.stringify({ dryRun: true, ...counts, items })}\n`);
+    print(`${JSON.stringify({ dryRun: true, ...counts, items })}\n`);
     return;
   }
   for (const { kind, digest, size, repository = "" } of items) {
-    process.stdout.write(
-      `${kind.padEnd(9)} ${digest.slice(0, 25)}…  ${formatSize(size).padStart(10)}  ${repository}\n`,
-    );
+    print(`${kind.padEnd(9)} ${digest.slice(0, 25)}…  ${formatSize(size).padStart(10)}  ${repository}\n`);
   }
   const hidden = counts.manifests + counts.links + counts.blobs - items.length;
-  if (hidden > 0) process.stdout.write(`… and ${hidden} more (--json lists all)\n`);
-  process.stdout.write(
+  if (hidden > 0) print(`… and ${hidden} more (--json lists all)\n`);
+  print(
     row("manifests would go", counts.manifests) +
       row("blobs would be shown by one repository less", counts.links) +
       row("blobs would go", counts.blobs, formatSize(counts.bytes)),

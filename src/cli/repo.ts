@@ -6,6 +6,7 @@ import { CommandError } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
 import { repositoryIn } from "./parsed-names.ts";
+import { print } from "./print.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
 const HELP = `stowage repo list|delete [REPOSITORY] [options]: the repositories of this registry
@@ -42,7 +43,7 @@ export async function repo(
   const { settings } = settingsFrom(values.config, values, environment);
   await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
   if (name === undefined) {
-    for await (const each of registry.namespace.repositories()) process.stdout.write(`${each}\n`);
+    for await (const each of registry.namespace.repositories()) print(`${each}\n`);
     return 0;
   }
   const repository = registry.namespace.repository(name);
@@ -50,7 +51,7 @@ export async function repo(
     throw new CommandError(`there is no repository ${name}: stowage repo list shows them`);
   if (!values.yes) await confirm(name);
   const removed = await empty(repository);
-  process.stdout.write(`${name} was deleted: ${removed} ${removed === 1 ? "manifest" : "manifests"}\n`);
+  print(`${name} was deleted: ${removed} ${removed === 1 ? "manifest" : "manifests"}\n`);
   return 0;
 }
 

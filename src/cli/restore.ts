@@ -5,6 +5,7 @@ import { createRegistry } from "../create-registry.ts";
 import { CommandError, failingWith2 } from "./command-error.ts";
 import { readCopyCommand } from "./copy-command.ts";
 import { copyRegistry } from "./copy-registry.ts";
+import { print } from "./print.ts";
 import { SETTINGS_HELP } from "./settings-options.ts";
 
 const HELP = `stowage restore FOLDER [options]: makes the data folder out of a backup; the data folder must be empty
@@ -30,7 +31,7 @@ export function restore(
     const to = resolve(settings.storage.filesystem.rootdirectory);
     await using kept = await createRegistry({ storage: { folder: resolve(folder), mustExist: true } });
     const what = await copyRegistry(kept, resolve(folder), to, { copy });
-    process.stdout.write(`${to} holds ${what}. Start the server on it: stowage serve --data ${to}\n`);
+    print(`${to} holds ${what}. Start the server on it: stowage serve --data ${to}\n`);
     return 0;
   });
 }

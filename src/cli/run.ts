@@ -1,7 +1,9 @@
 /** The commands of the program: one file each, found by its name. */
+import { escapeControls } from "../lib/control-characters.ts";
 import { nearest } from "../lib/nearest.ts";
 import { VERSION } from "../version.ts";
-import { CommandError } from "./command-error.ts";
+import { CommandError, ReaderGoneError } from "./command-error.ts";
+import { print, printError } from "./print.ts";
 
 const HELP = `Stowage ${VERSION}: a registry of container images
 
@@ -29,6 +31,9 @@ type Command = (args: readonly string[], environment: Readonly<Record<string, st
 
 /** The command that `serve` gives to processes of its own, and people do not need to know. */
 const WORKER = "worker";
+
+/** As a shell says it of a program that SIGPIPE ended (128 + 13). */
+const READER_GONE = 141;
 
 /** Loaded when asked for: what is not needed does not make the start slow. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
@@ -61,14 +66,15 @@ export async function run(
       await load()
     )(args, environment);
   } catch (error) {
+    if (error instanceof ReaderGoneError) return READER_GONE;
     if (!(error instanceof CommandError) && !isUsageError(error)) throw error;
-    process.stderr.write(`stowage: ${error.message}\n`);
+    printError(`stowage: ${escapeControls(error.message.replaceAll("\n", " "))}\n`);
     return error instanceof CommandError ? error.exitCode : 1;
   }
 }
 
 function say(text: string): number {
-  process.stdout.write(text);
+  print(text);
   return 0;
 }
 

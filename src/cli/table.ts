@@ -1,8 +1,9 @@
 /** Columns of text for a person. */
+import { escapeControls } from "../lib/control-characters.ts";
 
-/** The rows below each other, each column as wide as its widest cell; nothing for no rows. */
+/** The rows below each other, one line each, every column as wide as its widest cell. */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
-  const lines = [headings, ...rows];
+  const lines = [headings, ...rows.map((cells) => cells.map(escapeControls))];
   const widths = headings.map((_, column) => Math.max(...lines.map((cells) => cells[column]?.length ?? 0)));
   return lines
     .map(

@@ -7,6 +7,7 @@ import { CommandError } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
 import { repositoryIn } from "./parsed-names.ts";
+import { print } from "./print.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
 const HELP = `stowage tag delete REPOSITORY:TAG… [options]: removes tags, also protected ones
@@ -38,7 +39,7 @@ export async function tag(
     const { tags: service } = registry.namespace.repository(repository);
     if (!(await service.exists(name))) throw new CommandError(`there is no ${repository}:${name} in this registry`);
     await service.delete(name);
-    process.stdout.write(`${repository}:${name} was deleted\n`);
+    print(`${repository}:${name} was deleted\n`);
   }
   return 0;
 }

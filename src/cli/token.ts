@@ -8,6 +8,7 @@ import { silentLogger } from "../observe/logger.ts";
 import { CommandError } from "./command-error.ts";
 import { readCommandLine, readVerb } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
+import { print, printError } from "./print.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 import { day, table } from "./table.ts";
 
@@ -72,7 +73,7 @@ export async function token(
   const { for: robot, repo: patterns, actions, expires, json: asJson } = values;
   await act({ robots: registry.robots, words, robot, patterns, actions, expires, asJson });
   if (verb === "create" && !settings.auth.users.enabled) {
-    process.stderr.write("stowage: tokens do not count until the server's settings say auth.users.enabled: true\n");
+    printError("stowage: tokens do not count until the server's settings say auth.users.enabled: true\n");
   }
   return 0;
 }
@@ -99,29 +100,27 @@ async function create({ robots, words, robot, patterns, actions: text, expires, 
   );
   if (asJson) {
     const until = expiresAt === undefined ? null : new Date(expiresAt).toISOString();
-    process.stdout.write(
-      `${JSON.stringify({ id, robot, token: secret, repositories: patterns, actions, expiresAt: until })}\n`,
-    );
+    print(`${JSON.stringify({ id, robot, token: secret, repositories: patterns, actions, expiresAt: until })}\n`);
     return;
   }
   const until = expiresAt === undefined ? "for ever" : `until ${day(expiresAt)}`;
-  process.stderr.write(
+  printError(
     `${robot} may ${actions.join(", ")} ${patterns.join(", ")} ${until}. ` +
       `Keep this token, it is shown only now (stowage token revoke ${id} ends it):\n`,
   );
-  process.stdout.write(`${secret}\n`);
+  print(`${secret}\n`);
 }
 
 async function list({ robots, robot, asJson }: Asked): Promise<void> {
   const found = (await robots.list()).filter((each) => robot === undefined || each.robot === robot);
   if (asJson) {
-    process.stdout.write(`${JSON.stringify(found.map(shown))}\n`);
+    print(`${JSON.stringify(found.map(shown))}\n`);
     return;
   }
   const now = systemClock.now();
   const lasts = ({ expiresAt }: RobotToken): string =>
     expiresAt === undefined ? "for ever" : `${expiresAt <= now ? "expired" : "until"} ${day(expiresAt)}`;
-  process.stdout.write(
+  print(
     found.length === 0
       ? "there are no tokens: stowage token create --help tells how to make one\n"
       : table(
@@ -140,7 +139,7 @@ async function revoke({ robots, words, robot }: Asked): Promise<void> {
   if (count === 0) {
     throw new CommandError(`there is no token ${id ?? `of ${robot}`}: stowage token list shows those that there are`);
   }
-  process.stdout.write(`${count === 1 ? "1 token was" : `${count} tokens were`} revoked\n`);
+  print(`${count === 1 ? "1 token was" : `${count} tokens were`} revoked\n`);
 }
 
 function actionsIn(text: string): readonly Action[] {

@@ -7,6 +7,7 @@ import { CommandError } from "./command-error.ts";
 import { readCommandLine, readVerb } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
 import { bunPasswords } from "./passwords.ts";
+import { print, printError } from "./print.ts";
 import { readPassword } from "./read-password.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 import { day, table } from "./table.ts";
@@ -72,9 +73,9 @@ export async function user(
     fromStdin: values["password-stdin"],
     asJson: values.json,
   };
-  process.stdout.write(await act(asked));
+  print(await act(asked));
   if (verb !== "list" && !settings.auth.users.enabled) {
-    process.stderr.write("stowage: users do not count until the server's settings say auth.users.enabled: true\n");
+    printError("stowage: users do not count until the server's settings say auth.users.enabled: true\n");
   }
   return 0;
 }

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { Action } from "../auth/identity.ts";
 import { nameOf } from "../auth/policy.ts";
+import { escapeControls } from "../lib/control-characters.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { ChangeEvent } from "./change-event.ts";
@@ -82,13 +83,5 @@ const VERBS: Readonly<Record<ChangeEvent["action"], string>> = {
 function sentenceOf({ who, action, object, repository, digest, tags = [] }: ChangeEvent): string {
   const names = tags.map((tag) => ` ${repository}:${tag}`).join("");
   const what = names === "" ? ` ${repository}@${digest ?? ""}` : names;
-  return escaped(`${who} ${VERBS[action]} the ${object}${what}`);
-}
-
-/** What would end the line, or be an order to a terminal, as JSON escapes it. */
-function escaped(text: string): string {
-  return text.replaceAll(
-    /[\p{Cc}\p{Zl}\p{Zp}]/gu,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  return escapeControls(`${who} ${VERBS[action]} the ${object}${what}`);
 }
