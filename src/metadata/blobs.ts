@@ -36,12 +36,13 @@ const ADD = `
   insert into blob (digest, size, storage_key, mtime, state, created_at, touched_at, unref_at)
   values ($1, $2, $3, $4, 'live', $5, $5, $5)`;
 
-const REPLACE = `update blob set size = $2, storage_key = $3, mtime = $4, state = 'live' where digest = $1`;
-
-const REFRESH = `update blob set touched_at = $2, unref_at = $2 where digest = $1`;
+const REPLACE = `
+  update blob set size = $2, storage_key = $3, mtime = $4, state = 'live', touched_at = $5, unref_at = $5
+  where digest = $1`;
 
 const PUT_INLINE = `
-  insert into blob_inline (digest, payload) values ($1, $2) on conflict (digest) do update set payload = excluded.payload`;
+  insert into blob_inline (digest, payload) values ($1, $2)
+  on conflict (digest) do update set payload = excluded.payload where payload is distinct from excluded.payload`;
 const DROP_INLINE = `delete from blob_inline where digest = $1`;
 
 const LINK = `
@@ -131,30 +132,18 @@ export function* mountBlob(
   return true;
 }
 
-/** Records bytes that are durable now. When they were here already, the new ones become trash. */
-export function* addBlob(
-  digest: Digest,
-  size: number,
-  at: Whereabouts,
-  brokenKey: string | undefined,
-  now: number,
-): Transaction<void> {
+/**
+ * Records bytes that are durable now. Bytes of the same digest that were here already go to the trash: the new ones have just
+ * been hashed, while a bit of the old ones may have flipped since.
+ */
+export function* addBlob(digest: Digest, size: number, at: Whereabouts, now: number): Transaction<void> {
   const [key, mtime] = at.kind === "stored" ? [at.storageKey, at.mtimeMs] : [null, null];
-  const found = yield* first<FileRow>(FIND_FILE, digest);
-  if (found === undefined) {
-    yield* rows(ADD, digest, size, key, mtime, now);
-    if (at.kind === "inline") yield* rows(PUT_INLINE, digest, at.payload);
-    return;
-  }
-  if (found.state === "damaged" || (found.storage_key !== null && found.storage_key === brokenKey)) {
-    yield* rows(REPLACE, digest, size, key, mtime);
-    if (at.kind === "inline") yield* rows(PUT_INLINE, digest, at.payload);
-    else yield* rows(DROP_INLINE, digest);
-    if (found.storage_key !== null) yield* discard(found.storage_key, now + READERS_MS);
-  } else if (key !== null) {
-    yield* discard(key, now);
-  }
-  yield* rows(REFRESH, digest, now);
+  const before = yield* first<FileRow>(FIND_FILE, digest);
+  if (before === undefined) yield* rows(ADD, digest, size, key, mtime, now);
+  else yield* rows(REPLACE, digest, size, key, mtime, now);
+  if (at.kind === "inline") yield* rows(PUT_INLINE, digest, at.payload);
+  else if (before?.storage_key === null) yield* rows(DROP_INLINE, digest);
+  if (before && before.storage_key !== null) yield* discard(before.storage_key, now + READERS_MS);
 }
 
 /** Lets a repository show a blob, and tells the manifests that were waiting for it. */

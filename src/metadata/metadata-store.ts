@@ -167,8 +167,6 @@ export interface FinishedUpload {
   readonly digest: Digest;
   readonly size: number;
   readonly at: Whereabouts;
-  /** A key under which the same digest was recorded and whose bytes were found missing or wrong just now. */
-  readonly brokenKey?: string;
 }
 
 /** When collection may take something, in milliseconds. */
@@ -307,7 +305,7 @@ export interface MetadataStore {
   saveUpload(progress: UploadProgress): Promise<number | undefined>;
   /**
    * Turns the upload into a blob of its repository. False when the upload is gone (its own bytes are then the caller's to
-   * remove). Bytes that were here already make the new ones trash.
+   * remove). Bytes of the same digest that were here already go to the trash.
    */
   finishUpload(finished: FinishedUpload): Promise<boolean>;
   /** False when there is no such upload. Its bytes go to the trash. */

@@ -134,7 +134,7 @@ export function* saveUpload(progress: UploadProgress): Transaction<number | unde
 export function* finishUpload(finished: FinishedUpload, now: number, reviewAfter: number): Transaction<boolean> {
   const ended = yield* first<{ repo: number; storage_key: string }>(END, finished.id, finished.version);
   if (!ended) return false;
-  yield* addBlob(finished.digest, finished.size, finished.at, finished.brokenKey, now);
+  yield* addBlob(finished.digest, finished.size, finished.at, now);
   yield* linkBlob(ended.repo, finished.digest, now, reviewAfter);
   return true;
 }

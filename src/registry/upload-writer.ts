@@ -133,10 +133,9 @@ export class UploadWriter implements AsyncDisposable {
   /** Turns the upload into a blob, durable. False when the upload had ended meanwhile. */
   async finish(digest: Digest): Promise<boolean> {
     const { store, metadata } = this.#backend;
-    const brokenKey = await this.#brokenKey(digest);
     const at = await this.#seal(digest);
-    const finished = { id: this.#facts.id, version: this.#version, digest, size: this.#received, at };
-    const done = await metadata.finishUpload(brokenKey === undefined ? finished : { ...finished, brokenKey });
+    const [id, version, size] = [this.#facts.id, this.#version, this.#received];
+    const done = await metadata.finishUpload({ id, version, digest, size, at });
     if (!done && at.kind === "stored") await store.delete([at.storageKey as StorageKey]);
     return done;
   }
@@ -310,15 +309,6 @@ export class UploadWriter implements AsyncDisposable {
     // From here on the file may be the blob of a row, whatever we get to hear of it: it is not touched any more.
     this.#settled = true;
     return { kind: "stored", storageKey, mtimeMs };
-  }
-
-  /** The key under which the digest is recorded already, when its bytes are not there, or were touched since. */
-  async #brokenKey(digest: Digest): Promise<string | undefined> {
-    const at = await this.#backend.metadata.findBytes(digest);
-    if (at?.kind !== "stored") return undefined;
-    const stat = await this.#backend.store.stat(at.storageKey as StorageKey);
-    // What somebody may have changed is not relied on: what came just now is known to be good.
-    return stat?.size === this.#received && stat.mtimeMs === at.mtimeMs ? undefined : at.storageKey;
   }
 
   #stagedBytes(): Uint8Array {

@@ -1,6 +1,6 @@
 /** Blobs whose files somebody harmed: missing for everybody, until the next push puts them right. */
 import { describe, expect, test } from "bun:test";
-import { readFile, readdir, rm, truncate, utimes, writeFile } from "node:fs/promises";
+import { readFile, readdir, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { digestOf, encodedOf } from "../../oci/digest.ts";
 import type { Digest } from "../../oci/digest.ts";
@@ -83,6 +83,20 @@ export function testFiles(open: OpenContract): void {
       }
     });
   }
+
+  test("a bit that flipped in silence is put right by the next push of the same bytes", async () => {
+    await using subject = await open();
+    const [here, there] = [subject.namespace.repository(APP), subject.namespace.repository(OTHER)];
+    await push(here, CONTENT);
+    const path = await pathOf(subject, DIGEST);
+    const { atime, mtime } = await stat(path);
+    await writeFile(path, contentOf("something else", LARGE));
+    await utimes(path, atime, mtime);
+    await push(there, CONTENT);
+    for (const repository of [here, there]) expect(await pull(repository, DIGEST)).toEqual(CONTENT);
+    subject.clock.ms += 3_600_000;
+    expect(await subject.kept()).toHaveLength(1);
+  });
 
   test("a file that was touched, and is the same, is hashed once and served", async () => {
     await using subject = await open();

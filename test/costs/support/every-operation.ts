@@ -46,6 +46,7 @@ async function blobs(subject: Subject): Promise<void> {
   await subject.push("large"); // the bytes are here
   await store.findBlob(APP, small.digest);
   for (const { digest } of [small, large]) await store.findBytes(digest);
+  await subject.push("small"); // in a file now
   await store.touchBlob(APP, large.digest);
   await store.mountBlob(OTHER, APP, large.digest);
   await store.repositoriesWithBlob(large.digest, 10);
