@@ -34,6 +34,25 @@ describe("docs/configuration.md", () => {
   });
 });
 
+describe("docs/proxies.md", () => {
+  const all = ["Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port"];
+  /** Headers that each example has to set or remove: those that the proxy does not overwrite by itself. */
+  const examples: Readonly<Record<string, readonly string[]>> = {
+    nginx: all,
+    haproxy: all,
+    caddyfile: ["-Forwarded", "-X-Forwarded-Port"],
+    yaml: ["Forwarded"],
+  };
+  for (const [language, headers] of Object.entries(examples)) {
+    test(`${language}: sets or removes each header that a client could write`, () => {
+      const code = codeIn(read("docs/proxies.md"), language);
+      for (const header of headers) {
+        expect(code).toMatch(new RegExp(`(?<![\\w-])${RegExp.escape(header)}(?![\\w-])`));
+      }
+    });
+  }
+});
+
 describe("a document", () => {
   const documents = ["*.md", "docs/**/*.md"].flatMap((pattern) => [...new Bun.Glob(pattern).scanSync(ROOT)]);
 
@@ -73,6 +92,12 @@ function read(path: string): string {
 function headingsIn(markdown: string, level: number): readonly string[] {
   const lines = withoutCode(markdown, { keepSpans: true }).matchAll(new RegExp(`^#{${level}} +(.+?) *$`, "gm"));
   return Array.from(lines, ([, heading = ""]) => heading.replaceAll("`", ""));
+}
+
+/** All code of a language, without its comments. */
+function codeIn(markdown: string, language: string): string {
+  const blocks = markdown.matchAll(new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\`$`, "gm"));
+  return Array.from(blocks, ([, code = ""]) => code.replaceAll(/(?:^|\s)#.*$/gm, "")).join("\n");
 }
 
 /** Where the links of a document lead that lead to files: no scheme, and not only a place in the same document. */

@@ -10,10 +10,17 @@ import type { Network } from "../lib/network.ts";
 export interface Caller {
   /** The client's address; undefined on a Unix socket, and in a program that embeds the registry. */
   readonly address: string | undefined;
-  /** How the client reached the outermost proxy, when a trusted one says so. */
-  readonly scheme?: "http" | "https" | undefined;
-  /** The name, and the port, that the client asked for, when a trusted proxy says so. */
-  readonly host?: string | undefined;
+  /** Whether the connection comes from a trusted proxy. */
+  readonly isProxied?: boolean;
+}
+
+/** What the headers of one kind say of the client; undefined where they say nothing, or nothing that can be. */
+interface Reported {
+  readonly address: string | undefined;
+  /** How the client reached the outermost proxy. */
+  readonly scheme: "http" | "https" | undefined;
+  /** The name, and the port, that the client asked for. */
+  readonly host: string | undefined;
 }
 
 export interface OriginOptions {
@@ -38,23 +45,9 @@ export class Origins {
   }
 
   /** Who sent `request` over a connection from `peer`, which is undefined on a Unix socket. */
-  callerOf({ headers }: Request, peer: string | undefined): Caller {
+  callerOf(request: Request, peer: string | undefined): Caller {
     if (this.#trustsNobody || !this.#trusts(peer)) return { address: peer };
-    const forwarded = headers.get("forwarded");
-    const forwardedFor = headers.get("x-forwarded-for");
-    const hops = (forwardedFor?.split(",") ?? []).map((hop) => addressIn(hop.trim()));
-    const address = hops[this.#outermost(hops)] ?? peer;
-    if (forwarded !== null) {
-      const caller = this.#fromForwarded(forwarded, peer);
-      // Most proxies write one of the two and pass on the other, which is the client's own: only what both say counts.
-      return forwardedFor === null || caller.address === address ? caller : { ...caller, address: peer };
-    }
-    return {
-      address,
-      // Proxies overwrite these; where each added its own, the first one met the client.
-      scheme: schemeIn(headers.get("x-forwarded-proto")?.split(",")[0]?.trim()),
-      host: hostIn(headers.get("x-forwarded-host")?.split(",")[0]?.trim()),
-    };
+    return { address: this.#clientAddress(request) ?? peer, isProxied: true };
   }
 
   /**
@@ -63,8 +56,9 @@ export class Origins {
    */
   baseOf(request: Request, caller: Caller): string {
     if (this.#host !== undefined) return this.#host;
-    const scheme = caller.scheme ?? (request.url.startsWith("https:") ? "https" : "http");
-    const host = caller.host ?? hostIn(request.headers.get("host")) ?? URL.parse(request.url)?.host;
+    const said = caller.isProxied ? this.#askedFor(request) : undefined;
+    const scheme = said?.scheme ?? schemeOf(request.url);
+    const host = said?.host ?? hostIn(request.headers.get("host")) ?? hostIn(URL.parse(request.url)?.host);
     return host === undefined ? "" : `${scheme}://${host}`;
   }
 
@@ -72,16 +66,52 @@ export class Origins {
     return address === undefined ? this.#trustsSocket : this.#proxies.has(address);
   }
 
-  /** RFC 7239: each proxy adds who came to it, and how. */
-  #fromForwarded(header: string, peer: string | undefined): Caller {
+  /**
+   * The last hop of `X-Forwarded-For` that no trusted proxy made: nearly every proxy appends to that header, so its end is
+   * written by ours. `Forwarded` counts only where no header of the older kind came.
+   */
+  #clientAddress({ headers, url }: Request): string | undefined {
+    const hops = listIn(headers.get("x-forwarded-for"))?.map(addressIn);
+    if (hops) return hops[this.#outermost(hops)];
+    return this.#olderReport(headers, url) ? undefined : this.#forwardedReport(headers)?.address;
+  }
+
+  /**
+   * By which scheme and name the client asked. A proxy writes one kind of header and may pass on the other, which is then
+   * the client's own: where the two contradict each other, neither is believed.
+   */
+  #askedFor({ headers, url }: Request): Pick<Reported, "scheme" | "host"> | undefined {
+    const [older, forwarded] = [this.#olderReport(headers, url), this.#forwardedReport(headers)];
+    if (!older) return forwarded;
+    return forwarded && contradict(older, forwarded) ? undefined : older;
+  }
+
+  /** `Forwarded` (RFC 7239): each proxy adds who came to it, and how. Undefined when there is no such header. */
+  #forwardedReport(headers: Headers): Reported | undefined {
+    const header = headers.get("forwarded");
+    if (header === null) return undefined;
     const elements = splitOutsideQuotes(header, ",").map(parametersOf);
     const hops = elements.map((element) => addressIn(element.get("for") ?? ""));
     const index = this.#outermost(hops);
-    return {
-      address: hops[index] ?? peer,
-      scheme: schemeIn(elements[index]?.get("proto")),
-      host: hostIn(elements[index]?.get("host")),
-    };
+    const element = elements[index];
+    const scheme = schemeIn(element?.get("proto"));
+    return { address: hops[index], scheme, host: hostIn(element?.get("host")) };
+  }
+
+  /** `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`; undefined when there is none of them. */
+  #olderReport(headers: Headers, url: string): Reported | undefined {
+    const list = (name: string): List => listIn(headers.get(`x-forwarded-${name}`));
+    const [hops, protos, hosts, ports] = [list("for"), list("proto"), list("host"), list("port")];
+    if (!hops && !protos && !hosts && !ports) return undefined;
+    const addresses = (hops ?? []).map(addressIn);
+    const index = this.#outermost(addresses);
+    // Each proxy appends to a list or overwrites it, and the client may have begun it: so a hop's item is counted from the end.
+    const fromEnd = Math.min(index - addresses.length, -1);
+    const ofHop = (items: List): string | undefined => items?.at(fromEnd) ?? items?.[0];
+    const scheme = schemeIn(ofHop(protos));
+    const port = portIn(ofHop(ports));
+    const host = hostIn(ofHop(hosts)) ?? (port === undefined ? undefined : hostIn(headers.get("host")));
+    return { address: addresses[index], scheme, host: host && withPort(host, port, scheme ?? schemeOf(url)) };
   }
 
   /** Read from the end: the first hop that no trusted proxy made. Whatever stands before it may be invented. */
@@ -106,14 +136,48 @@ function addressIn(text: string): string | undefined {
   return isIP(address) === 0 ? undefined : plainAddress(address);
 }
 
+type List = readonly string[] | undefined;
+
+/** The items of a header that is a list; undefined when there is none. */
+function listIn(header: string | null): List {
+  return header === null ? undefined : header.split(",").map((item) => item.trim());
+}
+
+/** Whether two reports of one request differ where both say something. */
+function contradict(one: Reported, other: Reported): boolean {
+  return (["address", "scheme", "host"] as const).some((fact) => {
+    const [here, there] = [one[fact]?.toLowerCase(), other[fact]?.toLowerCase()];
+    return here !== undefined && there !== undefined && here !== there;
+  });
+}
+
+function schemeOf(url: string): "http" | "https" {
+  return url.startsWith("https:") ? "https" : "http";
+}
+
 function schemeIn(text: string | undefined): "http" | "https" | undefined {
   const scheme = text?.toLowerCase();
   return scheme === "http" || scheme === "https" ? scheme : undefined;
 }
 
+/** Characters of a name in the DNS (RFC 1035, 2.3.4), and a colon and a port. */
+const MAX_HOST_LENGTH = 255 + ":65535".length;
+
 /** A name with or without a port, and nothing that could end the quotes of a header that it is put into. */
 function hostIn(text: string | null | undefined): string | undefined {
-  return text && /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i.test(text) ? text : undefined;
+  return text && text.length <= MAX_HOST_LENGTH && /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i.test(text)
+    ? text
+    : undefined;
+}
+
+/** `host` with `port`, unless it has one or that is the scheme's own. */
+function withPort(host: string, port: string | undefined, scheme: "http" | "https"): string {
+  const isPlain = port === undefined || port === (scheme === "https" ? "443" : "80");
+  return isPlain || /:\d+$/.test(host) ? host : `${host}:${port}`;
+}
+
+function portIn(text: string | undefined): string | undefined {
+  return text !== undefined && /^\d{1,5}$/.test(text) && Number(text) <= 65_535 ? String(Number(text)) : undefined;
 }
 
 function parametersOf(element: string): ReadonlyMap<string, string> {

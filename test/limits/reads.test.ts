@@ -29,11 +29,9 @@ test("behind a proxy that is trusted each client has its own bound, and nobody e
   expect((await readAs("203.0.113.8, 203.0.113.7", behind.url)).status).toBe(429);
   expect((await readAs("203.0.113.8", behind.url)).status).toBe(404);
   // The proxy that writes X-Forwarded-For passes on what the client says in the other header.
-  const statuses: number[] = [];
   for (let read = 0; read < 4; read++) {
-    statuses.push((await readAs("203.0.113.7", behind.url, { forwarded: `for=198.51.100.${read}` })).status);
+    expect((await readAs("203.0.113.7", behind.url, { forwarded: `for=198.51.100.${read}` })).status).toBe(429);
   }
-  expect(statuses).toEqual([404, 404, 404, 429]);
   await behind.stop(); // what it logged is written by then
   expect(behind.output()).toContain('"http.request.remoteaddr":"203.0.113.8"');
 
