@@ -265,10 +265,12 @@ async function openDrivers(storage: RegistryOptions["storage"]): Promise<[BlobSt
     return [new MemoryBlobStore(), await MemoryEngine.open()];
   }
   const { openDataFolder } = await import("./metadata/sqlite/data-folder.ts");
+  const { BLOB_FOLDERS } = await import("./storage/filesystem/layout.ts");
   const { FilesystemBlobStore } = await import("./storage/filesystem/filesystem-blob-store.ts");
   const engine = await openDataFolder(storage.folder, {
     alone: storage.singleProcess ?? false,
     mustExist: storage.mustExist ?? false,
+    blobFolders: BLOB_FOLDERS,
   });
   return [await FilesystemBlobStore.open(storage.folder), engine];
 }

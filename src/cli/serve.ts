@@ -13,6 +13,7 @@ import { provideCertificate } from "./certificate.ts";
 import type { ProvidedCertificate } from "./certificate.ts";
 import { CommandError } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
+import { accessByOthers } from "./folder-access.ts";
 import { exposures, greeting } from "./greeting.ts";
 import type { Greeted } from "./greeting.ts";
 import { addressOf, listenForClients, refused } from "./listen-for-clients.ts";
@@ -61,6 +62,8 @@ export async function serve(
   const greeted = greetedOf(settings, listening);
   process.stdout.write(greeting(greeted));
   for (const exposure of exposures(greeted)) log.warn(exposure);
+  const others = accessByOthers(greeted.dataFolder);
+  if (others) log[others.isExposed ? "warn" : "info"](others.message);
   if (workers.warning !== undefined) log.warn(workers.warning);
   const stopping = new AbortController();
   const { enabled, interval } = settings.gc;

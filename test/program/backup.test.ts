@@ -1,11 +1,13 @@
 /** `stowage backup` beside a running server, and `stowage restore` of what it made. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pushBlob, pushImage } from "../support/client.ts";
 import { bytesOf } from "../support/content.ts";
 import { PROGRAM, startRegistry } from "../support/registry.ts";
+
+setDefaultTimeout(60_000);
 
 async function stowage(...words: readonly string[]): Promise<number> {
   const child = Bun.spawn([PROGRAM, ...words], { stdin: "ignore", stdout: "ignore", stderr: "ignore" });

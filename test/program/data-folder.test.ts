@@ -1,11 +1,12 @@
 /** The data folder of a server: who may look into it, and when it cannot be used. */
 import { Database } from "bun:sqlite";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chown, mkdir, readFile, readdir, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readFile, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pushBlob, pushImage } from "../support/client.ts";
 import { bytesOf, digestOf } from "../support/content.ts";
 import { filesBesideDatabase, queryFolder } from "../support/data-folder.ts";
+import { runProgram } from "../support/program.ts";
 import { refusedStart } from "../support/refused-start.ts";
 import { scratchFolder } from "../support/scratch.ts";
 import { startListening } from "../support/server-process.ts";
@@ -13,7 +14,26 @@ import { startListening } from "../support/server-process.ts";
 setDefaultTimeout(60_000);
 
 const scratch = await scratchFolder();
+await chmod(scratch, 0o755); // for users who are not its owner
 let folders = 0;
+
+/** One line for each command that opens a data folder, but those that make or read a backup. */
+const COMMANDS = [
+  ["gc"],
+  ["check"],
+  ["cat", "team/app:latest"],
+  ["explain", "alice", "push", "team/app"],
+  ["user", "add", "alice", "--password-stdin"],
+  ["user", "list"],
+  ["token", "create", "--for", "ci", "--repo", "team/**"],
+  ["token", "list"],
+  ["repo", "list"],
+  ["tag", "delete", "team/app:latest"],
+  ["backup", join(scratch, "backup")],
+] as const;
+
+/** For a user who is not root, so that the program is found wherever it lies. */
+const READS_ANYTHING = ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"];
 
 function freshFolder(): string {
   return join(scratch, `data-${folders++}`);
@@ -134,6 +154,77 @@ describe("a data folder that cannot be used", () => {
   });
 });
 
+describe("a data folder that was there before", () => {
+  const isRoot = process.getuid?.() === 0;
+  const asMember = (uid: number, group: number): string[] =>
+    isRoot ? ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, `--groups=${group}`, ...READS_ANYTHING] : [];
+
+  for (const mode of [0o755, 0o700, 0o2770, 0o777]) {
+    test(`keeps its mode ${mode.toString(8)}`, async () => {
+      const dataDir = freshFolder();
+      await mkdir(dataDir);
+      await chmod(dataDir, mode);
+      await serveOnce(dataDir);
+      expect((await stat(dataDir)).mode & 0o7777).toBe(mode);
+    });
+  }
+
+  for (const mode of [0o2775, 0o2770, 0o770]) {
+    test(`and is of a group (mode ${mode.toString(8)}) serves every member of it, one after the other`, async () => {
+      const group = isRoot ? 4321 : process.getegid!();
+      const dataDir = freshFolder();
+      await mkdir(dataDir);
+      await chown(dataDir, -1, group);
+      await chmod(dataDir, mode);
+      for (const uid of [65_534, 1234]) {
+        await using server = await startListening({ dataDir, wrapper: asMember(uid, group), umask: 0o077 });
+        await pushImage(server.url, "team/app", `by-${uid}`);
+        await pushBlob(server.url, "team/app", bytesOf(`large ${uid}`, 100_000));
+        expect((await fetch(`${server.url}/v2/team/app/manifests/by-65534`)).status).toBe(200);
+        await server.printed(/"level":"warn".*its group \d+ can read, change and remove everything in it/);
+        // Killed, so that what SQLite removes at its end has to serve the next one too.
+        server.signal("SIGKILL");
+        await server.ended;
+        for (const name of await readdir(dataDir, { recursive: true })) {
+          const found = await stat(join(dataDir, name));
+          const rights = found.isDirectory() ? 0o770 : 0o660;
+          expect([name, found.mode & 0o777, found.gid]).toEqual([name, rights, group]);
+        }
+      }
+      expect((await stat(dataDir)).mode & 0o7777).toBe(mode);
+    });
+  }
+
+  test.skipIf(!isRoot)("and is of another user can be served by that user when root has used it first", async () => {
+    const dataDir = freshFolder();
+    await mkdir(dataDir);
+    await chown(dataDir, 1234, 1234);
+    const added = await runProgram(dataDir, ["user", "add", "alice", "--password-stdin"], {}, "a long password");
+    expect(added).toMatchObject({ exitCode: 0 });
+    {
+      await using server = await startListening({ dataDir });
+      await pushBlob(server.url, "team/app", bytesOf("by root", 100_000));
+    }
+    await using server = await startListening({ dataDir, wrapper: asMember(1234, 1234) });
+    await pushBlob(server.url, "team/app", bytesOf("by its owner", 100_000));
+    expect((await fetch(`${server.url}/v2/team/app/blobs/${digestOf(bytesOf("by root", 100_000))}`)).status).toBe(200);
+  });
+
+  test.skipIf(!isRoot)("and holds files of another user is refused with whose they are, by every command", async () => {
+    const dataDir = freshFolder();
+    await serveOnce(dataDir);
+    await chmod(dataDir, 0o777);
+    const wrapper = asMember(1234, 1234);
+    expect(await refusedStart({ dataDir, wrapper })).toMatch(
+      /registry\.db belongs to 0:0 \(mode 0600\).* runs as 1234:1234/,
+    );
+    for (const { words, exitCode, stderr } of await runEach(dataDir, COMMANDS, wrapper)) {
+      expect([words, exitCode === 0]).toEqual([words, false]);
+      expect(stderr).toMatch(/^stowage: \S+registry\.db cannot be written: \S+ belongs to 0:0 [^\n]+\n$/);
+    }
+  });
+});
+
 test("a data folder of an older program is brought up to date", async () => {
   const dataDir = freshFolder();
   await mkdir(dataDir);
@@ -147,4 +238,11 @@ test("a data folder of an older program is brought up to date", async () => {
 async function serveOnce(dataDir: string): Promise<void> {
   await using server = await startListening({ dataDir });
   expect(await server.stop()).toBe(0);
+}
+
+/** Runs commands side by side, each of which may ask for a password. */
+async function runEach(dataDir: string, commands: readonly (readonly string[])[], under: readonly string[] = []) {
+  return await Promise.all(
+    commands.map(async (words) => ({ words, ...(await runProgram(dataDir, words, {}, "a long password", under)) })),
+  );
 }

@@ -11,14 +11,18 @@ export interface Ended {
 
 type Environment = Readonly<Record<string, string>>;
 
-/** Runs `stowage` with these words on a data folder, with `input` on its standard input, and waits for its end. */
+/**
+ * Runs `stowage` with these words on a data folder, with `input` on its standard input, and waits for its end; `under` a
+ * program that starts it, such as setpriv.
+ */
 export async function runProgram(
   dataDir: string,
   words: readonly string[],
   env: Environment = {},
   input: string = "",
+  under: readonly string[] = [],
 ): Promise<Ended> {
-  const child = spawn(dataDir, words, env, [], Buffer.from(input));
+  const child = spawn(dataDir, words, env, under, Buffer.from(input));
   const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
   await child.exited;
   return { exitCode: child.signalCode === null ? child.exitCode : null, stdout, stderr };

@@ -5,7 +5,8 @@ import { chmod, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { first, rows } from "../sql.ts";
-import { DataFolderError, openDataFolder } from "./data-folder.ts";
+import { DataFolderError } from "./data-folder-error.ts";
+import { openDataFolder } from "./data-folder.ts";
 
 const root = await mkdtemp(join(tmpdir(), "stowage-folder-"));
 afterAll(async () => {

@@ -1,14 +1,11 @@
 /** The folder that holds a registry: who may use it, and its database. */
-import { accessSync, chmodSync, closeSync, constants, existsSync, mkdirSync, openSync, statfsSync } from "node:fs";
-import { join } from "node:path";
+import { accessSync, constants, lstatSync, mkdirSync, statfsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { InheritedPermissions } from "../../lib/inherited-permissions.ts";
 import { Connection, sqliteCode } from "./connection.ts";
+import { DataFolderError, cannotBeWritten } from "./data-folder-error.ts";
 import { SQLITE_MIGRATIONS } from "../migrations/migrations.ts";
 import { SqliteEngine, schemaVersion, whenFree } from "./sqlite-engine.ts";
-
-/** The folder cannot be used; the message says why and what to do. */
-export class DataFolderError extends Error {
-  override readonly name = "DataFolderError";
-}
 
 /** The file in a data folder that holds all facts. */
 export const DATABASE = "registry.db";
@@ -30,19 +27,26 @@ export interface DataFolderOptions {
   readonly alone: boolean;
   /** Whether a folder without a database is refused; it is made otherwise. */
   readonly mustExist?: boolean;
+  /** The folders in it that hold the bytes of blobs. */
+  readonly blobFolders?: readonly string[];
 }
 
 /**
  * Opens the database in `folder` and holds the folder until it is closed or the process dies: shared with other servers,
- * or alone.
+ * or alone. Throws `DataFolderError` when the folder cannot be written, or holds something else than a registry.
  */
 export async function openDataFolder(folder: string, options: DataFolderOptions): Promise<SqliteEngine> {
+  const { blobFolders = [] } = options;
   const database = join(folder, DATABASE);
-  if (options.mustExist && !existsSync(database)) {
+  if (options.mustExist && isAbsent(database)) {
     throw new DataFolderError(`there is no registry in ${folder}: name the data folder of the server with --data`);
   }
   makeFolder(folder);
-  for (const file of [DATABASE, LOCK]) makePrivate(join(folder, file));
+  const permissions = InheritedPermissions.in(folder);
+  const sidecars = ["-wal", "-shm"].map((suffix) => `${database}${suffix}`);
+  for (const file of [database, join(folder, LOCK)]) checkUsable(file, constants.R_OK | constants.W_OK, permissions);
+  for (const file of sidecars) if (!isAbsent(file)) checkUsable(file, constants.R_OK | constants.W_OK);
+  for (const each of blobFolders.map((name) => join(folder, name))) if (!isAbsent(each)) checkUsable(each, EVERYTHING);
   if (!options.alone) refuseNetwork(folder);
   let lock = holdFolder(folder, options);
   try {
@@ -53,6 +57,7 @@ export async function openDataFolder(folder: string, options: DataFolderOptions)
       lock = holdFolder(folder, { alone: true });
     }
     const engine = await SqliteEngine.open(database, options);
+    for (const file of sidecars) permissions.giveToOwner(file);
     if (migrating) lock.exec(`commit; ${SHARED}`);
     return engine.closingAlso(lock);
   } catch (error) {
@@ -61,10 +66,29 @@ export async function openDataFolder(folder: string, options: DataFolderOptions)
   }
 }
 
-function explained(database: string, error: unknown): unknown {
-  if (!/^SQLITE_(?:NOTADB|CORRUPT)/.test(sqliteCode(error) ?? "")) return error;
-  return new DataFolderError(`${database} is damaged: restore a backup with stowage restore`, { cause: error });
+/** Makes a file of a data folder, empty and with the permissions that the folder gives; one that is there stays. */
+export function makeFileLikeFolder(path: string): void {
+  InheritedPermissions.in(dirname(path)).makeFile(path);
 }
+
+/** An error of SQLite's in words for an operator; any other one as it is. */
+function explained(database: string, error: unknown): unknown {
+  const code = sqliteCode(error);
+  if (code === undefined) return error;
+  const why =
+    TROUBLES.find(([codes]) => codes.test(code))?.[1] ?? "cannot be opened: see that it is a file of this registry";
+  return new DataFolderError(`${database} ${why} (${code})`, { cause: error });
+}
+
+const TROUBLES: readonly (readonly [codes: RegExp, why: string])[] = [
+  [/^SQLITE_(?:NOTADB|CORRUPT)/, "is damaged: restore a backup with stowage restore"],
+  [/^SQLITE_FULL/, "cannot be written: its file system is full: make room"],
+  [
+    /^SQLITE_(?:READONLY|PERM|AUTH)/,
+    "cannot be written: give this user the right, and see that its file system is not read-only",
+  ],
+  [/^SQLITE_IOERR/, "cannot be read or written: its disk reports an error, which the log of the system explains"],
+];
 
 /** Whether the database is of an older schema. */
 function isOutdated(database: string): boolean {
@@ -77,25 +101,36 @@ function isOutdated(database: string): boolean {
   }
 }
 
-/** Only the owner may look: layers and settings can hold secrets. */
+const EVERYTHING = constants.R_OK | constants.W_OK | constants.X_OK;
+
+/** Makes the folder when it is not there. The mode of one that is there is never changed: it is its operator's. */
 function makeFolder(folder: string): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    // One that was made beforehand becomes private when it is first used; later its mode is the operator's.
-    if (!existsSync(join(folder, DATABASE))) chmodSync(folder, 0o700);
-    accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
+    accessSync(folder, EVERYTHING);
   } catch (error) {
-    throw new DataFolderError(
-      `the data folder ${folder} cannot be written: give this user the right, or choose another folder ` +
-        "(REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY)",
-      { cause: error },
-    );
+    throw cannotBeWritten(`the data folder ${folder}`, folder, error);
   }
 }
 
-/** SQLite makes its files as the umask says, and those beside a database like the database: so it is there before. */
-export function makePrivate(file: string): void {
-  closeSync(openSync(file, "a", 0o600));
+/** Sees that this process has the `rights` to what lies at `path`, which is made as a file first where `permissions` say how. */
+function checkUsable(path: string, rights: number, permissions?: InheritedPermissions): void {
+  try {
+    permissions?.makeFile(path);
+    accessSync(path, rights);
+  } catch (error) {
+    throw cannotBeWritten(path, path, error);
+  }
+}
+
+function isAbsent(path: string): boolean {
+  try {
+    lstatSync(path);
+    return false;
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return true;
+    throw cannotBeWritten(path, path, error);
+  }
 }
 
 function refuseNetwork(folder: string): void {
@@ -122,9 +157,7 @@ function holdFolder(folder: string, { alone }: { readonly alone: boolean }): Con
       throw error;
     }
   } catch (error) {
-    if (!sqliteCode(error)?.startsWith("SQLITE_BUSY")) {
-      throw new DataFolderError(`the data folder ${folder} cannot be used: ${String(error)}`, { cause: error });
-    }
+    if (!sqliteCode(error)?.startsWith("SQLITE_BUSY")) throw explained(join(folder, LOCK), error);
     throw new DataFolderError(
       `the data folder ${folder} is held by a process that does not share it: wait until it is done, or stop it`,
       { cause: error },

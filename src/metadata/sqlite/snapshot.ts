@@ -2,7 +2,7 @@
 import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Connection } from "./connection.ts";
-import { DATABASE, makePrivate } from "./data-folder.ts";
+import { DATABASE, makeFileLikeFolder } from "./data-folder.ts";
 
 /** What of a copied database makes no sense elsewhere: bytes that were arriving, work under way. */
 const FORGET = [`delete from upload`, `delete from trash`, `delete from lease`];
@@ -10,7 +10,7 @@ const FORGET = [`delete from upload`, `delete from trash`, `delete from lease`];
 /** Copies the database of a data folder into `target`, a folder without one; durable when it resolves. */
 export async function snapshotDatabase(folder: string, target: string): Promise<void> {
   const copy = join(target, DATABASE);
-  makePrivate(copy); // an empty file may be there, and keeps its mode
+  makeFileLikeFolder(copy); // SQLite fills an empty file and leaves its mode
   const source = Connection.open(join(folder, DATABASE), ["busy_timeout = 5000"]);
   try {
     source.run({ text: "vacuum into $1", values: [copy] });

@@ -1,28 +1,29 @@
 /** Blobs as files in the data folder. `layout.ts` draws the tree. */
 import { constants, statSync } from "node:fs";
-import { access, copyFile, link, open, opendir, rename, stat, truncate, unlink } from "node:fs/promises";
+import { access, copyFile, link, open, opendir, rename, stat, unlink } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import type { Digest } from "../../oci/digest.ts";
 import type { ByteRange } from "../../lib/byte-range.ts";
+import { InheritedPermissions } from "../../lib/inherited-permissions.ts";
 import type { BlobSource, BlobStat, BlobStore, Draft, DraftKey, StorageKey, StoredKey } from "../blob-store.ts";
 import { FileDraft } from "./file-draft.ts";
 import { Folders } from "./folders.ts";
 import { Room } from "./room.ts";
 import { BLOBS, UPLOADS, draftKey, storageKey } from "./layout.ts";
 
-/** Only the owner may read: layers can hold secrets. */
-const FILE_MODE = 0o600;
 const READ_SIZE = 256 * 1024;
 
 export class FilesystemBlobStore implements BlobStore {
   readonly #root: string;
+  readonly #permissions: InheritedPermissions;
   readonly #folders: Folders;
   readonly #room: Room;
 
   private constructor(root: string) {
     this.#root = root;
-    this.#folders = new Folders(root);
+    this.#permissions = InheritedPermissions.in(root);
+    this.#folders = new Folders(root, this.#permissions);
     this.#room = new Room(root);
   }
 
@@ -45,7 +46,7 @@ export class FilesystemBlobStore implements BlobStore {
   async stage(key: DraftKey): Promise<Draft> {
     const path = this.#path(key);
     // An upload whose last writer died before it recorded a byte leaves a file behind: it counts for nothing.
-    const create = (): Promise<FileHandle> => open(path, "w", FILE_MODE);
+    const create = (): Promise<FileHandle> => this.#create(path);
     const handle = await create().catch(async (error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT") throw error;
       await this.#makeAgain(dirname(path));
@@ -77,7 +78,13 @@ export class FilesystemBlobStore implements BlobStore {
     if (!found || found.size < size) return false;
     // Where the file system can, the copy shares the blocks and costs nothing.
     await copyFile(source, target, constants.COPYFILE_FICLONE);
-    await truncate(target, size);
+    const copy = await open(target, "r+");
+    try {
+      await this.#permissions.applyToCopy(copy);
+      await copy.truncate(size);
+    } finally {
+      await copy.close();
+    }
     return true;
   }
 
@@ -154,7 +161,7 @@ export class FilesystemBlobStore implements BlobStore {
     const linked = !copy && (await link(from, to).then(() => true, ignoreNoLink));
     if (!linked) {
       await copyFile(from, to, constants.COPYFILE_FICLONE);
-      await syncFile(to);
+      await syncFile(to, (made) => other.#permissions.applyToCopy(made));
     }
     await other.#folders.sync(dirname(to));
   }
@@ -165,6 +172,17 @@ export class FilesystemBlobStore implements BlobStore {
 
   async checkReady(): Promise<void> {
     await access(join(this.#root, UPLOADS), constants.W_OK | constants.X_OK);
+  }
+
+  async #create(path: string): Promise<FileHandle> {
+    const handle = await open(path, "w", this.#permissions.fileMode);
+    try {
+      await this.#permissions.applyToFile(handle);
+      return handle;
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
   }
 
   /** Somebody tidied an empty folder away. */
@@ -202,9 +220,11 @@ async function* readFile(path: string, range?: ByteRange): AsyncGenerator<Uint8A
   }
 }
 
-async function syncFile(path: string): Promise<void> {
+/** Makes the bytes of a file durable, and what `change` does to it. */
+async function syncFile(path: string, change?: (file: FileHandle) => Promise<void>): Promise<void> {
   const handle = await open(path, "r+");
   try {
+    await change?.(handle);
     await handle.sync();
   } finally {
     await handle.close();

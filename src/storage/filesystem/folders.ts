@@ -1,10 +1,8 @@
 /** Folders whose names are durable. */
-import { mkdir, open } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { dirname } from "node:path";
+import type { InheritedPermissions } from "../../lib/inherited-permissions.ts";
 import { SingleFlight } from "../../lib/single-flight.ts";
-
-/** Only the owner may look: layers can hold secrets. */
-const FOLDER_MODE = 0o700;
 
 /**
  * Makes folders and makes names in them durable. A name (of a file or of a folder) outlives a power loss only when
@@ -12,14 +10,16 @@ const FOLDER_MODE = 0o700;
  */
 export class Folders {
   readonly #root: string;
+  readonly #permissions: InheritedPermissions;
   /** Folders that this process has seen durable. */
   readonly #durable = new Set<string>();
   readonly #creations = new SingleFlight<string, void>();
   readonly #syncing = new Map<string, { readonly next: Promise<void>; started: boolean }>();
 
   /** `root` is taken to be there already, and durable. */
-  constructor(root: string) {
+  constructor(root: string, permissions: InheritedPermissions) {
     this.#root = root;
+    this.#permissions = permissions;
     this.#durable.add(root);
   }
 
@@ -61,22 +61,16 @@ export class Folders {
   async #make(folder: string): Promise<void> {
     const parent = dirname(folder);
     await this.ensure(parent);
-    await makeFolder(folder).catch(async (error: NodeJS.ErrnoException) => {
+    await this.#permissions.makeFolder(folder).catch(async (error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT" || parent === this.#root) throw error;
       // Somebody tidied away the one above, which was known to be there.
       this.forget(parent);
       await this.ensure(parent);
-      await makeFolder(folder);
+      await this.#permissions.makeFolder(folder);
     });
     await this.sync(parent);
     this.#durable.add(folder);
   }
-}
-
-async function makeFolder(path: string): Promise<void> {
-  await mkdir(path, { mode: FOLDER_MODE }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "EEXIST") throw error;
-  });
 }
 
 async function syncFolder(folder: string): Promise<void> {

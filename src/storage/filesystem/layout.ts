@@ -15,6 +15,9 @@ import type { DraftKey, StorageKey } from "../blob-store.ts";
 export const UPLOADS = "uploads";
 export const BLOBS = "blobs";
 
+/** The folders below the data folder in which files of blobs lie, and no others. */
+export const BLOB_FOLDERS: readonly string[] = [UPLOADS, BLOBS];
+
 export function draftKey(upload: string): DraftKey {
   return `${UPLOADS}/${upload}` as DraftKey;
 }
