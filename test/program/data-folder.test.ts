@@ -225,6 +225,30 @@ describe("a data folder that was there before", () => {
   });
 });
 
+describe("a data folder of distribution", () => {
+  test("is refused by every command, and left as it is", async () => {
+    const dataDir = freshFolder();
+    const repository = join(dataDir, "docker", "registry", "v2", "repositories", "team", "app");
+    await mkdir(repository, { recursive: true });
+    await writeFile(join(repository, "link"), "kept");
+    await chmod(dataDir, 0o755);
+    const before = await everythingIn(dataDir);
+    expect(await refusedStart({ dataDir })).toMatch(/is the data folder of distribution.*--data.*skopeo sync/);
+    for (const { words, exitCode, stderr } of await runEach(dataDir, COMMANDS)) {
+      expect([words, exitCode === 0]).toEqual([words, false]);
+      expect(stderr).toMatch(/^stowage: [^\n]+ is the data folder of distribution [^\n]+\n$/);
+    }
+    expect(await everythingIn(dataDir)).toEqual(before);
+  });
+
+  test("is no reason to refuse what has been pushed to Stowage into the same folder", async () => {
+    const dataDir = freshFolder();
+    await serveOnce(dataDir);
+    await mkdir(join(dataDir, "docker", "registry", "v2"), { recursive: true });
+    await serveOnce(dataDir);
+  });
+});
+
 test("a data folder of an older program is brought up to date", async () => {
   const dataDir = freshFolder();
   await mkdir(dataDir);
@@ -244,5 +268,16 @@ async function serveOnce(dataDir: string): Promise<void> {
 async function runEach(dataDir: string, commands: readonly (readonly string[])[], under: readonly string[] = []) {
   return await Promise.all(
     commands.map(async (words) => ({ words, ...(await runProgram(dataDir, words, {}, "a long password", under)) })),
+  );
+}
+
+/** Every path in a folder with its mode and size. */
+async function everythingIn(folder: string): Promise<readonly string[]> {
+  const names = [".", ...(await readdir(folder, { recursive: true }))];
+  return await Promise.all(
+    names.toSorted().map(async (name) => {
+      const { mode, size } = await stat(join(folder, name));
+      return `${name} ${mode.toString(8)} ${size}`;
+    }),
   );
 }

@@ -1,7 +1,7 @@
 /** Who may use a data folder, and at the same time as whom. */
 import { Database } from "bun:sqlite";
 import { afterAll, describe, expect, test } from "bun:test";
-import { chmod, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { first, rows } from "../sql.ts";
@@ -114,6 +114,41 @@ describe("a data folder", () => {
     await expect(openDataFolder(path, { alone: false })).rejects.toThrow(/the data folder .*a-file cannot be written/);
     await chmod(path, 0o600);
     await expect(openDataFolder(join(path, "below"), { alone: false })).rejects.toThrow(DataFolderError);
+  });
+});
+
+describe("a folder of another program", () => {
+  const blobFolders = ["uploads", "blobs"];
+  for (const [what, path, said] of [
+    ["distribution's", "docker/registry/v2/repositories/team/app", /is the data folder of distribution/],
+    ["a part of distribution's", "registry/v2/repositories", /is a part of the data folder of distribution/],
+    ["a part of distribution's", "v2/repositories", /is a part of the data folder of distribution/],
+    ["distribution's innermost part", "blobs/sha256/ab/abcd", /blobs holds files, but there is no .*registry\.db/],
+    ["an OCI image layout", "oci-layout", /is an OCI image layout/],
+    ["one whose database went", "uploads/0f0f", /uploads holds files, but there is no .*registry\.db/],
+  ] as const) {
+    test(`is refused, and nothing in it is changed: ${what}, ${path}`, async () => {
+      const folder = freshFolder();
+      await mkdir(join(folder, path), { recursive: true });
+      await writeFile(join(folder, path, "kept"), "");
+      const before = (await readdir(folder, { recursive: true })).toSorted();
+      for (const mustExist of [false, true]) {
+        const refused = openDataFolder(folder, { alone: false, mustExist, blobFolders });
+        await expect(refused).rejects.toThrow(DataFolderError);
+        await expect(refused).rejects.toThrow(said);
+      }
+      expect((await readdir(folder, { recursive: true })).toSorted()).toEqual(before);
+    });
+  }
+
+  test("is none that has our database, or that holds what programs and file systems leave anywhere", async () => {
+    const [ours, others] = [freshFolder(), freshFolder()];
+    await (await openDataFolder(ours, { alone: false, blobFolders })).close();
+    for (const path of ["blobs/sha256/ab", "docker/registry/v2"]) await mkdir(join(ours, path), { recursive: true });
+    await (await openDataFolder(ours, { alone: false, blobFolders })).close();
+    for (const path of ["lost+found", "certs", "blobs", "uploads"])
+      await mkdir(join(others, path), { recursive: true });
+    await (await openDataFolder(others, { alone: false, blobFolders })).close();
   });
 });
 

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { InheritedPermissions } from "../../lib/inherited-permissions.ts";
 import { Connection, sqliteCode } from "./connection.ts";
 import { DataFolderError, cannotBeWritten } from "./data-folder-error.ts";
+import { refuseForeignFolder } from "./foreign-folder.ts";
 import { SQLITE_MIGRATIONS } from "../migrations/migrations.ts";
 import { SqliteEngine, schemaVersion, whenFree } from "./sqlite-engine.ts";
 
@@ -38,6 +39,7 @@ export interface DataFolderOptions {
 export async function openDataFolder(folder: string, options: DataFolderOptions): Promise<SqliteEngine> {
   const { blobFolders = [] } = options;
   const database = join(folder, DATABASE);
+  refuseForeignFolder(folder, DATABASE, blobFolders);
   if (options.mustExist && isAbsent(database)) {
     throw new DataFolderError(`there is no registry in ${folder}: name the data folder of the server with --data`);
   }
