@@ -166,6 +166,41 @@ describe("a shared commit", () => {
     await engine.close();
   });
 
+  test("what a member is told is what was committed, also when the group ran again", async () => {
+    const engine = await SqliteEngine.open(freshPath());
+    let runs = 0;
+    const [fickle, patient] = await Promise.allSettled([
+      engine.write(function* () {
+        yield* insert("fickle");
+        if (++runs === 1) throw new Error("on purpose, once");
+        return "done";
+      }),
+      engine.write(function* () {
+        if (runs === 1) throw Object.assign(new Error("busy"), { name: "SQLiteError", code: "SQLITE_BUSY" });
+        yield* insert("patient");
+      }),
+    ]);
+    expect([fickle, patient.status]).toEqual([{ status: "fulfilled", value: "done" }, "fulfilled"]);
+    expect(await repositories(engine)).toEqual(["fickle", "patient"]);
+    await engine.close();
+  });
+
+  test("no member is told that its work was refused when the group could not be committed", async () => {
+    const engine = await SqliteEngine.open(freshPath());
+    const outcomes = await Promise.allSettled([
+      engine.write(() => insert("a")),
+      engine.write(() => insert("a")), // the name is taken, as long as the first one is committed
+      engine.write(function* () {
+        yield* rows("pragma defer_foreign_keys = on");
+        yield* rows("insert into repo_blob values (99, 'sha256:none', 1, 1)");
+      }),
+    ]);
+    const codes = outcomes.map((outcome) => outcome.status === "rejected" && (outcome.reason as { code: string }).code);
+    expect(codes).toEqual(Array<string>(3).fill("SQLITE_CONSTRAINT_FOREIGNKEY"));
+    expect(await repositories(engine)).toEqual([]);
+    await engine.close();
+  });
+
   test("a write that is called from the answer to another is answered too", async () => {
     const engine = await SqliteEngine.open(freshPath());
     const nest = async (depth: number): Promise<void> => {

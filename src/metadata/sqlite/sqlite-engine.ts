@@ -185,8 +185,10 @@ export class SqliteEngine implements SqlEngine {
       this.#waiting = [];
       try {
         if (this.#broken) throw this.#broken;
-        const committed = await whenFree(() => this.#commit(members));
+        const failures = await whenFree(() => this.#commit(members));
+        const committed = members.filter((member) => !failures.has(member));
         const durable = committed.filter(({ durability }) => durability === "durable");
+        for (const [member, error] of failures) member.reject(error);
         for (const member of committed) if (member.durability === "soon") member.resolve();
         if (durable.length > 0) await this.flush(); // who comes meanwhile is in the next group
         for (const member of durable) member.resolve();
@@ -197,17 +199,21 @@ export class SqliteEngine implements SqlEngine {
     this.#committing = undefined;
   }
 
-  /** Runs all members and commits; gives those that did not throw. Nothing here waits. */
-  #commit(members: readonly Member[]): readonly Member[] {
+  /**
+   * Runs all members and commits; returns what was thrown by those whose work was undone. No caller is told anything before
+   * the commit: when the database is busy, all members run again, and may end otherwise. Nothing here waits.
+   */
+  #commit(members: readonly Member[]): ReadonlyMap<Member, unknown> {
+    const failures = new Map<Member, unknown>();
     this.#connection.run(BEGIN_WRITING);
     try {
       // One that is alone needs no savepoint: what it throws undoes the transaction, which is its own.
       if (members.length === 1) members[0]?.run();
-      const done = members.length === 1 ? members : members.filter((member) => this.#runMember(member));
+      else for (const member of members) this.#runMember(member, failures);
       this.#connection.run(COMMIT);
       this.#knowsRevision = false;
       if (!this.#watcher) this.#revision++;
-      return done;
+      return failures;
     } catch (error) {
       this.#rollBack();
       if (isSyncFailure(error)) this.#broken = syncFailure(error);
@@ -215,22 +221,22 @@ export class SqliteEngine implements SqlEngine {
     }
   }
 
-  /** False when the work threw: it is undone and its caller told, and the others go on. */
-  #runMember(member: Member): boolean {
+  /** Work that throws is undone and noted in `failures`, and the others go on. */
+  #runMember(member: Member, failures: Map<Member, unknown>): void {
     this.#connection.run(SAVE);
     try {
       member.run();
     } catch (error) {
+      if (isBusy(error)) throw error;
       try {
         this.#connection.exec("rollback to member; release member");
       } catch {
         throw error; // SQLite gave the whole transaction up, as it does when the disk is full
       }
-      member.reject(error);
-      return false;
+      failures.set(member, error);
+      return;
     }
     this.#connection.run(KEEP);
-    return true;
   }
 
   #rollBack(): void {
