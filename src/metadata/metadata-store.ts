@@ -117,7 +117,15 @@ export type Hold =
 
 export type DeleteResult = "done" | "absent" | Hold;
 
-export type ChangeResult = "done" | "absent" | "condition";
+/** What came of a change to a tag; "immutable" when the tag must stay where it is. */
+export type ChangeResult = "done" | "absent" | "condition" | "immutable";
+
+/** What must hold of a tag, in the transaction that changes it. */
+export interface TagRules {
+  readonly condition?: TagCondition | undefined;
+  /** Whether the tag must stay where it is, once it exists. */
+  readonly immutable?: boolean;
+}
 
 export interface TagFacts {
   readonly name: Tag;
@@ -348,8 +356,8 @@ export interface MetadataStore {
   manifests(name: RepositoryName, page: Page): Promise<readonly ManifestFacts[]>;
 
   /** Points the tag at a manifest of the repository; "absent" when that is not here. */
-  putTag(name: RepositoryName, tag: Tag, digest: Digest, condition?: TagCondition): Promise<ChangeResult>;
-  deleteTag(name: RepositoryName, tag: Tag, condition?: TagCondition): Promise<ChangeResult>;
+  putTag(name: RepositoryName, tag: Tag, digest: Digest, rules?: TagRules): Promise<ChangeResult>;
+  deleteTag(name: RepositoryName, tag: Tag, rules?: TagRules): Promise<ChangeResult>;
   tags(name: RepositoryName, page: Page): Promise<readonly TagFacts[]>;
   /** What the tag has pointed at, newest first. */
   tagHistory(name: RepositoryName, tag: Tag, limit: number): Promise<readonly TagEvent[]>;
@@ -366,14 +374,14 @@ export interface MetadataStore {
 
   signatures(name: RepositoryName, manifest: Digest): Promise<readonly Signature[]>;
   /**
-   * "absent" when there is no such manifest, "exists" when one of the names is taken, "full" when its signatures would have
-   * more than `maxBytes` together.
+   * "absent" when there is no such manifest, "full" when its signatures would have more than `maxBytes` together. Of names
+   * that are taken `taken` says whether they are an error ("exists") or skipped.
    */
   putSignatures(
     name: RepositoryName,
     manifest: Digest,
     signatures: readonly Signature[],
-    maxBytes: number,
+    limits: { readonly maxBytes: number; readonly taken: "refuse" | "skip" },
   ): Promise<"done" | "absent" | "exists" | "full">;
 
   /** False when there is no such manifest. One that is pinned already gets the new reason. */

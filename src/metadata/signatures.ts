@@ -24,16 +24,18 @@ export function* putSignatures(
   name: RepositoryName,
   manifest: Digest,
   signatures: readonly Signature[],
-  maxBytes: number,
+  { maxBytes, taken }: { readonly maxBytes: number; readonly taken: "refuse" | "skip" },
 ): Transaction<"done" | "absent" | "exists" | "full"> {
   const repo = yield* findRepository(name);
   if (repo === undefined || !(yield* hasManifest(repo, manifest))) return "absent";
+  const fresh: Signature[] = [];
   for (const signature of signatures) {
-    if (yield* first(HAS_NAME, repo, manifest, signature.name)) return "exists";
+    if (!(yield* first(HAS_NAME, repo, manifest, signature.name))) fresh.push(signature);
+    else if (taken === "refuse") return "exists";
   }
   const before = yield* first<{ bytes: number }>(BYTES, repo, manifest);
-  const bytes = signatures.reduce((sum, { content }) => sum + content.length, before?.bytes ?? 0);
+  const bytes = fresh.reduce((sum, { content }) => sum + content.length, before?.bytes ?? 0);
   if (bytes > maxBytes) return "full";
-  for (const signature of signatures) yield* rows(ADD, repo, manifest, signature.name, signature.content);
+  for (const signature of fresh) yield* rows(ADD, repo, manifest, signature.name, signature.content);
   return "done";
 }

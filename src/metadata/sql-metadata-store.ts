@@ -2,7 +2,6 @@
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Signature } from "../oci/signature.ts";
-import type { TagCondition } from "../oci/tag-condition.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { Clock } from "../lib/clock.ts";
 import * as accounts from "./accounts.ts";
@@ -176,19 +175,19 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.read(() => manifests.listManifests(name, page));
   }
 
-  putTag(name: RepositoryName, tag: Tag, digest: Digest, condition?: TagCondition): Promise<port.ChangeResult> {
+  putTag(name: RepositoryName, tag: Tag, digest: Digest, rules: port.TagRules = {}): Promise<port.ChangeResult> {
     return this.#engine.write(() => {
       const now = this.#clock.now();
       return this.#within(name, { tags: [tag] }, () =>
-        tags.putTag(name, tag, digest, condition, now, now + this.#periods.undoMs),
+        tags.putTag(name, tag, digest, rules, now, now + this.#periods.undoMs),
       );
     });
   }
 
-  deleteTag(name: RepositoryName, tag: Tag, condition?: TagCondition): Promise<port.ChangeResult> {
+  deleteTag(name: RepositoryName, tag: Tag, rules: port.TagRules = {}): Promise<port.ChangeResult> {
     return this.#engine.write(() => {
       const now = this.#clock.now();
-      return tags.deleteTag(name, tag, condition, now, now + this.#periods.undoMs);
+      return tags.deleteTag(name, tag, rules, now, now + this.#periods.undoMs);
     });
   }
 
@@ -216,9 +215,9 @@ export class SqlMetadataStore implements port.MetadataStore {
     name: RepositoryName,
     manifest: Digest,
     given: readonly Signature[],
-    maxBytes: number,
+    limits: Parameters<port.MetadataStore["putSignatures"]>[3],
   ): Promise<"done" | "absent" | "exists" | "full"> {
-    return this.#engine.write(() => signatures.putSignatures(name, manifest, given, maxBytes));
+    return this.#engine.write(() => signatures.putSignatures(name, manifest, given, limits));
   }
 
   pinManifest(name: RepositoryName, digest: Digest, why: string): Promise<boolean> {

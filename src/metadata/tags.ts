@@ -3,7 +3,7 @@ import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
-import type { ChangeResult, Page, TagEvent, TagFacts } from "./metadata-store.ts";
+import type { ChangeResult, Page, TagEvent, TagFacts, TagRules } from "./metadata-store.ts";
 import { findRepository, hasManifest } from "./repositories.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
@@ -76,11 +76,12 @@ export function* putTag(
   name: RepositoryName,
   tag: Tag,
   digest: Digest,
-  condition: TagCondition | undefined,
+  { condition, immutable = false }: TagRules,
   now: number,
   undoUntil: number,
 ): Transaction<ChangeResult> {
   const repo = yield* findRepository(name);
+  if (repo !== undefined && immutable && (yield* pointsElsewhere(repo, tag, digest))) return "immutable";
   if (repo === undefined || !(yield* hasManifest(repo, digest))) return "absent";
   if (!(yield* conditionHolds(repo, tag, condition))) return "condition";
   yield* pointTag(repo, tag, digest, now, undoUntil);
@@ -90,13 +91,14 @@ export function* putTag(
 export function* deleteTag(
   name: RepositoryName,
   tag: Tag,
-  condition: TagCondition | undefined,
+  { condition, immutable = false }: TagRules,
   now: number,
   undoUntil: number,
 ): Transaction<ChangeResult> {
   const repo = yield* findRepository(name);
   const target = repo === undefined ? undefined : yield* first<{ digest: string }>(TARGET, repo, tag);
   if (repo === undefined || target === undefined) return condition ? "condition" : "absent";
+  if (immutable) return "immutable";
   if (!(yield* conditionHolds(repo, tag, condition))) return "condition";
   yield* removeTag(repo, tag, now);
   yield* reviewManifest(repo, target.digest, undoUntil);

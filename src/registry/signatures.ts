@@ -42,22 +42,20 @@ export class LocalSignatures implements SignatureService {
   }
 
   async put(digest: Digest, ...signatures: readonly Uint8Array[]): Promise<void> {
-    const known = new Set((await this.list(digest)).map(({ name }) => name));
     // Named by their content: two that are equal are one.
-    const fresh = new Map(signatures.map((content) => [nameOf(digest, content), content]));
-    await this.#add(
-      digest,
-      [...fresh].filter(([name]) => !known.has(name)).map(([name, content]) => ({ name, content })),
-    );
+    const byName = new Map(signatures.map((content) => [nameOf(digest, content), content]));
+    const named = Array.from(byName, ([name, content]) => ({ name, content }));
+    await this.#add(digest, named, "skip");
   }
 
   add(digest: Digest, signature: Signature): Promise<void> {
-    return this.#add(digest, [signature]);
+    return this.#add(digest, [signature], "refuse");
   }
 
-  async #add(digest: Digest, signatures: readonly Signature[]): Promise<void> {
+  async #add(digest: Digest, signatures: readonly Signature[], taken: "refuse" | "skip"): Promise<void> {
     const { metadata } = this.#backend;
-    switch (await metadata.putSignatures(this.#name, digest, signatures, MAX_SIGNATURES_BYTES)) {
+    const limits = { maxBytes: MAX_SIGNATURES_BYTES, taken };
+    switch (await metadata.putSignatures(this.#name, digest, signatures, limits)) {
       case "done":
         return;
       case "absent":

@@ -1,6 +1,6 @@
 /** The tags of a repository. */
 import type { TagCondition } from "../oci/tag-condition.ts";
-import type { ChangeResult, TagEvent, TagFacts } from "../metadata/metadata-store.ts";
+import type { ChangeResult, TagEvent, TagFacts, TagRules } from "../metadata/metadata-store.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
@@ -55,18 +55,13 @@ export class LocalTags implements TagService {
   }
 
   async put(tag: Tag, digest: Digest, condition?: TagCondition): Promise<void> {
-    if (this.#isFixed(tag)) {
-      const current = await this.stat(tag);
-      if (current && current.digest !== digest) throw tagIsFixed(tag);
-      const unmoved: TagCondition = current ? { kind: "is", digests: [digest] } : { kind: "absent" };
-      condition = condition ? { kind: "all", of: [condition, unmoved] } : unmoved;
-    }
-    this.#settle(await this.#backend.metadata.putTag(this.#name, tag, digest, condition), { digest });
+    const result = await this.#backend.metadata.putTag(this.#name, tag, digest, this.#rulesOf(tag, condition));
+    this.#settle(result, tag, { digest });
   }
 
   async delete(tag: Tag, condition?: TagCondition): Promise<void> {
-    if (this.#isFixed(tag) && (await this.exists(tag))) throw tagIsFixed(tag);
-    this.#settle(await this.#backend.metadata.deleteTag(this.#name, tag, condition), { tag });
+    const result = await this.#backend.metadata.deleteTag(this.#name, tag, this.#rulesOf(tag, condition));
+    this.#settle(result, tag, { tag });
   }
 
   list(from: PageStart = {}): AsyncIterable<TagFacts> {
@@ -90,11 +85,13 @@ export class LocalTags implements TagService {
     return then.digest;
   }
 
-  #isFixed(tag: Tag): boolean {
-    return this.#backend.limits.fixedTagsOf(this.#name)?.(tag) ?? false;
+  /** Whether they hold is decided by the transaction that changes the tag: another push may come first. */
+  #rulesOf(tag: Tag, condition: TagCondition | undefined): TagRules {
+    return { condition, immutable: this.#backend.limits.fixedTagsOf(this.#name)?.(tag) ?? false };
   }
 
-  #settle(result: ChangeResult, detail: Readonly<Record<string, unknown>>): void {
+  #settle(result: ChangeResult, tag: Tag, detail: Readonly<Record<string, unknown>>): void {
+    if (result === "immutable") throw tagIsFixed(tag);
     if (result === "condition") throw conditionFailed();
     if (result === "absent") throw manifestUnknown(this.#name, detail);
   }

@@ -310,7 +310,10 @@ function testDeletion(open: OpenMetadata): void {
     const { store } = subject;
     const image = await subject.image("image");
     const referrer = await subject.image("referrer", { subject: image });
-    await store.putSignatures(APP, referrer, [{ name: "s", content: bytes("signed") }], 100);
+    await store.putSignatures(APP, referrer, [{ name: "s", content: bytes("signed") }], {
+      maxBytes: 100,
+      taken: "refuse",
+    });
     await store.deleteManifest(APP, referrer);
     expect((await store.referrers(APP, image, { maxBytes: 10_000 })).referrers).toEqual([]);
     expect(await store.signatures(APP, referrer)).toEqual([]);

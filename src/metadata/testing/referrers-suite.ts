@@ -107,6 +107,7 @@ export function testReferrers(open: OpenMetadata): void {
 
 /** All signatures of a manifest together. */
 const MAX_BYTES = 16;
+const LIMITS = { maxBytes: MAX_BYTES, taken: "refuse" } as const;
 
 function testSignatures(open: OpenMetadata): void {
   test("signatures are kept beside a manifest, in order of their names", async () => {
@@ -119,9 +120,9 @@ function testSignatures(open: OpenMetadata): void {
       { name: "a", content: bytes("first") },
       { name: "b", content: new Uint8Array() },
     ];
-    expect(await store.putSignatures(APP, digest, [b], MAX_BYTES)).toBe("done");
-    expect(await store.putSignatures(APP, digest, [a], MAX_BYTES)).toBe("done");
-    expect(await store.putSignatures(APP, digest, [], MAX_BYTES)).toBe("done");
+    expect(await store.putSignatures(APP, digest, [b], LIMITS)).toBe("done");
+    expect(await store.putSignatures(APP, digest, [a], LIMITS)).toBe("done");
+    expect(await store.putSignatures(APP, digest, [], LIMITS)).toBe("done");
     expect(await store.signatures(APP, digest)).toEqual([a, b]);
     expect(await store.signatures(OTHER, digest)).toEqual([]);
   });
@@ -131,9 +132,9 @@ function testSignatures(open: OpenMetadata): void {
     const { store } = subject;
     const digest = await subject.image("image");
     const taken = { name: "b", content: bytes("first") };
-    await store.putSignatures(APP, digest, [taken], MAX_BYTES);
+    await store.putSignatures(APP, digest, [taken], LIMITS);
     const late = ["a", "b", "c"].map((name) => ({ name, content: bytes("late") }));
-    expect(await store.putSignatures(APP, digest, late, MAX_BYTES)).toBe("exists");
+    expect(await store.putSignatures(APP, digest, late, LIMITS)).toBe("exists");
     expect(await store.signatures(APP, digest)).toEqual([taken]);
   });
 
@@ -143,18 +144,29 @@ function testSignatures(open: OpenMetadata): void {
     const digest = await subject.image("image");
     const first = { name: "a", content: new Uint8Array(MAX_BYTES - 1) };
     const second = { name: "b", content: new Uint8Array(1) };
-    expect(await store.putSignatures(APP, digest, [first], MAX_BYTES)).toBe("done");
+    expect(await store.putSignatures(APP, digest, [first], LIMITS)).toBe("done");
     const late = ["c", "d"].map((name) => ({ name, content: new Uint8Array(1) }));
-    expect(await store.putSignatures(APP, digest, late, MAX_BYTES)).toBe("full");
-    expect(await store.putSignatures(APP, digest, [second], MAX_BYTES)).toBe("done");
+    expect(await store.putSignatures(APP, digest, late, LIMITS)).toBe("full");
+    expect(await store.putSignatures(APP, digest, [second], LIMITS)).toBe("done");
     expect(await store.signatures(APP, digest)).toEqual([first, second]);
+  });
+
+  test("names that are taken are skipped on request, and count once", async () => {
+    await using subject = await Subject.open(open);
+    const { store } = subject;
+    const digest = await subject.image("image");
+    const [first, second] = ["a", "b"].map((name) => ({ name, content: new Uint8Array(MAX_BYTES / 2) }));
+    const skipping = { maxBytes: MAX_BYTES, taken: "skip" } as const;
+    expect(await store.putSignatures(APP, digest, [first!], skipping)).toBe("done");
+    expect(await store.putSignatures(APP, digest, [first!, second!], skipping)).toBe("done");
+    expect(await store.signatures(APP, digest)).toEqual([first!, second!]);
   });
 
   test("what is not here cannot be signed", async () => {
     await using subject = await Subject.open(open);
     const signatures = [{ name: "a", content: bytes("x") }];
-    expect(await subject.store.putSignatures(APP, textDigest("absent"), signatures, MAX_BYTES)).toBe("absent");
+    expect(await subject.store.putSignatures(APP, textDigest("absent"), signatures, LIMITS)).toBe("absent");
     await subject.image("image");
-    expect(await subject.store.putSignatures(APP, textDigest("absent"), signatures, MAX_BYTES)).toBe("absent");
+    expect(await subject.store.putSignatures(APP, textDigest("absent"), signatures, LIMITS)).toBe("absent");
   });
 }

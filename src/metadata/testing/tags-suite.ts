@@ -9,6 +9,21 @@ import type { OpenMetadata } from "./subject.ts";
 const LATEST = tag("latest");
 
 export function testTags(open: OpenMetadata): void {
+  test("an immutable tag is set once: moving and deleting it is refused, whatever the condition", async () => {
+    await using subject = await Subject.open(open);
+    const { store } = subject;
+    const [old, young] = [await subject.image("old"), await subject.image("young")];
+    const immutable = { immutable: true };
+    expect(await store.deleteTag(APP, LATEST, immutable)).toBe("absent");
+    expect(await store.putTag(APP, LATEST, old, immutable)).toBe("done");
+    expect(await store.putTag(APP, LATEST, old, immutable)).toBe("done");
+    expect(await store.putTag(APP, LATEST, young, immutable)).toBe("immutable");
+    expect(await store.putTag(APP, LATEST, young, { ...immutable, condition: { kind: "exists" } })).toBe("immutable");
+    expect(await store.deleteTag(APP, LATEST, immutable)).toBe("immutable");
+    expect(await store.deleteTag(APP, LATEST, { ...immutable, condition: { kind: "exists" } })).toBe("immutable");
+    expect((await store.findManifestByTag(APP, LATEST))?.digest).toBe(old);
+  });
+
   test("a tag is pointed at a manifest that is here", async () => {
     await using subject = await Subject.open(open);
     const { store, clock } = subject;
@@ -51,21 +66,21 @@ export function testTags(open: OpenMetadata): void {
     await using subject = await Subject.open(open);
     const { store } = subject;
     const [old, young] = [await subject.image("old"), await subject.image("young")];
-    expect(await store.putTag(APP, LATEST, old, { kind: "exists" })).toBe("condition");
-    expect(await store.putTag(APP, LATEST, old, { kind: "absent" })).toBe("done");
-    expect(await store.putTag(APP, LATEST, young, { kind: "absent" })).toBe("condition");
-    expect(await store.putTag(APP, LATEST, young, { kind: "is", digests: [young] })).toBe("condition");
-    expect(await store.putTag(APP, LATEST, young, { kind: "is not", digests: [old] })).toBe("condition");
+    expect(await store.putTag(APP, LATEST, old, { condition: { kind: "exists" } })).toBe("condition");
+    expect(await store.putTag(APP, LATEST, old, { condition: { kind: "absent" } })).toBe("done");
+    expect(await store.putTag(APP, LATEST, young, { condition: { kind: "absent" } })).toBe("condition");
+    expect(await store.putTag(APP, LATEST, young, { condition: { kind: "is", digests: [young] } })).toBe("condition");
+    expect(await store.putTag(APP, LATEST, young, { condition: { kind: "is not", digests: [old] } })).toBe("condition");
     expect((await store.findManifestByTag(APP, LATEST))?.digest).toBe(old);
-    expect(await store.putTag(APP, LATEST, young, { kind: "is", digests: [old] })).toBe("done");
+    expect(await store.putTag(APP, LATEST, young, { condition: { kind: "is", digests: [old] } })).toBe("done");
 
     const both = { kind: "all", of: [{ kind: "exists" }, { kind: "is not", digests: [young] }] } as const;
-    expect(await store.deleteTag(APP, LATEST, both)).toBe("condition");
-    expect(await store.deleteTag(APP, LATEST, { kind: "is", digests: [old] })).toBe("condition");
-    expect(await store.deleteTag(APP, LATEST, { kind: "is not", digests: [young] })).toBe("condition");
+    expect(await store.deleteTag(APP, LATEST, { condition: both })).toBe("condition");
+    expect(await store.deleteTag(APP, LATEST, { condition: { kind: "is", digests: [old] } })).toBe("condition");
+    expect(await store.deleteTag(APP, LATEST, { condition: { kind: "is not", digests: [young] } })).toBe("condition");
     expect((await store.findManifestByTag(APP, LATEST))?.digest).toBe(young);
-    expect(await store.deleteTag(APP, LATEST, { kind: "is", digests: [young] })).toBe("done");
-    expect(await store.deleteTag(APP, LATEST, { kind: "exists" })).toBe("condition");
+    expect(await store.deleteTag(APP, LATEST, { condition: { kind: "is", digests: [young] } })).toBe("done");
+    expect(await store.deleteTag(APP, LATEST, { condition: { kind: "exists" } })).toBe("condition");
   });
 
   testHistory(open);

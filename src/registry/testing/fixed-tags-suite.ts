@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { digestOf } from "../../oci/digest.ts";
 import type { Digest } from "../../oci/digest.ts";
+import { repositoryName } from "../../oci/repository-name.ts";
 import { tag } from "../../oci/tag.ts";
 import type { RegistryLimits } from "../backend.ts";
 import type { Repository } from "../repository.ts";
@@ -22,7 +23,7 @@ import type { OpenContract } from "./contract-subject.ts";
 const FIXED = tag("v1");
 
 const LIMITS: Partial<RegistryLimits> = {
-  fixedTagsOf: (name) => (name === APP ? (each) => each === FIXED : undefined),
+  fixedTagsOf: (name) => (name === OTHER ? undefined : (each) => each === FIXED),
 };
 
 /** An image, and an index over it that has the tag; gives both digests. */
@@ -46,6 +47,33 @@ export function testFixedTags(open: OpenContract): void {
     expect(await pull(repository, digestOf(contentOf(1, 300)))).toEqual(contentOf(1, 300));
     expect((await repository.tags.stat(FIXED))?.digest).toBe(index);
     expect(await repository.manifests.exists(image)).toBe(true);
+  });
+
+  test("a DELETE beside the first push of such a tag never removes it", async () => {
+    await using subject = await open(LIMITS);
+    const { payload } = imageOf(1);
+    // The push comes after each count of turns of the microtask queue: some of them fall into the midst of the deletion.
+    for (let turns = 0; turns < 8; turns++) {
+      const repository = subject.namespace.repository(repositoryName(`team/race-${turns}`));
+      await pushImage(repository, 1);
+      const pushed = (async () => {
+        for (let turn = 0; turn < turns; turn++) await undefined;
+        await repository.manifests.put(payload, { tags: [FIXED] });
+      })();
+      const refused = await refusalOf(repository.tags.delete(FIXED));
+      await pushed;
+      expect(["MANIFEST_UNKNOWN 404", "DENIED 403"]).toContain(refused);
+      expect(await repository.tags.exists(FIXED)).toBe(true);
+    }
+  });
+
+  test("concurrent pushes of such a tag set it once", async () => {
+    await using subject = await open(LIMITS);
+    const repository = subject.namespace.repository(APP);
+    const digests = [await pushImage(repository, 1), await pushImage(repository, 2), await pushImage(repository, 3)];
+    const refusals = await Promise.all(digests.map((digest) => refusalOf(repository.tags.put(FIXED, digest))));
+    expect(refusals.toSorted()).toEqual(["DENIED 403", "DENIED 403", "none"]);
+    expect((await repository.tags.stat(FIXED))?.digest).toBe(digests[refusals.indexOf("none")]);
   });
 
   test("the refusal names the tag", async () => {

@@ -29,6 +29,15 @@ export function testSignatures(open: OpenContract): void {
     expect(sorted(await repository.signatures.get(digest))).toEqual(sorted([FIRST, SECOND]));
   });
 
+  test("concurrent calls that add the same signature all succeed, and it is kept once", async () => {
+    await using subject = await open();
+    const repository = subject.namespace.repository(APP);
+    const digest = await pushImage(repository, 1);
+    const calls = [[FIRST], [FIRST, SECOND], [FIRST], [SECOND]];
+    await Promise.all(calls.map((contents) => repository.signatures.put(digest, ...contents)));
+    expect(sorted(await repository.signatures.get(digest))).toEqual(sorted([FIRST, SECOND]));
+  });
+
   test("signing changes neither the manifest nor its digest, and belongs to one repository", async () => {
     await using subject = await open();
     const [here, there] = [subject.namespace.repository(APP), subject.namespace.repository(OTHER)];

@@ -79,7 +79,7 @@ async function manifests(subject: Subject): Promise<void> {
 async function tags(subject: Subject): Promise<void> {
   const { store } = subject;
   const other = await subject.image("other image", { tags: [tag("v2")] });
-  await store.putTag(APP, LATEST, other, { kind: "exists" });
+  await store.putTag(APP, LATEST, other, { condition: { kind: "exists" }, immutable: false });
   await store.tags(APP, PAGE);
   await store.tagHistory(APP, LATEST, 10);
   await store.deleteTag(APP, LATEST);
@@ -91,7 +91,10 @@ async function referrers(subject: Subject): Promise<void> {
   const image = await subject.image("image");
   await subject.image("referrer", { subject: image });
   await store.referrers(APP, image, { maxBytes: 1000 });
-  await store.putSignatures(APP, image, [{ name: "signature", content: new Uint8Array(3) }], 1000);
+  await store.putSignatures(APP, image, [{ name: "signature", content: new Uint8Array(3) }], {
+    maxBytes: 1000,
+    taken: "skip",
+  });
   await store.signatures(APP, image);
   await store.pinManifest(APP, image, "kept");
   await store.pins(APP, PAGE);
