@@ -238,7 +238,7 @@ async function openAccess(
   const service = new TokenService({ keys: new SigningKeys(metadata, clock), policy, authenticator, clock });
   const challenge: Challenge =
     access.basicRealm === undefined
-      ? { kind: "bearer", service: SERVICE, realm: TOKEN_PATH, origins }
+      ? { kind: "bearer", service: SERVICE, realm: `${origins.prefix}${TOKEN_PATH}`, origins }
       : { kind: "basic", realm: access.basicRealm };
   return {
     gate: new CheckingGate({ policy, authenticator, tokens: service, ownTokens: true, challenge, baseHeaders, clock }),

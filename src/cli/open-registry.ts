@@ -5,6 +5,7 @@ import { createRegistry } from "../create-registry.ts";
 import type { Registry } from "../create-registry.ts";
 import type { Logger } from "../observe/logger.ts";
 import { accessOf, tagProtectionOf } from "./access.ts";
+import type { OriginOptions } from "../server/origin.ts";
 import type { ReadLimitOptions } from "../server/read-limits.ts";
 import { CommandError } from "./command-error.ts";
 
@@ -31,7 +32,7 @@ export async function openRegistry(
     storage: { folder: resolve(filesystem.rootdirectory), singleProcess: filesystem.singleprocess, mustExist },
     deleteEnabled: settings.storage.delete.enabled,
     signaturesEnabled: settings.signatures.enabled,
-    origin: { trustedProxies: settings.http.trustedproxies, host: settings.http.host },
+    origin: originOf(settings),
     limits: {
       inlineBytes: inline,
       sparse: settings.validation.manifests.sparse,
@@ -44,6 +45,11 @@ export async function openRegistry(
     collection: { leaseMs: lease, graceMs: grace, undoMs: undo, freshMs: fresh, untagged },
     log,
   }).catch(explained);
+}
+
+function originOf({ http }: Settings): OriginOptions {
+  const host = http.host === undefined ? undefined : new URL(http.host).origin;
+  return { trustedProxies: http.trustedproxies, host, prefix: http.prefix };
 }
 
 function readLimitsOf({ limits: { reads } }: Settings): ReadLimitOptions {

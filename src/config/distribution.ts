@@ -31,7 +31,6 @@ const OTHERS: readonly string[] = [
   "storage.tag",
   "middleware",
   "http.net",
-  "http.prefix",
   "http.secret",
   "http.draintimeout",
   "http.headers",

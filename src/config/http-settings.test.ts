@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { tlsSettings } from "./http-settings.ts";
+import { externalAddress, hasPathOfPrefix, pathPrefix, tlsSettings } from "./http-settings.ts";
 
 const LEAST = { cachefile: "/certificates", email: "you@example.com", hosts: ["registry.example.com"] };
 
@@ -51,4 +51,55 @@ describe("http.tls.letsencrypt", () => {
       expect(parse(more).success).toBeFalse();
     });
   }
+});
+
+describe("http.prefix", () => {
+  const good: Readonly<Record<string, string>> = {
+    "": "",
+    "/": "",
+    "/registry/": "/registry",
+    "/registry": "/registry",
+    "registry/": "/registry",
+    registry: "/registry",
+    "/a/b.c/~d-e_f/": "/a/b.c/~d-e_f",
+  };
+  for (const [text, prefix] of Object.entries(good)) {
+    test(`${JSON.stringify(text)} is ${JSON.stringify(prefix)}`, () => expect(pathPrefix.parse(text)).toBe(prefix));
+  }
+
+  const wrong = ["//", "/a//b/", "/../a/", "/a/./b/", "/a b/", "/a%20b/", "/a?b", "/a#b", "/a\\b/", "/ä/", "/a/\n"];
+  for (const text of [...wrong, "https://registry.example.com/a/", 1, true, null]) {
+    test(`refuses ${JSON.stringify(text)}`, () => expect(pathPrefix.safeParse(text).success).toBeFalse());
+  }
+});
+
+describe("http.host", () => {
+  for (const text of [
+    "https://registry.example.com",
+    "http://a:5000/",
+    "https://A.example/registry/",
+    "http://[::1]",
+  ]) {
+    test(`takes ${text}`, () => expect(externalAddress.parse(text)).toBe(text));
+  }
+
+  for (const text of [
+    "registry.example.com",
+    "ftp://a",
+    "https://u:p@a",
+    "https://a?b",
+    "https://a/b?c",
+    "https://a/#b",
+  ]) {
+    test(`refuses ${text}`, () => expect(externalAddress.safeParse(text).success).toBeFalse());
+  }
+
+  test("may have a path only where that is the prefix", () => {
+    const [host, prefix] = ["https://a/registry/", "/registry"];
+    expect(hasPathOfPrefix.of({ host, prefix })).toBeTrue();
+    expect(hasPathOfPrefix.of({ host: "https://a", prefix })).toBeTrue();
+    expect(hasPathOfPrefix.of({ host, prefix: "" })).toBeFalse();
+    expect(hasPathOfPrefix.of({ host, prefix: "/other" })).toBeFalse();
+    expect(hasPathOfPrefix.of({ prefix: "/other" })).toBeTrue();
+  });
 });

@@ -77,14 +77,37 @@ export const tlsSettings = z
   })
   .prefault({});
 
-/** `https://registry.example.com`: an origin, without a path. */
+const EXPECTED_HOST =
+  "expected http:// or https:// and a name, without a path (http.prefix has it), such as https://registry.example.com";
+
+/** `https://registry.example.com`: an origin. A path is left for `hasPathOfPrefix` to judge. */
 export const externalAddress = z.string().refine(
   (text) => {
     const url = URL.parse(text);
-    return url !== null && /^https?:$/.test(url.protocol) && text.replace(/\/$/, "").toLowerCase() === url.origin;
+    const rest = url && text.toLowerCase().startsWith(url.origin) ? text.slice(url.origin.length) : undefined;
+    return /^https?:$/.test(url?.protocol ?? "") && rest !== undefined && /^(?:\/[\w.~/-]*)?$/.test(rest);
   },
-  { error: "expected http:// or https:// and a name, without a path, such as https://registry.example.com" },
+  { error: EXPECTED_HOST },
 );
+
+/**
+ * distribution takes its external address with the path below which it is; here that says nothing but what the prefix says,
+ * and another path would be a mistake. What is no address at all is for `externalAddress` to refuse.
+ */
+export const hasPathOfPrefix = {
+  of: ({ host, prefix }: { readonly host?: string | undefined; readonly prefix: string }): boolean =>
+    ["", prefix].includes(URL.parse(host ?? "")?.pathname.replace(/\/$/, "") ?? ""),
+  error: EXPECTED_HOST,
+};
+
+const EXPECTED_PREFIX = 'expected a path without "." and "..", such as /registry/';
+
+/** `/registry/`, as distribution writes it, becomes `/registry`; a slash alone, or nothing, is the top of the host. */
+export const pathPrefix = z
+  .string(EXPECTED_PREFIX)
+  .regex(/^\/?(?:[\w.~-]+(?:\/[\w.~-]+)*\/?)?$/, EXPECTED_PREFIX)
+  .refine((text) => !text.split("/").some((part) => part === "." || part === ".."), EXPECTED_PREFIX)
+  .transform((text) => text.replace(/^\/?(.*?)\/?$/, "/$1").replace(/^\/$/, ""));
 
 export const trustedProxies = z
   .array(

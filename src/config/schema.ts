@@ -3,7 +3,7 @@ import { z } from "zod";
 import { policiesSetting, protectedTagsSetting } from "./access-settings.ts";
 import { address } from "./address.ts";
 import { authSettings } from "./auth-settings.ts";
-import { externalAddress, tlsSettings, trustedProxies } from "./http-settings.ts";
+import { externalAddress, hasPathOfPrefix, pathPrefix, tlsSettings, trustedProxies } from "./http-settings.ts";
 import { limitsSettings, quotasSetting } from "./limit-settings.ts";
 import { bytes, distributionDuration, duration, interval, lowerCase } from "./values.ts";
 
@@ -28,6 +28,8 @@ export const Settings = z.strictObject({
       addr: address.default("127.0.0.1:5000"),
       /** What clients call the registry; what each request says when absent. */
       host: externalAddress.optional(),
+      /** The path below which everything is, without a slash at its end; empty at the top of the host. */
+      prefix: pathPrefix.default(""),
       /** Addresses in replies are relative in any case. */
       relativeurls: z.boolean().optional(),
       trustedproxies: trustedProxies,
@@ -48,6 +50,7 @@ export const Settings = z.strictObject({
         })
         .prefault({}),
     })
+    .refine(hasPathOfPrefix.of, { path: ["host"], error: hasPathOfPrefix.error })
     .prefault({}),
   auth: authSettings,
   /** Who may do what; whoever logs in may do everything when absent. */

@@ -77,6 +77,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   "log.formatter": "json",
   "http.addr": "127.0.0.1:5000",
   "http.host": "https://registry.example.com",
+  "http.prefix": "/registry/",
   "http.relativeurls": "true",
   "http.trustedproxies": '["10.0.0.0/8"]',
   "http.tls.certificate": "/etc/stowage/tls.crt",

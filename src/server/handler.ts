@@ -11,6 +11,7 @@ import type { Context, ServerOptions } from "./context.ts";
 import { RefusedWithHeaders, faultReply, refusalIn, refusalReply } from "./error-reply.ts";
 import { getHealth, getReady } from "./ops/health.ts";
 import { getWelcome } from "./ops/welcome.ts";
+import { belowPrefix } from "./links.ts";
 import { needOf } from "./need.ts";
 import type { Need } from "./need.ts";
 import type { Caller } from "./origin.ts";
@@ -20,7 +21,7 @@ import type { KeptReply } from "./reply-cache.ts";
 import { hasUsableHost, parametersOf, pathOf, targetOf } from "./request-target.ts";
 import { getKeys } from "./token/keys.ts";
 import { getToken, postToken } from "./token/token.ts";
-import { METHODS, isAmbiguous, parseRoute } from "./routes.ts";
+import { METHODS, isAmbiguous, parseRoute, pathBelow } from "./routes.ts";
 import type { Route } from "./routes.ts";
 import { getBase } from "./v2/base.ts";
 import { deleteBlob, getBlob } from "./v2/blobs.ts";
@@ -36,6 +37,9 @@ import { deleteUpload, getUpload, patchUpload, postUpload, putUpload } from "./v
  * arrived to its last byte; `peer` is the address at the other end of the connection.
  */
 export type Handler = (request: Request, whole?: () => void, peer?: string) => Reply | Promise<Reply>;
+
+/** A path that names no endpoint, for those outside of the registry. */
+const OUTSIDE = "";
 
 /** What the handler of all requests works with. */
 export interface HandlerParts {
@@ -57,8 +61,9 @@ export function createHandler({ namespace, options, log, revision }: HandlerPart
 
   async function answer(request: Request, caller: Caller, whole?: () => void): Promise<Reply> {
     const known = replies.knownFor(request);
+    const { prefix } = options.origins;
     const target = targetOf(request.url);
-    const path = pathOf(target);
+    const path = pathBelow(prefix, pathOf(target)) ?? OUTSIDE;
     const parameters = parametersOf(target);
     const body = new RequestBody(request, whole);
     const route = parseRoute(path);
@@ -67,7 +72,7 @@ export function createHandler({ namespace, options, log, revision }: HandlerPart
     // A client that is still sending does not listen: take the rest of it before a refusal, or close.
     const close = reply.status >= 400 && !(await body.drain()) ? { connection: "close" } : {};
     const common = commonHeaders(path);
-    const headers = { ...common, ...reply.headers, ...close };
+    const headers = { ...common, ...belowPrefix(reply.headers, prefix), ...close };
     if (!route || known === undefined || !reply.holds) return { ...reply, headers, address: caller.address };
     const lasting: Reply = {
       ...reply,
@@ -75,7 +80,7 @@ export function createHandler({ namespace, options, log, revision }: HandlerPart
       webHeaders: new Headers(headers),
       ...(reply.adapted && { adapted: adaptedWithHeaders(reply.adapted, common) }),
     };
-    replies.keep(request, { route, need: needOf(request, route) }, lasting, known);
+    replies.keep(request, { route, need: needOf(request, route), commonHeaders: common }, lasting, known);
     return { ...lasting, address: caller.address };
   }
 
@@ -88,7 +93,7 @@ export function createHandler({ namespace, options, log, revision }: HandlerPart
       user: who && nameOf(who),
     });
     const refused = (error: unknown): Reply => ({
-      ...withHeaders(errorReply(error, request, log), commonHeaders(targetOf(request.url))),
+      ...withHeaders(errorReply(error, request, log), kept.commonHeaders),
       address: caller.address,
     });
     try {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { digestOf } from "../oci/digest.ts";
 import { repositoryName } from "../oci/repository-name.ts";
-import { blobPath, manifestPath, nextPage, uploadPath } from "./links.ts";
+import { belowPrefix, blobPath, manifestPath, nextPage, uploadPath } from "./links.ts";
 import { parseRoute } from "./routes.ts";
 
 const DIGEST = digestOf(Buffer.from("x"));
@@ -23,6 +23,27 @@ describe("an address of our own", () => {
     expect(blobPath(name, DIGEST)).toBe(`/v2/team/app/blobs/${DIGEST}`);
     expect(uploadPath(name, "1-2")).toBe("/v2/team/app/blobs/uploads/1-2");
     expect(manifestPath(name, DIGEST)).toBe(`/v2/team/app/manifests/${DIGEST}`);
+  });
+});
+
+describe("headers of a registry below a prefix", () => {
+  test("have it in Location and Link where those are paths", () => {
+    const headers = { location: "/v2/a/blobs/x", link: '</v2/_catalog?n=1>; rel="next"', etag: "/v2/" };
+    expect(belowPrefix(headers, "/reg")).toEqual({
+      location: "/reg/v2/a/blobs/x",
+      link: '</reg/v2/_catalog?n=1>; rel="next"',
+      etag: "/v2/",
+    });
+    expect(belowPrefix({ location: "https://store.example/x" }, "/reg")).toEqual({
+      location: "https://store.example/x",
+    });
+  });
+
+  test("are left alone without a prefix, or without an address", () => {
+    const headers = { location: "/v2/a/blobs/x" };
+    expect(belowPrefix(headers, "")).toBe(headers);
+    const others = { etag: "x" };
+    expect(belowPrefix(others, "/reg")).toBe(others);
   });
 });
 

@@ -1,4 +1,7 @@
-/** Addresses of our own, always a path: right behind every proxy and under every name. */
+/**
+ * Addresses of our own, always a path: right behind every proxy and under every name. They begin at the top of the registry;
+ * `belowPrefix` then makes them begin at the top of its host.
+ */
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 
@@ -26,4 +29,18 @@ export function nextPage(
     else next.set(key, value);
   }
   return `<${path}?${next.toString()}>; rel="next"`;
+}
+
+/** Headers of a reply whose `Location` and `Link` lead to paths of the registry, for a registry below `prefix`. */
+export function belowPrefix(
+  headers: Readonly<Record<string, string>>,
+  prefix: string,
+): Readonly<Record<string, string>> {
+  const { location, link } = headers;
+  if (prefix === "" || (location === undefined && link === undefined)) return headers;
+  return {
+    ...headers,
+    ...(location?.startsWith("/") && { location: prefix + location }), // a whole address leads elsewhere
+    ...(link?.startsWith("</") && { link: `<${prefix}${link.slice(1)}` }),
+  };
 }

@@ -28,6 +28,8 @@ export interface OriginOptions {
   readonly trustedProxies?: readonly string[];
   /** What clients call the registry, such as `https://registry.example.com`, whatever a request says. */
   readonly host?: string | undefined;
+  /** The path below which the registry is, such as `/registry`: with a slash before it. */
+  readonly prefix?: string | undefined;
 }
 
 export class Origins {
@@ -35,13 +37,16 @@ export class Origins {
   readonly #trustsSocket: boolean;
   readonly #trustsNobody: boolean;
   readonly #host: string | undefined;
+  /** The path below which the registry is; empty at the top of its host. */
+  readonly prefix: string;
 
-  constructor({ trustedProxies = [], host }: OriginOptions = {}) {
+  constructor({ trustedProxies = [], host, prefix = "" }: OriginOptions = {}) {
     const networks = trustedProxies.filter((proxy) => proxy !== "unix").map(networkOf);
     this.#proxies = new Networks(networks);
     this.#trustsNobody = trustedProxies.length === 0;
     this.#trustsSocket = trustedProxies.includes("unix");
     this.#host = host?.replace(/\/+$/, "");
+    this.prefix = prefix.replace(/\/+$/, "");
   }
 
   /** Who sent `request` over a connection from `peer`, which is undefined on a Unix socket. */

@@ -17,6 +17,8 @@ const ENTRY_BYTES = 2048;
 export interface Question {
   readonly route: Route;
   readonly need: Need;
+  /** What every reply at this path has, refusals too. */
+  readonly commonHeaders: Readonly<Record<string, string>>;
 }
 
 export interface KeptReply extends Question {

@@ -1,7 +1,7 @@
 /** Which endpoint a path names: read from its end, because names hold slashes and may be called anything. */
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { METHODS, parseRoute } from "./routes.ts";
+import { METHODS, parseRoute, pathBelow } from "./routes.ts";
 import type { Route } from "./routes.ts";
 
 const DIGEST = `sha256:${"0123456789abcdef".repeat(4)}`;
@@ -182,6 +182,30 @@ describe("a path that is made of an endpoint and its parts", () => {
       { numRuns: 300 },
     );
   });
+});
+
+describe("the part of a path below a prefix", () => {
+  const rows: readonly (readonly [prefix: string, path: string, below: string | undefined])[] = [
+    ["", "/v2/", "/v2/"],
+    ["/reg", "/reg/v2/", "/v2/"],
+    ["/reg", "/reg/v2/reg/tags/list", "/v2/reg/tags/list"],
+    ["/reg", "/reg", "/"],
+    ["/reg", "/reg/", "/"],
+    ["/reg", "/regv2/", undefined],
+    ["/reg", "/v2/", undefined],
+    ["/reg", "/other/reg/v2/", undefined],
+    ["/v2", "/v2/v2/", "/v2/"],
+    ["/a/b", "/a/v2/", undefined],
+    // Probes of a load balancer are sent to the top of the host.
+    ["/reg", "/healthz", "/healthz"],
+    ["/reg", "/readyz", "/readyz"],
+    ["/reg", "/reg/readyz", "/readyz"],
+    ["/reg", "/", "/"],
+    ["/reg", "/token", undefined],
+  ];
+  for (const [prefix, path, below] of rows) {
+    test(`${path} below ${prefix || "nothing"} is ${below}`, () => expect(pathBelow(prefix, path)).toBe(below));
+  }
 });
 
 describe("what can be done at an endpoint", () => {

@@ -75,6 +75,19 @@ export function isAmbiguous(path: string): boolean {
   return /\\|%5c|\/(?:\.|%2e){1,2}(?:\/|$)/i.test(path);
 }
 
+/** Where probes and people look for the registry itself, wherever its endpoints are. */
+const ALSO_AT_THE_TOP: ReadonlySet<string> = new Set(["/", "/healthz", "/readyz"]);
+
+/**
+ * The part of `path` that names an endpoint of a registry below `prefix`: what comes after the prefix. Undefined for a path
+ * outside of it, but for those of probes, which a load balancer sends to the top of a host.
+ */
+export function pathBelow(prefix: string, path: string): string | undefined {
+  if (prefix === "" || ALSO_AT_THE_TOP.has(path)) return path;
+  if (path === prefix) return "/";
+  return path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : undefined;
+}
+
 /** Where containers/image looks for signatures. */
 const EXTENSIONS = "/extensions/v2/";
 

@@ -4,7 +4,8 @@ import { text } from "../reply.ts";
 import type { Reply } from "../reply.ts";
 
 export function getWelcome({ request, caller, options }: Context): Reply {
-  const base = options.origins.baseOf(request, caller);
+  const { origins } = options;
+  const base = `${origins.baseOf(request, caller)}${origins.prefix}`;
   const host = base.replace(/^https?:\/\//, "");
   const page = `This is Stowage ${options.version}, a registry of container images. It is up.
 
