@@ -36,6 +36,7 @@ export async function openRegistry(
     limits: {
       inlineBytes: inline,
       sparse: settings.validation.manifests.sparse,
+      strict: settings.validation.manifests.strict,
       schema1: settings.compatibility.schema1.enabled,
       uploadExpiryMs: enabled && !dryrun ? age : NEVER_MS,
       ...(serving ? tagProtectionOf(settings) : {}),

@@ -123,7 +123,14 @@ export const Settings = z.strictObject({
     .prefault({}),
   validation: z
     .strictObject({
-      manifests: z.strictObject({ sparse: z.boolean().default(false) }).prefault({}),
+      manifests: z
+        .strictObject({
+          /** Whether manifests may name content that is not here. */
+          sparse: z.boolean().default(false),
+          /** Whether what deviates from the specification is refused, also where tools write it so. */
+          strict: z.boolean().default(false),
+        })
+        .prefault({}),
     })
     .prefault({}),
 });

@@ -136,6 +136,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   "compatibility.schema1.enabled": "true",
   "signatures.enabled": "true",
   "validation.manifests.sparse": "false",
+  "validation.manifests.strict": "false",
 };
 
 function example(path: string): string {

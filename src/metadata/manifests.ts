@@ -13,6 +13,7 @@ import type {
   PutManifestResult,
   ReferrerFacts,
   StoredManifest,
+  WrongSize,
 } from "./metadata-store.ts";
 import { beginRepository, findRepository } from "./repositories.ts";
 import { first, rows } from "./sql.ts";
@@ -149,7 +150,7 @@ interface Findings {
   readonly blobs: string[];
   readonly missing: string[];
   readonly refused: string[];
-  wrongSize?: { readonly digest: string; readonly said: number; readonly actual: number };
+  readonly wrongSizes: WrongSize[];
 }
 
 export function* putManifest(
@@ -167,7 +168,7 @@ export function* putManifest(
       return { kind: "fixed", tag: each };
   }
 
-  const findings: Findings = { blobs: [], missing: [], refused: [] };
+  const findings: Findings = { blobs: [], missing: [], refused: [], wrongSizes: [] };
   for (const needed of manifest.blobs) yield* lookFor(known, needed, BLOB_SIZE, findings.blobs, findings);
   for (const needed of manifest.children) {
     // BuildKit's caches are indexes whose children are layers: a child may be a blob of this repository too.
@@ -176,7 +177,8 @@ export function* putManifest(
     yield* lookFor(known, needed, sizes, found, findings);
   }
   if (findings.refused.length > 0) return { kind: "missing", digests: [...new Set(findings.refused)] };
-  if (findings.wrongSize) return { kind: "size", ...findings.wrongSize };
+  const [wrongSize] = findings.wrongSizes;
+  if (wrongSize && manifest.exactSizes) return { kind: "size", ...wrongSize };
 
   const repo = known ?? (yield* beginRepository(name, now));
   const { digest } = manifest;
@@ -202,7 +204,7 @@ export function* putManifest(
   for (const each of manifest.tags) yield* pointTag(repo, each, digest, now, undoUntil);
   // What a tag points at is looked at when the tag goes.
   if (manifest.tags.length === 0) yield* reviewManifest(repo, digest, undoUntil);
-  return { kind: "stored", missing: findings.missing };
+  return { kind: "stored", missing: findings.missing, wrongSizes: findings.wrongSizes };
 }
 
 function* lookFor(
@@ -215,10 +217,11 @@ function* lookFor(
   const row = repo === undefined ? undefined : yield* first<{ size: number }>(sizeOf, repo, needed.digest);
   if (!row) {
     (needed.optional ? findings.missing : findings.refused).push(needed.digest);
-  } else if (needed.size === undefined || row.size === needed.size) {
-    found?.push(needed.digest);
-  } else {
-    findings.wrongSize ??= { digest: needed.digest, said: needed.size, actual: row.size };
+    return;
+  }
+  found?.push(needed.digest);
+  if (needed.size !== undefined && needed.size !== row.size) {
+    findings.wrongSizes.push({ path: needed.path, said: needed.size, actual: row.size });
   }
 }
 

@@ -78,6 +78,15 @@ export interface Needed {
   readonly size: number | undefined;
   /** Whether the manifest may be stored when this is not here. */
   readonly optional: boolean;
+  /** Where in the manifest it is named, for messages. */
+  readonly path: string;
+}
+
+/** Content that has another size than a manifest says. */
+export interface WrongSize {
+  readonly path: string;
+  readonly said: number;
+  readonly actual: number;
 }
 
 export interface NewManifest {
@@ -90,6 +99,8 @@ export interface NewManifest {
   readonly payload: Uint8Array;
   readonly blobs: readonly Needed[];
   readonly children: readonly Needed[];
+  /** Whether content of another size than the manifest says keeps it out; false when absent. */
+  readonly exactSizes?: boolean;
   readonly tags: readonly Tag[];
   /** Checked against the one tag, when there is one. */
   readonly condition: TagCondition | undefined;
@@ -98,12 +109,12 @@ export interface NewManifest {
 }
 
 export type PutManifestResult =
-  /** … and what it names and is not here. */
-  | { readonly kind: "stored"; readonly missing: readonly string[] }
+  /** … what it names and is not here, and what is here in another size than it says. */
+  | { readonly kind: "stored"; readonly missing: readonly string[]; readonly wrongSizes: readonly WrongSize[] }
   /** Needed content that this repository does not have. */
   | { readonly kind: "missing"; readonly digests: readonly string[] }
-  /** The manifest says another size than the content has. */
-  | { readonly kind: "size"; readonly digest: string; readonly said: number; readonly actual: number }
+  /** The manifest says another size than the content has, where sizes have to be exact. */
+  | ({ readonly kind: "size" } & WrongSize)
   | { readonly kind: "condition" }
   /** A tag that stays points at another manifest. */
   | { readonly kind: "fixed"; readonly tag: Tag };

@@ -1,6 +1,7 @@
 /** Manifests (image-spec, manifest.md and image-index.md; Docker schema 2): what a registry reads in them. */
 import type { Annotations, Descriptor } from "./descriptor.ts";
-import { optional, readAnnotations, readArtifactType, readDescriptor } from "./descriptor.ts";
+import { optional, optionalMember, readAnnotations, readArtifactType, readDescriptor } from "./descriptor.ts";
+import type { OnDeviation } from "./deviation.ts";
 import { invalidManifest } from "./invalid-manifest.ts";
 import { parseManifestObject } from "./manifest-object.ts";
 import {
@@ -9,6 +10,7 @@ import {
   MANIFEST_SHAPES,
   OCI_INDEX,
   OCI_MANIFEST,
+  essenceOf,
   isManifestMediaType,
 } from "./media-type.ts";
 import type { ManifestMediaType, ManifestShape } from "./media-type.ts";
@@ -19,11 +21,11 @@ export const MAX_MANIFEST_SIZE: number = 4 * 1024 * 1024;
 /** What a manifest says, as far as it concerns a registry. Its bytes are kept beside it, never made again from it. */
 export interface ManifestContent {
   readonly mediaType: ManifestMediaType;
-  /** Config and layers of an image, blobs of an artifact: content of the blob store. */
-  readonly blobs: readonly Descriptor[];
+  readonly config?: Descriptor;
+  /** The layers of an image, the blobs of an artifact manifest. */
+  readonly layers: readonly Descriptor[];
   /** The manifests of an index. */
   readonly children: readonly Descriptor[];
-  readonly config?: Descriptor;
   readonly subject?: Descriptor;
   /** What the referrers list shows: its own, else an image's config type (distribution-spec, "Listing Referrers"). */
   readonly artifactType?: string;
@@ -37,36 +39,40 @@ const FOREIGN_KEYS: Readonly<Record<ManifestShape, readonly string[]>> = {
   artifact: ["config", "layers", "manifests", "fsLayers"],
 };
 
+type Fields = Readonly<Record<string, unknown>>;
+
 /**
- * Reads a manifest that came with the `Content-Type` essence `declared` (undefined when there was none). Refused with
- * `MANIFEST_INVALID`, which names the place, when it is not what it should be. Unknown properties are left alone.
+ * Reads a manifest that came with the `Content-Type` essence `declared` (undefined when there was none). Throws
+ * `MANIFEST_INVALID`, which names the place, when it cannot be taken; `deviates` is told of what is not as the spec has it
+ * and is taken all the same. Unknown properties are left alone.
  */
-export function readManifest(bytes: Uint8Array, declared: string | undefined): ManifestContent {
+export function readManifest(bytes: Uint8Array, declared: string | undefined, deviates: OnDeviation): ManifestContent {
   const fields = parseManifestObject(bytes);
-  const mediaType = mediaTypeOf(fields, declared);
+  const mediaType = mediaTypeOf(fields, declared, deviates);
   const shape = MANIFEST_SHAPES[mediaType];
   for (const key of FOREIGN_KEYS[shape]) {
-    if (fields[key] !== undefined) throw invalidManifest(key, `must not be in a manifest of type ${mediaType}`);
+    if (optionalMember(fields, key, "", deviates) !== undefined)
+      throw invalidManifest(key, `must not be in a manifest of type ${mediaType}`);
   }
   // The withdrawn artifact manifest has no schemaVersion. "This REQUIRED property … MUST be 2" for all others.
   if (shape !== "artifact" && fields["schemaVersion"] !== 2) throw invalidManifest("schemaVersion", "must be 2");
 
-  const config = shape === "image" ? readDescriptor(fields["config"], "config") : undefined;
-  const ownType = readArtifactType(fields["artifactType"], "artifactType");
+  const isTypeKnown = declared !== undefined || Boolean(fields["mediaType"]);
+  const config = shape === "image" ? readDescriptor(fields["config"], "config", deviates) : undefined;
+  const ownType = readArtifactType(fields, "", deviates);
   return {
     mediaType,
-    blobs: blobsOf(shape, fields, config),
-    children: shape === "index" ? readList(fields["manifests"], "manifests") : [],
     ...optional("config", config),
-    ...optional("subject", subjectOf(fields)),
-    ...optional("artifactType", ownType ?? config?.mediaType),
-    ...optional("annotations", readAnnotations(fields["annotations"], "annotations")),
+    layers: layersOf(shape, fields, isTypeKnown, deviates),
+    children: shape === "index" ? readList(fields, "manifests", isTypeKnown, deviates) : [],
+    ...optional("subject", subjectOf(fields, deviates)),
+    ...optional("artifactType", ownType ?? (config?.mediaType || undefined)),
+    ...optional("annotations", readAnnotations(fields, "", deviates)),
   };
 }
 
-function mediaTypeOf(fields: Readonly<Record<string, unknown>>, declared: string | undefined): ManifestMediaType {
-  const inside = fields["mediaType"];
-  if (inside !== undefined && typeof inside !== "string") throw invalidManifest("mediaType", "must be a string");
+function mediaTypeOf(fields: Fields, declared: string | undefined, deviates: OnDeviation): ManifestMediaType {
+  const inside = readOwnType(fields, deviates);
   const mediaType = declared ?? inside ?? (Array.isArray(fields["manifests"]) ? OCI_INDEX : OCI_MANIFEST);
   if (!isManifestMediaType(mediaType)) {
     throw invalidManifest(
@@ -84,27 +90,45 @@ function mediaTypeOf(fields: Readonly<Record<string, unknown>>, declared: string
   return mediaType;
 }
 
-function blobsOf(
+/** The type that a manifest says of itself, without parameters; undefined when it says none. */
+function readOwnType(fields: Fields, deviates: OnDeviation): string | undefined {
+  const value = optionalMember(fields, "mediaType", "", deviates);
+  if (value === undefined) return undefined;
+  if (typeof value !== "string") throw invalidManifest("mediaType", "must be a string");
+  const mediaType = essenceOf(value);
+  if (mediaType === "") deviates("mediaType", "should not be empty: leave it out");
+  else if (mediaType !== value) deviates("mediaType", "should be the type alone, without parameters");
+  return mediaType === "" ? undefined : mediaType;
+}
+
+function layersOf(
   shape: ManifestShape,
-  fields: Readonly<Record<string, unknown>>,
-  config: Descriptor | undefined,
+  fields: Fields,
+  isTypeKnown: boolean,
+  deviates: OnDeviation,
 ): readonly Descriptor[] {
   switch (shape) {
     case "image":
-      return [...(config ? [config] : []), ...readList(fields["layers"], "layers")];
+      return readList(fields, "layers", isTypeKnown, deviates);
     case "artifact":
-      return fields["blobs"] === undefined ? [] : readList(fields["blobs"], "blobs");
+      return fields["blobs"] === undefined ? [] : readList(fields, "blobs", true, deviates);
     case "index":
       return [];
   }
 }
 
-function readList(value: unknown, path: string): readonly Descriptor[] {
-  if (!Array.isArray(value)) throw invalidManifest(path, "must be a list of descriptors");
-  return value.map((item, at) => readDescriptor(item, `${path}[${at}]`));
+/** A list of descriptors; when it is optional, its absence is a deviation and counts as an empty list. */
+function readList(fields: Fields, key: string, isOptional: boolean, deviates: OnDeviation): readonly Descriptor[] {
+  const value = fields[key];
+  if (isOptional && (value === undefined || value === null)) {
+    deviates(key, "should be a list, empty when there is nothing in it");
+    return [];
+  }
+  if (!Array.isArray(value)) throw invalidManifest(key, "must be a list of descriptors");
+  return value.map((item, at) => readDescriptor(item, `${key}[${at}]`, deviates));
 }
 
-function subjectOf(fields: Readonly<Record<string, unknown>>): Descriptor | undefined {
-  const subject = fields["subject"];
-  return subject === undefined ? undefined : readDescriptor(subject, "subject");
+function subjectOf(fields: Fields, deviates: OnDeviation): Descriptor | undefined {
+  const subject = optionalMember(fields, "subject", "", deviates);
+  return subject === undefined ? undefined : readDescriptor(subject, "subject", deviates);
 }

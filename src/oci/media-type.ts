@@ -31,6 +31,9 @@ export function isManifestMediaType(text: string): text is ManifestMediaType {
 /** RFC 6838, 4.2, as the image-spec's descriptor has it. */
 const GRAMMAR = /^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$/;
 
+/** Characters; a type of the grammar has at most 255, parameters may follow. */
+export const MAX_MEDIA_TYPE_LENGTH = 1024;
+
 export function isMediaType(text: string): boolean {
   return GRAMMAR.test(text);
 }

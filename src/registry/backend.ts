@@ -13,6 +13,8 @@ export interface RegistryLimits {
   readonly inlineBytes: number;
   /** Whether manifests may name blobs and manifests that are not here. */
   readonly sparse: boolean;
+  /** Whether manifests that deviate from the spec are refused, also where tools write them so. */
+  readonly strict: boolean;
   /** Whether signed manifests of Docker's schema 1 are taken. */
   readonly schema1: boolean;
   /**
@@ -29,6 +31,7 @@ export interface RegistryLimits {
 export const DEFAULT_LIMITS: RegistryLimits = {
   inlineBytes: 16 * 1024,
   sparse: false,
+  strict: false,
   schema1: false,
   fixedTagsOf: () => undefined,
   uploadExpiryMs: 168 * 3_600_000,

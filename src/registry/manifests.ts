@@ -1,8 +1,11 @@
 /** The manifests of a repository, by digest. */
 import type { TagCondition } from "../oci/tag-condition.ts";
-import type { Hold, PutManifestResult } from "../metadata/metadata-store.ts";
+import type { Hold, PutManifestResult, WrongSize } from "../metadata/metadata-store.ts";
 import type { Digest } from "../oci/digest.ts";
+import { Deviations, refuseDeviations } from "../oci/deviation.ts";
+import type { Deviation } from "../oci/deviation.ts";
 import { OciError } from "../oci/error.ts";
+import { invalidManifest } from "../oci/invalid-manifest.ts";
 import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
@@ -41,6 +44,10 @@ export interface PutManifest extends ManifestDescriptor {
   readonly subject?: string;
   /** What it names and is not in this repository: foreign layers, and what a sparse manifest leaves out. */
   readonly missing: readonly string[];
+  /** Where it departs from the image-spec and was stored all the same: the first few such places. */
+  readonly deviations: readonly Deviation[];
+  /** How many such places there are. */
+  readonly deviationCount: number;
 }
 
 export interface ManifestService {
@@ -91,13 +98,24 @@ export class LocalManifests implements ManifestService {
     if (payload.length > MAX_MANIFEST_SIZE) throw manifestTooLarge();
     const { tags = [], condition } = options;
     const target = { name: this.#name, mediaType: options.mediaType, digest: options.digest, tags };
-    const pushed = readPushed(payload, target, this.#backend.limits);
+    const deviations = new Deviations();
+    const deviates = this.#backend.limits.strict ? refuseDeviations : deviations.add;
+    const pushed = readPushed(payload, target, this.#backend.limits, deviates);
     const isFixed = this.#backend.limits.fixedTagsOf(this.#name);
     const fixedTags = isFixed ? tags.filter(isFixed) : [];
     const result = await this.#backend.metadata.putManifest(this.#name, { ...pushed, tags, condition, fixedTags });
     if (result.kind !== "stored") throw refusalOf(result);
     const { mediaType, digest, subject } = pushed;
-    return { mediaType, digest, size: payload.length, missing: result.missing, ...(subject ? { subject } : {}) };
+    for (const wrong of result.wrongSizes) deviations.add(`${wrong.path}.size`, wrongSize(wrong));
+    return {
+      mediaType,
+      digest,
+      size: payload.length,
+      missing: result.missing,
+      deviations: deviations.listed,
+      deviationCount: deviations.count,
+      ...(subject ? { subject } : {}),
+    };
   }
 
   async delete(digest: Digest): Promise<void> {
@@ -147,15 +165,16 @@ function refusalOf(result: Exclude<PutManifestResult, { readonly kind: "stored" 
         details: result.digests.map((digest) => ({ digest })),
       });
     case "size":
-      return new OciError("MANIFEST_INVALID", {
-        message: `the manifest says that ${result.digest} has ${result.said} bytes, but it has ${result.actual}`,
-        detail: { digest: result.digest, said: result.said, actual: result.actual },
-      });
+      return invalidManifest(`${result.path}.size`, wrongSize(result));
     case "condition":
       return conditionFailed();
     case "fixed":
       return tagIsFixed(result.tag);
   }
+}
+
+function wrongSize({ said, actual }: WrongSize): string {
+  return `is ${said}, but the content has ${actual} bytes`;
 }
 
 /** A code by which no client tries again in another format. */

@@ -3,10 +3,11 @@ import type { Needed, NewManifest } from "../metadata/metadata-store.ts";
 import { algorithmOf, digestOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
+import type { OnDeviation } from "../oci/deviation.ts";
 import { OciError } from "../oci/error.ts";
 import { invalidManifest } from "../oci/invalid-manifest.ts";
 import { readManifest } from "../oci/manifest.ts";
-import { DOCKER_SCHEMA1_SIGNED, isForeignLayer } from "../oci/media-type.ts";
+import { DOCKER_SCHEMA1_SIGNED, MANIFEST_SHAPES, isForeignLayer } from "../oci/media-type.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { isSchema1, readSchema1 } from "../oci/schema1.ts";
 import type { Tag } from "../oci/tag.ts";
@@ -22,11 +23,21 @@ export interface PushTarget {
 
 export type PushedManifest = Omit<NewManifest, "tags" | "condition">;
 
-/** Reads and checks all that can be checked without looking into the repository. */
-export function readPushed(payload: Uint8Array, target: PushTarget, limits: RegistryLimits): PushedManifest {
+/**
+ * Reads and checks all that can be checked without looking into the repository. Throws the refusal; `deviates` is told of
+ * what is not as the spec has it and is taken all the same.
+ */
+export function readPushed(
+  payload: Uint8Array,
+  target: PushTarget,
+  limits: RegistryLimits,
+  deviates: OnDeviation,
+): PushedManifest {
   if (isSchema1(payload, target.mediaType)) return readPushedSchema1(payload, target, limits);
   const digest = digestIn(payload, target);
-  const content = readManifest(payload, target.mediaType);
+  const content = readManifest(payload, target.mediaType, deviates);
+  const { config, layers, children } = content;
+  const layersKey = MANIFEST_SHAPES[content.mediaType] === "artifact" ? "blobs" : "layers";
   const { sparse } = limits;
   return {
     digest,
@@ -34,13 +45,14 @@ export function readPushed(payload: Uint8Array, target: PushTarget, limits: Regi
     mediaType: content.mediaType,
     artifactType: content.artifactType,
     subject: content.subject?.digest,
-    configDigest: content.config?.digest,
+    configDigest: config?.digest,
     annotations: content.annotations && JSON.stringify(content.annotations),
-    // Foreign layers lie at their urls, not with us ("non-distributable"): they may be missing.
-    blobs: content.blobs.map((blob) =>
-      needed(blob, sparse || isForeignLayer(blob.mediaType) || (blob.urls !== undefined && blob.urls.length > 0)),
-    ),
-    children: content.children.map((child) => needed(child, sparse)),
+    blobs: [
+      ...(config ? [needed(config, "config", sparse)] : []),
+      ...layers.map((layer, at) => needed(layer, `${layersKey}[${at}]`, sparse || isElsewhere(layer))),
+    ],
+    children: children.map((child, at) => needed(child, `manifests[${at}]`, sparse)),
+    exactSizes: limits.strict,
   };
 }
 
@@ -75,8 +87,14 @@ function readPushedSchema1(payload: Uint8Array, target: PushTarget, limits: Regi
     configDigest: undefined,
     annotations: undefined,
     // It does not say how large its layers are.
-    blobs: manifest.layers.map((digest) => ({ digest, size: undefined, optional: limits.sparse })),
+    blobs: manifest.layers.map((digest, at) => ({
+      digest,
+      size: undefined,
+      optional: limits.sparse,
+      path: `fsLayers[${at}].blobSum`,
+    })),
     children: [],
+    exactSizes: limits.strict,
   };
 }
 
@@ -89,6 +107,11 @@ function digestIn(bytes: Uint8Array, { digest: expected }: PushTarget): Digest {
   });
 }
 
-function needed({ digest, size }: Descriptor, optional: boolean): Needed {
-  return { digest, size, optional };
+/** Foreign layers lie at their urls, not in this registry ("non-distributable"): they may be missing. */
+function isElsewhere({ mediaType, urls = [] }: Descriptor): boolean {
+  return isForeignLayer(mediaType) || urls.length > 0;
+}
+
+function needed({ digest, size }: Descriptor, path: string, optional: boolean): Needed {
+  return { digest, size, optional, path };
 }

@@ -1,5 +1,5 @@
 /** Documents that are no manifests, each with the one thing that is wrong (image-spec; "DO refuse" of each bullet). */
-import { DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, digestOf } from "../support/content.ts";
+import { DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from "../support/content.ts";
 import { CONFIG, IMAGE, IMAGE_TEXT, INDEX_TEXT, LAYER } from "./witness.ts";
 
 export interface BadManifest {
@@ -139,7 +139,7 @@ export const BAD_HEADS: readonly BadManifest[] = [
       },
     ],
   ),
-  ...[null, "", 2, true, [OCI_MANIFEST], {}, OCI_INDEX, DOCKER_MANIFEST, "text/plain", `${OCI_MANIFEST} `].map(
+  ...[2, true, [OCI_MANIFEST], {}, OCI_INDEX, DOCKER_MANIFEST, "text/plain", `${OCI_INDEX}; charset=utf-8`].map(
     (mediaType): BadManifest => ({
       title: `mediaType ${say(mediaType)} under an image's Content-Type`,
       body: image({ mediaType }),
@@ -171,6 +171,12 @@ export const BAD_HEADS: readonly BadManifest[] = [
     mediaType: DOCKER_MANIFEST,
     place: ["mediaType"],
   },
+  ...[null, ""].map((mediaType): BadManifest => ({
+    title: `a Docker image whose mediaType is ${say(mediaType)}`,
+    body: image({ mediaType }),
+    mediaType: DOCKER_MANIFEST,
+    place: ["mediaType"],
+  })),
   {
     title: "a Docker list that does not name its type",
     body: index({ mediaType: undefined }),
@@ -238,12 +244,12 @@ export const CONFUSED: readonly BadManifest[] = [
 
 /** What is no list where the lists are, and no descriptor where the descriptors are. */
 export const BAD_PARTS: readonly BadManifest[] = [
-  ...[undefined, null, {}, "layers", 1, true, LAYER].map((layers): BadManifest => ({
+  ...[{}, "layers", 1, true, LAYER].map((layers): BadManifest => ({
     title: `layers ${say(layers)}`,
     body: image({ layers }),
     place: ["layers"],
   })),
-  ...[undefined, null, {}, "manifests", 1, IMAGE].map((manifests): BadManifest => ({
+  ...[{}, "manifests", 1, IMAGE].map((manifests): BadManifest => ({
     title: `manifests ${say(manifests)}`,
     body: index({ manifests }),
     mediaType: OCI_INDEX,
@@ -268,7 +274,7 @@ export const BAD_PARTS: readonly BadManifest[] = [
       place: ["manifests", "1"],
     },
   ]),
-  ...[null, [], [IMAGE], "subject", IMAGE.digest, 1, true, {}].flatMap((subject): readonly BadManifest[] => [
+  ...[[], [IMAGE], "subject", IMAGE.digest, 1, true, {}].flatMap((subject): readonly BadManifest[] => [
     { title: `subject ${say(subject)}`, body: image({ subject }), place: ["subject"] },
     { title: `an index's subject ${say(subject)}`, body: index({ subject }), mediaType: OCI_INDEX, place: ["subject"] },
   ]),
@@ -277,13 +283,11 @@ export const BAD_PARTS: readonly BadManifest[] = [
     body: image({ annotations }),
     place: ["annotations"],
   })),
-  ...[1, true, {}, ["a/b"], "notype", "a/", "/b", "a b/c", "a/b/c", "ä/b", `a/${"b".repeat(128)}`].map(
-    (artifactType): BadManifest => ({
-      title: `artifactType ${say(artifactType)}`,
-      body: image({ artifactType }),
-      place: ["artifactType"],
-    }),
-  ),
+  ...[1, true, {}, ["a/b"], `a/${"b".repeat(2_000_000)}`].map((artifactType): BadManifest => ({
+    title: `artifactType ${say(artifactType)}`,
+    body: image({ artifactType }),
+    place: ["artifactType"],
+  })),
 ];
 
 /** "This OPTIONAL property contains arbitrary metadata … MUST be a string-string map." */
@@ -294,7 +298,6 @@ function badMaps(): readonly (readonly [title: string, value: unknown])[] {
     ["a number", 1],
     ["true", true],
     ["a number inside", { a: 1 }],
-    ["null inside", { a: null }],
     ["true inside", { good: "yes", bad: true }],
     ["a list inside", { a: ["b"] }],
     ["a map inside", { a: { b: "c" } }],
@@ -305,16 +308,9 @@ function badMaps(): readonly (readonly [title: string, value: unknown])[] {
 const BAD_FIELDS: readonly (readonly [property: string, value: unknown])[] = [
   ["mediaType", undefined],
   ["mediaType", null],
-  ["mediaType", ""],
   ["mediaType", 1],
-  ["mediaType", "text"],
-  ["mediaType", "/"],
-  ["mediaType", "text/"],
-  ["mediaType", "/plain"],
-  ["mediaType", "text/plain; charset=utf-8"],
-  ["mediaType", "text /plain"],
-  ["mediaType", "text/plain\n"],
-  ["mediaType", `text/${"p".repeat(128)}`],
+  ["mediaType", ["text/plain"]],
+  ["mediaType", `text/${"p".repeat(2_000_000)}`],
   ["digest", undefined],
   ["digest", null],
   ["digest", 1],
@@ -360,12 +356,8 @@ const BAD_FIELDS: readonly (readonly [property: string, value: unknown])[] = [
   ["data", "***"],
   ["data", "e30"],
   ["data", "e3-_"],
-  ["data", "e30=\n"],
   ["data", "e30=="],
-  ["data", "ZQ=="],
-  ["data", Buffer.alloc(600).toString("base64")],
   ["artifactType", 1],
-  ["artifactType", "notype"],
   ["artifactType", {}],
   ...badMaps().map(([, value]) => ["annotations", value] as const),
 ];
@@ -375,13 +367,11 @@ const BAD_PLATFORMS: readonly unknown[] = [
   ["linux", "amd64"],
   1,
   true,
-  {},
-  { os: "linux" },
-  { architecture: "amd64" },
-  { architecture: "amd64", os: null },
-  { architecture: null, os: "linux" },
   { architecture: 64, os: "linux" },
   { architecture: "amd64", os: ["linux"] },
+  { architecture: "amd64", os: "linux", variant: 1 },
+  { architecture: "amd64", os: "linux", "os.version": 10.1 },
+  { architecture: "amd64", os: "linux", "os.features": "win32k" },
 ];
 
 /** Every bad descriptor in every place where a descriptor stands. */
@@ -436,13 +426,3 @@ export const BAD_DESCRIPTORS: readonly BadManifest[] = [
     place: ["config", "size"],
   },
 ];
-
-/** `data` whose length is right and whose content is another. */
-export const FALSE_DATA: string = image({
-  config: {
-    mediaType: "application/vnd.oci.empty.v1+json",
-    digest: digestOf("{}"),
-    size: 2,
-    data: Buffer.from("[]").toString("base64"),
-  },
-});

@@ -10,7 +10,6 @@ import {
   BAD_PARTS,
   CONFUSED,
   DUPLICATE_KEYS,
-  FALSE_DATA,
   NO_OBJECTS,
   image,
   index,
@@ -74,31 +73,6 @@ for (const [title, rows] of [
     testUnchanged(witness, ABSENT);
   });
 }
-
-describe("what a manifest says of content that is here has to be true", () => {
-  const rows: readonly BadManifest[] = [
-    { title: "a config of one byte more", body: image({ config: { ...CONFIG, size: CONFIG.size + 1 } }) },
-    { title: "a config of no bytes", body: image({ config: { ...CONFIG, size: 0 } }) },
-    { title: "a layer of one byte less", body: image({ layers: [{ ...LAYER, size: LAYER.size - 1 }] }) },
-    { title: "a layer of 2^53 - 1 bytes", body: image({ layers: [{ ...LAYER, size: Number.MAX_SAFE_INTEGER }] }) },
-    {
-      title: "a manifest of one byte more",
-      body: index({ manifests: [{ ...IMAGE, size: IMAGE.size + 1 }] }),
-      mediaType: OCI_INDEX,
-    },
-  ];
-  for (const row of rows) {
-    test(`${row.title}: 400 MANIFEST_INVALID or SIZE_INVALID`, async () => {
-      const wanted = put(REPOSITORY, "refused", row);
-      await expectRefused(witness().registry, wanted, ["400 MANIFEST_INVALID", "400 SIZE_INVALID"]);
-    });
-  }
-
-  test("data of the right length and another content: 400 MANIFEST_INVALID", async () => {
-    await expectInvalid({ title: "", body: FALSE_DATA, place: ["config", "data"] });
-  });
-  testUnchanged(witness, ABSENT);
-});
 
 /** A layer that nobody pushed. */
 function absent(seed: string): typeof LAYER {

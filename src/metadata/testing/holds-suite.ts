@@ -31,7 +31,7 @@ export function testHolds(open: OpenMetadata): void {
     const layer = await subject.push("layer");
     const chain = [await subject.image("image", { blobs: [needs(layer)], tags: [LATEST] })];
     for (let depth = 1; depth <= 4; depth++) {
-      const children = [{ digest: chain.at(-1)!, size: undefined, optional: false }];
+      const children = [{ ...needs({ digest: chain.at(-1)!, size: 0 }), size: undefined }];
       chain.push(await subject.image(`index ${depth}`, { children, tags: depth === 4 ? [FIXED] : [] }));
     }
     expect(await store.unlinkBlob(APP, layer.digest, isFixed)).toEqual({ fixed: FIXED });

@@ -4,7 +4,18 @@ import * as fc from "fast-check";
 import { digestOf, digest as digestIn } from "../../oci/digest.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { tag } from "../../oci/tag.ts";
-import { APP, IMAGE_TYPE, OTHER, Subject, bytes, inByteOrder, needs, newManifest, textDigest } from "./subject.ts";
+import {
+  APP,
+  IMAGE_TYPE,
+  OTHER,
+  STORED,
+  Subject,
+  bytes,
+  inByteOrder,
+  needs,
+  newManifest,
+  textDigest,
+} from "./subject.ts";
 import type { OpenMetadata } from "./subject.ts";
 
 const LATEST = tag("latest");
@@ -33,7 +44,7 @@ export function testManifests(open: OpenMetadata): void {
     const layer = await subject.push("layer");
     const more = { blobs: [needs(layer), needs(layer)] };
     const digest = await subject.image("twice", { ...more, tags: [LATEST] });
-    expect(await subject.put("twice", { ...more, tags: [tag("v1")] })).toEqual({ kind: "stored", missing: [] });
+    expect(await subject.put("twice", { ...more, tags: [tag("v1")] })).toEqual(STORED);
     expect((await subject.store.findManifestByTag(APP, LATEST))?.digest).toBe(digest);
     expect((await subject.store.findManifestByTag(APP, tag("v1")))?.digest).toBe(digest);
     expect(await subject.store.manifests(APP, { limit: 10 })).toHaveLength(1);
@@ -42,16 +53,15 @@ export function testManifests(open: OpenMetadata): void {
   test("a size that the manifest does not say is not compared", async () => {
     await using subject = await Subject.open(open);
     const { digest } = await subject.push("layer");
-    const blobs = [{ digest, size: undefined, optional: false }];
-    expect(await subject.put("without sizes", { blobs })).toEqual({ kind: "stored", missing: [] });
+    const blobs = [{ ...needs({ digest, size: 0 }), size: undefined }];
+    expect(await subject.put("without sizes", { blobs })).toEqual(STORED);
   });
 
   test("the same bytes under two algorithms are two manifests", async () => {
     await using subject = await Subject.open(open);
     const payload = bytes("manifest");
     const digests = [digestOf(payload), digestOf(payload, "sha512")];
-    for (const digest of digests)
-      expect(await subject.put("manifest", { digest })).toEqual({ kind: "stored", missing: [] });
+    for (const digest of digests) expect(await subject.put("manifest", { digest })).toEqual(STORED);
     await subject.store.deleteManifest(APP, digests[0]!);
     expect(await subject.store.readManifest(APP, digests[1]!)).toMatchObject({ digest: digests[1]!, payload });
   });
@@ -106,20 +116,32 @@ function testNeeds(open: OpenMetadata): void {
     expect(await subject.query("select * from repo")).toEqual([]);
   });
 
-  test("content of another size than the manifest says is refused", async () => {
+  test("content of another size than the manifest says is told of, and needed like any other", async () => {
     await using subject = await Subject.open(open);
     const layer = await subject.push("six by");
-    const size = { kind: "size", digest: layer.digest, said: 7, actual: 6 };
+    const child = await subject.image("a child");
     const blobs = [needs({ digest: layer.digest, size: 7 })];
-    expect<object>(await subject.put("manifest", { blobs })).toEqual(size);
+    const children = [needs({ digest: child, size: 1 })];
+    expect<object>(await subject.put("manifest", { blobs, children })).toEqual({
+      ...STORED,
+      wrongSizes: [
+        { path: `of ${layer.digest}`, said: 7, actual: 6 },
+        { path: `of ${child}`, said: 1, actual: 7 },
+      ],
+    });
+    await expect(subject.change("delete from blob where digest = $1", layer.digest)).rejects.toThrow(/foreign key/i);
+    expect((await subject.store.findBlob(APP, layer.digest))?.size).toBe(6);
+  });
+
+  test("content of another size than the manifest says is refused where sizes have to be exact", async () => {
+    await using subject = await Subject.open(open);
+    const layer = await subject.push("six by");
+    const blobs = [needs({ digest: layer.digest, size: 7 })];
+    const size = { kind: "size", path: `of ${layer.digest}`, said: 7, actual: 6 };
+    expect<object>(await subject.put("manifest", { blobs, exactSizes: true })).toEqual(size);
     const child = await subject.image("a child");
     const children = [needs({ digest: child, size: 1 })];
-    expect<object>(await subject.put("index", { children })).toEqual({
-      kind: "size",
-      digest: child,
-      said: 1,
-      actual: 7,
-    });
+    expect<object>(await subject.put("index", { children, exactSizes: true })).toMatchObject({ said: 1, actual: 7 });
     expect(await subject.store.manifests(APP, { limit: 10 })).toHaveLength(1);
   });
 
@@ -135,7 +157,7 @@ function testNeeds(open: OpenMetadata): void {
     const layer = await subject.push("a layer");
     const child = await subject.image("a child");
     const children = [needs(layer), needs({ digest: child, size: 7 })];
-    expect(await subject.put("index", { children })).toEqual({ kind: "stored", missing: [] });
+    expect(await subject.put("index", { children })).toEqual(STORED);
     await expect(subject.change("delete from blob where digest = $1", layer.digest)).rejects.toThrow(/foreign key/i);
   });
 
@@ -167,7 +189,7 @@ function testLateContent(open: OpenMetadata): void {
       blobs: [needs({ digest: textDigest("late"), size: 4 }, true), needs({ digest: unknown, size: 1 }, true)],
       children: [needs({ digest: textDigest("late child"), size: 10 }, true)],
     });
-    expect(result).toEqual({ kind: "stored", missing: [textDigest("late"), unknown, textDigest("late child")] });
+    expect<object>(result).toEqual({ ...STORED, missing: [textDigest("late"), unknown, textDigest("late child")] });
     expect(await subject.query("select * from manifest_missing")).toHaveLength(3);
   });
 

@@ -131,8 +131,11 @@ export function inline(content: string): Whereabouts {
 }
 
 export function needs({ digest, size }: { digest: string; size: number }, optional = false): Needed {
-  return { digest, size, optional };
+  return { digest, size, optional, path: `of ${digest}` };
 }
+
+/** The answer to a manifest of which everything is here, as it says. */
+export const STORED: PutManifestResult = { kind: "stored", missing: [], wrongSizes: [] };
 
 export function newManifest(payload: string, more: Partial<NewManifest> = {}): NewManifest {
   return {

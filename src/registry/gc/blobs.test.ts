@@ -263,7 +263,7 @@ describe.each([...ENGINES])("on %s", (kind) => {
   test("what a sparse image misses and is pushed later is needed from then on", async () => {
     await using subject = await CollectionSubject.open(kind);
     const digest = digestOf(bytes(LAYER));
-    const needed = { digest, size: LAYER.length, optional: true };
+    const needed = { digest, size: LAYER.length, optional: true, path: "layers[0]" };
     const payload = bytes("sparse");
     await subject.metadata.putManifest(APP, {
       digest: digestOf(payload),

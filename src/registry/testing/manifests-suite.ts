@@ -32,7 +32,12 @@ export function testManifests(open: OpenContract): void {
     const payload = bytes(`  ${JSON.stringify(document, undefined, 3)}\n\n`);
     const digest = digestOf(payload);
     const facts = { mediaType: OCI_MANIFEST, digest, size: payload.length };
-    expect(await repository.manifests.put(payload)).toEqual({ ...facts, missing: [] });
+    expect(await repository.manifests.put(payload)).toEqual({
+      ...facts,
+      missing: [],
+      deviations: [],
+      deviationCount: 0,
+    });
     expect(await repository.manifests.find(digest)).toEqual({ ...facts, payload });
     expect(await repository.manifests.stat(digest)).toEqual(facts);
     expect(await repository.manifests.exists(digest)).toBe(true);
@@ -89,6 +94,14 @@ export function testManifests(open: OpenContract): void {
   testReferrers(open);
 }
 
+/** An image that deviates from the spec in four places, one of which only the repository can tell. */
+function deviating(): { readonly payload: Uint8Array; readonly blobs: readonly Uint8Array[] } {
+  const { document, blobs } = imageOf(1);
+  const config = { ...document.config, size: document.config.size + 1, data: "AAAA" };
+  const layers = [{ ...document.layers[0]!, mediaType: "layer" }];
+  return { payload: bytes(JSON.stringify({ ...document, artifactType: null, config, layers })), blobs };
+}
+
 function testNeeds(open: OpenContract): void {
   test("all blobs that are missing are named, and nothing is stored", async () => {
     await using subject = await open();
@@ -114,13 +127,32 @@ function testNeeds(open: OpenContract): void {
     expect((await manifests.put(payload)).size).toBe(payload.length);
   });
 
-  test("content of another size than the manifest says is refused", async () => {
+  test("a manifest that deviates from the spec as tools write it is kept byte by byte, and the deviations are told", async () => {
     await using subject = await open();
     const repository = subject.namespace.repository(APP);
-    const { document, blobs } = imageOf(1);
+    const { payload, blobs } = deviating();
+    expect(await refusalOf(repository.manifests.put(payload))).toBe("MANIFEST_BLOB_UNKNOWN 400");
     for (const blob of blobs) await push(repository, blob);
-    const wrong = { ...document, config: { ...document.config, size: document.config.size + 1 } };
-    expect(await refusalOf(repository.manifests.put(bytes(JSON.stringify(wrong))))).toBe("MANIFEST_INVALID 400");
+    const put = await repository.manifests.put(payload);
+    const paths = put.deviations.map(({ path }) => path);
+    expect(paths.toSorted()).toEqual(["artifactType", "config.data", "config.size", "layers[0].mediaType"]);
+    expect(put.deviationCount).toBe(4);
+    expect((await repository.manifests.find(digestOf(payload)))?.payload).toEqual(payload);
+    const [config] = blobs;
+    expect((await repository.blobs.get(digestOf(config!))).size).toBe(config!.length);
+  });
+
+  test("a strict registry refuses each deviation, and one of another size too", async () => {
+    await using subject = await open({ strict: true });
+    const repository = subject.namespace.repository(APP);
+    const { payload, blobs } = deviating();
+    for (const blob of blobs) await push(repository, blob);
+    expect(await refusalOf(repository.manifests.put(payload))).toBe("MANIFEST_INVALID 400");
+    const { document } = imageOf(1);
+    const wrongSize = { ...document, config: { ...document.config, size: document.config.size + 1 } };
+    const refused = repository.manifests.put(bytes(JSON.stringify(wrongSize)));
+    await expect(refused).rejects.toMatchObject({ code: "MANIFEST_INVALID", details: [{ path: "config.size" }] });
+    expect((await repository.manifests.put(imageOf(1).payload)).deviations).toEqual([]);
   });
 
   test("an index needs its children, which may be manifests or blobs", async () => {
@@ -160,8 +192,10 @@ function testNeeds(open: OpenContract): void {
       const payload = bytes(JSON.stringify({ ...document, layers: [elsewhere] }));
       expect((await repository.manifests.put(payload)).digest).toBe(digestOf(payload));
     }
-    const nowhere = bytes(JSON.stringify({ ...document, layers: [{ ...layer, urls: [] }] }));
-    expect(await refusalOf(repository.manifests.put(nowhere))).toBe("MANIFEST_BLOB_UNKNOWN 400");
+    for (const urls of [[], ["layer"], [""], null]) {
+      const nowhere = bytes(JSON.stringify({ ...document, layers: [{ ...layer, urls }] }));
+      expect(await refusalOf(repository.manifests.put(nowhere))).toBe("MANIFEST_BLOB_UNKNOWN 400");
+    }
   });
 }
 

@@ -1,6 +1,7 @@
 /** Manifests over HTTP: pull (end-3), push (end-7a, 7b), delete (end-9). */
 import { digest as digestIn, parseDigest } from "../../oci/digest.ts";
 import type { Digest } from "../../oci/digest.ts";
+import { ignoreDeviations } from "../../oci/deviation.ts";
 import { OciError } from "../../oci/error.ts";
 import { MAX_MANIFEST_SIZE, readManifest } from "../../oci/manifest.ts";
 import {
@@ -85,13 +86,17 @@ export async function putManifest(
 }
 
 /** What a person would like to know before it hurts. */
-function warningsAbout({ mediaType, size, missing }: PutManifest): readonly string[] {
+function warningsAbout({ mediaType, size, missing, deviations, deviationCount }: PutManifest): readonly string[] {
   const warnings: string[] = [];
   if (mediaType === DOCKER_SCHEMA1_SIGNED) {
     warnings.push("this is a manifest of Docker's schema 1, which containerd 2 and newer engines do not pull");
   }
   if (size > MAX_MANIFEST_SIZE * NEAR) {
     warnings.push(`the manifest has ${size} bytes: more than ${MAX_MANIFEST_SIZE} are not taken`);
+  }
+  for (const { path, reason } of deviations) warnings.push(`${path} ${reason}`);
+  if (deviationCount > deviations.length) {
+    warnings.push(`${deviationCount - deviations.length} more places are not as the OCI image specification has them`);
   }
   if (missing.length > 0) {
     warnings.push(`${missing.length} of the contents that the manifest names are not in this repository`);
@@ -141,7 +146,7 @@ function knowsOnlySingleImages(accept: string | null): boolean {
 }
 
 function childForOldClients(list: Manifest): Digest | undefined {
-  const { children } = readManifest(list.payload, list.mediaType);
+  const { children } = readManifest(list.payload, list.mediaType, ignoreDeviations);
   const child = children.find(({ platform }) => platform?.os === "linux" && platform.architecture === "amd64");
   return child && parseDigest(child.digest);
 }
