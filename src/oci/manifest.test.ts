@@ -260,6 +260,13 @@ describe("a manifest is refused by the place when it has", () => {
     // 7
     ["an artifact type of 1025 characters", { ...IMAGE, artifactType: "x".repeat(1025) }, "artifactType"],
     ["a number for an artifact type", { ...INDEX, artifactType: 1 }, "artifactType"],
+    // Readers in Go compare keys without regard to case: they would see other layers than this reader.
+    ["layers in other letters", { ...IMAGE, layers: undefined, Layers: [LAYER] }, "Layers"],
+    ["layers in other letters beside its own", { ...IMAGE, LAYERS: [LAYER] }, "LAYERS"],
+    ["layers with another s, which Go takes for the letter", { ...IMAGE, "layer\u017f": [LAYER] }, "layer\u017f"],
+    ["its type in other letters", { ...ARTIFACT, MediaType: OCI_ARTIFACT }, "MediaType"],
+    ["a subject in other letters", { ...IMAGE, Subject: CHILD }, "Subject"],
+    ["manifests of an index in other letters", { ...INDEX, Manifests: [] }, "Manifests"],
   ];
   for (const [title, value, path, declared] of cases) {
     test(title, () => {

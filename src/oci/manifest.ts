@@ -48,6 +48,7 @@ type Fields = Readonly<Record<string, unknown>>;
  */
 export function readManifest(bytes: Uint8Array, declared: string | undefined, deviates: OnDeviation): ManifestContent {
   const fields = parseManifestObject(bytes);
+  refuseOtherSpellings(fields);
   const mediaType = mediaTypeOf(fields, declared, deviates);
   const shape = MANIFEST_SHAPES[mediaType];
   for (const key of FOREIGN_KEYS[shape]) {
@@ -69,6 +70,26 @@ export function readManifest(bytes: Uint8Array, declared: string | undefined, de
     ...optional("artifactType", ownType ?? (config?.mediaType || undefined)),
     ...optional("annotations", readAnnotations(fields, "", deviates)),
   };
+}
+
+/** What this reader looks for at the top of a manifest. */
+const KNOWN_KEYS: ReadonlyMap<string, string> = new Map(
+  ["schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "blobs", "fsLayers", "subject"].map(
+    (key) => [folded(key), key],
+  ),
+);
+
+/** Readers in Go take `Layers` for `layers`: they would see layers where this one sees none. */
+function refuseOtherSpellings(fields: Fields): void {
+  for (const key of Object.keys(fields)) {
+    const known = KNOWN_KEYS.get(folded(key));
+    if (known !== undefined && known !== key) throw invalidManifest(key, `must be written ${known}`);
+  }
+}
+
+/** As Go's JSON compares keys: `K` (the sign for kelvin) is k there, and `ſ` is s. */
+function folded(key: string): string {
+  return key.toUpperCase().toLowerCase();
 }
 
 function mediaTypeOf(fields: Fields, declared: string | undefined, deviates: OnDeviation): ManifestMediaType {

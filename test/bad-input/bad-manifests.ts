@@ -240,6 +240,20 @@ export const CONFUSED: readonly BadManifest[] = [
     title: "neither type named, an image and an index at once",
     body: image({ mediaType: undefined, manifests: [IMAGE] }),
   },
+  // Readers that compare keys without regard to case (Go's) would see other content than the registry does.
+  ...["Layers", "LAYERS", "layer\u017f"].map((key): BadManifest => ({
+    title: `an image with ${key} beside layers`,
+    body: image({ [key]: [LAYER] }),
+  })),
+  { title: "an image with Layers alone", body: image({ layers: undefined, Layers: [LAYER] }), place: ["layers"] },
+  { title: "an image with a Config beside its config", body: image({ Config: LAYER }), place: ["config"] },
+  { title: "an image with a Subject", body: image({ Subject: IMAGE }), place: ["subject"] },
+  {
+    title: "an index with Manifests",
+    body: index({ manifests: undefined, Manifests: [IMAGE] }),
+    mediaType: OCI_INDEX,
+    place: ["manifests"],
+  },
 ];
 
 /** What is no list where the lists are, and no descriptor where the descriptors are. */
