@@ -81,6 +81,8 @@ describe("a descriptor that is none", () => {
     ["has a digest in upper case", { ...GOOD, digest: `sha256:${GOOD.digest.slice(7).toUpperCase()}` }, ".digest"],
     ["has a digest of words", { ...GOOD, digest: "sha256:baddigeststring" }, ".digest"],
     ["has a digest of sha512 that is too short", { ...GOOD, digest: GOOD.digest.replace("256", "512") }, ".digest"],
+    ["has a digest of an unknown algorithm of 256 characters", { ...GOOD, digest: `a:${"b".repeat(254)}` }, ".digest"],
+    ["has a digest of an unknown algorithm of megabytes", { ...GOOD, digest: `a:${"b".repeat(2e6)}` }, ".digest"],
     ["has a digest of an unknown algorithm against the grammar", { ...GOOD, digest: "md5:a/b" }, ".digest"],
     ["has no size", without("size"), ".size"],
     ["has null for a size", { ...GOOD, size: null }, ".size"],

@@ -46,9 +46,12 @@ export function digest(text: string): Digest {
   return parsed;
 }
 
-/** Whether `text` has the grammar of a digest, also of an algorithm that we do not know. */
+/** Characters of a digest of an algorithm that we do not know: it may become a header (`OCI-Subject`). */
+const MAX_LENGTH = 255;
+
+/** Whether `text` has the grammar of a digest, also of an algorithm that we do not know, and at most 255 characters. */
 export function isDigestLike(text: string): boolean {
-  return GRAMMAR.test(text);
+  return text.length <= MAX_LENGTH && GRAMMAR.test(text);
 }
 
 export function algorithmOf(of: Digest): Algorithm {

@@ -343,6 +343,8 @@ const BAD_FIELDS: readonly (readonly [property: string, value: unknown])[] = [
   ["digest", LAYER.digest.replace("sha256", "sha512")],
   ["digest", LAYER.digest.replace("sha256", "SHA256")],
   ["digest", "sha256:../../../../../etc/passwd"],
+  ["digest", `blake3:${"a".repeat(249)}`],
+  ["digest", `blake3:${"a".repeat(2_000_000)}`],
   ["size", undefined],
   ["size", null],
   ["size", "600"],
