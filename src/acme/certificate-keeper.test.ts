@@ -42,9 +42,9 @@ describe("a certificate that is to be renewed, while its authority cannot be use
       email: "operator@example.com",
       names: [NAME],
       turn: {
-        take: async () => ++taken > 0,
-        release: async () => {
-          taken--;
+        hold: async () => {
+          taken++;
+          return { lost: new AbortController().signal, [Symbol.asyncDispose]: async () => void taken-- };
         },
       },
       clock: systemClock,

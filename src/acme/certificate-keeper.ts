@@ -13,9 +13,13 @@ import type { Failure } from "./pauses.ts";
 
 /** Work that one process at a time does. */
 export interface Turn {
-  /** False when it is another process's turn. Taken again, it lasts on. */
-  take(): Promise<boolean>;
-  release(): Promise<void>;
+  /** Takes the turn until what it returns is disposed of. Returns undefined when it is another process's turn. */
+  hold(): Promise<HeldTurn | undefined>;
+}
+
+interface HeldTurn extends AsyncDisposable {
+  /** Aborted when the turn was lost: it may be another process's now. */
+  readonly lost: AbortSignal;
 }
 
 export interface KeeperOptions {
@@ -42,10 +46,8 @@ const AGAIN_MS = 3000;
 
 const ORDER_MS = 120_000;
 
-/** Should the holder of the turn die, another process goes on after so long … */
+/** Should the holder of the turn die, another process goes on after so long. */
 export const TURN_MS = 20_000;
-/** … because whoever lives takes it again so often. */
-const TAKE_AGAIN_MS = 5000;
 
 /** The certificate is looked at so often at least: clocks jump, and other processes renew it too. */
 const LOOK_MS = 3_600_000;
@@ -67,7 +69,8 @@ export class CertificateKeeper {
     while (!(await this.#isGood())) {
       await this.#refuseTooEarly();
       if (clock.now() - started > START_MS) throw new CertificateError("another process did not get one in time");
-      if (!(await turn.take())) {
+      await using held = await turn.hold();
+      if (!held) {
         if (!waited) log.info("another process orders the certificate: waiting for it");
         waited = true;
         await sleep(SHORTEST_LOOK_MS);
@@ -78,7 +81,7 @@ export class CertificateKeeper {
         "ordering the first certificate: the authority looks each name up in the DNS, and asks for it on port 80",
       );
       try {
-        await this.#order();
+        await this.#order(held.lost);
       } catch (error) {
         if (!(error instanceof AcmeError && error.kind === "unreachable")) {
           const { reason } = await this.#remember(error);
@@ -87,8 +90,6 @@ export class CertificateKeeper {
         if (clock.now() - started > UNREACHABLE_MS) throw new CertificateError(error.message, { cause: error });
         log.warn({ err: error }, "the authority's server cannot be used now: trying again");
         await sleep(AGAIN_MS);
-      } finally {
-        await turn.release();
       }
     }
   }
@@ -109,14 +110,11 @@ export class CertificateKeeper {
 
   async #renewWhenDue(signal: AbortSignal): Promise<void> {
     const { turn, log } = this.#options;
-    if (!(await this.#isDue()) || !(await turn.take())) return;
-    try {
-      if (!(await this.#isDue())) return; // another process was quicker
-      await this.#order(signal);
-      log.info("the certificate was renewed");
-    } finally {
-      await turn.release();
-    }
+    if (!(await this.#isDue())) return;
+    await using held = await turn.hold();
+    if (!held || !(await this.#isDue())) return; // another process orders it, or was quicker
+    await this.#order(AbortSignal.any([signal, held.lost]));
+    log.info("the certificate was renewed");
   }
 
   async #isGood(): Promise<boolean> {
@@ -174,18 +172,8 @@ export class CertificateKeeper {
     return (await this.#options.folder.failure().catch(() => undefined)) ?? this.#failure;
   }
 
-  /** For whoever has the turn. */
-  async #order(stop?: AbortSignal): Promise<void> {
-    const { turn } = this.#options;
-    const taking = setInterval(() => void turn.take().catch(() => false), TAKE_AGAIN_MS);
-    try {
-      await this.#orderNow(stop);
-    } finally {
-      clearInterval(taking);
-    }
-  }
-
-  async #orderNow(stop: AbortSignal | undefined): Promise<void> {
+  /** Orders a certificate, for the process that has the turn, unless `stop` is aborted. */
+  async #order(stop: AbortSignal): Promise<void> {
     const { folder, directory, email, names } = this.#options;
     const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     const bound = AbortSignal.timeout(ORDER_MS);
@@ -199,7 +187,7 @@ export class CertificateKeeper {
         certificateKey: privateKey,
         publish: (token, answer) => folder.putAnswer(token, answer),
       },
-      stop ? AbortSignal.any([stop, bound]) : bound,
+      AbortSignal.any([stop, bound]),
     );
     if (!lifeOf(chain, names)) throw new AcmeError("refused", "what the authority signed is not for these names");
     await folder.putCertificate(privateKey, chain);

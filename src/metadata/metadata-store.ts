@@ -434,8 +434,10 @@ export interface MetadataStore {
   /** How much waits for collection: entries of the queue, and keys in the trash, due or not. */
   backlog(): Promise<{ readonly entries: number; readonly trash: number }>;
 
-  /** Takes a piece of background work for this process until `until`, or goes on with it. False when another has it. */
+  /** Takes a piece of work for this holder until `until`. False when another holder has it. */
   takeLease(name: string, holder: string, until: number): Promise<boolean>;
+  /** Makes a lease last until `until`. False when the holder does not have it, or when it has ended meanwhile. */
+  renewLease(name: string, holder: string, until: number): Promise<boolean>;
   releaseLease(name: string, holder: string): Promise<void>;
   /** Whether anybody holds it now. */
   leaseHeld(name: string): Promise<boolean>;
@@ -475,7 +477,7 @@ export interface MetadataStore {
   /** Manifests that need the blob, and the tags that point at them. */
   manifestsNeeding(digest: Digest, limit: number): Promise<readonly NeedingManifest[]>;
 
-  /** Keys whose bytes may be removed now. */
+  /** Keys whose bytes may be removed now; none while a backup holds its lease. */
   dueTrash(limit: number): Promise<readonly string[]>;
   /** Forgets keys whose bytes are gone. Durable after `flush`. */
   forgetTrash(keys: readonly string[]): Promise<void>;

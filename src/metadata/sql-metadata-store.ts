@@ -265,11 +265,15 @@ export class SqlMetadataStore implements port.MetadataStore {
   }
 
   takeLease(name: string, holder: string, until: number): Promise<boolean> {
-    return this.#engine.write(() => leases.takeLease(name, holder, until, this.#clock.now()));
+    return this.#engine.write(() => leases.takeLease(name, holder, until, this.#clock.now()), "soon");
+  }
+
+  renewLease(name: string, holder: string, until: number): Promise<boolean> {
+    return this.#engine.write(() => leases.renewLease(name, holder, until, this.#clock.now()), "soon");
   }
 
   releaseLease(name: string, holder: string): Promise<void> {
-    return this.#engine.write(() => leases.releaseLease(name, holder));
+    return this.#engine.write(() => leases.releaseLease(name, holder), "soon");
   }
 
   leaseHeld(name: string): Promise<boolean> {

@@ -1,11 +1,16 @@
 /** Statements about bytes that nobody needs any more, and about what may have lost its last reference. */
+import { BACKUP_LEASE } from "./leases.ts";
 import { rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
 const DISCARD = `
   insert into trash (storage_key, after) values ($1, $2) on conflict (storage_key) do nothing`;
 
-const DUE = `select storage_key from trash where after <= $1 order by after limit $2`;
+// A backup that begins later copies a database without these keys: what this statement returns may go whenever.
+const DUE = `
+  select storage_key from trash
+  where after <= $1 and not exists (select 1 from lease where name = '${BACKUP_LEASE}' and until > $1)
+  order by after limit $2`;
 
 const FORGET = `delete from trash where storage_key = $1`;
 

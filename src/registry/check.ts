@@ -5,7 +5,6 @@ import type { Digest } from "../oci/digest.ts";
 import type { NeedingManifest, RecordedBlob } from "../metadata/metadata-store.ts";
 import type { StorageKey, StoredKey } from "../storage/blob-store.ts";
 import type { Backend } from "./backend.ts";
-import { BACKUP_LEASE } from "./gc/trash.ts";
 import { paged } from "./pages.ts";
 
 export interface CheckOptions {
@@ -68,9 +67,7 @@ export async function* check(backend: Backend, options: CheckOptions): AsyncGene
     yield { kind, digest: blob.digest, key, images };
   }
   for await (const file of unknownFiles(backend, options.unknownAfterMs ?? UNKNOWN_AFTER_MS, step)) {
-    // While a backup is made nothing is unlinked, not even this.
-    const mayRemove = options.repair && !(await backend.metadata.leaseHeld(BACKUP_LEASE));
-    if (mayRemove) await backend.store.delete([file.key]);
+    if (options.repair) await backend.store.delete([file.key]); // no backup needs what no record names
     yield { kind: "unknown file", key: file.key, size: file.size };
   }
 }

@@ -66,13 +66,15 @@ export function testInventory(open: OpenMetadata): void {
     expect(await store.takeLease("work", "one", until)).toBe(true);
     expect(await store.takeLease("work", "other", until)).toBe(false);
     expect(await store.takeLease("other work", "other", until)).toBe(true);
-    expect(await store.takeLease("work", "one", until + 10)).toBe(true);
+    expect(await store.renewLease("work", "one", until + 10)).toBe(true);
+    expect(await store.renewLease("work", "other", until + 20)).toBe(false);
     await store.releaseLease("work", "other");
     clock.ms = until + 9;
     expect(await store.leaseHeld("work")).toBe(true);
     expect(await store.takeLease("work", "other", until + 20)).toBe(false);
     clock.ms = until + 10;
     expect(await store.leaseHeld("work")).toBe(false);
+    expect(await store.renewLease("work", "one", until + 20)).toBe(false); // it ended, though nobody took it
     expect(await store.takeLease("work", "other", until + 20)).toBe(true);
     expect(await store.takeLease("work", "one", until + 20)).toBe(false);
     await store.releaseLease("work", "other");

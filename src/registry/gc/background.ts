@@ -1,5 +1,4 @@
 /** Collection in the background of a server: one process at a time, in small steps, so that requests do not notice. */
-import { setTimeout as sleep } from "node:timers/promises";
 import { pause } from "../../lib/pause.ts";
 import type { CollectionRules } from "../../metadata/metadata-store.ts";
 import type { Logger } from "../../observe/logger.ts";
@@ -20,7 +19,7 @@ export interface BackgroundOptions {
 
 /** The first round comes soon after a start: it puts away what a process left that died. */
 const FIRST_ROUND_MS = 1000;
-/** The lease outlives a round of ordinary length; a longer one renews it with each step. */
+/** Should the server die in the midst of a round, another one goes on after so long. */
 const LEASE_MS = 120_000;
 /** Of each second at most so much goes into collection … */
 const SHARE = 0.02;
@@ -43,16 +42,17 @@ export async function collectInBackground(
   for (let waitMs = Math.min(FIRST_ROUND_MS, intervalMs); await pause(waitMs, signal); waitMs = intervalMs) {
     if (quiet.hasJumped()) log.warn("the clock jumped forward: nothing is collected until what was promised is over");
     try {
-      if (!(await lease.take())) continue; // another server does it
+      await using held = await lease.hold();
+      if (!held) continue; // another server does it
+      const ending = AbortSignal.any([signal, held.lost]);
       let worked = performance.now();
       const hooks: CollectionHooks = {
         now: () => quiet.now(),
         stepSize: STEP_SIZE,
         async onStep() {
-          await lease.renew();
-          await sleep((performance.now() - worked) * (1 / SHARE - 1));
+          const goesOn = await pause((performance.now() - worked) * (1 / SHARE - 1), ending);
           worked = performance.now();
-          return signal.aborted || quiet.hasJumped() ? "stop" : undefined;
+          return goesOn && !quiet.hasJumped() ? undefined : "stop";
         },
       };
       if (!enabled || quiet.lasts) {
@@ -66,9 +66,6 @@ export async function collectInBackground(
       if (!signal.aborted) log.error({ err: error }, "collection failed: it is tried again in the next round");
     }
   }
-  await lease.release().catch((error: unknown) => {
-    log.error({ err: error }, "the lease on collection could not be given back: it ends by itself");
-  });
 }
 
 function report(counts: CollectionReport, log: Logger, metrics: Metrics): void {

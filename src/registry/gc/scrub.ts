@@ -32,7 +32,9 @@ export async function scrubInBackground(
   while (!signal.aborted) {
     try {
       await sleep(options.pauseMs, undefined, { signal });
-      if (!(await lease.take())) continue; // another server does it
+      await using held = await lease.hold();
+      if (!held) continue; // another server does it
+      const ending = AbortSignal.any([signal, held.lost]);
       const started = clock.now();
       let found = 0;
       const findings = check(backend, {
@@ -42,9 +44,9 @@ export async function scrubInBackground(
         ...(after === undefined ? {} : { after }),
         async onRead(bytes) {
           metrics.scrubbedBytes.inc(bytes);
-          await sleep((bytes / options.bytesPerSecond) * 1000, undefined, { signal });
-          await lease.renew();
+          await sleep((bytes / options.bytesPerSecond) * 1000, undefined, { signal: ending });
         },
+        onStep: () => ending.throwIfAborted(),
       });
       for await (const finding of findings) {
         found++;
@@ -58,7 +60,6 @@ export async function scrubInBackground(
       if (!signal.aborted) log.error({ err: error }, "scrub failed: it begins again after its pause");
     }
   }
-  await lease.release().catch(() => undefined); // it ends by itself
 }
 
 function explanationOf(kind: string): string {

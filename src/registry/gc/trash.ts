@@ -2,9 +2,6 @@
 import type { DraftKey, StorageKey } from "../../storage/blob-store.ts";
 import type { Backend } from "../backend.ts";
 
-/** While somebody holds it, no bytes are removed: a copy of the registry is being made. */
-export const BACKUP_LEASE = "backup";
-
 /** How many are removed in one step. */
 const STEP = 100;
 
@@ -23,7 +20,7 @@ export async function emptyTrash(
     uploads += expired;
     if (expired > 0 && (await onStep(files)) === "stop") return { uploads, files };
   }
-  while (!(await metadata.leaseHeld(BACKUP_LEASE))) {
+  for (;;) {
     const keys = await metadata.dueTrash(STEP);
     if (keys.length === 0) break;
     // Or after a power loss a blob would be there again, without its bytes.

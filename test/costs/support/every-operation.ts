@@ -146,6 +146,7 @@ async function collection(subject: Subject): Promise<void> {
 async function background(subject: Subject): Promise<void> {
   const { store, clock } = subject;
   await store.takeLease("work", "me", clock.ms + HOUR_MS);
+  await store.renewLease("work", "me", clock.ms + 2 * HOUR_MS);
   await store.leaseHeld("work");
   await store.releaseLease("work", "me");
   await store.dueTrash(10);
