@@ -156,13 +156,16 @@ export function manifestTooLarge(): OciError {
   });
 }
 
+/** A manifest of 4 MiB can name a hundred thousand digests: the reply would be larger than the request. */
+const MAX_MISSING_NAMED = 1000;
+
 function refusalOf(result: Exclude<PutManifestResult, { readonly kind: "stored" }>): OciError {
   switch (result.kind) {
     case "missing":
       // One entry for each: a client that pushes again learns all that it has to push.
       return new OciError("MANIFEST_BLOB_UNKNOWN", {
         message: "the manifest needs content that this repository does not have: push it first",
-        details: result.digests.map((digest) => ({ digest })),
+        details: result.digests.slice(0, MAX_MISSING_NAMED).map((digest) => ({ digest })),
       });
     case "size":
       return invalidManifest(`${result.path}.size`, wrongSize(result));

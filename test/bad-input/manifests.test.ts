@@ -127,6 +127,15 @@ describe("content that is not in the repository: 400 MANIFEST_BLOB_UNKNOWN, one 
     });
   }
 
+  test("ten thousand layers: the first thousand are named", async () => {
+    const layers = Array.from({ length: 10_000 }, (_, at) => ({ ...LAYER, digest: digestOf(`layer ${at}`) }));
+    const row = { title: "", body: image({ layers }) };
+    const reply = await expectRefused(witness().registry, put(REPOSITORY, "refused", row), "400 MANIFEST_BLOB_UNKNOWN");
+    expect(errorsOf(reply).map((error) => error.detail)).toEqual(
+      layers.slice(0, 1000).map(({ digest }) => ({ digest })),
+    );
+  });
+
   test("an image whose content is elsewhere does not bring its repository into being", async () => {
     const row = { title: "", body: IMAGE_TEXT };
     const reply = await expectRefused(witness().registry, put(ABSENT, "v1", row), "400 MANIFEST_BLOB_UNKNOWN");
