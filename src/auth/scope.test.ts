@@ -25,6 +25,7 @@ describe("a scope", () => {
     "repository::pull",
     ":app:pull",
     "repository:app:",
+    "(plugin):app:pull",
   ]) {
     test(`is none: "${text}"`, () => {
       expect(parseScope(text)).toBeUndefined();

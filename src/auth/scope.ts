@@ -21,7 +21,8 @@ export function parseScope(text: string): ResourceActions | undefined {
   const first = text.indexOf(":");
   const last = text.lastIndexOf(":");
   if (first <= 0 || last <= first + 1) return undefined;
-  const type = text.slice(0, first).replace(/\([^)]*\)$/, ""); // a class, which means nothing here
+  const [type = ""] = text.slice(0, first).split("(", 1); // a class may follow in parentheses, which means nothing here
+  if (type === "") return undefined;
   const actions = text
     .slice(last + 1)
     .split(",")

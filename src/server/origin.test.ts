@@ -52,6 +52,15 @@ describe("the caller's address", () => {
     }
   });
 
+  test("is the one that the proxy added to a Forwarded in which the client opened quotes, or ended them early", () => {
+    for (const opened of ['for="', 'for="1.2.3.4\\"', 'for="1.2.3.4;host="evil', '"', '\\"', 'for="a,b"c"']) {
+      const forwarded = `${opened}, for=203.0.113.7`;
+      expect(behind.callerOf(request({ forwarded }), PROXY).address).toBe("203.0.113.7");
+    }
+    const quoted = 'for="1.2.3.4, \\", for=9.9.9.9", for=203.0.113.7, for="10.9.9.9"';
+    expect(behind.callerOf(request({ forwarded: quoted }), PROXY).address).toBe("203.0.113.7");
+  });
+
   test("is that of IPv4 where a socket for both families shows it inside one of IPv6", () => {
     const asked = request({ "x-forwarded-for": "203.0.113.7" });
     expect(behind.callerOf(asked, "::ffff:10.0.0.1").address).toBe("203.0.113.7");

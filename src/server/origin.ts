@@ -195,7 +195,29 @@ function parametersOf(element: string): ReadonlyMap<string, string> {
   );
 }
 
+/** Read once, from the beginning to the end. A quote that is not closed quotes nothing, nor does any behind it. */
 function splitOutsideQuotes(text: string, separator: "," | ";"): readonly string[] {
-  const parts = text.match(separator === "," ? /(?:"(?:\\.|[^"\\])*"|[^,"])+/g : /(?:"(?:\\.|[^"\\])*"|[^;"])+/g);
-  return (parts ?? []).map((part) => part.trim());
+  const parts: string[] = [];
+  let begin = 0;
+  let isQuoting = true;
+  for (let at = 0; at < text.length; at++) {
+    if (text[at] === '"' && isQuoting) {
+      const end = endOfQuotes(text, at);
+      if (end === undefined) isQuoting = false;
+      else at = end;
+    } else if (text[at] === separator) {
+      parts.push(text.slice(begin, at));
+      begin = at + 1;
+    }
+  }
+  return [...parts, text.slice(begin)].map((part) => part.trim()).filter((part) => part !== "");
+}
+
+/** Where the quotes are closed that are opened at `start` (RFC 9110, 5.6.4); undefined when they are not. */
+function endOfQuotes(text: string, start: number): number | undefined {
+  for (let at = start + 1; at < text.length; at++) {
+    if (text[at] === "\\") at++;
+    else if (text[at] === '"') return at;
+  }
+  return undefined;
 }
