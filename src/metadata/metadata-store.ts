@@ -482,6 +482,9 @@ export interface MetadataStore {
   /** Forgets keys whose bytes are gone. Durable after `flush`. */
   forgetTrash(keys: readonly string[]): Promise<void>;
 
+  /** Removes every repository and all that was pushed; its bytes are trash that is due. Accounts, tokens and keys stay. */
+  clear(): Promise<void>;
+
   /** Everything that was changed before is durable when it resolves. */
   flush(): Promise<void>;
 

@@ -6,6 +6,7 @@ import type { Tag } from "../oci/tag.ts";
 import type { Clock } from "../lib/clock.ts";
 import * as accounts from "./accounts.ts";
 import * as blobs from "./blobs.ts";
+import { clear } from "./clear.ts";
 import * as collection from "./collection.ts";
 import * as inventory from "./inventory.ts";
 import * as leases from "./leases.ts";
@@ -349,6 +350,10 @@ export class SqlMetadataStore implements port.MetadataStore {
 
   forgetTrash(keys: readonly string[]): Promise<void> {
     return this.#engine.write(() => trash.forgetTrash(keys), "soon"); // to forget it again does no harm
+  }
+
+  clear(): Promise<void> {
+    return this.#engine.write(() => clear());
   }
 
   flush(): Promise<void> {

@@ -53,11 +53,16 @@ export const sqliteOfNode: OpenSqlite = (path) => {
     exec: (text) => named(() => database.exec(text)),
     prepare: (text) => {
       const statement = named(() => database.prepare(text));
-      return { all: (...values) => named(() => statement.all(...values)) };
+      return { all: (...values) => named(() => statement.all(byName(values)) as Row[]) };
     },
     close: () => database.close(),
   };
 };
+
+/** The values under the names that they have in SQL: Node 22.13 takes `?1` for a name and not for a place. */
+function byName(values: readonly Value[]): Record<string, Value> {
+  return Object.fromEntries(values.map((value, at) => [`?${at + 1}`, value]));
+}
 
 /** Runs `call`; what `node:sqlite` throws is thrown under SQLite's own name, as `bun:sqlite` does. */
 function named<Result>(call: () => Result): Result {

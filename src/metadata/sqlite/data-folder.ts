@@ -2,6 +2,7 @@
 import { accessSync, constants, lstatSync, mkdirSync, statfsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { InheritedPermissions } from "../../lib/inherited-permissions.ts";
+import { sqliteOfRuntime } from "./binding.ts";
 import { Connection, sqliteCode } from "./connection.ts";
 import { DataFolderError, cannotBeWritten } from "./data-folder-error.ts";
 import { refuseForeignFolder } from "./foreign-folder.ts";
@@ -37,6 +38,7 @@ export interface DataFolderOptions {
  * or alone. Throws `DataFolderError` when the folder cannot be written, or holds something else than a registry.
  */
 export async function openDataFolder(folder: string, options: DataFolderOptions): Promise<SqliteEngine> {
+  sqliteOfRuntime(); // a runtime without SQLite is told before a folder is made
   const { blobFolders = [] } = options;
   const database = join(folder, DATABASE);
   refuseForeignFolder(folder, DATABASE, blobFolders);

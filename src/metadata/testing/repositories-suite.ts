@@ -29,6 +29,22 @@ export function testRepositories(open: OpenMetadata): void {
     expect(await store.repositoryExists(OTHER)).toBe(false);
   });
 
+  test("a store that was cleared holds no repository, and its bytes are trash", async () => {
+    await using subject = await Subject.open(open);
+    const { store } = subject;
+    const { key } = await subject.push("blob");
+    const manifest = await subject.image("manifest");
+    await subject.image("index", { to: OTHER });
+    const upload = await subject.begin();
+    await store.clear();
+    expect(await store.repositories({ limit: 100 })).toEqual([]);
+    expect([await store.repositoryExists(APP), await store.findManifest(APP, manifest)]).toEqual([false, undefined]);
+    expect(await store.findUpload(APP, upload)).toBeUndefined();
+    expect(await store.allBlobs({ limit: 100 })).toEqual([]);
+    expect(await store.dueTrash(100)).toContain(key);
+    expect((await subject.push("blob")).size).toBe(4);
+  });
+
   test("those with a manifest are listed, in byte order", async () => {
     await using subject = await Subject.open(open);
     const names = ["a/b", "a", "b", "a-b", "a.b", "a_b", "a0", "aa"].map(repositoryName);
