@@ -26,6 +26,7 @@ import { holdUnlinking } from "./registry/gc/backup-lease.ts";
 import { collectAll, previewCollection } from "./registry/gc/collector.ts";
 import type { CollectionHooks, CollectionReport } from "./registry/gc/collector.ts";
 import { Lease } from "./registry/gc/lease.ts";
+import { emptyTrash } from "./registry/gc/trash.ts";
 import { LocalNamespace } from "./registry/namespace.ts";
 import type { Namespace } from "./registry/namespace.ts";
 import { scrubInBackground } from "./registry/gc/scrub.ts";
@@ -39,6 +40,8 @@ import { CheckingGate, OPEN_GATE } from "./server/gate.ts";
 import type { GateAuthenticator } from "./server/gate.ts";
 import { createHandler } from "./server/handler.ts";
 import type { Handler } from "./server/handler.ts";
+import { listenOnRuntime } from "./server/embedded-listener.ts";
+import type { ListenOptions, RegistryListener } from "./server/embedded-listener.ts";
 import { Origins } from "./server/origin.ts";
 import type { OriginOptions } from "./server/origin.ts";
 import { createReadLimits } from "./server/read-limits.ts";
@@ -116,6 +119,15 @@ export interface Registry extends AsyncDisposable {
   readonly metrics: Metrics;
   /** Answers a request as the server does; it never rejects. */
   fetch(request: Request): Promise<Response>;
+  /**
+   * Serves on a port, in the clear, on Bun and on Node. Rejects with the reason when the address cannot be listened on.
+   */
+  listen(options?: ListenOptions): Promise<RegistryListener>;
+  /**
+   * Removes every repository with all that was pushed into it; users, robots and keys stay. Uploads that are under way are
+   * refused from then on. One transaction however much there is: for tests and small registries.
+   */
+  clear(): Promise<void>;
   /** As `fetch`, for a server that writes replies itself. */
   readonly handle: Handler;
   /**
@@ -142,7 +154,7 @@ export interface Registry extends AsyncDisposable {
   explain(name: string, action: Action, repository: RepositoryName): Promise<Decision | undefined>;
   /** Work of this name that one process at a time does, of all that have this registry open. */
   lease(name: string, lengthMs: number): Lease;
-  /** Closes the drivers; no request may be running. */
+  /** Stops listening, then closes the drivers; no request may be running. */
   close(): Promise<void>;
 }
 
@@ -180,13 +192,26 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     revision: () => metadata.revision(),
   });
   const metrics = new Metrics(VERSION);
-  const close = (): Promise<void> => metadata.close();
+  const listeners = new Set<RegistryListener>();
+  const close = async (): Promise<void> => {
+    await Promise.all(Array.from(listeners, (listener) => listener.close()));
+    await metadata.close();
+  };
   return {
     namespace,
     users: new Users(metadata),
     robots: new Robots(metadata, clock),
     metrics,
     handle,
+    async listen(place) {
+      const listener = await listenOnRuntime(handle, log, place);
+      listeners.add(listener);
+      return listener;
+    },
+    async clear() {
+      await metadata.clear();
+      await emptyTrash(backend, () => undefined);
+    },
     fetch: async (request) => toResponse(await handle(request), request.method, readFile),
     collect: (changed, hooks) => collectAll(backend, { ...rules, ...changed }, hooks),
     collectable: (changed) => previewCollection(backend, { ...rules, ...changed }),

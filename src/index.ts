@@ -1,6 +1,9 @@
 /** Stowage as a library: a registry inside another program. */
 export { createRegistry } from "./create-registry.ts";
 export type { AccessOptions, Registry, RegistryOptions } from "./create-registry.ts";
+export type { ListenOptions, RegistryListener } from "./server/embedded-listener.ts";
+export { pushImage } from "./registry/push-image.ts";
+export type { ImageLayer, ImageOptions } from "./registry/push-image.ts";
 export type { Action, Authenticator, Grant, Identity } from "./auth/identity.ts";
 export type { Decision, Rule } from "./auth/policy.ts";
 export type { CheckOptions, Finding } from "./registry/check.ts";

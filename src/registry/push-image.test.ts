@@ -17,8 +17,16 @@ async function pulled(path: string): Promise<{ readonly status: number; readonly
   return { status: response.status, bytes: new Uint8Array(await response.arrayBuffer()) };
 }
 
-async function manifestOf(path: string) {
-  return JSON.parse(new TextDecoder().decode((await pulled(path)).bytes)) as Record<string, any>;
+/** What these tests look at in manifests and configurations. */
+interface Document {
+  readonly config: { readonly digest: string };
+  readonly layers: readonly [{ readonly digest: string; readonly mediaType: string }];
+  readonly manifests: readonly { readonly platform: unknown; readonly digest: string; readonly artifactType: string }[];
+  readonly rootfs: { readonly diff_ids: readonly string[] };
+}
+
+async function manifestOf(path: string): Promise<Document> {
+  return JSON.parse(new TextDecoder().decode((await pulled(path)).bytes)) as Document;
 }
 
 test("an image is there by its tags, with a configuration and a layer", async () => {
@@ -27,10 +35,10 @@ test("an image is there by its tags, with a configuration and a layer", async ()
   expect(digestOf(bytes)).toBe(digest);
   expect((await pulled("team/app/manifests/latest")).bytes).toEqual(bytes);
   const manifest = await manifestOf("team/app/manifests/1.0");
-  const config = await manifestOf(`team/app/blobs/${manifest["config"].digest}`);
+  const config = await manifestOf(`team/app/blobs/${manifest.config.digest}`);
   expect(config).toMatchObject({ os: "linux", architecture: "amd64", config: { Cmd: ["/hello"] } });
-  expect(config["rootfs"].diff_ids).toEqual([manifest["layers"][0].digest]);
-  expect((await pulled(`team/app/blobs/${manifest["layers"][0].digest}`)).status).toBe(200);
+  expect(config.rootfs.diff_ids).toEqual([manifest.layers[0].digest]);
+  expect((await pulled(`team/app/blobs/${manifest.layers[0].digest}`)).status).toBe(200);
 });
 
 test("the same options give the same digest, other options another", async () => {
@@ -42,7 +50,7 @@ test("the same options give the same digest, other options another", async () =>
 test("several platforms give an index of images", async () => {
   await pushed("team/multi:1", { platforms: ["linux/amd64", "linux/arm64/v8"] });
   const index = await manifestOf("team/multi/manifests/1");
-  expect(index["manifests"].map(({ platform }: { platform: unknown }) => platform)).toEqual([
+  expect(index.manifests.map(({ platform }) => platform)).toEqual([
     { os: "linux", architecture: "amd64" },
     { os: "linux", architecture: "arm64", variant: "v8" },
   ]);

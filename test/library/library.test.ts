@@ -1,10 +1,12 @@
 /** The built library inside other programs: on plain Node, on Bun, and for a compiler. */
 import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readFile, readdir, writeFile } from "node:fs/promises";
+import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { installBuilt } from "../support/built-package.ts";
+import { examplesOf } from "../support/examples.ts";
 import { ROOT } from "../support/registry.ts";
 import { scratchFolder } from "../support/scratch.ts";
+import { LISTEN, PUSH_AND_PULL, asCommonJs } from "./programs.ts";
 
 setDefaultTimeout(60_000);
 
@@ -15,6 +17,14 @@ describe("on plain Node", () => {
   test("a registry in memory takes a push and gives it back", async () => {
     const ended = await run(["node"], "push-and-pull.mjs", PUSH_AND_PULL);
     expect(ended).toEqual({ exitCode: 0, stdout: "undefined: all as it was pushed\n", stderr: "" });
+  });
+
+  test("a registry on a port takes a push and gives it back, also after it was cleared", async () => {
+    expect(await run(["node"], "listen.mjs", LISTEN)).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+  });
+
+  test("a program of CommonJS requires it", async () => {
+    expect(await run(["node"], "listen.cjs", asCommonJs(LISTEN))).toEqual({ exitCode: 0, stdout: "", stderr: "" });
   });
 
   test("nothing is printed and nothing keeps the process alive", async () => {
@@ -53,19 +63,37 @@ describe("on Bun", () => {
     expect(await readdir(join(folder, "images"))).toEqual(expect.arrayContaining(["blobs", "registry.db"]));
   });
 
-  test("the example of docs/library.md does what it says", async () => {
-    const page = await readFile(join(ROOT, "docs/library.md"), "utf8");
-    const [, example = ""] = /^```ts\n(.*?)^```$/ms.exec(page) ?? [];
-    expect(example).toContain("createRegistry(");
-    expect(await run([process.execPath], "example.ts", example)).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+  test("a registry on a port takes a push and gives it back, also after it was cleared", async () => {
+    expect(await run([process.execPath], "listen.mjs", LISTEN)).toEqual({ exitCode: 0, stdout: "", stderr: "" });
   });
 });
 
-describe("for a compiler", () => {
-  test("the types say what there is, however strict it is", async () => {
-    const { exitCode, stdout } = await compile("typed.mts", TYPED);
-    expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: "" });
+const examples = await examplesOf("README.md", "docs/library.md");
+describe("an example of the documents", () => {
+  test("is found on each page", () => {
+    expect(new Set(examples.map(({ page }) => page))).toEqual(new Set(["README.md", "docs/library.md"]));
   });
+  for (const [at, { page, code, printed }] of examples.entries()) {
+    test(`runs on Node and prints what it says: ${page}, ${code.split("\n", 1)[0]} (${at + 1})`, async () => {
+      const ended = await run(["node"], `example-${at}.mjs`, new Bun.Transpiler({ loader: "ts" }).transformSync(code));
+      expect(ended).toMatchObject({ exitCode: 0, stderr: "" });
+      expect(ended.stdout.trimEnd().replaceAll("\n", ", ")).toMatch(printed);
+    });
+  }
+});
+
+describe("for a compiler", () => {
+  for (const [kind, file] of [
+    ["modules", "typed.mts"],
+    ["CommonJS", "typed.cts"],
+  ] as const) {
+    for (const lib of [["esnext"], ["esnext", "dom", "dom.iterable"]]) {
+      test(`the types say what there is, to ${kind} with ${lib.join(", ")}`, async () => {
+        const { exitCode, stdout } = await compile(file, TYPED, { lib });
+        expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: "" });
+      });
+    }
+  }
 
   test("a wrong use is found", async () => {
     const wrong = `import { createRegistry } from "stowage";\nawait createRegistry({ storage: "tape" });\n`;
@@ -77,10 +105,17 @@ describe("for a compiler", () => {
 });
 
 /** What the compiler says of a program that lies beside the installed library. */
-async function compile(name: string, program: string) {
+async function compile(name: string, program: string, more: object = {}) {
   await writeFile(join(folder, name), program);
   const project = join(folder, `${name}.json`);
-  const compilerOptions = { module: "nodenext", target: "esnext", strict: true, noEmit: true, types: ["node"] };
+  const compilerOptions = {
+    module: "nodenext",
+    target: "esnext",
+    strict: true,
+    noEmit: true,
+    types: ["node"],
+    ...more,
+  };
   await writeFile(project, JSON.stringify({ compilerOptions, files: [name] }));
   return await outcomeOf([process.execPath, join(ROOT, "node_modules/.bin/tsc"), "--project", project]);
 }
@@ -104,64 +139,12 @@ async function outcomeOf(command: readonly string[]) {
   return { exitCode: await child.exited, stdout, stderr };
 }
 
-const PUSH_AND_PULL = `
-import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
-import { createRegistry, repositoryName } from "stowage";
-
-const registry = await createRegistry({ storage: "memory" });
-const send = (method, path, body, headers = {}) =>
-  registry.fetch(new Request("http://registry" + path, { method, body, headers, duplex: "half" }));
-const digestOf = (bytes) => "sha256:" + createHash("sha256").update(bytes).digest("hex");
-const contents = [new TextEncoder().encode('{"architecture":"amd64","os":"linux"}'), new Uint8Array(300_000).fill(5)];
-
-const [small, large] = contents.map((bytes) => ({ digest: digestOf(bytes), size: bytes.length }));
-const single = await send("POST", "/v2/team/app/blobs/uploads/?digest=" + small.digest, contents[0]);
-assert.equal(single.status, 201, await single.text());
-const begun = await send("POST", "/v2/team/app/blobs/uploads/");
-const location = begun.headers.get("location");
-assert.equal((await send("PATCH", location, contents[1].subarray(0, 100_000))).status, 202);
-const closed = await send("PUT", location + "?digest=" + large.digest, contents[1].subarray(100_000));
-assert.equal(closed.status, 201, await closed.text());
-
-const type = "application/vnd.oci.image.manifest.v1+json";
-const manifest = JSON.stringify({
-  schemaVersion: 2,
-  mediaType: type,
-  config: { mediaType: "application/vnd.oci.image.config.v1+json", ...small },
-  layers: [{ mediaType: "application/vnd.oci.image.layer.v1.tar", ...large }],
-});
-for (const tag of ["v1", "v2"]) {
-  const put = await send("PUT", "/v2/team/app/manifests/" + tag, manifest, { "content-type": type });
-  assert.equal(put.status, 201, await put.text());
-}
-
-const pulled = await send("GET", "/v2/team/app/manifests/v1");
-assert.equal(pulled.headers.get("content-type"), type);
-assert.equal(await pulled.text(), manifest);
-for (const [at, { digest }] of [small, large].entries()) {
-  const blob = await send("GET", "/v2/team/app/blobs/" + digest);
-  assert.deepEqual(new Uint8Array(await blob.arrayBuffer()), contents[at]);
-}
-const part = await send("GET", "/v2/team/app/blobs/" + large.digest, undefined, { range: "bytes=10-19" });
-assert.equal(part.status, 206);
-assert.equal((await part.arrayBuffer()).byteLength, 10);
-const list = async (path) => await (await send("GET", path)).json();
-assert.deepEqual(await list("/v2/team/app/tags/list"), { name: "team/app", tags: ["v1", "v2"] });
-assert.deepEqual(await list("/v2/team/app/tags/list?n=1"), { name: "team/app", tags: ["v1"] });
-assert.deepEqual(await list("/v2/_catalog"), { repositories: ["team/app"] });
-assert.deepEqual((await list("/v2/team/app/referrers/" + digestOf(manifest))).manifests, []);
-assert.equal((await send("HEAD", "/v2/team/app/blobs/" + digestOf("absent"))).status, 404);
-assert.equal((await send("DELETE", "/v2/team/app/manifests/" + digestOf(manifest))).status, 202);
-assert.equal(await registry.namespace.repository(repositoryName("team/app")).exists(), true);
-await registry.close();
-console.log(typeof Bun + ": all as it was pushed");
-`;
-
 const TYPED = `
-import { OciError, createRegistry, digestOf, repositoryName, tag } from "stowage";
-import type { Blob, BlobUpload, Digest, Namespace, Registry, Repository } from "stowage";
+import { OciError, createRegistry, digestOf, pushImage, repositoryName, tag } from "stowage";
+import type { Blob, BlobUpload, Digest, ManifestDescriptor, Namespace, Registry, RegistryListener } from "stowage";
+import type { Repository } from "stowage";
 
+async function main() {
 const registry: Registry = await createRegistry({ storage: "memory", limits: { inlineBytes: 0 } });
 const namespace: Namespace = registry.namespace;
 const repository: Repository = namespace.repository(repositoryName("team/app"));
@@ -171,7 +154,12 @@ await upload.finish([digest]);
 const blob: Blob | undefined = await repository.blobs.find(digest);
 const size: number | undefined = blob?.size;
 for await (const { name } of repository.tags.list({ after: "a" })) console.log(tag(name), size);
+const listener: RegistryListener = await registry.listen({ port: 0 });
+const image: ManifestDescriptor = await pushImage(namespace, "team/app:1.0", { layers: [{ "a.txt": "a" }] });
+console.log(listener.url, image.size);
 const reply: Response = await registry.fetch(new Request("http://registry/v2/"));
 console.log(reply.status, new OciError("BLOB_UNKNOWN").code);
 await registry.close();
+}
+void main();
 `;
