@@ -5,13 +5,15 @@ import { join, resolve } from "node:path";
 
 const ROOT = resolve(import.meta.dir, "..");
 
-/** What users install. A line more here wants a chapter more in docs/dependencies.md. */
-const RUNTIME: readonly string[] = ["bun", "jose", "pino", "pino-pretty", "prom-client", "sql.js", "yaml", "zod"];
+/** What users of the library install. A line more here wants a chapter more in docs/dependencies.md. */
+const RUNTIME: readonly string[] = ["jose", "pino", "pino-pretty", "prom-client", "sql.js", "yaml", "zod"];
 
 interface Manifest {
   readonly scripts: Readonly<Record<string, string>>;
   readonly dependencies: Readonly<Record<string, string>>;
   readonly devDependencies: Readonly<Record<string, string>>;
+  readonly peerDependencies: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional?: boolean }>>;
 }
 
 interface LockedPackage {
@@ -39,13 +41,21 @@ describe("a dependency", () => {
     expect(Object.keys(MANIFEST.dependencies).toSorted()).toEqual(RUNTIME.toSorted());
   });
 
+  test("that is the program's runtime is not installed with the library, and its version is the one that is tested", () => {
+    const { bun = "" } = MANIFEST.devDependencies;
+    expect(MANIFEST.peerDependencies).toEqual({ bun });
+    expect(MANIFEST.peerDependenciesMeta).toEqual({ bun: { optional: true } });
+    expect(read("tools/bun")).toContain(`npm install bun@${bun}`);
+  });
+
   test("has a chapter in docs/dependencies.md, and a chapter has a dependency", () => {
     const headings = Array.from(read("docs/dependencies.md").matchAll(/^## (.+)$/gm), ([, heading = ""]) => heading);
     expect(headings.map((heading) => heading.replaceAll("`", "").trim()).toSorted()).toEqual(DECLARED.toSorted());
   });
 
   test("is declared when src/ imports it: as the program's, not as a tool's", () => {
-    expect(SHIPPED.filter((name) => !Object.hasOwn(MANIFEST.dependencies, name))).toEqual([]);
+    const shipped = { ...MANIFEST.dependencies, ...MANIFEST.peerDependencies };
+    expect(SHIPPED.filter((name) => !Object.hasOwn(shipped, name))).toEqual([]);
   });
 
   test("is declared when tests or tools import it", () => {

@@ -3,8 +3,10 @@
  *
  * ```
  * dist/
- *   index.js       what `import "stowage"` gives; drivers that are not chosen lie in chunk-*.js and are not loaded
- *   types/*.d.ts   one beside each source file
+ *   index.js        what `import "stowage"` gives; drivers that are not chosen lie in chunk-*.js and are not loaded
+ *   types/*.d.ts    one beside each source file
+ *   cjs/index.js    what `require("stowage")` gives, in one file
+ *   cjs/types/      the same declarations, for compilers that tell the two kinds of modules apart
  * ```
  */
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -18,19 +20,31 @@ const ROOT = resolve(import.meta.dir, "..");
 /** Makes `outdir` anew; rejects with the compiler's words when something does not compile. */
 export async function build(outdir: string): Promise<void> {
   await rm(outdir, { recursive: true, force: true });
-  await bundle(outdir);
+  const commonJs = join(outdir, "cjs");
+  await bundle({ outdir, format: "esm", splitting: true, external: PACKAGES });
+  // jose has ES modules alone, which neither an older Node nor a test runner's `require` loads: it goes into the file.
+  await bundle({ outdir: commonJs, format: "cjs", external: PACKAGES.filter((name) => name !== "jose") });
   await declareTypes(join(outdir, "types"));
+  await cp(join(outdir, "types"), join(commonJs, "types"), { recursive: true });
+  await writeFile(join(commonJs, "package.json"), JSON.stringify({ type: "commonjs" }));
 }
 
-/** Packages stay imports: npm brings them. Bun's own modules are there only on Bun, and loaded only when chosen. */
-async function bundle(outdir: string): Promise<void> {
+/** Packages stay imports: npm brings them. */
+const PACKAGES: readonly string[] = Object.keys(manifest.dependencies);
+
+interface Bundle {
+  readonly outdir: string;
+  readonly format: "esm" | "cjs";
+  readonly splitting?: boolean;
+  readonly external: readonly string[];
+}
+
+async function bundle({ external, ...output }: Bundle): Promise<void> {
   await Bun.build({
+    ...output,
     entrypoints: [join(ROOT, "src/index.ts")],
-    outdir,
     target: "node",
-    format: "esm",
-    splitting: true,
-    external: [...Object.keys(manifest.dependencies), "bun:*"],
+    external: [...external],
     throw: true,
   });
 }
@@ -65,7 +79,7 @@ async function declareTypes(outdir: string): Promise<void> {
   }
 }
 
-/** Who reads the types has no .ts files: `./x.ts` becomes `./x.js`, for which compilers read `./x.d.ts`. */
+/** Programs that read the types have no .ts files: `./x.ts` becomes `./x.js`, for which compilers read `./x.d.ts`. */
 async function renameImports(folder: string): Promise<void> {
   for await (const name of new Glob("**/*.d.ts").scan(folder)) {
     const path = join(folder, name);

@@ -1,5 +1,5 @@
 // Installs the project's packages when they are missing or older than the lock file. Plain JavaScript for plain Node:
-// it runs before anything else is there.
+// it runs before anything else is there. No package needs its install script, and the project's own builds the library.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -13,7 +13,10 @@ const wanted = createHash("sha256")
 
 if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== wanted) {
   console.log("Installing the packages that Stowage needs (once) …");
-  const { status } = spawnSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: root, stdio: "inherit" });
+  const { status } = spawnSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], {
+    cwd: root,
+    stdio: "inherit",
+  });
   if (status !== 0) {
     console.error("npm ci failed. Stowage needs npm's registry once, to install; see the lines above.");
     process.exit(1);
