@@ -35,6 +35,22 @@ describe("the settings of who somebody is", () => {
     expect(auth("", variables)).toEqual(expected);
   });
 
+  for (const realm of [
+    "basic-realm",
+    "Basic Authentication",
+    "bearer",
+    'a "quoted" one',
+    "C:\\x",
+    "Länder → Übersee",
+    " ",
+  ]) {
+    test(`take any realm that can be quoted: ${realm}`, () => {
+      expect(auth(`auth: {htpasswd: {realm: ${JSON.stringify(realm)}, path: x}}`).htpasswd?.realm).toBe(realm);
+      const variables = { REGISTRY_AUTH_HTPASSWD_REALM: realm, REGISTRY_AUTH_HTPASSWD_PATH: "x" };
+      expect(auth("", variables).htpasswd?.realm).toBe(realm);
+    });
+  }
+
   test("have distribution's tokens of another server", () => {
     const { token } = auth(`auth: {token: {${TOKEN}, rootcertbundle: /certs/bundle.pem, autoredirect: true}}`);
     expect(token).toMatchObject({
@@ -65,7 +81,9 @@ describe("the settings of who somebody is", () => {
   test("never let everybody in because a way to authenticate was named and not finished", () => {
     const unfinished = ["auth: htpasswd", "auth: {htpasswd: }", "auth: {htpasswd: {}}", "auth: {htpasswd: {realm: x}}"];
     for (const text of unfinished) expect(complaint(text)).toContain("auth.htpasswd.path");
-    expect(complaint("", { REGISTRY_AUTH: "htpasswd" })).toStartWith("REGISTRY_AUTH: auth.htpasswd.path is undefined");
+    expect(complaint("", { REGISTRY_AUTH: "htpasswd" })).toStartWith(
+      "REGISTRY_AUTH: auth.htpasswd.path is not set, but expected",
+    );
     for (const text of ["auth: token", `auth: {token: {${TOKEN}}}`]) expect(complaint(text)).toContain("auth.token");
     expect(complaint("auth: {silly: {realm: x, service: x}}")).toContain("everybody could read and write");
     expect(complaint("auth: {htpaswd: {path: x}}")).toContain("did you mean auth.htpasswd");
@@ -75,7 +93,7 @@ describe("the settings of who somebody is", () => {
     ["secrets as keys of tokens", `auth: {token: {${TOKEN}, jwks: x, signingalgorithms: [HS256]}}`, "ES256"],
     ["no algorithm", `auth: {token: {${TOKEN}, jwks: x, signingalgorithms: [none]}}`, "ES256"],
     ["users beside another server's", `auth: {token: {${TOKEN}, jwks: x}, users: {enabled: true}}`, "auth.token alone"],
-    ["a realm that misleads clients", "auth: {htpasswd: {realm: Basic, path: x}}", "without the words"],
+    ["a realm of two lines", 'auth: {htpasswd: {realm: "a\\nb", path: x}}', "a text in one line"],
     [
       "a rule for everybody's jobs",
       `auth: {oidc: [{issuer: 'https://a', audience: b, rules: [{claims: {}, repositories: [x], actions: [pull]}]}]}`,

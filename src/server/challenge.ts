@@ -39,7 +39,8 @@ export function challengeHeader(challenge: Challenge, { request, caller, scopes,
     .join(",")}`;
 }
 
-/** Without what would end the quotes, or the header. */
+/** A quoted string of a header (RFC 9110, 5.6.4); each byte of UTF-8 becomes a letter, as headers are written. */
 function quoted(text: string): string {
-  return `"${text.replaceAll(/["\\\p{Cc}]/gu, "")}"`;
+  const escaped = text.replaceAll(/\p{Cc}/gu, "").replaceAll(/["\\]/g, "\\$&");
+  return `"${Buffer.from(escaped).toString("latin1")}"`;
 }
