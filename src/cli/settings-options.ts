@@ -1,7 +1,9 @@
 /** The options by which every command that opens the data folder takes its settings. */
 import { readFileSync } from "node:fs";
 import type { Settings } from "../config/schema.ts";
-import { SettingsError, loadSettings } from "../config/sources.ts";
+import { parseAddress } from "../config/address.ts";
+import { OPTIONS, SettingsError, loadSettings } from "../config/sources.ts";
+import { FILE_VARIABLE } from "../config/variables.ts";
 import { CommandError } from "./command-error.ts";
 
 /** For `parseArgs`. */
@@ -33,12 +35,12 @@ export function settingsFrom(
   values: SettingsValues,
   environment: Readonly<Record<string, string | undefined>>,
 ): { readonly settings: Settings; readonly warnings: readonly string[] } {
-  const file = path ?? environment["REGISTRY_CONFIGURATION_PATH"];
+  const file = path ?? environment[FILE_VARIABLE];
   const flags: Record<string, unknown> = {};
-  if (values.addr !== undefined) flags["http.addr"] = values.addr;
-  if (values.data !== undefined) flags["storage.filesystem.rootdirectory"] = values.data;
-  if (values["log-level"] !== undefined) flags["log.level"] = values["log-level"];
-  if (values.delete !== undefined) flags["storage.delete.enabled"] = booleanOf(values.delete);
+  for (const [setting, option] of Object.entries(OPTIONS)) {
+    const text = values[option.slice("--".length) as keyof SettingsValues];
+    if (text !== undefined) flags[setting] = setting === "storage.delete.enabled" ? booleanOf(text) : text;
+  }
   try {
     return loadSettings({
       file: file === undefined ? undefined : { path: file, text: readSettings(file) },
@@ -59,8 +61,28 @@ function readSettings(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    throw new CommandError(`the settings file ${path} cannot be read: name one that is there, such as config.yml`, {
-      cause: error,
-    });
+    const isAddress = /^\d{1,5}$/.test(path) || parseAddress(path)?.kind === "tcp";
+    throw new CommandError(
+      isAddress
+        ? `${path} is no settings file: --addr ${/^\d+$/.test(path) ? `:${path}` : path} says where to listen`
+        : `the settings file ${path === "" ? '""' : path} cannot be read: ${reasonOf(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException;
+  switch (code) {
+    case "ENOENT":
+    case "ENOTDIR":
+      return "it is not there: name one that is, such as config.yml";
+    case "EISDIR":
+      return "it is a folder: name a file in it";
+    case "EACCES":
+    case "EPERM":
+      return `user ${process.geteuid?.()} may not: give that user the right`;
+    default:
+      return `the system refuses it (${code ?? String(error)})`;
   }
 }

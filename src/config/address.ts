@@ -2,11 +2,13 @@
 import { isIPv6 } from "node:net";
 import { z } from "zod";
 
+const EXPECTED =
+  'expected host:port such as "127.0.0.1:5000", ":5000" for all addresses, "[::1]:5000", or "unix:/run/stowage.sock"';
+
 /** `host:port` as distribution writes it, or the path of a Unix socket. */
-export const address = z.string().refine((text) => parseAddress(text) !== undefined, {
-  error:
-    'expected host:port such as "127.0.0.1:5000", ":5000" for all addresses, "[::1]:5000", or "unix:/run/stowage.sock"',
-});
+export const address = z
+  .string({ error: EXPECTED })
+  .refine((text) => parseAddress(text) !== undefined, { error: EXPECTED });
 
 export type ListenAddress =
   | { readonly kind: "tcp"; readonly hostname: string; readonly port: number }

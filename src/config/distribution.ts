@@ -4,19 +4,103 @@
  * them would be a lie.
  */
 
-/** What serving without the setting would mean, by the setting's path or the beginning of it. */
-const PROTECTING: Readonly<Record<string, string>> = {
-  "auth.none": "nothing would be different",
-  "auth.silly": "everybody could read and write everything",
-  "storage.maintenance.readonly": "the registry would take pushes",
-  "storage.s3": "images would be kept in a folder instead",
-  "storage.gcs": "images would be kept in a folder instead",
-  "storage.azure": "images would be kept in a folder instead",
-  "storage.swift": "images would be kept in a folder instead",
-  "storage.oss": "images would be kept in a folder instead",
-  "storage.inmemory": "images would be kept in a folder instead",
-  proxy: "pulls would not be passed on to the upstream registry",
+interface Protecting {
+  /** What serving without the setting would mean. */
+  readonly without: string;
+  /** The names below it that distribution knows. */
+  readonly names: readonly string[];
+}
+
+const FOLDER_INSTEAD = "images would be kept in a folder instead";
+
+/** By the setting's path or the beginning of it. */
+const PROTECTING: Readonly<Record<string, Protecting>> = {
+  "auth.none": { without: "nothing would be different", names: [] },
+  "auth.silly": { without: "everybody could read and write everything", names: ["realm", "service"] },
+  "storage.maintenance.readonly": { without: "the registry would take pushes", names: ["enabled"] },
+  "storage.s3": {
+    without: FOLDER_INSTEAD,
+    names: [
+      "accelerate",
+      "accesskey",
+      "bucket",
+      "chunksize",
+      "encrypt",
+      "forcepathstyle",
+      "keyid",
+      "loglevel",
+      "multipartcopychunksize",
+      "multipartcopymaxconcurrency",
+      "multipartcopythresholdsize",
+      "objectacl",
+      "redirectendpoint",
+      "region",
+      "regionendpoint",
+      "rootdirectory",
+      "secretkey",
+      "secure",
+      "sessiontoken",
+      "skipverify",
+      "storageclass",
+      "usedualstack",
+      "usefipsendpoint",
+      "useragent",
+      "v4auth",
+    ],
+  },
+  "storage.gcs": {
+    without: FOLDER_INSTEAD,
+    names: ["bucket", "chunksize", "credentials", "keyfile", "maxconcurrency", "rootdirectory"],
+  },
+  "storage.azure": {
+    without: FOLDER_INSTEAD,
+    names: ["accountkey", "accountname", "container", "credentials", "realm", "rootdirectory"],
+  },
+  "storage.swift": {
+    without: FOLDER_INSTEAD,
+    names: [
+      "authurl",
+      "chunksize",
+      "container",
+      "domain",
+      "domainid",
+      "insecureskipverify",
+      "password",
+      "prefix",
+      "region",
+      "tenant",
+      "tenantid",
+      "trustid",
+      "username",
+    ],
+  },
+  "storage.oss": {
+    without: FOLDER_INSTEAD,
+    names: [
+      "accesskeyid",
+      "accesskeysecret",
+      "bucket",
+      "chunksize",
+      "encrypt",
+      "endpoint",
+      "internal",
+      "region",
+      "rootdirectory",
+      "secure",
+    ],
+  },
+  "storage.inmemory": { without: FOLDER_INSTEAD, names: [] },
+  proxy: {
+    without: "pulls would not be passed on to the upstream registry",
+    names: ["cachewritetimeout", "exec.command", "exec.lifetime", "password", "remoteurl", "ttl", "username"],
+  },
 };
+
+/** Every setting that protects something or says where images lie, by its whole path. */
+export const PROTECTING_PATHS: readonly string[] = Object.entries(PROTECTING).flatMap(([path, { names }]) => [
+  path,
+  ...names.map((name) => `${path}.${name}`),
+]);
 
 const OTHERS: readonly string[] = [
   "version",
@@ -54,11 +138,22 @@ export function isHarmless(path: string, value: unknown): boolean {
   const isOff = value === false || value === "false" || value === null;
   if (path === "storage.maintenance.readonly.enabled") return isOff;
   if (path === "storage.maintenance.readonly") return isOff || isOffObject(value);
+  // Without the address of an upstream there is no proxy.
+  if (path === "proxy") return isUnset(isTable(value) ? value["remoteurl"] : value);
+  if (path.startsWith("proxy.")) return path !== "proxy.remoteurl" || isUnset(value);
   return path === "auth.none" || path.startsWith("auth.none.");
 }
 
+function isUnset(value: unknown): boolean {
+  return value === undefined || value === null || value === "";
+}
+
+function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
+}
+
 function isOffObject(value: unknown): boolean {
-  return typeof value === "object" && value !== null && (value as { enabled?: unknown }).enabled === false;
+  return isTable(value) && value["enabled"] === false;
 }
 
 export type UnbuiltSetting =
@@ -68,7 +163,7 @@ export type UnbuiltSetting =
 /** What a setting of distribution's is to us; undefined when distribution has none of that path either. */
 export function unbuiltSetting(path: string): UnbuiltSetting | undefined {
   const covers = (known: string): boolean => path === known || path.startsWith(`${known}.`);
-  for (const [known, without] of Object.entries(PROTECTING)) {
+  for (const [known, { without }] of Object.entries(PROTECTING)) {
     if (covers(known)) return { kind: "protects", path: known, without };
   }
   const known = OTHERS.find(covers);

@@ -28,9 +28,14 @@ const CIPHERS: Readonly<Record<string, string>> = {
   TLS_CHACHA20_POLY1305_SHA256: "",
 };
 
-const path = z.string().min(1, "expected the path of a file");
+const FILE = "expected the path of a file";
+const path = z.string({ error: FILE }).min(1, FILE);
 
-const cipher = z.enum(Object.keys(CIPHERS) as [string, ...string[]]).transform((name) => CIPHERS[name] ?? "");
+const cipher = z
+  .enum(Object.keys(CIPHERS) as [string, ...string[]], {
+    error: "expected names of ciphers such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, as distribution writes them",
+  })
+  .transform((name) => CIPHERS[name] ?? "");
 
 const CANNOT_ASK = "expected require-and-verify-client-cert, or request-client-cert (this program has no other way)";
 

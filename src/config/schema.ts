@@ -140,6 +140,37 @@ export type Settings = z.output<typeof Settings>;
 /** Every setting by its path, such as `http.addr`. */
 export const SETTING_PATHS: readonly string[] = pathsOf(Settings, []);
 
+/** What a setting takes: a text alone, a list, or another value of YAML. */
+export type SettingKind = "text" | "list" | "other";
+
+/** Of the setting with this path, or of the entries of a list with `path.0`. */
+export function kindOf(path: string): SettingKind {
+  const schema = schemaAt(path);
+  if (schema instanceof z.ZodArray) return "list";
+  return schema instanceof z.ZodString || schema instanceof z.ZodEnum ? "text" : "other";
+}
+
+/** The names that stand below a path, such as `policies.0`; none where settings have no names. */
+export function namesBelow(path: string): readonly string[] {
+  const schema = schemaAt(path);
+  return schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
+}
+
+/** What is read at a path, without defaults around it; undefined where nothing is. */
+function schemaAt(path: string): z.ZodType | undefined {
+  let schema: z.ZodType | undefined = unwrapped(Settings);
+  for (const key of path === "" ? [] : path.split(".")) {
+    const inner: unknown =
+      schema instanceof z.ZodArray
+        ? schema.element
+        : schema instanceof z.ZodObject
+          ? (schema.shape as Record<string, unknown>)[key]
+          : undefined;
+    schema = inner instanceof z.ZodType ? unwrapped(inner) : undefined;
+  }
+  return schema;
+}
+
 function pathsOf(schema: z.ZodType, path: readonly string[]): string[] {
   const inner = unwrapped(schema);
   if (!(inner instanceof z.ZodObject)) return [path.join(".")];
@@ -148,7 +179,12 @@ function pathsOf(schema: z.ZodType, path: readonly string[]): string[] {
   );
 }
 
+/** Without defaults around it, and without what changes a value before or after it is checked. */
 function unwrapped(schema: z.ZodType): z.ZodType {
+  if (schema instanceof z.ZodPipe) {
+    const { in: first, out: second } = schema;
+    return unwrapped((first instanceof z.ZodTransform ? second : first) as z.ZodType);
+  }
   return schema instanceof z.ZodPrefault || schema instanceof z.ZodDefault || schema instanceof z.ZodOptional
     ? unwrapped(schema.unwrap() as z.ZodType)
     : schema;

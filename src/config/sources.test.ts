@@ -3,8 +3,9 @@ import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { stringify } from "yaml";
 import { SETTING_PATHS, Settings } from "./schema.ts";
-import { SettingsError, loadSettings, variableOf } from "./sources.ts";
+import { SettingsError, loadSettings } from "./sources.ts";
 import type { LoadedSettings } from "./sources.ts";
+import { variableOf } from "./variables.ts";
 
 const FILE = "/etc/stowage/config.yml";
 
@@ -211,8 +212,8 @@ describe("a value that a setting does not take", () => {
     ["log.level", "loud", /expected .*debug.*info.*warn.*error/],
     ["log.formatter", "pretty", /expected .*text.*json/],
     ["storage.filesystem.rootdirectory", "''", /expected/],
-    ["storage.filesystem.singleprocess", "yes", /expected boolean/],
-    ["storage.delete.enabled", "1", /expected boolean/],
+    ["storage.filesystem.singleprocess", "yes", /expected true or false/],
+    ["storage.delete.enabled", "1", /expected true or false/],
     ["storage.inline", "lots", /expected a number of bytes such as 16384 or "16KiB"/],
     ["storage.inline", "-1", /expected a number of bytes/],
     ["storage.inline", "true", /expected/],
@@ -235,25 +236,9 @@ describe("a value that a setting does not take", () => {
     expect(complaint("", { REGISTRY_HTTP_ADDR: "x" })).toStartWith(
       'REGISTRY_HTTP_ADDR: http.addr is "x", but expected ',
     );
-    expect(complaint("", {}, { "http.addr": "x" })).toStartWith('the command line: http.addr is "x", but expected ');
+    expect(complaint("", {}, { "http.addr": "x" })).toStartWith('--addr: http.addr is "x", but expected ');
     expect(complaint("http: {addr: x}", { REGISTRY_LOG_LEVEL: "debug" })).toStartWith(`${FILE}: `);
   });
-
-  for (const path of SETTING_PATHS) {
-    test(`is told with an example that works: ${path}`, () => {
-      const message = complaint(`${path}: {}`);
-      expect(message).toStartWith(`${FILE}: ${path} is {}, but `);
-      const [, example] = /\(for example (.*)\)$/.exec(message) ?? [];
-      expect(example).toStartWith(`${path}: `);
-      expect(load(`${neededBeside(path)}${example}`).warnings).toEqual([]);
-    });
-
-    test(`in the environment is told by its variable: ${variableOf(path)}`, () => {
-      // A text setting takes a text of any kind but none at all, or an address that is one.
-      const value = path.endsWith("rootdirectory") ? "" : "{}";
-      expect(complaint(undefined, { [variableOf(path)]: value })).toStartWith(`${variableOf(path)}: ${path} is `);
-    });
-  }
 
   test("is told with its place in a list, and with where the list comes from", () => {
     const list = '["10.0.0.0/8", "proxy.example.com"]';
@@ -287,9 +272,30 @@ describe("a variable of the environment", () => {
   });
 
   test("is taken letter by letter where the setting is a text", () => {
-    for (const folder of ["1234", "true", "null", "*x", "[a", "a: b", "# no comment", '"quoted"', " space "]) {
-      const { settings } = load(undefined, { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder });
-      expect(settings.storage.filesystem.rootdirectory).toBe(folder);
+    const texts = [
+      "1234",
+      "true",
+      "null",
+      "*x",
+      "[a",
+      "a: b",
+      "a # b",
+      "# no comment",
+      '"quoted"',
+      " space ",
+      "{}",
+      "@",
+    ];
+    for (const text of texts) {
+      const { settings } = load(undefined, {
+        REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: text,
+        REGISTRY_AUTH_HTPASSWD_REALM: text,
+        REGISTRY_AUTH_HTPASSWD_PATH: text,
+        REGISTRY_HTTP_TLS_CERTIFICATE: text,
+      });
+      expect(settings.storage.filesystem.rootdirectory).toBe(text);
+      expect(settings.auth.htpasswd).toEqual({ realm: text, path: text });
+      expect(settings.http.tls.certificate).toBe(text);
     }
   });
 
@@ -332,18 +338,77 @@ describe("a variable of the environment", () => {
     expect(others).toEqual([]);
   });
 
-  test("that Kubernetes makes for a service called registry stops nothing", () => {
-    const { settings, warnings } = load(undefined, {
-      REGISTRY_PORT: "tcp://10.0.0.1:5000",
-      REGISTRY_PORT_5000_TCP: "tcp://10.0.0.1:5000",
-      REGISTRY_PORT_5000_TCP_ADDR: "10.0.0.1",
-      REGISTRY_SERVICE_HOST: "10.0.0.1",
-      REGISTRY_SERVICE_PORT: "5000",
+  for (const service of ["registry", "registry-proxy", "registry-storage-s3", "registry-auth", "registry-http-addr"]) {
+    test(`that Kubernetes makes for a service called ${service} stops nothing, and is named in one warning`, () => {
+      const environment = variablesOfKubernetes(service);
+      const { settings, warnings } = load(undefined, environment);
+      expect(settings).toEqual(load().settings);
+      expect(warnings).toEqual([expect.stringMatching(/: Kubernetes .* ignored .*enableServiceLinks: false/)]);
+      for (const name of Object.keys(environment)) expect(warnings[0]).toMatch(new RegExp(`(?<!\\w)${name}(?!\\w)`));
     });
+  }
+
+  test("that only looks as if Kubernetes had made it is told with the nearest name", () => {
+    const [warning] = load(undefined, { REGISTRY_WORKERS_PORT: "4" }).warnings;
+    expect(warning).toMatch(/^REGISTRY_WORKERS_PORT is not a setting and is ignored/);
+  });
+
+  test("that is podman's is told as podman's", () => {
+    const { settings, warnings } = load(undefined, { REGISTRY_AUTH_FILE: "/run/user/1000/containers/auth.json" });
     expect(settings).toEqual(load().settings);
-    expect(warnings).toHaveLength(5);
+    expect(warnings).toEqual([expect.stringMatching(/^REGISTRY_AUTH_FILE is a variable of podman.* ignored$/)]);
+  });
+
+  test("that only begins like one of distribution's stops nothing", () => {
+    for (const name of [
+      "REGISTRY_STORAGE_S3_PORT",
+      "REGISTRY_PROXY_HOST",
+      "REGISTRY_AUTH_SILLY_X",
+      "REGISTRY_STORAGE_GCS_X",
+    ]) {
+      const { settings, warnings } = load(undefined, { [name]: "x" });
+      expect(settings).toEqual(load().settings);
+      expect(warnings).toEqual([expect.stringMatching(new RegExp(`^${name} is not a setting and is ignored`))]);
+    }
+  });
+
+  test("may stand for one entry of a list, by its number", () => {
+    const { settings } = load("http: {tls: {clientcas: [/a.pem, /b.pem]}}", {
+      REGISTRY_HTTP_TLS_CLIENTCAS_1: "/B: #1.pem",
+      REGISTRY_HTTP_TLS_CLIENTCAS_2: "3",
+      REGISTRY_QUOTAS_0: "{prefix: team, bytes: 1KiB}",
+      REGISTRY_HTTP_TRUSTEDPROXIES_0: "unix",
+    });
+    expect(settings.http.tls.clientcas).toEqual(["/a.pem", "/B: #1.pem", "3"]);
+    expect(settings.quotas).toEqual([{ prefix: "team", bytes: 1024 }]);
+    expect(settings.http.trustedproxies).toEqual(["unix"]);
+    const many = Object.fromEntries(
+      Array.from({ length: 12 }, (_, at) => [`REGISTRY_HTTP_TLS_CLIENTCAS_${at}`, `/${at}`]),
+    );
+    expect(load(undefined, many).settings.http.tls.clientcas).toEqual(Object.values(many));
+    expect(complaint(undefined, { REGISTRY_HTTP_TLS_CLIENTCAS_1: "/a.pem" })).toStartWith(
+      "REGISTRY_HTTP_TLS_CLIENTCAS_1: ",
+    );
+    expect(complaint(undefined, { REGISTRY_QUOTAS_0: "{prefix: 1}" })).toStartWith(
+      "REGISTRY_QUOTAS_0: quotas.0.prefix is 1",
+    );
   });
 });
+
+/** What a container is told of a service beside it. */
+function variablesOfKubernetes(service: string): Record<string, string> {
+  const prefix = service.toUpperCase().replaceAll("-", "_");
+  return {
+    [`${prefix}_PORT`]: "tcp://10.0.0.1:5000",
+    [`${prefix}_PORT_5000_TCP`]: "tcp://10.0.0.1:5000",
+    [`${prefix}_PORT_5000_TCP_ADDR`]: "10.0.0.1",
+    [`${prefix}_PORT_5000_TCP_PORT`]: "5000",
+    [`${prefix}_PORT_5000_TCP_PROTO`]: "tcp",
+    [`${prefix}_SERVICE_HOST`]: "10.0.0.1",
+    [`${prefix}_SERVICE_PORT`]: "5000",
+    [`${prefix}_SERVICE_PORT_HTTP`]: "5000",
+  };
+}
 
 describe("a settings file of distribution's", () => {
   /** As its image brings it, /etc/distribution/config.yml. */
@@ -625,23 +690,4 @@ function expectSettingsOrOneLine(attempt: () => LoadedSettings): void {
 
 function isAboutDeleting(warning: string): boolean {
   return warning.includes("storage.delete.enabled");
-}
-
-/** Lines of settings without which another one means nothing. */
-function neededBeside(path: string): string {
-  const needed: Readonly<Record<string, string>> = {
-    "auth.htpasswd.path": "/htpasswd",
-    "auth.token.realm": "https://auth.example.com/token",
-    "auth.token.service": "registry",
-    "auth.token.issuer": "auth",
-    "auth.token.jwks": "/keys.json",
-    "http.tls.letsencrypt.cachefile": "/certificates",
-    "http.tls.letsencrypt.email": "you@example.com",
-    "http.tls.letsencrypt.hosts": "[registry.example.com]",
-  };
-  const group = path.slice(0, path.lastIndexOf("."));
-  const lines = Object.entries(needed).filter(
-    ([other]) => other !== path && other.slice(0, other.lastIndexOf(".")) === group,
-  );
-  return lines.map(([other, value]) => `${other}: ${value}\n`).join("");
 }

@@ -1,8 +1,19 @@
 /** Where settings come from: defaults, then the file, then the environment, then flags; the last one wins. */
+import type { z } from "zod";
 import { nearest } from "../lib/nearest.ts";
 import { UNBUILT_PATHS, isHarmless, unbuiltSetting } from "./distribution.ts";
-import { SETTING_PATHS, Settings } from "./schema.ts";
+import { SETTING_PATHS, Settings, kindOf, namesBelow } from "./schema.ts";
+import { FILE_VARIABLE, meaningOf, sectionsAbove, variableOf } from "./variables.ts";
+import { expectation, shown } from "./wording.ts";
 import { YamlError, parseYaml } from "./yaml.ts";
+
+/** The options of the command line by the path of the setting that each stands for. */
+export const OPTIONS: Readonly<Record<string, string>> = {
+  "http.addr": "--addr",
+  "storage.filesystem.rootdirectory": "--data",
+  "log.level": "--log-level",
+  "storage.delete.enabled": "--delete",
+};
 
 /** Settings that the program cannot start with; the message says which, what was expected and gives an example. */
 export class SettingsError extends Error {
@@ -31,8 +42,6 @@ interface Tree {
   [key: string]: unknown;
 }
 
-const DEFAULTS: Settings = Settings.parse({});
-
 /** Where a value came from, for the messages about it. */
 type Origins = Map<string, string>;
 
@@ -46,29 +55,44 @@ export function loadSettings(sources: Sources): LoadedSettings {
   takeEnvironment(sources.environment, tree, warnings, origins);
   for (const [path, value] of Object.entries(sources.flags)) {
     put(tree, path, value);
-    origins.set(path, "the command line");
+    origins.set(path, OPTIONS[path] ?? "the command line");
   }
   keepDeletesOff(file, tree, warnings);
-  const parsed = Settings.safeParse(tree);
+  const parsed = Settings.safeParse(tree, { error: expectation });
   if (parsed.success) return { settings: parsed.data, warnings };
   // What somebody wrote is told before what nobody did.
   const { issues } = parsed.error;
   const issue = issues.find((each) => at(tree, each.path.join(".")) !== undefined) ?? issues[0];
-  const path = issue?.path.join(".") ?? "";
-  // Something in a list is told with where it stands, and came from where the list did.
-  const setting = SETTING_PATHS.find((known) => path === known || path.startsWith(`${known}.`)) ?? path;
-  const origin = originOf(setting, origins) ?? sources.file?.path ?? "the settings";
-  const expected = issue?.message ?? "that is not possible";
-  throw new SettingsError(
-    `${origin}: ${path} is ${JSON.stringify(at(tree, path))}, but ${expected}${example(setting)}`,
-  );
+  throw new SettingsError(issue ? complaint(issue, tree, origins) : "the settings cannot be read");
 }
 
-/** Of what is missing, where the section comes from that it is missing in. */
+/** Where a setting came from, what it is, what was expected, and an example. */
+function complaint(issue: z.core.$ZodIssue, tree: Tree, origins: Origins): string {
+  const path = issue.path.join(".");
+  // Something in a list is told with where it stands, and came from where the list did.
+  const setting = SETTING_PATHS.find((known) => path === known || path.startsWith(`${known}.`)) ?? path;
+  const origin = originOf(setting, origins) ?? "the settings";
+  if (issue.code === "unrecognized_keys") {
+    const [key = ""] = issue.keys;
+    return `${origin}: ${notASetting(
+      path === "" ? key : `${path}.${key}`,
+      namesBelow(path).map((name) => `${path}.${name}`),
+    )}`;
+  }
+  const value = at(tree, path);
+  const found = value === undefined ? "is not set" : value === null ? "has no value" : `is ${shown(value)}`;
+  return `${origin}: ${path} ${found}, but ${issue.message}${example(setting)}`;
+}
+
+/** Of what is missing, where the section comes from that it is missing in, or what else stands there. */
 function originOf(path: string, origins: Origins): string | undefined {
-  return [path, ...groupsAbove(path).toReversed()]
-    .map((each) => origins.get(each))
-    .find((origin) => origin !== undefined);
+  const own = origins.get(path);
+  if (own !== undefined) return own;
+  for (const section of sectionsAbove(path).toReversed()) {
+    const found = origins.get(section) ?? [...origins].find(([other]) => other.startsWith(`${section}.`))?.[1];
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 /** A setting's example for a message, when one helps. */
@@ -141,7 +165,9 @@ const EXAMPLES: Readonly<Record<string, string>> = {
 
 function example(path: string): string {
   const value = EXAMPLES[path];
-  return value === undefined ? "" : ` (for example ${path}: ${value})`;
+  if (value === undefined) return "";
+  const option = OPTIONS[path];
+  return ` (for example ${path}: ${value}${option === undefined ? "" : `, or ${option} ${value}`})`;
 }
 
 function fromFile({ path, text }: { readonly path: string; readonly text: string }): Tree {
@@ -163,6 +189,15 @@ function readYaml(text: string, origin: string, expected: string): unknown {
   } catch (error) {
     if (!(error instanceof YamlError)) throw error;
     throw new SettingsError(`${origin}: ${error.message} (${expected})`, { cause: error });
+  }
+}
+
+/** For what is not taken anyway: text that is no YAML stands for itself. */
+function readLoosely(text: string): unknown {
+  try {
+    return parseYaml(text);
+  } catch {
+    return text;
   }
 }
 
@@ -200,49 +235,86 @@ function takeEnvironment(
   warnings: string[],
   origins: Origins,
 ): void {
-  const variables = new Map(SETTING_PATHS.map((path) => [variableOf(path), path]));
-  const groups = new Map(SETTING_PATHS.flatMap(groupsAbove).map((path) => [variableOf(path), path]));
-  // In the order of their names, as distribution does: a group comes before what stands in it.
-  for (const name of Object.keys(environment).toSorted((a, b) => (a < b ? -1 : 1))) {
-    const text = environment[name];
-    if (!name.startsWith("REGISTRY_") || text === undefined || name === "REGISTRY_CONFIGURATION_PATH") continue;
-    const path = variables.get(name.toUpperCase());
-    const group = groups.get(name.toUpperCase());
-    if (path !== undefined) {
-      // A path or an address is what it says, also when YAML would read a number in it.
-      const isText = typeof at(DEFAULTS, path) === "string";
-      put(tree, path, isText ? text : readYaml(text, name, `expected a value such as ${EXAMPLES[path] ?? "true"}`));
-      origins.set(path, name);
-    } else if (group !== undefined) {
-      takeGroup(group, text, name, tree, warnings, origins);
-    } else {
-      setAsideVariable(name, text, variables.keys(), warnings);
+  const ofKubernetes: string[] = [];
+  for (const [name, text] of variablesIn(environment)) {
+    const meaning = meaningOf(name, text);
+    switch (meaning.kind) {
+      case "setting":
+        put(tree, meaning.path, valueOf(meaning.path, text, name));
+        origins.set(meaning.path, name);
+        break;
+      case "entry":
+        takeEntry(meaning.path, meaning.index, text, name, tree, origins);
+        break;
+      case "section":
+        takeSection(meaning.path, text, name, tree, warnings, origins);
+        break;
+      case "distribution":
+        setAside(meaning.path, readLoosely(text), name, warnings);
+        break;
+      case "foreign":
+        if (meaning.owner === "Kubernetes") ofKubernetes.push(name);
+        else warnings.push(`${name} is a variable of ${meaning.owner}, and no setting: it is ignored`);
+        break;
+      case "unknown":
+        setAsideVariable(name, meaning.meant, warnings);
     }
+  }
+  if (ofKubernetes.length > 0) {
+    warnings.push(
+      `${ofKubernetes.join(", ")}: Kubernetes tells of services by these variables, which are no settings and are ` +
+        "ignored (enableServiceLinks: false in the pod leaves them out)",
+    );
   }
 }
 
-/** `a` and `a.b` for `a.b.c`. */
-function groupsAbove(path: string): readonly string[] {
-  const keys = path.split(".");
-  return keys.slice(1).map((_, count) => keys.slice(0, count + 1).join("."));
+/** Those that may be settings, in the order of their names: a section comes before what stands in it. */
+function variablesIn(
+  environment: Readonly<Record<string, string | undefined>>,
+): readonly (readonly [string, string])[] {
+  return Object.entries(environment)
+    .flatMap(([name, text]) => (text === undefined ? [] : [[name, text] as const]))
+    .filter(([name]) => name.startsWith("REGISTRY_") && name !== FILE_VARIABLE)
+    .toSorted(([a], [b]) => collator.compare(a, b));
+}
+
+/** So that the tenth entry of a list comes after its second. */
+const collator = new Intl.Collator("en", { numeric: true });
+
+/** A text is what it says, also when YAML would read something else in it. */
+function valueOf(path: string, text: string, name: string): unknown {
+  return kindOf(path) === "text" ? text : readYaml(text, name, `expected a value such as ${EXAMPLES[path] ?? "true"}`);
+}
+
+/** One entry of a list: of one that is there already, or the next one behind it. */
+function takeEntry(path: string, index: number, text: string, name: string, tree: Tree, origins: Origins): void {
+  const found = at(tree, path);
+  const list: readonly unknown[] = Array.isArray(found) ? found : [];
+  if (index > list.length) {
+    throw new SettingsError(
+      `${name}: there is no ${variableOf(path)}_${list.length} before it: entries of a list count from 0, without a gap`,
+    );
+  }
+  const value = valueOf(`${path}.${index}`, text, name);
+  put(tree, path, [...list.slice(0, index), value, ...list.slice(index + 1)]);
+  origins.set(path, name);
 }
 
 /** A variable that stands for a section: a word for a driver, or settings by name. */
-function takeGroup(path: string, text: string, name: string, tree: Tree, warnings: string[], origins: Origins): void {
+function takeSection(path: string, text: string, name: string, tree: Tree, warnings: string[], origins: Origins): void {
   const value = readYaml(text, name, `expected settings by name, such as {enabled: true}`);
   const section: Tree = {};
   put(section, path, withoutWord(path, value));
   takeFile(section, name, tree, warnings, origins);
 }
 
-function setAsideVariable(name: string, text: string, known: Iterable<string>, warnings: string[]): void {
+function setAsideVariable(name: string, meant: string | undefined, warnings: string[]): void {
   const path = name.slice("REGISTRY_".length).toLowerCase().replaceAll("_", ".");
-  if (unbuiltSetting(path)) {
-    setAside(path, text, name, warnings);
-    return;
-  }
-  const meant = nearest(name, known);
-  warnings.push(`${name} is not a setting and is ignored${meant === undefined ? "" : `: did you mean ${meant}?`}`);
+  warnings.push(
+    unbuiltSetting(path)?.kind === "ignored"
+      ? ignored(name, path)
+      : `${name} is not a setting and is ignored${meant === undefined ? "" : `: did you mean ${meant}?`}`,
+  );
 }
 
 /** A setting that is not ours: distribution's, which may or may not be done without, or nobody's. */
@@ -255,20 +327,20 @@ function setAside(path: string, value: unknown, origin: string, warnings: string
   }
   if (unbuilt) {
     if (unbuilt.kind === "ignored" && unbuilt.path !== "version") {
-      warnings.push(`${origin}: ${path} is a setting of distribution that Stowage does not have: it is ignored`);
+      warnings.push(ignored(origin, path));
     }
     return;
   }
-  const meant = nearest(path, [...SETTING_PATHS, ...UNBUILT_PATHS]);
-  throw new SettingsError(
-    `${origin}: ${path} is not a setting${meant === undefined ? "" : `: did you mean ${meant}?`}` +
-      " (for example http.addr: 127.0.0.1:5000)",
-  );
+  throw new SettingsError(`${origin}: ${notASetting(path, [...SETTING_PATHS, ...UNBUILT_PATHS])}`);
 }
 
-/** `REGISTRY_HTTP_ADDR` for `http.addr`: distribution's rule. */
-export function variableOf(path: string): string {
-  return `REGISTRY_${path.replaceAll(".", "_").toUpperCase()}`;
+function ignored(origin: string, path: string): string {
+  return `${origin}: ${path} is a setting of distribution that Stowage does not have: it is ignored`;
+}
+
+function notASetting(path: string, known: readonly string[]): string {
+  const meant = nearest(path, known);
+  return `${path} is not a setting${meant === undefined ? "" : `: did you mean ${meant}?`} (for example http.addr: 127.0.0.1:5000)`;
 }
 
 function* leavesOf(tree: Tree, prefix = ""): Generator<[path: string, value: unknown]> {

@@ -1,5 +1,6 @@
-/** YAML as plain data, or one line that says what is wrong with it. */
-import { parseDocument } from "yaml";
+/** YAML as plain data, or one line that says where it is wrong and what to do. */
+import { LineCounter, parseDocument, visit } from "yaml";
+import type { Document, ErrorCode } from "yaml";
 
 export class YamlError extends Error {
   override readonly name = "YamlError";
@@ -8,19 +9,55 @@ export class YamlError extends Error {
 /** Deeper than any settings go; aliases can make a document that contains itself. */
 const MAX_DEPTH = 32;
 
+const MISTAKES: Readonly<Partial<Record<ErrorCode, string>>> = {
+  BAD_DQ_ESCAPE: "in double quotes a backslash begins an escape: write two of them, or use single quotes",
+  BAD_INDENT: "this line is not indented like those that it belongs to, or a bracket before it is not closed",
+  BAD_SCALAR_START: "a text that begins with this character needs quotes",
+  BLOCK_AS_IMPLICIT_KEY: "a text with a colon and a space in it needs quotes",
+  BLOCK_IN_FLOW: "a bracket that was opened is not closed",
+  DUPLICATE_KEY: "this name stands twice in its section: keep one of them",
+  MISSING_CHAR: "something is missing: a closing quote or bracket, a comma, or a colon with a space behind it",
+  MULTILINE_IMPLICIT_KEY: "behind a name stand a colon and a space, on the same line",
+  MULTIPLE_DOCS: "a second document begins: keep one, without a line of ---",
+  TAB_AS_INDENT: "a line is indented with a tab: use spaces",
+  UNEXPECTED_TOKEN: "something stands here that does not belong here: a bracket, a comma, or a text that needs quotes",
+};
+
+const NO_ANCHOR = "a value that begins with * refers to an anchor, and there is none of this name: a text needs quotes";
+
 /** Throws `YamlError` alone. */
 export function parseYaml(text: string): unknown {
-  const document = parseDocument(text, { prettyErrors: true, logLevel: "error" });
+  const lines = new LineCounter();
+  const document = parseDocument(text, { prettyErrors: false, logLevel: "error", lineCounter: lines });
+  const at = (offset: number): string => {
+    const { line, col } = lines.linePos(offset);
+    return `line ${line}, column ${col}`;
+  };
   const [error] = document.errors;
-  if (error) throw new YamlError(error.message.split("\n")[0]);
+  if (error) throw new YamlError(`${at(error.pos[0])}: ${MISTAKES[error.code] ?? "this is no YAML"}`, { cause: error });
+  const lost = danglingAlias(document);
+  if (lost !== undefined) throw new YamlError(`${at(lost)}: ${NO_ANCHOR}`);
   let value: unknown;
   try {
     value = document.toJS();
   } catch (cause) {
-    throw new YamlError(cause instanceof Error ? cause.message : "it cannot be read", { cause });
+    throw new YamlError("it would become too large: an anchor is referred to too often", { cause });
   }
   if (!isShallow(value, MAX_DEPTH)) throw new YamlError("it is nested too deeply");
   return value;
+}
+
+/** Where the first alias stands that leads to no anchor. */
+function danglingAlias(document: Document.Parsed): number | undefined {
+  let found: number | undefined;
+  visit(document, {
+    Alias(_, alias) {
+      if (alias.resolve(document)) return undefined;
+      found = alias.range?.[0] ?? 0;
+      return visit.BREAK;
+    },
+  });
+  return found;
 }
 
 function isShallow(value: unknown, depth: number): boolean {

@@ -57,18 +57,36 @@ describe("a setting that cannot be", () => {
   test("on the command line stops the start with one line", async () => {
     const { exitCode, stderr } = await runProgram(scratch, ["serve", "--delete", "perhaps"]);
     expect(exitCode).toBe(1);
-    expect(stderr).toMatch(/^stowage: the command line: storage\.delete\.enabled is "perhaps", but [^\n]+\n$/);
+    expect(stderr).toMatch(/^stowage: --delete: storage\.delete\.enabled is "perhaps", but [^\n]+\n$/);
+  });
+
+  test("that is a port is told with --addr", async () => {
+    for (const words of [
+      ["--addr", "5000"],
+      ["--addr", ":99999"],
+      ["--addr="],
+      ["5000"],
+      [":5000"],
+      ["localhost:5000"],
+    ]) {
+      const { exitCode, stderr } = await runProgram(scratch, ["serve", ...words]);
+      expect([words, exitCode]).toEqual([words, 1]);
+      expect(stderr).toMatch(/^stowage: [^\n]+--addr \S*:\d+[^\n]*\n$/);
+    }
   });
 
   test("is looked for in a file that must be there", async () => {
     const missing = join(scratch, "missing.yml");
-    for (const [words, env] of [
-      [["serve", missing], {}],
-      [["serve"], { REGISTRY_CONFIGURATION_PATH: missing }],
+    for (const [words, env, said] of [
+      [["serve", missing], {}, "missing.yml cannot be read: it is not there"],
+      [["serve"], { REGISTRY_CONFIGURATION_PATH: missing }, "missing.yml cannot be read: it is not there"],
+      [["serve"], { REGISTRY_CONFIGURATION_PATH: "" }, '"" cannot be read: it is not there'],
+      [["serve", scratch], {}, "cannot be read: it is a folder"],
     ] as const) {
       const { exitCode, stderr } = await runProgram(scratch, words, env);
       expect(exitCode).toBe(1);
-      expect(stderr).toMatch(/^stowage: the settings file [^\n]*missing\.yml cannot be read[^\n]*\n$/);
+      expect(stderr).toMatch(/^stowage: the settings file [^\n]+\n$/);
+      expect(stderr).toContain(said);
     }
   });
 });
@@ -79,8 +97,25 @@ describe("a variable that is no setting", () => {
       env: { REGISTRY_HTTP_ADR: "x", REGISTRY_PORT: "tcp://10.0.0.1:5000", REGISTRY_HTTP_SECRET: "x" },
     });
     await server.printed(/REGISTRY_HTTP_ADR is not a setting and is ignored: did you mean REGISTRY_HTTP_ADDR\?/);
-    await server.printed(/REGISTRY_PORT is not a setting and is ignored/);
+    await server.printed(/REGISTRY_PORT: Kubernetes tells of services by these variables/);
     await server.printed(/REGISTRY_HTTP_SECRET: http\.secret is a setting of distribution/);
+    expect((await fetch(`${server.url}/v2/`)).status).toBe(200);
+    expect(server.errors()).toBe("");
+  });
+});
+
+describe("a variable that is Kubernetes' or podman's", () => {
+  test("does not stop the server, whatever the service is called", async () => {
+    await using server = await startListening({
+      env: {
+        REGISTRY_PROXY_SERVICE_HOST: "10.0.0.1",
+        REGISTRY_STORAGE_S3_PORT: "tcp://10.0.0.1:5000",
+        REGISTRY_PORT_5000_TCP_ADDR: "10.0.0.1",
+        REGISTRY_AUTH_FILE: "/run/containers/auth.json",
+      },
+    });
+    await server.printed(/REGISTRY_PROXY_SERVICE_HOST, REGISTRY_STORAGE_S3_PORT: Kubernetes/);
+    await server.printed(/REGISTRY_AUTH_FILE is a variable of podman/);
     expect((await fetch(`${server.url}/v2/`)).status).toBe(200);
     expect(server.errors()).toBe("");
   });
