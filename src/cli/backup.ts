@@ -14,7 +14,6 @@ The copy is the registry as of one moment. Files are hard links where the file s
 is needed; what damages the bytes of one then damages the other.
 
   --copy                copy the bytes, so that the backup shares nothing with the registry
-  --config CONFIG.yml   the settings file of the server
 ${SETTINGS_HELP}
 
 Exit code: 0 done, 2 failed.

@@ -17,7 +17,6 @@ const HELP = `stowage cat REPOSITORY@DIGEST | REPOSITORY:TAG [options]: prints a
   stowage cat team/app:latest
   stowage cat team/app@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 > layer.tar.gz
 
-  --config CONFIG.yml   the settings file of the server
 ${SETTINGS_HELP}
 `;
 
@@ -25,15 +24,15 @@ export async function cat(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
-  const line = readCommandLine(args, HELP, { ...SETTINGS_OPTIONS, config: { type: "string" } });
+  const line = readCommandLine(args, { help: HELP, options: SETTINGS_OPTIONS, maxWords: 1 });
   if (!line) return 0;
   const { values, positionals } = line;
   const [reference] = positionals;
-  if (reference === undefined || positionals.length > 1) {
+  if (reference === undefined) {
     throw new CommandError("cat takes one reference: stowage cat team/app@sha256:… or stowage cat team/app:latest");
   }
   const { repository, object } = parseReference(reference);
-  const { settings } = settingsFrom(values.config, values, environment);
+  const { settings } = settingsFrom(values, environment);
   await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
   const bytes = await find(registry.namespace.repository(repository), object);
   if (!bytes) throw new CommandError(`there is no ${reference} in this registry`);

@@ -26,15 +26,19 @@ export function check(
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
   return failingWith2(async () => {
-    const line = readCommandLine(args, HELP, {
-      ...SETTINGS_OPTIONS,
-      deep: { type: "boolean", default: false },
-      repair: { type: "boolean", default: false },
-      json: { type: "boolean", default: false },
+    const line = readCommandLine(args, {
+      help: HELP,
+      options: {
+        ...SETTINGS_OPTIONS,
+        deep: { type: "boolean", default: false },
+        repair: { type: "boolean", default: false },
+        json: { type: "boolean", default: false },
+      },
+      maxWords: 1,
     });
     if (!line) return 0;
     const { values, positionals } = line;
-    const { settings } = settingsFrom(positionals[0], values, environment);
+    const { settings } = settingsFrom(values, environment, positionals[0]);
     await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
     const progress = showProgress("looked at");
     const onStep = (done: number): void => progress.update(done);

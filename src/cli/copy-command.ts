@@ -5,7 +5,7 @@ import type { CopyOptions } from "./copy-registry.ts";
 import { SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
 export interface CopyCommand extends CopyOptions {
-  /** The one folder that was named; undefined when there was none, or more than one. */
+  /** Undefined when none was named. */
   readonly folder: string | undefined;
   readonly settings: Settings;
 }
@@ -16,13 +16,16 @@ export function readCopyCommand(
   help: string,
   environment: Readonly<Record<string, string | undefined>>,
 ): CopyCommand | undefined {
-  const line = readCommandLine(args, help, {
-    ...SETTINGS_OPTIONS,
-    copy: { type: "boolean", default: false },
-    config: { type: "string" },
+  const line = readCommandLine(args, {
+    help,
+    options: {
+      ...SETTINGS_OPTIONS,
+      copy: { type: "boolean", default: false },
+    },
+    maxWords: 1,
   });
   if (!line) return undefined;
   const { values, positionals } = line;
-  const { settings } = settingsFrom(values.config, values, environment);
-  return { folder: positionals.length === 1 ? positionals[0] : undefined, copy: values.copy, settings };
+  const { settings } = settingsFrom(values, environment);
+  return { folder: positionals[0], copy: values.copy, settings };
 }

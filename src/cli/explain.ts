@@ -17,7 +17,6 @@ const HELP = `stowage explain USER ACTION REPOSITORY [options]: says whether som
 
 ACTION is pull, push, delete or admin. The exit code is 0 for yes, 1 for no, and 2 when there is no answer.
 
-  --config CONFIG.yml   the settings file of the server
 ${SETTINGS_HELP}
 `;
 
@@ -27,17 +26,17 @@ export async function explain(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
-  const line = readCommandLine(args, HELP, { ...SETTINGS_OPTIONS, config: { type: "string" } });
-  if (!line) return 0;
   return await failingWith2(async () => {
+    const line = readCommandLine(args, { help: HELP, options: SETTINGS_OPTIONS, maxWords: 3 });
+    if (!line) return 0;
     const { values, positionals } = line;
     const [name, word, text] = positionals;
     const action = ACTIONS.find((each) => each === word);
     const repository = parseRepositoryName(text ?? "");
-    if (name === undefined || !action || repository === undefined || positionals.length > 3) {
+    if (name === undefined || !action || repository === undefined) {
       throw new CommandError("explain takes a name, an action and a repository: stowage explain alice push team/app");
     }
-    const { settings } = settingsFrom(values.config, values, environment);
+    const { settings } = settingsFrom(values, environment);
     await using registry = await openRegistry(settings, silentLogger(), { mustExist: true, serving: true });
     const decision = await registry.explain(name, action, repository);
     if (!decision) throw new CommandError(`nobody is called ${name} here: robots are written robot:NAME`);

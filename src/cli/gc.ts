@@ -24,6 +24,15 @@ ${SETTINGS_HELP}
 Exit code: 0 done, 2 failed.
 `;
 
+/** The options of distribution's `garbage-collect`. */
+const ELSEWHERE = {
+  "-d": "--dry-run",
+  "-m": "--untagged",
+  "--delete-untagged": "--untagged",
+  "-q": "--json",
+  "--quiet": "--json",
+} as const;
+
 /** Rows of the table that a person gets to see. */
 const MAX_ROWS = 1000;
 
@@ -32,16 +41,21 @@ export function gc(
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
   return failingWith2(async () => {
-    const line = readCommandLine(args, HELP, {
-      ...SETTINGS_OPTIONS,
-      "dry-run": { type: "boolean", default: false },
-      grace: { type: "string" },
-      untagged: { type: "boolean", default: false },
-      json: { type: "boolean", default: false },
+    const line = readCommandLine(args, {
+      help: HELP,
+      options: {
+        ...SETTINGS_OPTIONS,
+        "dry-run": { type: "boolean", default: false },
+        grace: { type: "string" },
+        untagged: { type: "boolean", default: false },
+        json: { type: "boolean", default: false },
+      },
+      maxWords: 1,
+      elsewhere: ELSEWHERE,
     });
     if (!line) return 0;
     const { values, positionals } = line;
-    const { settings } = settingsFrom(positionals[0], values, environment);
+    const { settings } = settingsFrom(values, environment, positionals[0]);
     const rules = { ...graceOf(values.grace), ...(values.untagged ? { untagged: true } : {}) };
     await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
     await (values["dry-run"] ? preview(registry, rules, values.json) : collect(registry, rules, values.json));

@@ -19,7 +19,6 @@ disk comes back when collection has been there (stowage gc), some time later.
 
   --yes                 delete without asking
 
-  --config CONFIG.yml   the settings file of the server
 ${SETTINGS_HELP}
 `;
 
@@ -27,10 +26,13 @@ export async function repo(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
-  const line = readCommandLine(args, HELP, {
-    ...SETTINGS_OPTIONS,
-    config: { type: "string" },
-    yes: { type: "boolean", default: false },
+  const line = readCommandLine(args, {
+    help: HELP,
+    options: {
+      ...SETTINGS_OPTIONS,
+      yes: { type: "boolean", default: false },
+    },
+    maxWords: 2,
   });
   if (!line) return 0;
   const { values, positionals } = line;
@@ -40,7 +42,7 @@ export async function repo(
     throw new CommandError("repo takes list, or delete and one name: stowage repo delete team/app");
   }
   const name = word === undefined ? undefined : repositoryIn(word);
-  const { settings } = settingsFrom(values.config, values, environment);
+  const { settings } = settingsFrom(values, environment);
   await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
   if (name === undefined) {
     for await (const each of registry.namespace.repositories()) print(`${each}\n`);

@@ -11,7 +11,6 @@ import { SETTINGS_HELP } from "./settings-options.ts";
 const HELP = `stowage restore FOLDER [options]: makes the data folder out of a backup; the data folder must be empty
 
   --copy                copy the bytes, so that the registry shares nothing with the backup
-  --config CONFIG.yml   the settings file of the server
 ${SETTINGS_HELP}
 
 Exit code: 0 done, 2 failed.

@@ -32,6 +32,27 @@ type Command = (args: readonly string[], environment: Readonly<Record<string, st
 /** The command that `serve` gives to processes of its own, and people do not need to know. */
 const WORKER = "worker";
 
+const VERSION_WORDS: ReadonlySet<string> = new Set(["--version", "-v", "version"]);
+const HELP_WORDS: ReadonlySet<string> = new Set(["--help", "-h", "help"]);
+
+/** What commands are called in other programs, and what to write here. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  "garbage-collect": "stowage gc",
+  prune: "stowage gc",
+  fsck: "stowage check",
+  scrub: "stowage check --deep",
+  ls: "stowage repo list, or stowage tag list REPO",
+  list: "stowage repo list, or stowage tag list REPO",
+  catalog: "stowage repo list",
+  du: "stowage status, or stowage repo list",
+  df: "stowage status",
+  info: "stowage status",
+  rm: "stowage tag delete REPO:TAG, or stowage repo delete REPO",
+  delete: "stowage tag delete REPO:TAG, or stowage repo delete REPO",
+  run: "stowage serve",
+  start: "stowage serve",
+};
+
 /** As a shell says it of a program that SIGPIPE ended (128 + 13). */
 const READER_GONE = 141;
 
@@ -58,36 +79,32 @@ export async function run(
 ): Promise<number> {
   const [word = "--help", ...args] = argv;
   try {
-    if (word === "--version" || word === "-v" || word === "version") return say(`${VERSION}\n`);
-    if (word === "--help" || word === "-h" || word === "help") return say(HELP);
-    const load = Object.hasOwn(COMMANDS, word) ? COMMANDS[word] : undefined;
-    if (!load) throw unknownCommand(word);
+    if (VERSION_WORDS.has(word)) return say(`${VERSION}\n`, args);
+    if (!HELP_WORDS.has(word)) return await (await commandOf(word))(args, environment);
+    const [about, ...more] = args;
+    if (about === undefined) return say(HELP, args);
     return await (
-      await load()
-    )(args, environment);
+      await commandOf(about)
+    )([...more, "--help"], environment);
   } catch (error) {
     if (error instanceof ReaderGoneError) return READER_GONE;
-    if (!(error instanceof CommandError) && !isUsageError(error)) throw error;
+    if (!(error instanceof CommandError)) throw error;
     printError(`stowage: ${escapeControls(error.message.replaceAll("\n", " "))}\n`);
-    return error instanceof CommandError ? error.exitCode : 1;
+    return error.exitCode;
   }
 }
 
-function say(text: string): number {
+function say(text: string, [extra]: readonly string[]): number {
+  if (extra !== undefined) throw new CommandError(`${extra} is one word too many: stowage --help lists the commands`);
   print(text);
   return 0;
 }
 
-function unknownCommand(word: string): CommandError {
+async function commandOf(word: string): Promise<Command> {
+  const load = Object.hasOwn(COMMANDS, word) ? COMMANDS[word] : undefined;
+  if (load) return await load();
   const known = Object.keys(COMMANDS).filter((name) => name !== WORKER);
-  const meant = nearest(word, known);
-  return new CommandError(
-    `${word} is not a command${meant === undefined ? "" : `: did you mean ${meant}?`} stowage --help lists them`,
-  );
-}
-
-/** What `parseArgs` says of an option that is not there. */
-function isUsageError(error: unknown): error is Error {
-  const { code } = error as { code?: string };
-  return error instanceof Error && code !== undefined && code.startsWith("ERR_PARSE_ARGS");
+  const meant = Object.hasOwn(ELSEWHERE, word) ? ELSEWHERE[word] : nearest(word, known);
+  const hint = meant === undefined ? "" : ` did you mean ${meant}?`;
+  throw new CommandError(`${word} is no command:${hint} stowage --help lists them`);
 }

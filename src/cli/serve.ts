@@ -11,7 +11,6 @@ import type { Listening } from "../server/listen.ts";
 import { provideAccess } from "./access.ts";
 import { provideCertificate } from "./certificate.ts";
 import type { ProvidedCertificate } from "./certificate.ts";
-import { CommandError } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
 import { accessByOthers } from "./folder-access.ts";
 import { exposures, greeting } from "./greeting.ts";
@@ -35,11 +34,10 @@ export async function serve(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
-  const line = readCommandLine(args, HELP, SETTINGS_OPTIONS);
+  const line = readCommandLine(args, { help: HELP, options: SETTINGS_OPTIONS, maxWords: 1 });
   if (!line) return 0;
   const { values, positionals } = line;
-  if (positionals.length > 1) throw new CommandError("serve takes one settings file: stowage serve config.yml");
-  const { settings, warnings } = settingsFrom(positionals[0], values, environment);
+  const { settings, warnings } = settingsFrom(values, environment, positionals[0]);
   const logs = logsFor(settings);
   const { log } = logs;
   for (const warning of warnings) log.warn(warning);

@@ -6,15 +6,17 @@ import { OPTIONS, SettingsError, loadSettings } from "../config/sources.ts";
 import { FILE_VARIABLE } from "../config/variables.ts";
 import { CommandError } from "./command-error.ts";
 
-/** For `parseArgs`. */
+/** For `readCommandLine`. */
 export const SETTINGS_OPTIONS = {
+  config: { type: "string" },
   addr: { type: "string" },
   data: { type: "string" },
   "log-level": { type: "string" },
   delete: { type: "string" },
 } as const;
 
-export const SETTINGS_HELP = `  --addr HOST:PORT      where to listen            (REGISTRY_HTTP_ADDR, 127.0.0.1:5000)
+export const SETTINGS_HELP = `  --config CONFIG.yml   the settings file          (REGISTRY_CONFIGURATION_PATH)
+  --addr HOST:PORT      where to listen            (REGISTRY_HTTP_ADDR, 127.0.0.1:5000)
   --data FOLDER         where everything is kept   (REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY, ./data)
   --log-level LEVEL     debug, info, warn or error (REGISTRY_LOG_LEVEL, info)
   --delete true|false   whether clients may delete (REGISTRY_STORAGE_DELETE_ENABLED, true)
@@ -23,19 +25,26 @@ Settings come from defaults, then the file, then the environment, then these opt
 docs/configuration.md names them all.`;
 
 interface SettingsValues {
+  readonly config?: string | undefined;
   readonly addr?: string | undefined;
   readonly data?: string | undefined;
   readonly "log-level"?: string | undefined;
   readonly delete?: string | undefined;
 }
 
-/** The settings in force. `path` is the settings file; `REGISTRY_CONFIGURATION_PATH` when absent, if that is set. */
+/**
+ * Returns the settings in force, and what is odd about them. The settings file is what `--config` names, or `word` for the
+ * commands that take it as a word too, or `REGISTRY_CONFIGURATION_PATH`. Throws `CommandError` when a setting is wrong.
+ */
 export function settingsFrom(
-  path: string | undefined,
   values: SettingsValues,
   environment: Readonly<Record<string, string | undefined>>,
+  word?: string,
 ): { readonly settings: Settings; readonly warnings: readonly string[] } {
-  const file = path ?? environment[FILE_VARIABLE];
+  if (values.config !== undefined && word !== undefined) {
+    throw new CommandError(`two settings files are named: leave out --config ${values.config} or ${word}`);
+  }
+  const file = values.config ?? word ?? environment[FILE_VARIABLE];
   const flags: Record<string, unknown> = {};
   for (const [setting, option] of Object.entries(OPTIONS)) {
     const text = values[option.slice("--".length) as keyof SettingsValues];

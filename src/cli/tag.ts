@@ -17,7 +17,6 @@ const HELP = `stowage tag delete REPOSITORY:TAG… [options]: removes tags, also
 The images stay: by digest they can be pulled as before, until collection takes what no tag leads to (setting
 gc.untagged).
 
-  --config CONFIG.yml   the settings file of the server
 ${SETTINGS_HELP}
 `;
 
@@ -25,7 +24,7 @@ export async function tag(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
-  const line = readCommandLine(args, HELP, { ...SETTINGS_OPTIONS, config: { type: "string" } });
+  const line = readCommandLine(args, { help: HELP, options: SETTINGS_OPTIONS, maxWords: Infinity });
   if (!line) return 0;
   const { values, positionals } = line;
   const [verb, ...references] = positionals;
@@ -33,7 +32,7 @@ export async function tag(
     throw new CommandError("tag takes delete and what to delete: stowage tag delete team/app:v1");
   }
   const tags = references.map(parsed);
-  const { settings } = settingsFrom(values.config, values, environment);
+  const { settings } = settingsFrom(values, environment);
   await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
   for (const [repository, name] of tags) {
     const { tags: service } = registry.namespace.repository(repository);

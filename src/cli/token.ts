@@ -33,7 +33,6 @@ server's settings say auth.users.enabled: true. A token allows what it was made 
   --expires DURATION    how long it lasts: 12h, 90d, or never (90d)
   --json                print JSON
 
-  --config CONFIG.yml   the settings file of the server
 ${SETTINGS_HELP}
 `;
 
@@ -55,19 +54,22 @@ export async function token(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
-  const line = readCommandLine(args, HELP, {
-    ...SETTINGS_OPTIONS,
-    config: { type: "string" },
-    for: { type: "string" },
-    repo: { type: "string", multiple: true, default: [] },
-    actions: { type: "string", default: "pull" },
-    expires: { type: "string", default: "90d" },
-    json: { type: "boolean", default: false },
+  const line = readCommandLine(args, {
+    help: HELP,
+    options: {
+      ...SETTINGS_OPTIONS,
+      for: { type: "string" },
+      repo: { type: "string", multiple: true, default: [] },
+      actions: { type: "string", default: "pull" },
+      expires: { type: "string", default: "90d" },
+      json: { type: "boolean", default: false },
+    },
+    maxWords: 2,
   });
   if (!line) return 0;
   const { values, positionals } = line;
   const { verb, act, words } = readVerb("token", VERBS, positionals);
-  const { settings } = settingsFrom(values.config, values, environment);
+  const { settings } = settingsFrom(values, environment);
   // The first of them may come before the first start of the server.
   await using registry = await openRegistry(settings, silentLogger(), { mustExist: verb !== "create" });
   const { for: robot, repo: patterns, actions, expires, json: asJson } = values;

@@ -34,7 +34,6 @@ says; without it everybody who logs in may do everything. Machines are better of
   --password-stdin      read the password from the standard input
   --json                list as JSON
 
-  --config CONFIG.yml   the settings file of the server
 ${SETTINGS_HELP}
 `;
 
@@ -52,18 +51,21 @@ export async function user(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
-  const line = readCommandLine(args, HELP, {
-    ...SETTINGS_OPTIONS,
-    config: { type: "string" },
-    group: { type: "string", multiple: true, default: [] },
-    admin: { type: "boolean", default: false },
-    "password-stdin": { type: "boolean", default: false },
-    json: { type: "boolean", default: false },
+  const line = readCommandLine(args, {
+    help: HELP,
+    options: {
+      ...SETTINGS_OPTIONS,
+      group: { type: "string", multiple: true, default: [] },
+      admin: { type: "boolean", default: false },
+      "password-stdin": { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+    },
+    maxWords: Infinity,
   });
   if (!line) return 0;
   const { values, positionals } = line;
   const { verb, act, words } = readVerb("user", VERBS, positionals);
-  const { settings } = settingsFrom(values.config, values, environment);
+  const { settings } = settingsFrom(values, environment);
   // The first of them may come before the first start of the server.
   await using registry = await openRegistry(settings, silentLogger(), { mustExist: verb !== "add" });
   const asked: Asked = {
