@@ -38,6 +38,8 @@ import type { ServerOptions } from "./server/context.ts";
 import { OPEN_DECISION } from "./server/admission.ts";
 import { CheckingGate, OPEN_GATE } from "./server/gate.ts";
 import type { GateAuthenticator } from "./server/gate.ts";
+import { CommonHeaders } from "./server/common-headers.ts";
+import type { ConfiguredHeaders } from "./server/common-headers.ts";
 import { createHandler } from "./server/handler.ts";
 import type { Handler } from "./server/handler.ts";
 import { listenOnRuntime } from "./server/embedded-listener.ts";
@@ -72,6 +74,8 @@ export interface RegistryOptions {
   readonly signaturesEnabled?: boolean;
   /** Where requests come from, and what clients call this registry. */
   readonly origin?: OriginOptions;
+  /** Headers that every reply has besides the registry's own, which win; CORS is obeyed when they say it. */
+  readonly headers?: ConfiguredHeaders;
   /** Who may do what; everybody everything when absent. */
   readonly access?: AccessOptions;
   readonly limits?: Partial<RegistryLimits>;
@@ -181,6 +185,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       signaturesEnabled,
       renewsManifests: rules.untagged,
       origins,
+      commonHeaders: new CommonHeaders(options.headers),
       readLimits,
       gate,
       tokens,

@@ -36,6 +36,7 @@ export type { ByteRange } from "./lib/byte-range.ts";
 export type { Clock } from "./lib/clock.ts";
 export type { ChangeEvent, ChangeListener } from "./server/change-event.ts";
 export type { Handler } from "./server/handler.ts";
+export type { ConfiguredHeaders } from "./server/common-headers.ts";
 export type { OriginOptions } from "./server/origin.ts";
 export type { ReadLimitOptions } from "./server/read-limits.ts";
 export type { Quota } from "./metadata/quotas.ts";

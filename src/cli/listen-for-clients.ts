@@ -4,6 +4,7 @@ import type { ListenAddress } from "../config/address.ts";
 import type { Settings } from "../config/schema.ts";
 import type { Logs } from "../observe/logger.ts";
 import type { Handler } from "../server/handler.ts";
+import { CommonHeaders } from "../server/common-headers.ts";
 import { ListenError, listen } from "../server/listen.ts";
 import type { Address, Listening } from "../server/listen.ts";
 import { TlsError } from "../server/tls.ts";
@@ -21,6 +22,7 @@ export async function listenForClients(
     tls: tlsOf(http.tls),
     http2: http.tls.certificate === undefined ? http.h2c.enabled : !http.http2.disabled,
     sharesPort: address !== undefined,
+    commonHeaders: new CommonHeaders(http.headers),
   }).catch(refused("http.addr"));
 }
 

@@ -33,6 +33,7 @@ export async function openRegistry(
     deleteEnabled: settings.storage.delete.enabled,
     signaturesEnabled: settings.signatures.enabled,
     origin: originOf(settings),
+    headers: settings.http.headers,
     limits: {
       inlineBytes: inline,
       sparse: settings.validation.manifests.sparse,

@@ -38,7 +38,6 @@ describe("a setting of distribution's", () => {
     "storage.tag.concurrencylimit",
     "storage.filesystem.maxthreads",
     "middleware.storage",
-    "http.headers.X-Content-Type-Options",
     "http.secret",
     "notifications.endpoints",
     "redis.addr",

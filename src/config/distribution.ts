@@ -117,7 +117,6 @@ const OTHERS: readonly string[] = [
   "http.net",
   "http.secret",
   "http.draintimeout",
-  "http.headers",
   "notifications",
   "redis",
   "health",

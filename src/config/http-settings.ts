@@ -105,6 +105,53 @@ export const hasPathOfPrefix = {
   error: EXPECTED_HOST,
 };
 
+const EXPECTED_HEADERS =
+  "expected names of headers with their values, such as {Access-Control-Allow-Origin: ['https://ui.example.com']}";
+
+/** Longer ones are refused by proxies and clients. */
+const MAX_HEADER = 2048;
+
+/** A value, or several; distribution always has a list. */
+const headerValues = z
+  .union([z.string(), z.number(), z.boolean(), z.array(z.union([z.string(), z.number(), z.boolean()]))], {
+    error: EXPECTED_HEADERS,
+  })
+  .transform((values) => [values].flat().map(String))
+  .refine((values) => values.every((value) => /^[\t\x20-\x7e]*$/.test(value)), "expected values of printable ASCII")
+  .refine((values) => values.join(", ").length <= MAX_HEADER, `expected at most ${MAX_HEADER} characters`);
+
+/** These frame a reply, or say what it is: no two replies have the same. */
+const OWN_HEADERS: ReadonlySet<string> = new Set([
+  "connection",
+  "content-encoding",
+  "content-length",
+  "content-range",
+  "content-type",
+  "date",
+  "keep-alive",
+  "location",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "www-authenticate",
+]);
+
+/** Headers of every reply, by their names in lower case; of two spellings of one name the later one counts. */
+export const responseHeaders = z
+  .preprocess(
+    (value) => value ?? {},
+    z.record(z.string().regex(/^[\w!#$%&'*+.^`|~-]+$/, EXPECTED_HEADERS), headerValues, { error: EXPECTED_HEADERS }),
+  )
+  .refine((headers) => Object.keys(headers).every((name) => !OWN_HEADERS.has(name.toLowerCase())), {
+    error: `expected no header that each reply has a value of its own for: ${[...OWN_HEADERS].join(", ")}`,
+  })
+  .transform((headers) =>
+    Object.fromEntries(Object.entries(headers).map(([name, values]) => [name.toLowerCase(), values])),
+  )
+  .prefault({});
+
 const EXPECTED_PREFIX = 'expected a path without "." and "..", such as /registry/';
 
 /** `/registry/`, as distribution writes it, becomes `/registry`; a slash alone, or nothing, is the top of the host. */

@@ -46,7 +46,7 @@ const OF_LIBRARIES =
   /invalid|received|unrecogni[sz]ed|undefined|too (?:small|big)|expected (?:string|number|boolean|array|object|record|int|nan)\b|\bNaN is|\[object|unresolved|must be|implicit|scalar|\bflow\b|unexpected token/i;
 const OF_THE_SYSTEM = /\bE(?:NOENT|ISDIR|ACCES|PERM|INVAL|XIST)\b|\bERR_|Error\b/;
 
-const MAY_BE_EMPTY: ReadonlySet<string> = new Set(["http.prefix"]);
+const MAY_BE_EMPTY: ReadonlySet<string> = new Set(["http.prefix", "http.headers"]);
 
 type Attempt = { readonly text?: string; readonly environment?: Readonly<Record<string, string>> };
 

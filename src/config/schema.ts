@@ -3,7 +3,14 @@ import { z } from "zod";
 import { policiesSetting, protectedTagsSetting } from "./access-settings.ts";
 import { address } from "./address.ts";
 import { authSettings } from "./auth-settings.ts";
-import { externalAddress, hasPathOfPrefix, pathPrefix, tlsSettings, trustedProxies } from "./http-settings.ts";
+import {
+  externalAddress,
+  hasPathOfPrefix,
+  pathPrefix,
+  responseHeaders,
+  tlsSettings,
+  trustedProxies,
+} from "./http-settings.ts";
 import { limitsSettings, quotasSetting } from "./limit-settings.ts";
 import { bytes, distributionDuration, duration, interval, lowerCase } from "./values.ts";
 
@@ -33,6 +40,8 @@ export const Settings = z.strictObject({
       /** Addresses in replies are relative in any case. */
       relativeurls: z.boolean().optional(),
       trustedproxies: trustedProxies,
+      /** What every reply has besides what the registry writes itself. */
+      headers: responseHeaders,
       tls: tlsSettings,
       http2: z.strictObject({ disabled: z.boolean().default(false) }).prefault({}),
       /** HTTP/2 in the clear, for proxies. */
@@ -140,13 +149,14 @@ export type Settings = z.output<typeof Settings>;
 /** Every setting by its path, such as `http.addr`. */
 export const SETTING_PATHS: readonly string[] = pathsOf(Settings, []);
 
-/** What a setting takes: a text alone, a list, or another value of YAML. */
-export type SettingKind = "text" | "list" | "other";
+/** What a setting takes: a text alone, a list, a table with keys of the operator's choice, or another value of YAML. */
+export type SettingKind = "text" | "list" | "table" | "other";
 
 /** Of the setting with this path, or of the entries of a list with `path.0`. */
 export function kindOf(path: string): SettingKind {
   const schema = schemaAt(path);
   if (schema instanceof z.ZodArray) return "list";
+  if (schema instanceof z.ZodRecord) return "table";
   return schema instanceof z.ZodString || schema instanceof z.ZodEnum ? "text" : "other";
 }
 

@@ -410,6 +410,63 @@ function variablesOfKubernetes(service: string): Record<string, string> {
   };
 }
 
+function headersOf(text?: string, environment: Environment = {}): unknown {
+  return load(text, environment).settings.http.headers;
+}
+
+describe("http.headers", () => {
+  test("is a table of names of the operator's choice, with one value or several", () => {
+    expect(headersOf()).toEqual({});
+    expect(headersOf("http: {headers: }")).toEqual({});
+    expect(headersOf("http: {headers: {}}")).toEqual({});
+    const text = "http:\n  headers:\n    X-A: [b, c]\n    X-B: d\n    Access-Control-Max-Age: [1728000]\n    X-C: true";
+    expect(headersOf(text)).toEqual({
+      "x-a": ["b", "c"],
+      "x-b": ["d"],
+      "access-control-max-age": ["1728000"],
+      "x-c": ["true"],
+    });
+  });
+
+  test("may be set one by one in the environment, with dashes or underscores, as a list or a text", () => {
+    const environment = {
+      "REGISTRY_HTTP_HEADERS_Access-Control-Allow-Origin": "['https://ui.example.com']",
+      REGISTRY_HTTP_HEADERS_X_FRAME_OPTIONS: "DENY",
+      REGISTRY_HTTP_HEADERS_X_STAR: "*",
+      "REGISTRY_HTTP_HEADERS_X-Colon": "a: b # c",
+    };
+    expect(headersOf("http: {headers: {x-frame-options: [SAMEORIGIN], x-a: b}}", environment)).toEqual({
+      "x-frame-options": ["DENY"],
+      "x-a": ["b"],
+      "access-control-allow-origin": ["https://ui.example.com"],
+      "x-star": ["*"],
+      "x-colon": ["a: b # c"],
+    });
+    const whole = { REGISTRY_HTTP_HEADERS: "{x-a: [b]}", "REGISTRY_HTTP_HEADERS_x-c": "d" };
+    expect(headersOf("http: {headers: {x-z: y}}", whole)).toEqual({ "x-a": ["b"], "x-c": ["d"] });
+  });
+
+  test("that no reply can have is refused with where it comes from", () => {
+    for (const text of [
+      "[a]",
+      "a",
+      "{a b: c}",
+      "{a: {b: c}}",
+      "{a: [[b]]}",
+      "{a: ü}",
+      '{a: "b\\r\\nc: d"}',
+      "{Date: x}",
+    ]) {
+      expect(complaint(`http: {headers: ${text}}`)).toMatch(/^\/etc\/stowage\/config\.yml: http\.headers.* expected /);
+    }
+    expect(complaint("", { "REGISTRY_HTTP_HEADERS_Content-Length": "1" })).toStartWith(
+      "REGISTRY_HTTP_HEADERS_Content-Length: http.headers",
+    );
+    expect(complaint("", { "REGISTRY_HTTP_HEADERS_X-A": "[b" })).toStartWith("REGISTRY_HTTP_HEADERS_X-A: ");
+    expect(complaint(`http: {headers: {a: ${"b".repeat(3000)}}}`)).toContain("at most 2048 characters");
+  });
+});
+
 describe("a settings file of distribution's", () => {
   /** As its image brings it, /etc/distribution/config.yml. */
   const SHIPPED = `version: 0.1
@@ -448,7 +505,7 @@ health:
 
   test("is warned about for what it names in vain, one line each", () => {
     const { warnings } = load(SHIPPED);
-    for (const path of ["log.fields", "storage.cache", "storage.tag", "http.headers", "health"]) {
+    for (const path of ["log.fields", "storage.cache", "storage.tag", "health"]) {
       expect(warnings.filter((warning) => warning.startsWith(`${FILE}: ${path} `))).toHaveLength(1);
     }
     expect(warnings.join("")).not.toContain("\n");

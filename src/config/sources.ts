@@ -102,6 +102,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   "http.addr": "127.0.0.1:5000",
   "http.host": "https://registry.example.com",
   "http.prefix": "/registry/",
+  "http.headers": "{Access-Control-Allow-Origin: ['https://ui.example.com']}",
   "http.relativeurls": "true",
   "http.trustedproxies": '["10.0.0.0/8"]',
   "http.tls.certificate": "/etc/stowage/tls.crt",
@@ -246,6 +247,9 @@ function takeEnvironment(
       case "entry":
         takeEntry(meaning.path, meaning.index, text, name, tree, origins);
         break;
+      case "item":
+        takeItem(meaning.path, meaning.key, text, name, tree, origins);
+        break;
       case "section":
         takeSection(meaning.path, text, name, tree, warnings, origins);
         break;
@@ -308,6 +312,14 @@ function takeSection(path: string, text: string, name: string, tree: Tree, warni
   takeFile(section, name, tree, warnings, origins);
 }
 
+/** One key of a table, beside those that are there already. */
+function takeItem(path: string, key: string, text: string, name: string, tree: Tree, origins: Origins): void {
+  const table = at(tree, path);
+  const value = text.startsWith("[") ? readYaml(text, name, "expected a value, or a list such as [a, b]") : text;
+  put(tree, path, { ...(isTree(table) ? table : {}), [key]: value });
+  origins.set(path, name);
+}
+
 function setAsideVariable(name: string, meant: string | undefined, warnings: string[]): void {
   const path = name.slice("REGISTRY_".length).toLowerCase().replaceAll("_", ".");
   warnings.push(
@@ -346,7 +358,8 @@ function notASetting(path: string, known: readonly string[]): string {
 function* leavesOf(tree: Tree, prefix = ""): Generator<[path: string, value: unknown]> {
   for (const [key, value] of Object.entries(tree)) {
     const path = `${prefix}${key}`;
-    if (isTree(value) && Object.keys(value).length > 0 && !unbuiltSetting(path)) yield* leavesOf(value, `${path}.`);
+    const hasSettings = isTree(value) && Object.keys(value).length > 0 && kindOf(path) !== "table";
+    if (hasSettings && !unbuiltSetting(path)) yield* leavesOf(value, `${path}.`);
     else yield [path, value];
   }
 }

@@ -17,6 +17,8 @@ export type Meaning =
   | { readonly kind: "setting"; readonly path: string }
   /** One entry of a list, as in `REGISTRY_HTTP_TLS_CLIENTCAS_0`. */
   | { readonly kind: "entry"; readonly path: string; readonly index: number }
+  /** One key of a table, as in `REGISTRY_HTTP_HEADERS_X-Frame-Options`. */
+  | { readonly kind: "item"; readonly path: string; readonly key: string }
   /** A section of settings. */
   | { readonly kind: "section"; readonly path: string }
   /** A setting of distribution that this program does not have. */
@@ -26,6 +28,7 @@ export type Meaning =
   | { readonly kind: "unknown"; readonly meant: string | undefined };
 
 const SETTINGS: ReadonlyMap<string, string> = byVariable(SETTING_PATHS);
+const TABLES = [...SETTINGS].filter(([, path]) => kindOf(path) === "table");
 const SECTIONS: ReadonlyMap<string, string> = byVariable(
   [...SETTING_PATHS, ...PROTECTING_PATHS].flatMap(sectionsAbove),
 );
@@ -44,6 +47,11 @@ export function meaningOf(name: string, value: string): Meaning {
   const listPath = SETTINGS.get(list);
   if (listPath !== undefined && kindOf(listPath) === "list")
     return { kind: "entry", path: listPath, index: Number(index) };
+  for (const [table, tablePath] of TABLES) {
+    // Many programs set no variable with dashes in its name: underscores stand for them, too.
+    const key = upper.startsWith(`${table}_`) ? name.slice(table.length + 1).replaceAll("_", "-") : "";
+    if (key !== "") return { kind: "item", path: tablePath, key };
+  }
   if (isOfKubernetes(upper, value)) return { kind: "foreign", owner: "Kubernetes" };
   if (upper === "REGISTRY_AUTH_FILE") return { kind: "foreign", owner: "podman, buildah and skopeo" };
   return { kind: "unknown", meant: nearestVariable(upper) };

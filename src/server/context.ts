@@ -5,6 +5,7 @@ import type { Namespace } from "../registry/namespace.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { ChangeListener } from "./change-event.ts";
 import type { RequestBody } from "./body.ts";
+import type { CommonHeaders } from "./common-headers.ts";
 import type { Admission } from "./admission.ts";
 import type { Gate } from "./gate.ts";
 import type { Caller, Origins } from "./origin.ts";
@@ -18,6 +19,8 @@ export interface ServerOptions {
   readonly signaturesEnabled: boolean;
   /** Whether telling a client of a manifest may renew a promise, and so is no mere reading. */
   readonly renewsManifests: boolean;
+  /** What every reply has. */
+  readonly commonHeaders: CommonHeaders;
   /** Which proxies are trusted, and what clients call this registry. */
   readonly origins: Origins;
   /** Who may do what. */

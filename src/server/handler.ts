@@ -7,6 +7,7 @@ import { BrokenBodyError } from "../registry/upload-writer.ts";
 import type { Admission } from "./admission.ts";
 import { auditChange } from "./audit.ts";
 import { RequestBody } from "./body.ts";
+import { withDefaults } from "./common-headers.ts";
 import type { Context, ServerOptions } from "./context.ts";
 import { RefusedWithHeaders, faultReply, refusalIn, refusalReply } from "./error-reply.ts";
 import { getHealth, getReady } from "./ops/health.ts";
@@ -15,6 +16,7 @@ import { belowPrefix } from "./links.ts";
 import { needOf } from "./need.ts";
 import type { Need } from "./need.ts";
 import type { Caller } from "./origin.ts";
+import { empty } from "./reply.ts";
 import type { Reply } from "./reply.ts";
 import { ReplyCache } from "./reply-cache.ts";
 import type { KeptReply } from "./reply-cache.ts";
@@ -52,12 +54,23 @@ export interface HandlerParts {
 
 export function createHandler({ namespace, options, log, revision }: HandlerParts): Handler {
   const replies = new ReplyCache(revision);
+  const { crossOrigin } = options.commonHeaders;
 
   return (request, whole, peer) => {
     const caller = options.origins.callerOf(request, peer);
     const kept = replies.find(request);
-    return kept ? answerAgain(kept, request, caller) : answer(request, caller, whole);
+    const reply = kept ? answerAgain(kept, request, caller) : answer(request, caller, whole);
+    if (!crossOrigin) return reply;
+    return reply instanceof Promise ? reply.then((made) => forOrigin(made, request)) : forOrigin(reply, request);
   };
+
+  /** With the headers that only the origin which asks is told. */
+  function forOrigin(reply: Reply, request: Request): Reply {
+    const more = crossOrigin?.headersFor(request);
+    if (!more) return reply;
+    const { webHeaders: _, ...rest } = reply; // those are everybody's
+    return { ...rest, headers: { ...reply.headers, ...more } };
+  }
 
   async function answer(request: Request, caller: Caller, whole?: () => void): Promise<Reply> {
     const known = replies.knownFor(request);
@@ -71,8 +84,8 @@ export function createHandler({ namespace, options, log, revision }: HandlerPart
     const reply = await dispatch(asked, route, path, log).catch((error: unknown) => errorReply(error, request, log));
     // A client that is still sending does not listen: take the rest of it before a refusal, or close.
     const close = reply.status >= 400 && !(await body.drain()) ? { connection: "close" } : {};
-    const common = commonHeaders(path);
-    const headers = { ...common, ...belowPrefix(reply.headers, prefix), ...close };
+    const common = options.commonHeaders.at(path);
+    const headers = withDefaults({ ...belowPrefix(reply.headers, prefix), ...close }, common);
     if (!route || known === undefined || !reply.holds) return { ...reply, headers, address: caller.address };
     const lasting: Reply = {
       ...reply,
@@ -105,9 +118,8 @@ export function createHandler({ namespace, options, log, revision }: HandlerPart
   }
 }
 
-/** `headers` are those that the reply does not say otherwise. */
-function withHeaders(reply: Reply, headers: Readonly<Record<string, string>>): Reply {
-  return { ...reply, headers: { ...headers, ...reply.headers } };
+function withHeaders(reply: Reply, defaults: Readonly<Record<string, string>>): Reply {
+  return { ...reply, headers: withDefaults(reply.headers, defaults) };
 }
 
 /** Made apart from any request, for it outlives them. */
@@ -139,6 +151,9 @@ async function dispatch(
   }
   if (!route || !isServed(route, options)) throw unknownPath(path);
   const allowed = METHODS[route.kind];
+  // A browser asks before it sends what a page of another origin wants sent, and it asks without credentials.
+  const { crossOrigin } = options.commonHeaders;
+  if (request.method === "OPTIONS" && crossOrigin) return empty(204, crossOrigin.preflightHeaders(allowed));
   if (!allowed.includes(request.method)) throw unsupportedMethod(request.method, allowed);
   if (request.method === "DELETE" && route.kind !== "upload" && !options.deleteEnabled) {
     throw deleteDisabled(allowed.filter((method) => method !== "DELETE"));
@@ -220,14 +235,6 @@ async function handle(context: Context, route: Route): Promise<Reply> {
     case "ready":
       return await getReady(context);
   }
-}
-
-/** What every reply says. */
-export function commonHeaders(path: string): Readonly<Record<string, string>> {
-  const headers = { "x-content-type-options": "nosniff" };
-  return path.startsWith("/v2") || path.startsWith("/extensions/v2/")
-    ? { ...headers, "docker-distribution-api-version": "registry/2.0" }
-    : headers;
 }
 
 function unknownPath(path: string): OciError {

@@ -7,7 +7,7 @@ import { systemClock } from "../lib/clock.ts";
 import { OciError } from "../oci/error.ts";
 import type { Logs } from "../observe/logger.ts";
 import { faultReply, refusalIn, refusalReply } from "./error-reply.ts";
-import { commonHeaders } from "./handler.ts";
+import { CommonHeaders } from "./common-headers.ts";
 import type { Handler } from "./handler.ts";
 import { LIMITS } from "./limits.ts";
 import { readFile, toResponse } from "./reply.ts";
@@ -45,6 +45,8 @@ export interface WireOptions {
   readonly http2?: boolean;
   /** Whether other processes may listen on the port too, and get their share of its connections. */
   readonly sharesPort?: boolean;
+  /** What every reply has, for those that are made here: of a blob whose file cannot be opened. */
+  readonly commonHeaders?: CommonHeaders;
 }
 
 /** Rejects with `ListenError` when the address is taken or not ours, and with `TlsError`. */
@@ -57,8 +59,8 @@ export async function listen(
   (http as { maxHeaderSize: number }).maxHeaderSize = LIMITS.maxHeaderBytes; // Bun reads it when a server starts
   if (wire.tls) return await listenSecurely(address, handle, logs, { ...wire, tls: wire.tls });
   if (address.kind === "unix") await clearSocket(address.path);
-  const { http2, sharesPort: reusePort } = wire;
-  const server = serve(address, handle, logs, { http2, reusePort });
+  const { http2, commonHeaders, sharesPort: reusePort } = wire;
+  const server = serve(address, handle, logs, { http2, reusePort, commonHeaders });
   if (address.kind === "unix") chmodSync(address.path, 0o660);
   const taken = takenBy(server, address);
   return { url: urlOf(taken), address: taken, stop: () => stop([server]) };
@@ -72,7 +74,7 @@ async function listenSecurely(
   address: Address,
   handle: Handler,
   logs: Logs,
-  { tls, http2, sharesPort = false }: WireOptions & { readonly tls: TlsOptions },
+  { tls, http2, commonHeaders, sharesPort = false }: WireOptions & { readonly tls: TlsOptions },
 ): Promise<Listening> {
   const { log } = logs;
   if (address.kind === "unix") throw new ListenError(`${address.path} is a Unix socket, where TLS is not served`);
@@ -83,7 +85,7 @@ async function listenSecurely(
   };
   if (!sharesPort) warn(material);
   const serveWith = (served: TlsMaterial, port: number): Server<undefined> =>
-    serve({ ...address, port }, handle, logs, { tls: served, http2, reusePort: true });
+    serve({ ...address, port }, handle, logs, { tls: served, http2, commonHeaders, reusePort: true });
   // Nobody else may hold the port: a server that shares it would take requests of another one.
   if (address.port !== 0 && !sharesPort) await serve(address, handle, logs, {}).stop(true);
   let current = serveWith(material, address.port);
@@ -108,22 +110,21 @@ async function listenSecurely(
   };
 }
 
-/** Of what is refused here: blobs are the only files that are sent. */
-const BLOB_HEADERS = commonHeaders("/v2/");
-
 interface ServeOptions {
   readonly tls?: TlsMaterial;
   readonly http2?: boolean | undefined;
   /** Without it a second server is refused, instead of taking every other request of the first. */
   readonly reusePort?: boolean | undefined;
+  readonly commonHeaders?: CommonHeaders | undefined;
 }
 
 function serve(
   address: Address,
   handle: Handler,
   logs: Logs,
-  { tls, http2 = false, reusePort = false }: ServeOptions,
+  { tls, http2 = false, reusePort = false, commonHeaders = new CommonHeaders() }: ServeOptions,
 ): Server<undefined> {
+  const blobHeaders = commonHeaders.at("/v2/"); // blobs are the only files that are sent
   const place = address.kind === "unix" ? { unix: address.path } : { hostname: address.hostname, port: address.port };
   const options = {
     ...place,
@@ -137,11 +138,11 @@ function serve(
     error(error: unknown): Response {
       // A blob that was collected between its row and its opening: nothing needed it any more.
       if ((error as NodeJS.ErrnoException).code === "ENOENT") {
-        return toResponse(refusalReply(new OciError("BLOB_UNKNOWN"), BLOB_HEADERS), "GET", sendFile);
+        return toResponse(refusalReply(new OciError("BLOB_UNKNOWN"), blobHeaders), "GET", sendFile);
       }
       logs.log.error({ err: error }, "the edge failed");
       const refusal = refusalIn(error); // a file that cannot be opened now
-      return toResponse(refusal ? refusalReply(refusal, BLOB_HEADERS) : faultReply(), "GET", sendFile);
+      return toResponse(refusal ? refusalReply(refusal, blobHeaders) : faultReply(), "GET", sendFile);
     },
   };
   try {

@@ -9,6 +9,7 @@ import { check } from "../../../src/registry/check.ts";
 import type { Finding } from "../../../src/registry/check.ts";
 import { collectAll } from "../../../src/registry/gc/collector.ts";
 import { LocalNamespace } from "../../../src/registry/namespace.ts";
+import { CommonHeaders } from "../../../src/server/common-headers.ts";
 import { OPEN_GATE } from "../../../src/server/gate.ts";
 import { createHandler } from "../../../src/server/handler.ts";
 import { listen } from "../../../src/server/listen.ts";
@@ -53,6 +54,7 @@ export async function openWatchedRegistry(
       deleteEnabled: true,
       signaturesEnabled: true,
       renewsManifests: false,
+      commonHeaders: new CommonHeaders(),
       origins: new Origins(),
       gate: OPEN_GATE,
       clock: systemClock,
