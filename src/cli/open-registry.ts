@@ -8,6 +8,7 @@ import { accessOf, tagProtectionOf } from "./access.ts";
 import type { OriginOptions } from "../server/origin.ts";
 import type { ReadLimitOptions } from "../server/read-limits.ts";
 import { CommandError } from "./command-error.ts";
+import { urlRuleOf } from "./url-rule.ts";
 
 /** Errors whose message is meant for the person who starts the program. */
 const EXPLAINED: ReadonlySet<string> = new Set(["DataFolderError", "SchemaError"]);
@@ -37,10 +38,10 @@ export async function openRegistry(
     limits: {
       inlineBytes: inline,
       sparse: settings.validation.manifests.sparse,
-      strict: settings.validation.manifests.strict,
+      strict: settings.validation.manifests.strict && !settings.validation.disabled,
       schema1: settings.compatibility.schema1.enabled,
       uploadExpiryMs: enabled && !dryrun ? age : NEVER_MS,
-      ...(serving ? tagProtectionOf(settings) : {}),
+      ...(serving ? { ...tagProtectionOf(settings), ...(await urlRuleOf(settings)) } : {}),
     },
     ...(access ? { access } : {}),
     ...(serving ? { readLimits: readLimitsOf(settings), quotas: settings.quotas } : {}),

@@ -42,7 +42,7 @@ describe("a setting of distribution's", () => {
     "notifications.endpoints",
     "redis.addr",
     "health.storagedriver.enabled",
-    "validation.disabled",
+    "validation.enabled",
     "catalog.maxentries",
     "policy.repository.classes",
   ];

@@ -22,6 +22,8 @@ const MAX_WORKERS = 64;
 
 const EXPECTED_WORKERS = `expected a number of processes from 1 to ${MAX_WORKERS}`;
 
+const urlPattern = z.string().min(1).max(1024);
+
 export const Settings = z.strictObject({
   log: z
     .strictObject({
@@ -132,12 +134,22 @@ export const Settings = z.strictObject({
     .prefault({}),
   validation: z
     .strictObject({
+      /** Whether the other settings of this section that refuse something count for nothing. */
+      disabled: z.boolean().default(false),
       manifests: z
         .strictObject({
           /** Whether manifests may name content that is not here. */
           sparse: z.boolean().default(false),
           /** Whether what deviates from the specification is refused, also where tools write it so. */
           strict: z.boolean().default(false),
+          /** Regular expressions, as Go has them, for the addresses that manifests may name. */
+          urls: z
+            .strictObject({
+              /** Any address is allowed when absent, and none when empty. */
+              allow: z.array(urlPattern).optional(),
+              deny: z.array(urlPattern).default([]),
+            })
+            .prefault({}),
         })
         .prefault({}),
     })

@@ -162,6 +162,9 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   "signatures.enabled": "true",
   "validation.manifests.sparse": "false",
   "validation.manifests.strict": "false",
+  "validation.manifests.urls.allow": "['^https://([^/]+\\.)*example\\.com/']",
+  "validation.manifests.urls.deny": "['^https://old\\.example\\.com/']",
+  "validation.disabled": "false",
 };
 
 function example(path: string): string {

@@ -197,9 +197,7 @@ describe("a deviation that tools write", () => {
       "urls that are not absolute",
       { urls: ["a/b", "//c", "", "https://d/"] },
       ["urls[0]", "urls[1]", "urls[2]"],
-      {
-        urls: ["https://d/"],
-      },
+      { urls: ["a/b", "//c", "", "https://d/"] },
     ],
     [
       "a platform without anything",

@@ -16,7 +16,7 @@ export interface Descriptor {
   readonly size: number;
   readonly artifactType?: string;
   readonly annotations?: Annotations;
-  /** Those that are absolute: addresses from which the content can be fetched. */
+  /** Addresses from which the content can be fetched, as they came: absolute ones, unless the sender deviated. */
   readonly urls?: readonly string[];
   readonly platform?: Platform;
 }
@@ -155,11 +155,10 @@ function readUrls(fields: Fields, path: string, deviates: OnDeviation): readonly
   if (value === undefined) return undefined;
   const place = memberPath(path, "urls");
   if (!isListOfTexts(value)) throw invalidManifest(place, "must be a list of addresses, each a URI");
-  return value.filter((url, at) => {
-    const isAbsolute = URL.canParse(url);
-    if (!isAbsolute) deviates(`${place}[${at}]`, "should be an absolute URI");
-    return isAbsolute;
-  });
+  for (const [at, url] of value.entries()) {
+    if (!URL.canParse(url)) deviates(`${place}[${at}]`, "should be an absolute URI");
+  }
+  return value;
 }
 
 function readPlatform(fields: Fields, path: string, deviates: OnDeviation): Platform | undefined {

@@ -6,6 +6,7 @@ import type { Tag } from "../oci/tag.ts";
 import { DEFAULT_RULES } from "../metadata/metadata-store.ts";
 import type { CollectionRules, MetadataStore } from "../metadata/metadata-store.ts";
 import type { BlobStore, StorageKey } from "../storage/blob-store.ts";
+import type { UrlRule } from "./manifest-urls.ts";
 import { UploadMemory } from "./upload-memory.ts";
 
 export interface RegistryLimits {
@@ -15,6 +16,8 @@ export interface RegistryLimits {
   readonly sparse: boolean;
   /** Whether manifests that deviate from the spec are refused, also where tools write them so. */
   readonly strict: boolean;
+  /** Which addresses (`urls`) manifests may name; any when absent. */
+  readonly allowsUrl?: UrlRule;
   /** Whether signed manifests of Docker's schema 1 are taken. */
   readonly schema1: boolean;
   /**

@@ -7,11 +7,13 @@ import type { OnDeviation } from "../oci/deviation.ts";
 import { OciError } from "../oci/error.ts";
 import { invalidManifest } from "../oci/invalid-manifest.ts";
 import { readManifest } from "../oci/manifest.ts";
+import type { ManifestContent } from "../oci/manifest.ts";
 import { DOCKER_SCHEMA1_SIGNED, MANIFEST_SHAPES, isForeignLayer } from "../oci/media-type.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { isSchema1, readSchema1 } from "../oci/schema1.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { RegistryLimits } from "./backend.ts";
+import { checkUrls } from "./manifest-urls.ts";
 
 /** What its sender said of it. */
 export interface PushTarget {
@@ -38,7 +40,8 @@ export function readPushed(
   const content = readManifest(payload, target.mediaType, deviates);
   const { config, layers, children } = content;
   const layersKey = MANIFEST_SHAPES[content.mediaType] === "artifact" ? "blobs" : "layers";
-  const { sparse } = limits;
+  const { sparse, allowsUrl } = limits;
+  if (allowsUrl) checkUrls(descriptorsIn(content, layersKey), allowsUrl);
   return {
     digest,
     payload,
@@ -109,7 +112,18 @@ function digestIn(bytes: Uint8Array, { digest: expected }: PushTarget): Digest {
 
 /** Foreign layers lie at their urls, not in this registry ("non-distributable"): they may be missing. */
 function isElsewhere({ mediaType, urls = [] }: Descriptor): boolean {
-  return isForeignLayer(mediaType) || urls.length > 0;
+  return isForeignLayer(mediaType) || urls.some((url) => URL.canParse(url));
+}
+
+/** Everything that a manifest points at, each with its place in it. */
+function* descriptorsIn(
+  { config, layers, children, subject }: ManifestContent,
+  layersKey: string,
+): Generator<readonly [path: string, Descriptor]> {
+  if (config) yield ["config", config];
+  for (const [at, layer] of layers.entries()) yield [`${layersKey}[${at}]`, layer];
+  for (const [at, child] of children.entries()) yield [`manifests[${at}]`, child];
+  if (subject) yield ["subject", subject];
 }
 
 function needed({ digest, size }: Descriptor, path: string, optional: boolean): Needed {
