@@ -6,6 +6,7 @@ import type { Decision, Rule } from "./auth/policy.ts";
 import { Robots } from "./auth/robots.ts";
 import { Users } from "./auth/users.ts";
 import { systemClock } from "./lib/clock.ts";
+import { folderPath } from "./lib/folder-path.ts";
 import type { Clock } from "./lib/clock.ts";
 import { DEFAULT_RULES } from "./metadata/metadata-store.ts";
 import type { Collectable, CollectionRules, MetadataStore, RecordedBlob } from "./metadata/metadata-store.ts";
@@ -297,10 +298,11 @@ async function openDrivers(storage: RegistryOptions["storage"]): Promise<[BlobSt
   const { openDataFolder } = await import("./metadata/sqlite/data-folder.ts");
   const { BLOB_FOLDERS } = await import("./storage/filesystem/layout.ts");
   const { FilesystemBlobStore } = await import("./storage/filesystem/filesystem-blob-store.ts");
-  const engine = await openDataFolder(storage.folder, {
+  const folder = folderPath(storage.folder);
+  const engine = await openDataFolder(folder, {
     alone: storage.singleProcess ?? false,
     mustExist: storage.mustExist ?? false,
     blobFolders: BLOB_FOLDERS,
   });
-  return [await FilesystemBlobStore.open(storage.folder), engine];
+  return [await FilesystemBlobStore.open(folder), engine];
 }

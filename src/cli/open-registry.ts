@@ -1,5 +1,4 @@
 /** Opens the registry that the settings describe. */
-import { resolve } from "node:path";
 import type { Settings } from "../config/schema.ts";
 import { createRegistry } from "../create-registry.ts";
 import type { Registry } from "../create-registry.ts";
@@ -11,7 +10,7 @@ import { CommandError } from "./command-error.ts";
 import { urlRuleOf } from "./url-rule.ts";
 
 /** Errors whose message is meant for the person who starts the program. */
-const EXPLAINED: ReadonlySet<string> = new Set(["DataFolderError", "SchemaError"]);
+const EXPLAINED: ReadonlySet<string> = new Set(["DataFolderError", "FolderPathError", "SchemaError"]);
 
 /** Longer than anybody waits: an upload that is never to expire. */
 const NEVER_MS = 100 * 365 * 86_400_000;
@@ -30,7 +29,7 @@ export async function openRegistry(
   const { lease, grace, undo, fresh, untagged } = settings.gc;
   const access = serving ? accessOf(settings) : undefined;
   return await createRegistry({
-    storage: { folder: resolve(filesystem.rootdirectory), singleProcess: filesystem.singleprocess, mustExist },
+    storage: { folder: filesystem.rootdirectory, singleProcess: filesystem.singleprocess, mustExist },
     deleteEnabled: settings.storage.delete.enabled,
     signaturesEnabled: settings.signatures.enabled,
     origin: originOf(settings),

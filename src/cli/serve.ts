@@ -1,8 +1,8 @@
 /** `stowage serve`: the registry on a socket. */
 import { availableParallelism } from "node:os";
-import { resolve } from "node:path";
 import type { Settings } from "../config/schema.ts";
 import type { Registry } from "../create-registry.ts";
+import { folderPath } from "../lib/folder-path.ts";
 import { createLogs } from "../observe/logger.ts";
 import type { Logger, Logs } from "../observe/logger.ts";
 import { createDebugHandler } from "../server/debug.ts";
@@ -133,7 +133,7 @@ function greetedOf(settings: Settings, { clients, watchers }: Addresses): Greete
   return {
     url: clients.url,
     debugUrl: watchers?.url,
-    dataFolder: resolve(settings.storage.filesystem.rootdirectory),
+    dataFolder: folderPath(settings.storage.filesystem.rootdirectory),
     guarded: asksWho || policies !== undefined || needsCertificate,
     sendsSecrets: asksWho,
     behindProxy: http.trustedproxies.length > 0,

@@ -28,6 +28,8 @@ function reasonFor(path: string, error: unknown): string {
     case "ENOSPC":
     case "EDQUOT":
       return "its file system has no room or no inode left: make room";
+    case "ENAMETOOLONG":
+      return "a name in this path is longer than the file system allows (mostly 255 bytes): choose a shorter one";
     case "EEXIST":
     case "ENOTDIR":
     case "ENOENT":

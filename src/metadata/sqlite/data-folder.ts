@@ -1,5 +1,5 @@
 /** The folder that holds a registry: who may use it, and its database. */
-import { accessSync, constants, lstatSync, mkdirSync, statfsSync } from "node:fs";
+import { accessSync, constants, lstatSync, mkdirSync, realpathSync, statfsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { InheritedPermissions } from "../../lib/inherited-permissions.ts";
 import { sqliteOfRuntime } from "./binding.ts";
@@ -41,11 +41,13 @@ export async function openDataFolder(folder: string, options: DataFolderOptions)
   sqliteOfRuntime(); // a runtime without SQLite is told before a folder is made
   const { blobFolders = [] } = options;
   const database = join(folder, DATABASE);
+  refuseLongPath(folder);
   refuseForeignFolder(folder, DATABASE, blobFolders);
   if (options.mustExist && isAbsent(database)) {
     throw new DataFolderError(`there is no registry in ${folder}: name the data folder of the server with --data`);
   }
   makeFolder(folder);
+  refuseLongPath(realpathSync(folder));
   const permissions = InheritedPermissions.in(folder);
   const sidecars = ["-wal", "-shm"].map((suffix) => `${database}${suffix}`);
   for (const file of [database, join(folder, LOCK)]) checkUsable(file, constants.R_OK | constants.W_OK, permissions);
@@ -135,6 +137,18 @@ function isAbsent(path: string): boolean {
     if (["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return true;
     throw cannotBeWritten(path, path, error);
   }
+}
+
+/** SQLite opens files by paths of at most 512 bytes, symbolic links replaced, the longest name in the folder included. */
+const MAX_PATH_BYTES = 492;
+
+function refuseLongPath(folder: string): void {
+  const bytes = Buffer.byteLength(folder);
+  if (bytes <= MAX_PATH_BYTES) return;
+  throw new DataFolderError(
+    `the path of the data folder has ${bytes} bytes, and the database opens folders whose path has up to ` +
+      `${MAX_PATH_BYTES}: choose a shorter one (${folder})`,
+  );
 }
 
 function refuseNetwork(folder: string): void {

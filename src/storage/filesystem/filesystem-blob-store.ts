@@ -2,7 +2,7 @@
 import { constants, statSync } from "node:fs";
 import { access, copyFile, link, open, opendir, rename, stat, unlink } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import type { Digest } from "../../oci/digest.ts";
 import type { ByteRange } from "../../lib/byte-range.ts";
 import { InheritedPermissions } from "../../lib/inherited-permissions.ts";
@@ -29,9 +29,9 @@ export class FilesystemBlobStore implements BlobStore {
 
   /** Opens the store in `root`, a folder that is there. */
   static async open(root: string): Promise<FilesystemBlobStore> {
-    const store = new FilesystemBlobStore(root);
-    await store.#folders.ensure(join(root, UPLOADS));
-    await store.#folders.ensure(join(root, BLOBS));
+    const store = new FilesystemBlobStore(resolve(root));
+    await store.#folders.ensure(join(store.#root, UPLOADS));
+    await store.#folders.ensure(join(store.#root, BLOBS));
     return store;
   }
 
