@@ -27,6 +27,7 @@ import { holdUnlinking } from "./registry/gc/backup-lease.ts";
 import { collectAll, previewCollection } from "./registry/gc/collector.ts";
 import type { CollectionHooks, CollectionReport } from "./registry/gc/collector.ts";
 import { Lease } from "./registry/gc/lease.ts";
+import type { HeldLease } from "./registry/gc/lease.ts";
 import { emptyTrash } from "./registry/gc/trash.ts";
 import { LocalNamespace } from "./registry/namespace.ts";
 import type { Namespace } from "./registry/namespace.ts";
@@ -144,8 +145,11 @@ export interface Registry extends AsyncDisposable {
   collectable(rules?: Partial<CollectionRules>): AsyncIterable<Collectable>;
   /** Compares what is recorded with what is there, and gives everything that is wrong; requests go on meanwhile. */
   check(options: CheckOptions): AsyncIterable<Finding>;
-  /** Until it is disposed of, no file that is recorded now is removed: for whoever copies them. */
-  holdUnlinking(): Promise<AsyncDisposable>;
+  /**
+   * Until it is disposed of, or lost, no file that is recorded now is removed: for a program that copies them. Rejects with
+   * `UNAVAILABLE` while another process does.
+   */
+  holdUnlinking(): Promise<HeldLease>;
   /** Every blob there is, whatever repositories show it. */
   allBlobs(): AsyncIterable<RecordedBlob>;
   /** Collects now and then until `signal` says stop. */

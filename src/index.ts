@@ -7,7 +7,7 @@ export type { ImageLayer, ImageOptions } from "./registry/push-image.ts";
 export type { Action, Authenticator, Grant, Identity } from "./auth/identity.ts";
 export type { Decision, Rule } from "./auth/policy.ts";
 export type { CheckOptions, Finding } from "./registry/check.ts";
-export type { Lease } from "./registry/gc/lease.ts";
+export type { HeldLease, Lease } from "./registry/gc/lease.ts";
 export type { BackgroundOptions } from "./registry/gc/background.ts";
 export type { CollectionHooks, CollectionReport } from "./registry/gc/collector.ts";
 export type { ScrubOptions } from "./registry/gc/scrub.ts";

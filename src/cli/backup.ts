@@ -1,11 +1,16 @@
 /** `stowage backup`: a copy of everything, made while the registry serves. */
-import { resolve } from "node:path";
+import { join } from "node:path";
+import { folderPath } from "../lib/folder-path.ts";
+import { formatSize } from "../lib/size.ts";
 import { silentLogger } from "../observe/logger.ts";
 import { CommandError, failingWith2 } from "./command-error.ts";
 import { readCopyCommand } from "./copy-command.ts";
-import { copyRegistry } from "./copy-registry.ts";
+import { UNFINISHED, copyFiles, makeEmptyFolder } from "./copy-registry.ts";
+import type { CopyReport } from "./copy-registry.ts";
+import { accessByOthers } from "./folder-access.ts";
 import { openRegistry } from "./open-registry.ts";
 import { print } from "./print.ts";
+import { showProgress } from "./progress.ts";
 import { SETTINGS_HELP } from "./settings-options.ts";
 
 const HELP = `stowage backup FOLDER [options]: copies everything into a folder; a server may go on serving
@@ -16,7 +21,7 @@ is needed; what damages the bytes of one then damages the other.
   --copy                copy the bytes, so that the backup shares nothing with the registry
 ${SETTINGS_HELP}
 
-Exit code: 0 done, 2 failed.
+Exit code: 0 done, 1 done but for blobs whose files are missing in the registry, 2 failed.
 `;
 
 export function backup(
@@ -30,13 +35,42 @@ export function backup(
     if (folder === undefined) {
       throw new CommandError("backup takes one folder: stowage backup /var/backups/stowage-1");
     }
+    const [from, to] = [folderPath(settings.storage.filesystem.rootdirectory), folderPath(folder)];
+    const { LiveDatabase } = await import("../metadata/sqlite/snapshot.ts");
+    await using database = new LiveDatabase(from); // before the registry, because it is to be disposed of after it
     await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
-    const from = resolve(settings.storage.filesystem.rootdirectory);
-    const what = await copyRegistry(registry, from, resolve(folder), { copy });
-    print(
-      `${resolve(folder)} holds ${what}.\n` +
-        "Whoever can read it can read every image, with the secrets that people put into images: only this user can.\n",
-    );
-    return 0;
+    makeEmptyFolder(to, from);
+    await using held = await registry.holdUnlinking();
+    const progress = showProgress("copied of the database");
+    const copying = database.copyTo(join(to, UNFINISHED), {
+      signal: held.lost,
+      onStep: (bytes) => progress.update(bytes, undefined, formatSize),
+    });
+    const copied = copying.then(() => copyFiles(from, to, { copy, held }));
+    const report = await copied.catch((error: unknown) => {
+      if (!held.lost.aborted) throw error;
+      throw new CommandError(
+        "the server did not wait for this backup, because it gave no sign of life for too long: files may have been " +
+          `removed before they were copied. Make another backup, and remove ${to}`,
+        { cause: error },
+      );
+    });
+    print(`${to} holds ${report.what}.\n${accessTo(to)}\n`);
+    if (report.missing === 0) return 0;
+    print(missingText(report));
+    return 1;
   });
+}
+
+function accessTo(folder: string): string {
+  const secrets = "Whoever can read it can read every image, with the secrets that people put into images: ";
+  return secrets + (accessByOthers(folder)?.message ?? "only this user can.");
+}
+
+function missingText({ missing }: CopyReport): string {
+  const blobs = missing === 1 ? "1 blob is" : `${missing} blobs are`;
+  return (
+    `${blobs} missing in it, as in the registry: stowage check --repair, and a push of the images that need them, puts ` +
+    "the registry right. Then make another backup.\n"
+  );
 }

@@ -1,10 +1,8 @@
 /** `stowage check`: is everything there that is recorded, and is everything recorded that is there? */
-import { formatSize } from "../lib/size.ts";
-import { escapeControls } from "../lib/control-characters.ts";
 import { silentLogger } from "../observe/logger.ts";
-import type { Finding } from "../registry/check.ts";
 import { failingWith2 } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
+import { findingText } from "./finding-text.ts";
 import { openRegistry } from "./open-registry.ts";
 import { print } from "./print.ts";
 import { showProgress } from "./progress.ts";
@@ -46,24 +44,12 @@ export function check(
     for await (const finding of registry.check({ deep: values.deep, repair: values.repair, onStep })) {
       progress.end();
       findings++;
-      print(values.json ? `${JSON.stringify(finding)}\n` : textOf(finding));
+      print(values.json ? `${JSON.stringify(finding)}\n` : findingText(finding));
     }
     progress.end();
     if (!values.json) print(summary(findings, values.repair));
     return findings === 0 ? 0 : 1;
   });
-}
-
-function textOf(finding: Finding): string {
-  if (finding.kind === "unknown file") {
-    return `unknown file    ${escapeControls(finding.key)} (${formatSize(finding.size)}): no record names it\n`;
-  }
-  const place = finding.key ?? "in the database";
-  const images = finding.images.map(({ repository, digest, tags }) => {
-    const names = tags.length > 0 ? tags.map((tag) => `${repository}:${tag}`).join(", ") : `${repository}@${digest}`;
-    return `                needed by ${names}\n`;
-  });
-  return `${finding.kind.padEnd(15)} ${finding.digest} (${place})\n${images.join("")}`;
 }
 
 function summary(findings: number, repaired: boolean): string {

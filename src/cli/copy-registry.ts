@@ -1,60 +1,95 @@
-/** Copies a registry from one folder into another, and sees that the copy is whole. */
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
-import { join } from "node:path";
-import { createRegistry } from "../create-registry.ts";
-import type { Registry } from "../create-registry.ts";
+/** What `backup` and `restore` share: the files of a registry, copied as the copy of its database names them. */
+import { existsSync, mkdirSync, readdirSync, realpathSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
 import { formatSize } from "../lib/size.ts";
+import { allBlobs, manifestsNeeding } from "../metadata/inventory.ts";
+import type { HeldLease } from "../registry/gc/lease.ts";
+import { paged } from "../registry/pages.ts";
 import type { StorageKey } from "../storage/blob-store.ts";
 import { CommandError } from "./command-error.ts";
+import { findingText } from "./finding-text.ts";
+import { print } from "./print.ts";
 import { showProgress } from "./progress.ts";
+
+export const DATABASE = "registry.db";
+
+/** The name of a copied database until everything that it names is there. */
+export const UNFINISHED = `${DATABASE}.part`;
 
 export interface CopyOptions {
   /** Whether bytes are copied where a hard link would do. */
   readonly copy: boolean;
+  /** What keeps the files of the source in their place; the copying fails when it is lost. */
+  readonly held?: HeldLease;
 }
+
+export interface CopyReport {
+  /** What was copied, for a person. */
+  readonly what: string;
+  /** Blobs whose bytes are not there, or cannot be read; each was printed. */
+  readonly missing: number;
+}
+
+/** Images that are named for each blob that is missing. */
+const MAX_IMAGES = 100;
 
 /**
- * Copies `registry`, which lies in `from` and may be served meanwhile, into `to`: first the database as of one moment,
- * then the files that it names. Gives a sentence about what was copied; fails when the copy is not whole.
+ * Copies the files of `from` into `to`, in which a copy of the database lies unfinished, and then finishes that. A file that
+ * is not there, or cannot be read, is printed with the images that need it, and the others are copied.
  */
-export async function copyRegistry(
-  registry: Registry,
-  from: string,
-  to: string,
-  { copy }: CopyOptions,
-): Promise<string> {
-  const { snapshotDatabase } = await import("../metadata/sqlite/snapshot.ts");
+export async function copyFiles(from: string, to: string, { copy, held }: CopyOptions): Promise<CopyReport> {
+  const { finishCopy, openCopy } = await import("../metadata/sqlite/snapshot.ts");
   const { FilesystemBlobStore } = await import("../storage/filesystem/filesystem-blob-store.ts");
-  makeEmptyFolder(to);
-  await using _held = await registry.holdUnlinking();
-  await snapshotDatabase(from, to);
-  const [source, target] = [await FilesystemBlobStore.open(from), await FilesystemBlobStore.open(to)];
-  await using copied = await createRegistry({ storage: { folder: to, singleProcess: true } });
+  const [source, target] = [FilesystemBlobStore.reading(from), await FilesystemBlobStore.open(to)];
   const progress = showProgress("copied");
-  let [blobs, files, bytes] = [0, 0, 0];
-  for await (const blob of copied.allBlobs()) {
-    blobs++;
-    bytes += blob.size;
-    if (blob.at.kind === "inline" || blob.damaged) continue;
-    await source.putInto(target, blob.at.storageKey as StorageKey, { copy });
-    progress.update(++files);
+  let [blobs, files, bytes, missing] = [0, 0, 0, 0];
+  const database = await openCopy(join(to, UNFINISHED));
+  try {
+    const recorded = paged(
+      {},
+      (page) => database.read(() => allBlobs(page)),
+      (blob) => blob.digest,
+    );
+    for await (const blob of recorded) {
+      held?.lost.throwIfAborted();
+      blobs++;
+      bytes += blob.size;
+      if (blob.at.kind === "inline" || blob.damaged) continue;
+      const { size } = blob;
+      const kind = await source.putInto(target, blob.at.storageKey as StorageKey, { size, copy });
+      if (kind === undefined) {
+        progress.update(++files);
+        continue;
+      }
+      missing++;
+      progress.end();
+      const images = await database.read(() => manifestsNeeding(blob.digest, MAX_IMAGES));
+      print(findingText({ kind, digest: blob.digest, key: blob.at.storageKey, images }));
+    }
+  } finally {
+    await database.close();
   }
   progress.end();
-  for await (const finding of copied.check({ deep: false, repair: false })) {
-    if (finding.kind !== "marked damaged") {
-      throw new CommandError(
-        `the copy in ${to} is not whole (${finding.kind} ${finding.key ?? ""}): run stowage check`,
-      );
-    }
-  }
-  return `${blobs} blobs (${formatSize(bytes)}), ${files} of them files, and the database`;
+  if (held && !(await held.confirm())) throw new Error("the files were not held to the end");
+  await finishCopy(join(to, UNFINISHED), join(to, DATABASE));
+  return { what: `${blobs} blobs (${formatSize(bytes)}), ${files} of them files, and the database`, missing };
 }
 
-function makeEmptyFolder(folder: string): void {
-  if (existsSync(folder) && readdirSync(folder).length > 0) {
-    throw new CommandError(
-      `${folder} is not empty: name a folder that is, or is not there, such as ${join(folder, "new")}`,
-    );
+/** Sees that `to` is an empty folder outside of `from`, and makes it when it is not there. */
+export function makeEmptyFolder(to: string, from: string): void {
+  if (existsSync(to) && readdirSync(to).length > 0) {
+    throw new CommandError(`${to} is not empty: name a folder that is, or is not there, such as ${join(to, "new")}`);
   }
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const [source, target] = [realpathSync(from), realPathOf(to)];
+  const path = relative(source, target);
+  if (path !== ".." && !path.startsWith("../")) {
+    throw new CommandError(`${to} lies inside of ${from}, which is to be copied: name a folder outside of it`);
+  }
+  mkdirSync(to, { recursive: true, mode: 0o700 });
+}
+
+/** Of a folder that need not be there. */
+function realPathOf(folder: string): string {
+  if (existsSync(folder)) return realpathSync(folder);
+  return join(realPathOf(dirname(folder)), relative(dirname(folder), folder));
 }

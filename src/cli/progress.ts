@@ -2,7 +2,7 @@
 
 export interface Progress {
   /** How much is done; of how much, when that is known. */
-  update(done: number, total?: number): void;
+  update(done: number, total?: number, format?: (done: number) => string): void;
   /** Takes the line away. */
   end(): void;
 }
@@ -15,11 +15,11 @@ export function showProgress(what: string): Progress {
   if (!process.stderr.isTTY) return { update: () => {}, end: () => {} };
   let shownAt = -EVERY_MS;
   return {
-    update(done, total) {
+    update(done, total, format = (count) => count.toLocaleString("en")) {
       const now = performance.now();
       if (now - shownAt < EVERY_MS) return;
       shownAt = now;
-      process.stderr.write(`\r\x1b[K${what} ${total ? bar(done, total) : done.toLocaleString("en")}`);
+      process.stderr.write(`\r\x1b[K${what} ${total ? bar(done, total) : format(done)}`);
     },
     end: () => void process.stderr.write("\r\x1b[K"),
   };

@@ -1,19 +1,21 @@
-/** `stowage restore`: a data folder out of a backup. */
-import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { createRegistry } from "../create-registry.ts";
+/** `stowage restore`: a data folder out of a backup, which is only read. */
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { folderPath } from "../lib/folder-path.ts";
 import { CommandError, failingWith2 } from "./command-error.ts";
 import { readCopyCommand } from "./copy-command.ts";
-import { copyRegistry } from "./copy-registry.ts";
+import { DATABASE, UNFINISHED, copyFiles, makeEmptyFolder } from "./copy-registry.ts";
 import { print } from "./print.ts";
 import { SETTINGS_HELP } from "./settings-options.ts";
 
 const HELP = `stowage restore FOLDER [options]: makes the data folder out of a backup; the data folder must be empty
 
+The backup stays as it is, and may lie on a medium that cannot be written.
+
   --copy                copy the bytes, so that the registry shares nothing with the backup
 ${SETTINGS_HELP}
 
-Exit code: 0 done, 2 failed.
+Exit code: 0 done, 1 done but for blobs whose files are missing in the backup, 2 failed.
 `;
 
 export function restore(
@@ -24,13 +26,34 @@ export function restore(
     const command = readCopyCommand(args, HELP, environment);
     if (!command) return 0;
     const { folder, copy, settings } = command;
-    if (folder === undefined || !existsSync(join(folder, "registry.db"))) {
+    if (folder === undefined) {
       throw new CommandError("restore takes the folder of a backup: stowage restore /var/backups/stowage-1");
     }
-    const to = resolve(settings.storage.filesystem.rootdirectory);
-    await using kept = await createRegistry({ storage: { folder: resolve(folder), mustExist: true } });
-    const what = await copyRegistry(kept, resolve(folder), to, { copy });
+    const [from, to] = [folderPath(folder), folderPath(settings.storage.filesystem.rootdirectory)];
+    requireBackup(from);
+    makeEmptyFolder(to, from);
+    const { copyDatabase } = await import("../metadata/sqlite/snapshot.ts");
+    await copyDatabase(join(from, DATABASE), join(to, UNFINISHED));
+    const { what, missing } = await copyFiles(from, to, { copy });
     print(`${to} holds ${what}. Start the server on it: stowage serve --data ${to}\n`);
-    return 0;
+    if (missing === 0) return 0;
+    const blobs = missing === 1 ? "1 blob is" : `${missing} blobs are`;
+    print(`${blobs} missing, as in the backup: a push of the images that need them puts that right.\n`);
+    return 1;
   });
+}
+
+function requireBackup(folder: string): void {
+  if (existsSync(join(folder, UNFINISHED))) {
+    throw new CommandError(`${folder} holds a backup that was not finished: make another one, and remove this one`);
+  }
+  if (!existsSync(join(folder, DATABASE))) {
+    throw new CommandError(`${folder} holds no backup: name the folder of one, such as /var/backups/stowage-1`);
+  }
+  const log = statSync(join(folder, `${DATABASE}-wal`), { throwIfNoEntry: false });
+  if (log && log.size > 0) {
+    throw new CommandError(
+      `${folder} is a data folder that is in use, or was not closed: stop its server, or copy it with stowage backup`,
+    );
+  }
 }

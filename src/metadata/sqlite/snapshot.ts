@@ -1,30 +1,163 @@
-/** A copy of a database as it was at one moment, made while others write to it. */
-import { open } from "node:fs/promises";
+/** Copies of a database as it was at one moment, made while others write to it. */
+import { copyFile, open, rename, rm } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import { constants } from "node:fs";
 import { dirname, join } from "node:path";
 import { Connection } from "./connection.ts";
 import { DATABASE, makeFileLikeFolder } from "./data-folder.ts";
+import { SqliteEngine } from "./sqlite-engine.ts";
 
 /** What of a copied database makes no sense elsewhere: bytes that were arriving, work under way. */
 const FORGET = [`delete from upload`, `delete from trash`, `delete from lease`];
 
-/** Copies the database of a data folder into `target`, a folder without one; durable when it resolves. */
-export async function snapshotDatabase(folder: string, target: string): Promise<void> {
-  const copy = join(target, DATABASE);
-  makeFileLikeFolder(copy); // SQLite fills an empty file and leaves its mode
-  const source = Connection.open(join(folder, DATABASE), ["busy_timeout = 5000"]);
-  try {
-    source.run({ text: "vacuum into $1", values: [copy] });
-  } finally {
-    source.close();
+/** Bytes that are copied in one step. */
+const STEP = 1024 * 1024;
+
+/** The head of SQLite's write-ahead log, and of each frame in it (https://www.sqlite.org/fileformat2.html#walformat). */
+const LOG_HEAD = 32;
+const FRAME_HEAD = 24;
+
+export interface CopySteps {
+  /** Called with the bytes of the database that are copied so far. */
+  readonly onStep?: (bytes: number) => void;
+  /** Ends the copying with an error. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A database that other processes write to. Dispose of it after every connection of this process to that database is closed:
+ * when a process closes a file, it gives up all of its locks on it (POSIX), those of its connections too.
+ */
+export class LiveDatabase implements AsyncDisposable {
+  readonly #path: string;
+  #file: FileHandle | undefined;
+
+  /** The database of a data folder. */
+  constructor(folder: string) {
+    this.#path = join(folder, DATABASE);
   }
-  const made = Connection.open(copy, ["journal_mode = delete", "synchronous = full", "foreign_keys = on"]);
-  try {
-    for (const statement of FORGET) made.exec(statement);
-  } finally {
-    made.close();
+
+  /**
+   * Copies the database to `target`, as of one moment, without stopping those who write to it. Its log grows meanwhile by
+   * what they write, because a reader keeps the pages in their place that are copied; so the pages are copied as they lie
+   * there, which takes as long as reading them.
+   */
+  async copyTo(target: string, steps: CopySteps = {}): Promise<void> {
+    this.#file ??= await open(this.#path, "r");
+    makeFileLikeFolder(target);
+    const reader = Connection.open(this.#path, ["busy_timeout = 1000"]);
+    try {
+      // From here on the file changes by commits alone that this reader sees, and those stay in the log.
+      reader.exec("begin; select count(*) from sqlite_schema");
+      await copyLog(`${this.#path}-wal`, `${target}-wal`);
+      await copyPages(this.#file, target, steps);
+      reader.exec("rollback");
+      // Otherwise a server has to do that for all that was written meanwhile, while its clients wait.
+      reader.exec("pragma wal_checkpoint(passive)");
+    } finally {
+      reader.close();
+    }
   }
-  for (const path of [copy, dirname(copy)]) {
-    const handle = await open(path, "r");
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file?.close();
+  }
+}
+
+async function copyPages(file: FileHandle, target: string, { onStep, signal }: CopySteps): Promise<void> {
+  const copy = await open(target, "r+");
+  try {
+    const buffer = new Uint8Array(STEP);
+    for (let position = 0; ;) {
+      signal?.throwIfAborted();
+      const { bytesRead } = await file.read(buffer, 0, STEP, position);
+      if (bytesRead === 0) break;
+      await copy.write(buffer, 0, bytesRead, position);
+      position += bytesRead;
+      onStep?.(position);
+    }
+    await copy.sync();
+  } finally {
+    await copy.close();
+  }
+}
+
+/**
+ * Copies the commits that lie in the log. When the log began anew meanwhile, all of its commits that the reader sees were in
+ * the database file before: then no log is needed, and half of an old one would do harm.
+ */
+async function copyLog(path: string, target: string): Promise<void> {
+  const log = await open(path, "r").catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+  });
+  if (!log) return;
+  try {
+    const head = await readAt(log, 0, LOG_HEAD);
+    if (head.length < LOG_HEAD) return;
+    makeFileLikeFolder(target);
+    const copy = await open(target, "r+");
+    try {
+      await copy.write(head, 0, LOG_HEAD, 0);
+      await copyFrames(log, copy, head);
+      await copy.sync();
+    } finally {
+      await copy.close();
+    }
+    if (!head.equals(await readAt(log, 0, LOG_HEAD))) await rm(target);
+  } finally {
+    await log.close();
+  }
+}
+
+/** Copies the frames that belong to this head; behind them lie those of earlier logs. */
+async function copyFrames(log: FileHandle, copy: FileHandle, head: Buffer): Promise<void> {
+  const pageSize = head.readUInt32BE(8);
+  const salts = head.subarray(16, 24);
+  const frameSize = FRAME_HEAD + pageSize;
+  const atOnce = Math.max(1, Math.floor(STEP / frameSize));
+  for (let position = LOG_HEAD; ;) {
+    const frames = await readAt(log, position, atOnce * frameSize);
+    let length = 0;
+    while (length + frameSize <= frames.length && frames.subarray(length + 8, length + 16).equals(salts)) {
+      length += frameSize;
+    }
+    await copy.write(frames, 0, length, position);
+    position += length;
+    if (length < atOnce * frameSize) return;
+  }
+}
+
+async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
+  const buffer = Buffer.alloc(length);
+  const { bytesRead } = await file.read(buffer, 0, length, position);
+  return buffer.subarray(0, bytesRead);
+}
+
+/** Copies a database that nobody writes to: of a backup. */
+export async function copyDatabase(path: string, target: string): Promise<void> {
+  makeFileLikeFolder(target);
+  await copyFile(path, target, constants.COPYFILE_FICLONE);
+}
+
+/**
+ * Opens a copy, brings its schema up to date, and removes what makes no sense elsewhere. Throws `SchemaError` when it is of
+ * a newer version than this program.
+ */
+export async function openCopy(path: string): Promise<SqliteEngine> {
+  const engine = await SqliteEngine.open(path, { alone: true });
+  await engine.write(function* () {
+    for (const text of FORGET) yield { text, values: [] };
+  });
+  return engine;
+}
+
+/** Gives a copy that is closed its final name, durable: from then on the folder holds a registry. */
+export async function finishCopy(path: string, target: string): Promise<void> {
+  const connection = Connection.open(path, ["synchronous = full", "journal_mode = delete"]); // readable without a log
+  connection.close();
+  await rename(path, target);
+  for (const each of [target, dirname(target)]) {
+    const handle = await open(each, "r");
     try {
       await handle.sync();
     } finally {

@@ -131,14 +131,32 @@ describe("files: what others do to the tree", () => {
     test(`a blob is put into another folder as a ${copy ? "copy" : "hard link"}`, async () => {
       const [here, there] = [await openFresh(), await openFresh()];
       const key = await push(here.store, Buffer.from("backed up"), randomUUID());
-      await here.store.putInto(there.store, key, { copy });
+      expect(await here.store.putInto(there.store, key, { copy, size: 9 })).toBeUndefined();
       const [from, to] = [await stat(join(here.folder, key)), await stat(join(there.folder, key))];
       expect(to.ino === from.ino).toBe(!copy);
       expect(to.mode & 0o777).toBe(0o600);
       await here.store.delete([key]);
       expect(await readFile(join(there.folder, key), "utf8")).toBe("backed up");
+      expect(await here.store.putInto(there.store, key, { copy, size: 9 })).toBe("missing");
+    });
+
+    test(`a file that is too short is put into another folder as it is, and reported (${copy ? "copy" : "link"})`, async () => {
+      const [here, there] = [await openFresh(), await openFresh()];
+      const key = await push(here.store, Buffer.from("short"), randomUUID());
+      expect(await FilesystemBlobStore.reading(here.folder).putInto(there.store, key, { copy, size: 9 })).toBe(
+        "wrong size",
+      );
+      expect(await readFile(join(there.folder, key), "utf8")).toBe("short");
     });
   }
+
+  test("a target that cannot take a blob is no fault of the source", async () => {
+    const [here, there] = [await openFresh(), await openFresh()];
+    const key = await push(here.store, Buffer.from("backed up"), randomUUID());
+    await rm(join(there.folder, "blobs"), { recursive: true });
+    await writeFile(join(there.folder, "blobs"), "a file where the folder was");
+    await expect(here.store.putInto(there.store, key, { copy: true, size: 9 })).rejects.toThrow("ENOTDIR");
+  });
 
   test("two stores on one folder see each other's blobs and drafts", async () => {
     const { folder, store } = await openFresh();

@@ -35,6 +35,11 @@ export class FilesystemBlobStore implements BlobStore {
     return store;
   }
 
+  /** The store in `root`, to read from: nothing in it is made or changed, so it may lie on a medium that cannot be written. */
+  static reading(root: string): Pick<FilesystemBlobStore, "putInto"> {
+    return new FilesystemBlobStore(resolve(root));
+  }
+
   draftKey(upload: string): DraftKey {
     return draftKey(upload);
   }
@@ -152,10 +157,26 @@ export class FilesystemBlobStore implements BlobStore {
   }
 
   /**
-   * Puts a blob of this store into another one under the same key; durable when it resolves. A hard link where the file
-   * system allows and `copy` is false: both then share the bytes, and any damage to them.
+   * Puts a blob of `size` bytes into another store under the same key; durable when it resolves. A hard link where the file
+   * system allows and `copy` is false: both then share the bytes, and any damage to them. Returns what is wrong with the file
+   * in this store, if anything is. Rejects when the other one cannot take it.
    */
-  async putInto(other: FilesystemBlobStore, key: StorageKey, { copy }: { readonly copy: boolean }): Promise<void> {
+  async putInto(
+    other: FilesystemBlobStore,
+    key: StorageKey,
+    { size, copy }: { readonly size: number; readonly copy: boolean },
+  ): Promise<"missing" | "unreadable" | "wrong size" | undefined> {
+    try {
+      await this.#putInto(other, key, copy);
+    } catch (error) {
+      if (!(await this.stat(key))) return "missing";
+      if (!(await this.#isReadable(key))) return "unreadable";
+      throw error;
+    }
+    return (await other.stat(key))?.size === size ? undefined : "wrong size";
+  }
+
+  async #putInto(other: FilesystemBlobStore, key: StorageKey, copy: boolean): Promise<void> {
     const [from, to] = [this.#path(key), other.#path(key)];
     await other.#folders.ensure(dirname(to));
     const linked = !copy && (await link(from, to).then(() => true, ignoreNoLink));
@@ -164,6 +185,15 @@ export class FilesystemBlobStore implements BlobStore {
       await syncFile(to, (made) => other.#permissions.applyToCopy(made));
     }
     await other.#folders.sync(dirname(to));
+  }
+
+  async #isReadable(key: StorageKey): Promise<boolean> {
+    try {
+      for await (const _ of this.read(key));
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   checkRoom(): Promise<void> {
@@ -233,7 +263,7 @@ async function syncFile(path: string, change?: (file: FileHandle) => Promise<voi
 
 /** False when two folders cannot share a file: they lie on different file systems, or theirs has no links. */
 function ignoreNoLink(error: NodeJS.ErrnoException): false {
-  if (["EXDEV", "EPERM", "ENOTSUP", "EMLINK"].includes(error.code ?? "")) return false;
+  if (["EXDEV", "EPERM", "ENOTSUP", "EMLINK", "EROFS"].includes(error.code ?? "")) return false;
   throw error;
 }
 
