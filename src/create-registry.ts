@@ -9,7 +9,7 @@ import { systemClock } from "./lib/clock.ts";
 import { folderPath } from "./lib/folder-path.ts";
 import type { Clock } from "./lib/clock.ts";
 import { DEFAULT_RULES } from "./metadata/metadata-store.ts";
-import type { Collectable, CollectionRules, MetadataStore, RecordedBlob } from "./metadata/metadata-store.ts";
+import type { Backlog, Collectable, CollectionRules, MetadataStore, RecordedBlob } from "./metadata/metadata-store.ts";
 import type { Quota } from "./metadata/quotas.ts";
 import { SqlMetadataStore } from "./metadata/sql-metadata-store.ts";
 import type { SqlEngine } from "./metadata/sql.ts";
@@ -141,6 +141,8 @@ export interface Registry extends AsyncDisposable {
    * registry was opened with.
    */
   collect(rules?: Partial<CollectionRules>, hooks?: CollectionHooks): Promise<CollectionReport>;
+  /** What waits for collection, and until when. */
+  backlog(): Promise<Backlog>;
   /** What `collect` would take first; changes nothing. */
   collectable(rules?: Partial<CollectionRules>): AsyncIterable<Collectable>;
   /** Compares what is recorded with what is there, and gives everything that is wrong; requests go on meanwhile. */
@@ -224,6 +226,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     },
     fetch: async (request) => toResponse(await handle(request), request.method, readFile),
     collect: (changed, hooks) => collectAll(backend, { ...rules, ...changed }, hooks),
+    backlog: () => metadata.backlog(),
     collectable: (changed) => previewCollection(backend, { ...rules, ...changed }),
     holdUnlinking: () => holdUnlinking(backend),
     allBlobs: () =>

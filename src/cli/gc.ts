@@ -1,8 +1,9 @@
 /** `stowage gc`: collection by hand, beside a running server. */
 import type { Registry } from "../create-registry.ts";
+import { systemClock } from "../lib/clock.ts";
 import { parseDuration } from "../lib/duration.ts";
 import { formatSize } from "../lib/size.ts";
-import type { Collectable, CollectionRules } from "../metadata/metadata-store.ts";
+import type { Backlog, Collectable, CollectionRules } from "../metadata/metadata-store.ts";
 import { silentLogger } from "../observe/logger.ts";
 import { CommandError, failingWith2 } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
@@ -58,7 +59,11 @@ export function gc(
     const { settings } = settingsFrom(values, environment, positionals[0]);
     const rules = { ...graceOf(values.grace), ...(values.untagged ? { untagged: true } : {}) };
     await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
-    await (values["dry-run"] ? preview(registry, rules, values.json) : collect(registry, rules, values.json));
+    const act = values["dry-run"] ? preview : collect;
+    const report = await act(registry, rules, values.json);
+    const waiting = await registry.backlog();
+    if (values.json) print(`${JSON.stringify({ ...report, waiting })}\n`);
+    else print(waitingText(waiting, systemClock.now()));
     return 0;
   });
 }
@@ -71,16 +76,14 @@ function graceOf(text: string | undefined): Partial<CollectionRules> {
   return { leaseMs: milliseconds, graceMs: milliseconds };
 }
 
-async function collect(registry: Registry, rules: Partial<CollectionRules>, asJson: boolean): Promise<void> {
+async function collect(registry: Registry, rules: Partial<CollectionRules>, asJson: boolean): Promise<object> {
   const progress = { looking: showProgress("looked at"), unlinking: showProgress("unlinked") };
   const report = await registry.collect(rules, {
     onStep: ({ work, done, total }) => progress[work].update(done, total),
   });
   progress.unlinking.end();
-  if (asJson) {
-    print(`${JSON.stringify({ dryRun: false, ...report })}\n`);
-    return;
-  }
+  const shown = { dryRun: false, ...report };
+  if (asJson) return shown;
   const { manifests, links, blobs, bytes, uploads, files } = report;
   print(
     row("manifests removed", manifests) +
@@ -89,9 +92,10 @@ async function collect(registry: Registry, rules: Partial<CollectionRules>, asJs
       row("uploads ended", uploads) +
       row("files unlinked", files),
   );
+  return shown;
 }
 
-async function preview(registry: Registry, rules: Partial<CollectionRules>, asJson: boolean): Promise<void> {
+async function preview(registry: Registry, rules: Partial<CollectionRules>, asJson: boolean): Promise<object> {
   const items: Collectable[] = [];
   const counts = { manifests: 0, links: 0, blobs: 0, bytes: 0 };
   for await (const item of registry.collectable(rules)) {
@@ -103,10 +107,8 @@ async function preview(registry: Registry, rules: Partial<CollectionRules>, asJs
       counts.bytes += item.size;
     }
   }
-  if (asJson) {
-    print(`${JSON.stringify({ dryRun: true, ...counts, items })}\n`);
-    return;
-  }
+  const shown = { dryRun: true, ...counts, items };
+  if (asJson) return shown;
   for (const { kind, digest, size, repository = "" } of items) {
     print(`${kind.padEnd(9)} ${digest.slice(0, 25)}…  ${formatSize(size).padStart(10)}  ${repository}\n`);
   }
@@ -117,6 +119,25 @@ async function preview(registry: Registry, rules: Partial<CollectionRules>, asJs
       row("blobs would be shown by one repository less", counts.links) +
       row("blobs would go", counts.blobs, formatSize(counts.bytes)),
   );
+  return shown;
+}
+
+/** What is left, and until when; empty when nothing is. */
+function waitingText({ entries, nextReviewAt, files, nextUnlinkAt, isHeldByBackup }: Backlog, now: number): string {
+  if (nextReviewAt === undefined && nextUnlinkAt === undefined) return "";
+  const review = nextReviewAt === undefined ? "" : `, the first ${timeText(nextReviewAt, now)}`;
+  const backup = ", until the backup is done that is being made";
+  const unlink =
+    nextUnlinkAt === undefined ? "" : isHeldByBackup ? backup : `, the first ${timeText(nextUnlinkAt, now)}`;
+  return (
+    row(`manifests and blobs wait to be looked at${review}`, entries) +
+    row(`files wait to be unlinked${unlink}`, files) +
+    "--grace 0 does not wait for gc.lease and gc.grace\n"
+  );
+}
+
+function timeText(at: number, now: number): string {
+  return at <= now ? "by the next collection" : `from ${new Date(at).toISOString()} on`;
 }
 
 function row(what: string, count: number, size = ""): string {

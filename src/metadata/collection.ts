@@ -17,8 +17,9 @@
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { READERS_MS } from "./blobs.ts";
+import { BACKUP_LEASE } from "./leases.ts";
 import { removeManifest } from "./manifests.ts";
-import type { Collectable, CollectionRules, CollectionStep, QueuePosition } from "./metadata-store.ts";
+import type { Backlog, Collectable, CollectionRules, CollectionStep, QueuePosition } from "./metadata-store.ts";
 import { forgetIfEmpty } from "./repositories.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
@@ -34,7 +35,10 @@ const LEAVE_QUEUE = `delete from gc_queue where kind = $1 and repo = $2 and dige
 
 const WAIT = `update gc_queue set review_after = $4 where kind = $1 and repo = $2 and digest = $3`;
 
-const BACKLOG = `select (select count(*) from gc_queue) as entries, (select count(*) from trash) as trash`;
+const BACKLOG = `
+  select (select count(*) from gc_queue) as entries, (select min(review_after) from gc_queue) as review,
+    (select count(*) from trash) as files, (select min(after) from trash) as unlink,
+    exists (select 1 from lease where name = '${BACKUP_LEASE}' and until > $1) as held`;
 
 const LINK_IS_FREE = `
   repo = $1 and digest = $2 and touched_at + $3 <= $5 and unref_at + $4 <= $5
@@ -300,8 +304,21 @@ function* untaggedFrom(
   return { found, next: last && found.length === limit ? { kind: "manifest", ...last } : undefined };
 }
 
-export function* backlog(): Transaction<{ readonly entries: number; readonly trash: number }> {
-  return (yield* first<{ entries: number; trash: number }>(BACKLOG)) ?? { entries: 0, trash: 0 };
+export function* backlog(now: number): Transaction<Backlog> {
+  const row = yield* first<{
+    entries: number;
+    review: number | null;
+    files: number;
+    unlink: number | null;
+    held: unknown;
+  }>(BACKLOG, now);
+  return {
+    entries: row?.entries ?? 0,
+    nextReviewAt: row?.review ?? undefined,
+    files: row?.files ?? 0,
+    nextUnlinkAt: row?.unlink ?? undefined,
+    isHeldByBackup: Boolean(row?.held),
+  };
 }
 
 function* entriesFrom(from: QueuePosition | undefined, limit: number): Transaction<readonly QueuePosition[]> {

@@ -234,6 +234,18 @@ export interface CollectionStep {
   readonly next: QueuePosition | undefined;
 }
 
+/** What waits for garbage collection. Times are in milliseconds since 1970, undefined when nothing waits. */
+export interface Backlog {
+  /** Manifests, links and blobs that may be unreferenced, and when the next of them is looked at. */
+  readonly entries: number;
+  readonly nextReviewAt: number | undefined;
+  /** Files in the trash, and when the next of them may be unlinked. */
+  readonly files: number;
+  readonly nextUnlinkAt: number | undefined;
+  /** Whether no file is unlinked because a backup is being made. */
+  readonly isHeldByBackup: boolean;
+}
+
 /** Something that collection would take now. */
 export interface Collectable {
   readonly kind: "manifest" | "link" | "blob";
@@ -431,8 +443,8 @@ export interface MetadataStore {
   }>;
   /** Puts manifests that no tag points at into the queue, a page of them; gives where the next page begins. */
   queueUntagged(after: QueuePosition | undefined, limit: number): Promise<QueuePosition | undefined>;
-  /** How much waits for collection: entries of the queue, and keys in the trash, due or not. */
-  backlog(): Promise<{ readonly entries: number; readonly trash: number }>;
+  /** What waits for garbage collection, due or not. */
+  backlog(): Promise<Backlog>;
 
   /** Takes a piece of work for this holder until `until`. False when another holder has it. */
   takeLease(name: string, holder: string, until: number): Promise<boolean>;
@@ -477,8 +489,8 @@ export interface MetadataStore {
   /** Manifests that need the blob, and the tags that point at them. */
   manifestsNeeding(digest: Digest, limit: number): Promise<readonly NeedingManifest[]>;
 
-  /** Keys whose bytes may be removed now; none while a backup holds its lease. */
-  dueTrash(limit: number): Promise<readonly string[]>;
+  /** Keys whose bytes may be removed now, or within `aheadMs` from now; none while a backup holds its lease. */
+  dueTrash(limit: number, aheadMs?: number): Promise<readonly string[]>;
   /** Forgets keys whose bytes are gone. Durable after `flush`. */
   forgetTrash(keys: readonly string[]): Promise<void>;
 

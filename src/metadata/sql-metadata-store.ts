@@ -261,8 +261,8 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.write(() => collection.queueUntagged(after, limit, this.#clock.now()));
   }
 
-  backlog(): Promise<{ readonly entries: number; readonly trash: number }> {
-    return this.#engine.read(() => collection.backlog());
+  backlog(): Promise<port.Backlog> {
+    return this.#engine.read(() => collection.backlog(this.#clock.now()));
   }
 
   takeLease(name: string, holder: string, until: number): Promise<boolean> {
@@ -344,8 +344,8 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.read(() => inventory.manifestsNeeding(digest, limit));
   }
 
-  dueTrash(limit: number): Promise<readonly string[]> {
-    return this.#engine.read(() => trash.dueTrash(this.#clock.now(), limit));
+  dueTrash(limit: number, aheadMs = 0): Promise<readonly string[]> {
+    return this.#engine.read(() => trash.dueTrash(this.#clock.now(), aheadMs, limit));
   }
 
   forgetTrash(keys: readonly string[]): Promise<void> {

@@ -9,8 +9,8 @@ const DISCARD = `
 // A backup that begins later copies a database without these keys: what this statement returns may go whenever.
 const DUE = `
   select storage_key from trash
-  where after <= $1 and not exists (select 1 from lease where name = '${BACKUP_LEASE}' and until > $1)
-  order by after limit $2`;
+  where after <= $1 + $2 and not exists (select 1 from lease where name = '${BACKUP_LEASE}' and until > $1)
+  order by after limit $3`;
 
 const FORGET = `delete from trash where storage_key = $1`;
 
@@ -23,8 +23,8 @@ export function* discard(key: string, after: number): Transaction<void> {
   yield* rows(DISCARD, key, after);
 }
 
-export function* dueTrash(now: number, limit: number): Transaction<readonly string[]> {
-  const due = yield* rows<{ storage_key: string }>(DUE, now, limit);
+export function* dueTrash(now: number, aheadMs: number, limit: number): Transaction<readonly string[]> {
+  const due = yield* rows<{ storage_key: string }>(DUE, now, aheadMs, limit);
   return due.map((row) => row.storage_key);
 }
 

@@ -1,4 +1,5 @@
 /** Collection while serving. The protocol stands above `metadata/collection.ts`; here is who carries it out, and when. */
+import { READERS_MS } from "../../metadata/blobs.ts";
 import type { Collectable, CollectionRules, CollectionStep, QueuePosition } from "../../metadata/metadata-store.ts";
 import type { Backend } from "../backend.ts";
 import { emptyTrash } from "./trash.ts";
@@ -68,7 +69,9 @@ export async function collectAll(
     sum = add(sum, counts);
     if (stopped) return { ...sum, ...NOTHING_UNLINKED };
     if (counts.manifests + counts.links + counts.blobs > 0) continue;
-    return { ...sum, ...(await unlink(backend, hooks, (await metadata.backlog()).trash)) };
+    // Files that an earlier run put off for readers, which the caller does not grant so much time.
+    const aheadMs = Math.max(0, READERS_MS - rules.graceMs);
+    return { ...sum, ...(await unlink(backend, hooks, (await metadata.backlog()).files, aheadMs)) };
   }
 }
 
@@ -151,6 +154,7 @@ function unlink(
   backend: Backend,
   hooks: CollectionHooks,
   total: number | undefined,
+  aheadMs = 0,
 ): Promise<{ readonly uploads: number; readonly files: number }> {
-  return emptyTrash(backend, (done) => hooks.onStep?.({ work: "unlinking", done, total }));
+  return emptyTrash(backend, (done) => hooks.onStep?.({ work: "unlinking", done, total }), aheadMs);
 }

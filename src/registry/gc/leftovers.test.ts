@@ -10,6 +10,7 @@ import {
   CollectionSubject,
   DAY_MS,
   ENGINES,
+  HOUR_MS,
   MINUTE_MS,
   RULES,
   bytes,
@@ -170,6 +171,30 @@ describe.each([...ENGINES])("on %s", (kind) => {
       expect(await subject.files()).toHaveLength(1);
       subject.later(MINUTE_MS);
       expect(await subject.all()).toMatchObject({ files: 1 });
+    });
+
+    test("that an earlier run put off for readers goes at once when no grace is granted", async () => {
+      await using subject = await CollectionSubject.open(kind);
+      await subject.push(LAYER);
+      subject.later(RULES.leaseMs + RULES.graceMs);
+      expect(await subject.all()).toMatchObject({ blobs: 1, files: 0 });
+      expect(await subject.metadata.backlog()).toEqual({
+        entries: 0,
+        nextReviewAt: undefined,
+        files: 1,
+        nextUnlinkAt: subject.clock.ms + MINUTE_MS,
+        isHeldByBackup: false,
+      });
+      expect(await subject.all()).toMatchObject({ files: 0 });
+      expect(await subject.all({ leaseMs: 0, graceMs: 0 })).toMatchObject({ files: 1 });
+      expect(await subject.files()).toEqual([]);
+    });
+
+    test("of a writer that takes an upload over stays, however little grace is granted", async () => {
+      await using subject = await CollectionSubject.open(kind);
+      await subject.metadata.reserveDraft("uploads/reserved", subject.clock.ms + HOUR_MS);
+      expect(await subject.all({ leaseMs: 0, graceMs: 0 })).toMatchObject({ files: 0 });
+      expect(await subject.metadata.backlog()).toMatchObject({ files: 1 });
     });
 
     test("more than a step of it goes in one round", async () => {

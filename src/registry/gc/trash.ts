@@ -6,12 +6,14 @@ import type { Backend } from "../backend.ts";
 const STEP = 100;
 
 /**
- * Ends uploads whose time is over, and unlinks what is in the trash long enough. Gives how many of each. `onStep` is
- * called after each step with how many files are gone, and waited for; when it says "stop", the rest is left.
+ * Ends uploads whose time is over, and unlinks what is in the trash long enough, or would be within `aheadMs`. Returns how
+ * many of each. `onStep` is called after each step with how many files are gone, and waited for; when it returns "stop", the
+ * rest is left.
  */
 export async function emptyTrash(
   backend: Backend,
   onStep: (files: number) => Promise<"stop" | void> | "stop" | void,
+  aheadMs = 0,
 ): Promise<{ readonly uploads: number; readonly files: number }> {
   const { metadata, store } = backend;
   let [uploads, files] = [0, 0];
@@ -21,7 +23,7 @@ export async function emptyTrash(
     if (expired > 0 && (await onStep(files)) === "stop") return { uploads, files };
   }
   for (;;) {
-    const keys = await metadata.dueTrash(STEP);
+    const keys = await metadata.dueTrash(STEP, aheadMs);
     if (keys.length === 0) break;
     // Or after a power loss a blob would be there again, without its bytes.
     await metadata.flush();
