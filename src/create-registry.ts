@@ -207,6 +207,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const listeners = new Set<RegistryListener>();
   const close = async (): Promise<void> => {
     await Promise.all(Array.from(listeners, (listener) => listener.close()));
+    await backend.claims[Symbol.asyncDispose]();
     await metadata.close();
   };
   return {

@@ -13,6 +13,7 @@ import type { Backend } from "../src/registry/backend.ts";
 import { collectAll, collectTrash } from "../src/registry/gc/collector.ts";
 import { LocalNamespace } from "../src/registry/namespace.ts";
 import { contractSuite } from "../src/registry/testing/contract-suite.ts";
+import { ManualClock } from "../src/registry/testing/contract-subject.ts";
 import type { OpenContract } from "../src/registry/testing/contract-subject.ts";
 import { FilesystemBlobStore } from "../src/storage/filesystem/filesystem-blob-store.ts";
 import { MemoryBlobStore } from "../src/storage/memory/memory-blob-store.ts";
@@ -23,8 +24,6 @@ afterAll(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
-const STARTED_AT = 1_700_000_000_000;
-
 /** So that nothing is collected but the trash. */
 const KEEP_ALL = { leaseMs: Number.MAX_SAFE_INTEGER, graceMs: Number.MAX_SAFE_INTEGER };
 
@@ -32,7 +31,7 @@ const KEEP_NOTHING = { leaseMs: 0, graceMs: 0 };
 
 /** In memory: what another process would share is shared, and what it would have of its own it has. */
 const inMemory: OpenContract = async (given) => {
-  const clock = { ms: STARTED_AT, now: () => clock.ms };
+  const clock = new ManualClock();
   const store = new MemoryBlobStore();
   const metadata = new SqlMetadataStore(await MemoryEngine.open(), clock);
   const backend = (): Backend => createBackend({ store, metadata, clock, limits: given });
@@ -52,7 +51,7 @@ const inMemory: OpenContract = async (given) => {
 /** In a folder: another process is another registry on the same one. */
 function inFiles(inlineBytes: number): OpenContract {
   return async (given) => {
-    const clock = { ms: STARTED_AT, now: () => clock.ms };
+    const clock = new ManualClock();
     const folder = await mkdtemp(join(root, "data-"));
     const limits = { inlineBytes, ...given };
     const opened: Registry[] = [];

@@ -8,6 +8,7 @@ import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Signature } from "../oci/signature.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
 import type { Tag } from "../oci/tag.ts";
+import type { Holders } from "./holders.ts";
 
 /** A page of a list in byte order: what comes after `after`, which need not exist, at most `limit` items. */
 export interface Page {
@@ -16,7 +17,7 @@ export interface Page {
 }
 
 /** An upload as its row has it. */
-export interface UploadFacts {
+export interface UploadRecord {
   readonly id: string;
   /** Where its bytes lie when they are not `staged`. */
   readonly draftKey: string;
@@ -31,8 +32,8 @@ export interface UploadFacts {
   readonly digestSoFar: Digest | undefined;
   /** Goes up with every change: a writer that holds an old one has lost the upload. */
   readonly version: number;
-  /** Until when a writer holds it, in milliseconds since 1970; undefined when none does. */
-  readonly claimedUntil: number | undefined;
+  /** The holder that writes to it, which may have ended meanwhile; undefined when none does. */
+  readonly claimedBy: string | undefined;
   readonly startedAt: number;
 }
 
@@ -164,7 +165,11 @@ export interface UploadClaim {
   readonly id: string;
   /** The version that the claimer has seen. */
   readonly version: number;
-  readonly until: number;
+  readonly holder: string;
+  /** A holder that is known to have ended: what it held is free, whatever its lease says. */
+  readonly ended?: string | undefined;
+  /** Renews the lease of `holder` in the same transaction, until this time. */
+  readonly leaseUntil?: number | undefined;
   readonly expiresAt: number;
   /** What the draft is about to become, when it is about to: known before the rename, so that no file is orphaned. */
   readonly finalKey?: string;
@@ -320,11 +325,23 @@ export interface MetadataStore {
 
   /** Records the intent to upload; the repository begins with it when it is new. Durable with the next write that is. */
   createUpload(name: RepositoryName, upload: NewUpload): Promise<void>;
-  findUpload(name: RepositoryName, id: string): Promise<UploadFacts | undefined>;
-  /** The new version, or undefined when somebody else holds the upload or has changed it. */
+  findUpload(name: RepositoryName, id: string): Promise<UploadRecord | undefined>;
+  /** The processes that share the database, as the system knows them. */
+  readonly holders: Holders;
+  /** Makes the lease of a holder last until `until`. Durable after `flush`. */
+  renewHolder(id: string, until: number): Promise<void>;
+  /** Those of `uploads` that the holder has lost: they were taken over, or have ended. */
+  lostUploads(
+    holder: string,
+    uploads: readonly { readonly id: string; readonly version: number }[],
+  ): Promise<readonly string[]>;
+
+  /** The new version; undefined when another holder that runs has the upload, or it was changed since `version`. */
   claimUpload(claim: UploadClaim): Promise<number | undefined>;
-  /** Whether the writer still held it: the claim then lasts until `until`. */
-  renewUpload(claim: UploadClaim): Promise<boolean>;
+  /** Gives a claim up and leaves the upload as it is, its version too. False when the holder had lost it. Durable after `flush`. */
+  releaseUpload(id: string, holder: string): Promise<boolean>;
+  /** Records the key that the draft is about to get; the file of another one becomes trash. False when the claim was lost. */
+  nameFinalKey(id: string, version: number, finalKey: string): Promise<boolean>;
   /**
    * Records the key of a draft that a writer makes to take over from another, as trash from `until` on: should he die
    * before the upload moves to it, it is removed then.

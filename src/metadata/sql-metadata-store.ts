@@ -8,6 +8,8 @@ import * as accounts from "./accounts.ts";
 import * as blobs from "./blobs.ts";
 import { clear } from "./clear.ts";
 import * as collection from "./collection.ts";
+import * as holderLeases from "./holder-leases.ts";
+import type { Holders } from "./holders.ts";
 import * as inventory from "./inventory.ts";
 import * as leases from "./leases.ts";
 import * as manifests from "./manifests.ts";
@@ -56,7 +58,7 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.write(() => this.#within(name, { bytes }, begun), "soon");
   }
 
-  findUpload(name: RepositoryName, id: string): Promise<port.UploadFacts | undefined> {
+  findUpload(name: RepositoryName, id: string): Promise<port.UploadRecord | undefined> {
     return this.#engine.read(() => uploads.findUpload(name, id));
   }
 
@@ -64,8 +66,27 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.write(() => uploads.claimUpload(claim, this.#clock.now()));
   }
 
-  renewUpload(claim: port.UploadClaim): Promise<boolean> {
-    return this.#engine.write(() => uploads.renewUpload(claim, this.#clock.now()));
+  get holders(): Holders {
+    return this.#engine.holders;
+  }
+
+  renewHolder(id: string, until: number): Promise<void> {
+    return this.#engine.write(() => holderLeases.renewHolder(id, until, this.#clock.now()), "soon");
+  }
+
+  lostUploads(
+    holder: string,
+    held: readonly { readonly id: string; readonly version: number }[],
+  ): Promise<readonly string[]> {
+    return this.#engine.read(() => holderLeases.lostUploads(holder, held));
+  }
+
+  releaseUpload(id: string, holder: string): Promise<boolean> {
+    return this.#engine.write(() => uploads.releaseUpload(id, holder), "soon"); // a claim ends with its process anyhow
+  }
+
+  nameFinalKey(id: string, version: number, finalKey: string): Promise<boolean> {
+    return this.#engine.write(() => uploads.nameFinalKey(id, version, finalKey, this.#clock.now()));
   }
 
   reserveDraft(draftKey: string, until: number): Promise<void> {

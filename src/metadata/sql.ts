@@ -4,6 +4,8 @@
  * for a server awaits each statement.
  */
 
+import type { Holders } from "./holders.ts";
+
 export type Value = string | number | Uint8Array | null;
 
 export type Row = Readonly<Record<string, unknown>>;
@@ -23,6 +25,9 @@ export type Transaction<Result> = Generator<Statement, Result, readonly Row[]>;
 export type Durability = "durable" | "soon";
 
 export interface SqlEngine {
+  /** The processes that share the database. */
+  readonly holders: Holders;
+
   /**
    * Runs work that only reads, on one consistent state. It sees everything whose `write` has resolved. It may be run again
    * from its start.

@@ -2,7 +2,8 @@
 import type { Algorithm, Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { addBlob, linkBlob } from "./blobs.ts";
-import type { FinishedUpload, NewUpload, UploadClaim, UploadFacts, UploadProgress } from "./metadata-store.ts";
+import { renewHolder } from "./holder-leases.ts";
+import type { FinishedUpload, NewUpload, UploadClaim, UploadRecord, UploadProgress } from "./metadata-store.ts";
 import { beginRepository, forgetIfEmpty } from "./repositories.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
@@ -13,19 +14,23 @@ const CREATE = `
   values ($1, $2, $3, $4, 0, 1, $5, $6)`;
 
 const FIND = `
-  select u.storage_key, u.final_key, u.algorithm, u.received, u.digest_so_far, u.version, u.claimed_until, u.started_at, i.payload
+  select u.storage_key, u.final_key, u.algorithm, u.received, u.digest_so_far, u.version, u.claimed_by, u.started_at, i.payload
   from repo r join upload u on u.repo = r.id left join upload_inline i on i.upload = u.id
   where r.name = $1 and u.id = $2`;
 
+/** Whether the process that an upload names still runs, as far as its lease says; $1 is the time. */
+const HOLDER_RUNS = `exists (select 1 from holder where id = upload.claimed_by and until > $1)`;
+
 const CLAIM = `
-  update upload set claimed_until = $3, expires_at = $4, final_key = coalesce($5, final_key), version = version + 1
-  where id = $1 and version = $2 and (claimed_until is null or claimed_until <= $6)
+  update upload
+  set claimed_by = $4, expires_at = $5, final_key = coalesce($6, final_key), part_file = 1, version = version + 1
+  where id = $2 and version = $3
+    and (claimed_by is null or claimed_by = $4 or claimed_by = $7 or not ${HOLDER_RUNS})
   returning version`;
 
-const RENEW = `
-  update upload set claimed_until = $3, expires_at = $4, final_key = coalesce($5, final_key)
-  where id = $1 and version = $2
-  returning id`;
+const RELEASE = `update upload set claimed_by = null where id = $1 and claimed_by = $2 returning id`;
+
+const NAME_FINAL_KEY = `update upload set final_key = $3 where id = $1 and version = $2 returning id`;
 
 const FINAL_KEY = `select final_key from upload where id = $1 and version = $2`;
 
@@ -33,7 +38,7 @@ const KEY = `select storage_key from upload where id = $1 and version = $2`;
 const MOVE = `update upload set storage_key = $3 where id = $1 and version = $2`;
 
 const SAVE = `
-  update upload set received = $3, digest_so_far = $4, expires_at = $5, claimed_until = null, version = version + 1
+  update upload set received = $3, digest_so_far = $4, expires_at = $5, claimed_by = null, version = version + 1
   where id = $1 and version = $2
   returning version`;
 
@@ -41,14 +46,14 @@ const PUT_STAGED = `
   insert into upload_inline (upload, payload) values ($1, $2) on conflict (upload) do update set payload = excluded.payload`;
 const DROP_STAGED = `delete from upload_inline where upload = $1`;
 
-const END = `delete from upload where id = $1 and version = $2 returning repo, storage_key`;
+const END = `delete from upload where id = $1 and version = $2 returning repo, storage_key, final_key, part_file`;
 
 const CANCEL = `
   delete from upload where id = $2 and repo = (select id from repo where name = $1)
   returning repo, storage_key, final_key`;
 
 const EXPIRED = `
-  select id from upload where expires_at <= $1 and (claimed_until is null or claimed_until <= $1)
+  select id from upload where expires_at <= $1 and (claimed_by is null or not ${HOLDER_RUNS})
   order by expires_at limit $2`;
 
 const REMOVE = `delete from upload where id = $1 returning repo, storage_key, final_key`;
@@ -64,7 +69,7 @@ export function* createUpload(name: RepositoryName, upload: NewUpload, now: numb
   yield* rows(CREATE, upload.id, repo, upload.draftKey, upload.algorithm, now, upload.expiresAt);
 }
 
-export function* findUpload(name: RepositoryName, id: string): Transaction<UploadFacts | undefined> {
+export function* findUpload(name: RepositoryName, id: string): Transaction<UploadRecord | undefined> {
   const row = yield* first<{
     storage_key: string;
     final_key: string | null;
@@ -72,7 +77,7 @@ export function* findUpload(name: RepositoryName, id: string): Transaction<Uploa
     received: number;
     digest_so_far: Digest | null;
     version: number;
-    claimed_until: number | null;
+    claimed_by: string | null;
     started_at: number;
     payload: Uint8Array | null;
   }>(FIND, name, id);
@@ -86,24 +91,28 @@ export function* findUpload(name: RepositoryName, id: string): Transaction<Uploa
       received: row.received,
       digestSoFar: row.digest_so_far ?? undefined,
       version: row.version,
-      claimedUntil: row.claimed_until ?? undefined,
+      claimedBy: row.claimed_by ?? undefined,
       startedAt: row.started_at,
     }
   );
 }
 
 export function* claimUpload(claim: UploadClaim, now: number): Transaction<number | undefined> {
-  const { id, version, until, expiresAt, finalKey = null } = claim;
+  const { id, version, holder, ended = null, expiresAt, finalKey = null } = claim;
+  if (claim.leaseUntil !== undefined) yield* renewHolder(holder, claim.leaseUntil, now);
   const before = yield* first<{ final_key: string | null }>(FINAL_KEY, id, version);
-  const claimed = yield* first<{ version: number }>(CLAIM, id, version, until, expiresAt, finalKey, now);
+  const claimed = yield* first<{ version: number }>(CLAIM, now, id, version, holder, expiresAt, finalKey, ended);
   if (claimed) yield* discardSealed(before?.final_key ?? null, finalKey, now);
   return claimed?.version;
 }
 
-export function* renewUpload(claim: UploadClaim, now: number): Transaction<boolean> {
-  const { id, version, until, expiresAt, finalKey = null } = claim;
+export function* releaseUpload(id: string, holder: string): Transaction<boolean> {
+  return (yield* first(RELEASE, id, holder)) !== undefined;
+}
+
+export function* nameFinalKey(id: string, version: number, finalKey: string, now: number): Transaction<boolean> {
   const before = yield* first<{ final_key: string | null }>(FINAL_KEY, id, version);
-  if (!(yield* first(RENEW, id, version, until, expiresAt, finalKey))) return false;
+  if (!(yield* first(NAME_FINAL_KEY, id, version, finalKey))) return false;
   yield* discardSealed(before?.final_key ?? null, finalKey, now);
   return true;
 }
@@ -132,8 +141,12 @@ export function* saveUpload(progress: UploadProgress): Transaction<number | unde
 }
 
 export function* finishUpload(finished: FinishedUpload, now: number, reviewAfter: number): Transaction<boolean> {
-  const ended = yield* first<{ repo: number; storage_key: string }>(END, finished.id, finished.version);
+  const ended = yield* first<Ended & { readonly part_file: 0 | 1 }>(END, finished.id, finished.version);
   if (!ended) return false;
+  const kept = finished.at.kind === "stored" ? finished.at.storageKey : null;
+  // What earlier requests left that failed: a file that they had committed, or one that the few bytes of this blob need not.
+  if (ended.final_key !== null && ended.final_key !== kept) yield* discard(ended.final_key, now);
+  if (ended.part_file === 1 && kept === null) yield* discard(ended.storage_key, now);
   yield* addBlob(finished.digest, finished.size, finished.at, now);
   yield* linkBlob(ended.repo, finished.digest, now, reviewAfter);
   return true;

@@ -6,10 +6,12 @@ import type { Tag } from "../oci/tag.ts";
 import { DEFAULT_RULES } from "../metadata/metadata-store.ts";
 import type { CollectionRules, MetadataStore } from "../metadata/metadata-store.ts";
 import type { BlobStore, StorageKey } from "../storage/blob-store.ts";
+import { HashStateCache } from "./hash-state-cache.ts";
 import type { UrlRule } from "./manifest-urls.ts";
-import { UploadMemory } from "./upload-memory.ts";
+import { UploadClaims } from "./upload-claims.ts";
+import type { UploadTimes } from "./upload-claims.ts";
 
-export interface RegistryLimits {
+export interface RegistryLimits extends UploadTimes {
   /** Bytes up to which a blob lies in the database instead of a file; 0 keeps every blob a file. */
   readonly inlineBytes: number;
   /** Whether manifests may name blobs and manifests that are not here. */
@@ -25,10 +27,6 @@ export interface RegistryLimits {
    * that their images need. Undefined for a repository that has none.
    */
   readonly fixedTagsOf: (repository: RepositoryName) => ((tag: Tag) => boolean) | undefined;
-  /** How long an upload that nobody goes on with is kept, in milliseconds. */
-  readonly uploadExpiryMs: number;
-  /** How long a writer holds an upload without a sign of life, in milliseconds. */
-  readonly claimMs: number;
 }
 
 export const DEFAULT_LIMITS: RegistryLimits = {
@@ -38,7 +36,8 @@ export const DEFAULT_LIMITS: RegistryLimits = {
   schema1: false,
   fixedTagsOf: () => undefined,
   uploadExpiryMs: 168 * 3_600_000,
-  claimMs: 60_000,
+  leaseMs: 10_000,
+  silenceMs: 5_000,
 };
 
 export interface Backend {
@@ -48,8 +47,9 @@ export interface Backend {
   readonly limits: RegistryLimits;
   /** What collection keeps, and how long a client may count on what it was told. */
   readonly rules: CollectionRules;
-  /** What this process remembers of uploads under way. */
-  readonly uploads: UploadMemory;
+  /** Which uploads this process writes to. */
+  readonly claims: UploadClaims;
+  readonly hashStates: HashStateCache;
   /** Files being hashed because their time changed: requests for the same blob share one reading of it. */
   readonly verifications: SingleFlight<StorageKey, boolean>;
 }
@@ -61,14 +61,17 @@ export interface BackendParts extends Pick<Backend, "store" | "metadata" | "cloc
 }
 
 /** A backend that has nothing in memory yet, as a process has it that just began. */
-export function createBackend({ store, metadata, clock, limits, rules = DEFAULT_RULES }: BackendParts): Backend {
+export function createBackend(parts: BackendParts): Backend {
+  const { store, metadata, clock, rules = DEFAULT_RULES } = parts;
+  const limits = { ...DEFAULT_LIMITS, ...parts.limits };
   return {
     store,
     metadata,
     clock,
-    limits: { ...DEFAULT_LIMITS, ...limits },
+    limits,
     rules,
-    uploads: new UploadMemory(),
+    claims: new UploadClaims({ metadata, clock, limits }),
+    hashStates: new HashStateCache(),
     verifications: new SingleFlight(),
   };
 }

@@ -11,8 +11,18 @@ import type { Backend } from "./backend.ts";
 import { collectTrash } from "./gc/collector.ts";
 import { LocalNamespace } from "./namespace.ts";
 import type { Repository } from "./repository.ts";
-import { APP, CLAIM_MS, LARGE, Pipe, contentOf, pull, refusalOf, streamOf } from "./testing/contract-subject.ts";
-import type { BlobUpload } from "./uploads.ts";
+import {
+  APP,
+  LARGE,
+  LEASE_MS,
+  ManualClock,
+  Pipe,
+  SILENCE_MS,
+  contentOf,
+  pull,
+  refusalOf,
+  streamOf,
+} from "./testing/contract-subject.ts";
 
 const [FIRST, SECOND] = [contentOf("first", LARGE), contentOf("second", LARGE)];
 const WHOLE = Uint8Array.from(Buffer.concat([FIRST, SECOND]));
@@ -27,7 +37,9 @@ type Step =
   | "seal"
   | "claimUpload"
   | "saveUpload"
-  | "finishUpload";
+  | "finishUpload"
+  | "releaseUpload"
+  | "readDraft";
 
 describe("a fault while bytes are appended", () => {
   for (const step of ["append", "sync", "saveUpload", "claimUpload"] as const) {
@@ -87,17 +99,21 @@ describe("a fault at the end of an upload", () => {
   for (const takenOver of [false, true]) {
     const which = takenOver ? "an upload that was taken over" : "an upload";
 
-    test(`behind the rename leaves ${which} as it was, once the writer's time is over`, async () => {
-      const subject = await openSubject();
-      const upload = await failBehindRename(subject, takenOver);
-      expect(await subject.repository.blobs.exists(digestOf(WHOLE))).toBe(false);
-      subject.clock.ms += CLAIM_MS;
-      const again = (await subject.another().blobs.resume(upload.id))!;
-      expect(again.size).toBe(LARGE);
-      await again.finish([digestOf(WHOLE)], streamOf(SECOND));
-      expect(await pull(subject.repository, digestOf(WHOLE))).toEqual(WHOLE);
-      expect(await subject.kept()).toHaveLength(1);
-    });
+    for (const where of ["the same process", "another process"]) {
+      for (const times of [1, 3]) {
+        test(`behind the rename leaves ${which} as it was at once, in ${where}, after ${times} failures`, async () => {
+          const subject = await openSubject();
+          const { upload, repository } = await failBehindRename(subject, takenOver, times);
+          expect(await repository.blobs.exists(digestOf(WHOLE))).toBe(false);
+          const next = where === "the same process" ? repository : subject.another();
+          const again = (await next.blobs.resume(upload.id))!;
+          expect(again.size).toBe(LARGE);
+          await again.finish([digestOf(WHOLE)], streamOf(SECOND));
+          expect(await pull(next, digestOf(WHOLE))).toEqual(WHOLE);
+          expect(await subject.kept()).toHaveLength(1);
+        });
+      }
+    }
 
     test(`behind the rename leaves no file for good of ${which} that nobody goes on with`, async () => {
       const subject = await openSubject();
@@ -107,39 +123,117 @@ describe("a fault at the end of an upload", () => {
     });
   }
 
-  test("behind the rename leaves nothing behind when it ends with another digest later", async () => {
+  test("behind the rename leaves the upload to its process at once, and to others soon, when it cannot be released", async () => {
+    const subject = await openSubject();
+    const process = subject.another();
+    const upload = await process.blobs.upload();
+    await upload.append(streamOf(FIRST));
+    for (const step of ["finishUpload", "releaseUpload"] as const) subject.fail(step);
+    await expect(upload.finish([digestOf(WHOLE)], streamOf(SECOND))).rejects.toThrow("finishUpload fails");
+    const other = (await subject.another().blobs.resume(upload.id))!;
+    expect(await refusalOf(other.append(streamOf(SECOND)))).toBe("BLOB_UPLOAD_INVALID 409");
+    subject.fail("releaseUpload");
+    expect(await upload.append(streamOf(SECOND))).toBe(2 * LARGE); // by its process at once
+    for (const step of ["saveUpload", "releaseUpload"] as const) subject.fail(step);
+    await expect(upload.append(streamOf(SECOND))).rejects.toThrow("saveUpload fails");
+    await subject.clock.pass(1000);
+    await other.finish([digestOf(WHOLE)]);
+    expect(await pull(subject.repository, digestOf(WHOLE))).toEqual(WHOLE);
+  });
+
+  for (const rest of [FIRST, contentOf("small", 100)]) {
+    test(`behind the rename leaves nothing behind when it ends with ${rest.length} other bytes later`, async () => {
+      const subject = await openSubject();
+      const upload = await subject.repository.blobs.upload();
+      subject.fail("finishUpload");
+      await expect(upload.finish([digestOf(SECOND)], streamOf(SECOND))).rejects.toThrow("finishUpload fails");
+      const again = (await subject.another().blobs.resume(upload.id))!;
+      expect(again.size).toBe(0);
+      await again.finish([digestOf(rest)], streamOf(rest));
+      expect(await pull(subject.repository, digestOf(rest))).toEqual(rest);
+      expect(await subject.kept()).toHaveLength(rest.length > 1000 ? 1 : 0);
+    });
+  }
+});
+
+describe("few bytes that end an upload whose part file was given up leave nothing behind", () => {
+  const small = contentOf("small", 100);
+
+  test("when the request that made it failed", async () => {
     const subject = await openSubject();
     const upload = await subject.repository.blobs.upload();
-    subject.fail("finishUpload");
-    await expect(upload.finish([digestOf(FIRST)], streamOf(FIRST))).rejects.toThrow("finishUpload fails");
-    subject.clock.ms += CLAIM_MS;
-    const again = (await subject.another().blobs.resume(upload.id))!;
-    expect(again.size).toBe(0);
-    await again.finish([digestOf(SECOND)], streamOf(SECOND));
-    expect(await pull(subject.repository, digestOf(SECOND))).toEqual(SECOND);
-    subject.clock.ms += DEFAULT_LIMITS.uploadExpiryMs;
-    expect(await subject.kept()).toHaveLength(1);
+    subject.fail("append");
+    await expect(upload.append(streamOf(FIRST))).rejects.toThrow("append fails");
+    await upload.finish([digestOf(small)], streamOf(small));
+    expect(await pull(subject.repository, digestOf(small))).toEqual(small);
+    expect(await subject.kept()).toEqual([]);
+  });
+
+  test("when the client that filled it fell silent", async () => {
+    const subject = await openSubject();
+    const upload = await subject.repository.blobs.upload();
+    const silent = new Pipe();
+    const lost = refusalOf(upload.append(silent));
+    await silent.give(FIRST);
+    await subject.clock.pass(SILENCE_MS);
+    await (await subject.another().blobs.resume(upload.id))!.finish([digestOf(small)], streamOf(small));
+    await silent.end();
+    expect(await lost).toBe("BLOB_UPLOAD_UNKNOWN 404");
+    expect(await pull(subject.repository, digestOf(small))).toEqual(small);
+    expect(await subject.kept()).toEqual([]);
   });
 });
 
-/** An upload whose end failed when its bytes had their final name and no row. */
-async function failBehindRename(subject: Subject, takenOver: boolean): Promise<BlobUpload> {
+describe("a request that works for minutes keeps its upload", () => {
+  for (const step of ["append", "flush", "seal", "sync", "readDraft"] as const) {
+    test(`while it waits for ${step}`, async () => {
+      const subject = await openSubject();
+      const upload = await subject.repository.blobs.upload();
+      await upload.append(streamOf(FIRST));
+      const held = subject.hold(step);
+      // sha512 was not named early: the bytes are read again for it.
+      const working =
+        step === "append" || step === "sync"
+          ? upload.append(streamOf(SECOND))
+          : upload.finish([digestOf(WHOLE, "sha512")], streamOf(SECOND));
+      await held.reached;
+      await subject.clock.pass(3 * 60_000);
+      for (const namespace of [subject.repository, subject.another()]) {
+        const other = (await namespace.blobs.resume(upload.id))!;
+        expect(await refusalOf(other.append(streamOf(FIRST)))).toBe("BLOB_UPLOAD_INVALID 409");
+        expect(await refusalOf(other.finish([digestOf(FIRST)]))).toBe("BLOB_UPLOAD_INVALID 409");
+      }
+      held.goOn();
+      await working;
+      if (step === "append" || step === "sync") await upload.finish([digestOf(WHOLE)]);
+      expect(
+        await pull(subject.repository, digestOf(WHOLE, step === "append" || step === "sync" ? "sha256" : "sha512")),
+      ).toEqual(WHOLE);
+    });
+  }
+});
+
+/** An upload whose end failed, so many times, when its bytes had their final name and no row; and the process where it did. */
+async function failBehindRename(subject: Subject, takenOver: boolean, times = 1) {
   const upload = await subject.repository.blobs.upload();
   await upload.append(streamOf(FIRST));
   const asleep = new Pipe();
   const lost = takenOver ? refusalOf(upload.append(asleep)) : undefined;
   if (lost) {
     await asleep.give(SECOND);
-    subject.clock.ms += CLAIM_MS;
+    subject.clock.ms += LEASE_MS;
   }
-  const last = (await subject.another().blobs.resume(upload.id))!;
-  subject.fail("finishUpload");
-  await expect(last.finish([digestOf(WHOLE)], streamOf(SECOND))).rejects.toThrow("finishUpload fails");
+  const repository = subject.another();
+  const last = (await repository.blobs.resume(upload.id))!;
+  for (let time = 0; time < times; time++) {
+    subject.fail("finishUpload");
+    await expect(last.finish([digestOf(WHOLE)], streamOf(SECOND))).rejects.toThrow("finishUpload fails");
+  }
   if (lost) {
     await asleep.end();
     expect(await lost).toBe("BLOB_UPLOAD_INVALID 409");
   }
-  return upload;
+  return { upload, repository };
 }
 
 test("an upload is refused before it begins when there is no room", async () => {
@@ -153,17 +247,21 @@ type Subject = Awaited<ReturnType<typeof openSubject>>;
 
 /** A registry in memory that fails when it is told to. */
 async function openSubject() {
-  const clock = { ms: 1_700_000_000_000, now: () => clock.ms };
+  const clock = new ManualClock();
   const failing = new Set<Step>();
-  const mayFail = (step: Step): void => {
+  const held = new Map<Step, { readonly reached: () => void; readonly goOn: Promise<void> }>();
+  const pass = async (step: Step): Promise<void> => {
     if (failing.delete(step)) throw new Error(`${step} fails`);
+    held.get(step)?.reached();
+    await held.get(step)?.goOn;
   };
   const memory = new MemoryBlobStore();
-  const store = failingStore(memory, mayFail);
-  const metadata = failingAt(new SqlMetadataStore(await MemoryEngine.open(), clock), mayFail, [
+  const store = failingStore(memory, pass);
+  const metadata = failingAt(new SqlMetadataStore(await MemoryEngine.open(), clock), pass, [
     "claimUpload",
     "saveUpload",
     "finishUpload",
+    "releaseUpload",
   ]);
   const backend = (): Backend => createBackend({ store, metadata, clock });
   const another = (): Repository => new LocalNamespace(backend()).repository(APP);
@@ -171,7 +269,14 @@ async function openSubject() {
     clock,
     another,
     repository: another(),
+    /** The next call fails. */
     fail: (step: Step) => void failing.add(step),
+    /** Calls wait from now on. */
+    hold(step: Step): { readonly reached: Promise<void>; goOn(): void } {
+      const [reached, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      held.set(step, { reached: reached.resolve, goOn: goOn.promise });
+      return { reached: reached.promise, goOn: goOn.resolve };
+    },
     async kept(): Promise<readonly string[]> {
       await collectTrash(backend());
       return (await Array.fromAsync(memory.list())).map(({ key }) => key);
@@ -179,42 +284,43 @@ async function openSubject() {
   };
 }
 
-function failingStore(store: BlobStore, mayFail: (step: Step) => void): BlobStore {
-  const draft = (inner: Draft): Draft => failingAt(inner, mayFail, ["append", "flush", "sync"]);
-  return {
-    ...failingAt(store, mayFail, ["checkRoom", "seal"]),
+function failingStore(store: BlobStore, pass: (step: Step) => Promise<void>): BlobStore {
+  const draft = (inner: Draft): Draft => failingAt(inner, pass, ["append", "flush", "sync"]);
+  const own: Pick<BlobStore, "stage" | "reopen" | "readDraft"> = {
     async stage(key) {
-      mayFail("stage");
+      await pass("stage");
       return draft(await store.stage(key));
     },
     async reopen(key, size) {
       const found = await store.reopen(key, size);
       return found && draft(found);
     },
+    async *readDraft(key, size) {
+      await pass("readDraft");
+      yield* store.readDraft(key, size);
+    },
   };
+  return new Proxy(failingAt(store, pass, ["checkRoom", "seal"]), {
+    get: (target, name): unknown => Reflect.get(name in own ? own : target, name),
+  });
 }
 
-/** The same port, whose methods `steps` may fail. */
+/** The same port, whose methods `steps` may fail or wait. */
 function failingAt<Port extends BlobStore | MetadataStore | Draft>(
   port: Port,
-  mayFail: (step: Step) => void,
+  pass: (step: Step) => Promise<void>,
   steps: readonly Step[],
 ): Port {
-  const methods = new Map<PropertyKey, unknown>();
-  for (
-    let each: object | null = port;
-    each && each !== Object.prototype;
-    each = Object.getPrototypeOf(each) as object
-  ) {
-    for (const name of Reflect.ownKeys(each)) {
-      const method = (port as unknown as Record<PropertyKey, unknown>)[name];
-      if (methods.has(name) || typeof method !== "function") continue;
-      methods.set(name, async (...args: unknown[]): Promise<unknown> => {
-        mayFail(name as Step);
-        return (await Reflect.apply(method, port, args)) as unknown;
-      });
-      if (!steps.includes(name as Step)) methods.set(name, (method as () => unknown).bind(port));
-    }
-  }
-  return Object.fromEntries(methods) as unknown as Port;
+  return new Proxy(port, {
+    get(target, name): unknown {
+      const value: unknown = Reflect.get(target, name, target);
+      if (typeof value !== "function") return value;
+      const method = value.bind(target) as (...args: unknown[]) => unknown;
+      if (!steps.includes(name as Step)) return method;
+      return async (...args: unknown[]): Promise<unknown> => {
+        await pass(name as Step);
+        return await method(...args);
+      };
+    },
+  });
 }

@@ -1,33 +1,39 @@
 /** Takes the bytes of one request into an upload: socket → hash → row or file. */
 import { randomUUID } from "node:crypto";
-import type { UploadFacts, Whereabouts } from "../metadata/metadata-store.ts";
+import type { UploadRecord, Whereabouts } from "../metadata/metadata-store.ts";
 import { Digester, algorithmOf } from "../oci/digest.ts";
 import type { Algorithm, Digest } from "../oci/digest.ts";
-import { OciError } from "../oci/error.ts";
 import type { Draft, DraftKey, StorageKey } from "../storage/blob-store.ts";
 import type { Backend } from "./backend.ts";
+import { BrokenBodyError } from "./broken-body-error.ts";
+import { busyUpload } from "./upload-claims.ts";
+import type { UploadClaim } from "./upload-claims.ts";
 
-/** The sender broke off: the bytes before it are good, and nobody is there to be answered. */
-export class BrokenBodyError extends Error {
-  override readonly name = "BrokenBodyError";
-}
-
-/** A draft is claimed anew when this part of the claim is over. */
-const RENEW_AT = 1 / 4;
+/** Where the bytes of an upload are while a request writes to it. */
+type Content =
+  /** Few: in memory, and between requests in the row. */
+  | { readonly kind: "staged"; readonly pieces: Uint8Array[] }
+  /** In a part file, which is open; the claim is in the row. */
+  | { readonly kind: "open"; readonly draft: Draft }
+  /** In a part file, which is closed; the claim is given up until the client sends more. */
+  | { readonly kind: "suspended" }
+  /** Under their final key, to which no row refers yet. */
+  | { readonly kind: "committed" }
+  /** Recorded, or given up: nothing more is done. */
+  | { readonly kind: "ended" };
 
 /**
- * Holds an upload for one request. While the bytes are few they stay in memory and then in the row; the first byte
- * beyond the limit makes the draft, and with it the claim that keeps other processes away. Until `save` or `finish`
- * nothing counts; `rollBack` makes it as it was.
+ * Writes to an upload for one request. While the bytes are few they stay in memory and then in the row; the first byte
+ * beyond the limit makes the part file. Until `save` or `finish` nothing counts: after `rollBack`, or when the process
+ * dies, the upload is as it was.
  */
 export class UploadWriter implements AsyncDisposable {
   readonly #backend: Backend;
-  readonly #facts: UploadFacts;
+  readonly #record: UploadRecord;
+  readonly #claim: UploadClaim;
   /** What the upload is about to be closed with, the first one in its final key; none when it is not. */
   readonly #intents: readonly Digest[];
-  /** Bytes that are not in a draft, when none is open. */
-  #staged: Uint8Array[];
-  #draft: Draft | undefined;
+  #content: Content;
   #draftKey: DraftKey;
   /** What the blob's key is made of. */
   #finalBase: DraftKey | undefined;
@@ -35,23 +41,21 @@ export class UploadWriter implements AsyncDisposable {
   readonly #digester: Digester | undefined;
   /** The hash as it was, to roll back to; undefined when nothing had come. */
   readonly #before: Digester | undefined;
+  /** The version that the row has as long as nobody else has had the upload. */
   #version: number;
-  #claimed = false;
-  #renewAt = 0;
   #received: number;
-  /** Whether this writer has nothing left to undo or record. */
-  #settled = false;
 
-  private constructor(backend: Backend, facts: UploadFacts, intents: readonly Digest[]) {
+  private constructor(backend: Backend, record: UploadRecord, claim: UploadClaim, intents: readonly Digest[]) {
     this.#backend = backend;
-    this.#facts = facts;
+    this.#record = record;
+    this.#claim = claim;
     this.#intents = intents;
-    this.#staged = facts.staged ? [facts.staged] : [];
-    this.#draftKey = facts.draftKey as DraftKey;
-    this.#version = facts.version;
-    this.#received = facts.received;
+    this.#content = { kind: "staged", pieces: record.staged ? [record.staged] : [] };
+    this.#draftKey = record.draftKey as DraftKey;
+    this.#version = record.version;
+    this.#received = record.received;
     this.#digester = this.#initialDigester();
-    this.#before = facts.received > 0 ? this.#digester?.copy() : undefined;
+    this.#before = record.received > 0 ? this.#digester?.copy() : undefined;
   }
 
   /**
@@ -60,54 +64,63 @@ export class UploadWriter implements AsyncDisposable {
    */
   static async open(
     backend: Backend,
-    facts: UploadFacts,
+    record: UploadRecord,
+    claim: UploadClaim,
     intents: readonly Digest[] = [],
   ): Promise<UploadWriter | undefined> {
-    const writer = new UploadWriter(backend, facts, intents);
-    if (writer.#hasDraft()) {
-      try {
-        return (await writer.#reopenDraft()) ? writer : undefined;
-      } catch (error) {
-        await writer.rollBack(); // or the sender could not try again until the claim is over
-        throw error;
-      }
-    }
-    if (writer.#heldByAnother()) throw busyUpload(facts.id);
+    const writer = new UploadWriter(backend, record, claim, intents);
+    if (writer.#hasPartFile()) return (await writer.#reopenPartFile()) ? writer : undefined;
+    if (record.claimedBy !== undefined) await writer.#takeOver();
     return writer;
   }
 
   /** Bytes that came through this writer. */
   get added(): number {
-    return this.#received - this.#facts.received;
+    return this.#received - this.#record.received;
   }
 
   /** Rejects with `BrokenBodyError` when the source breaks, and with whatever else when the store does. */
   async writeAll(source: AsyncIterable<Uint8Array>): Promise<void> {
     const iterator = source[Symbol.asyncIterator]();
+    const writer = { suspend: () => this.#suspend(), resume: () => this.#resume() };
     for (;;) {
-      const step = await iterator.next().catch((error: unknown) => {
+      const next = iterator.next().catch((error: unknown) => {
         throw error instanceof BrokenBodyError ? error : new BrokenBodyError("the body broke off", { cause: error });
       });
+      const step = await this.#claim.receive(next, writer);
       if (step.done) return;
       await this.#write(step.value);
     }
   }
 
-  /** Records what has arrived as part of the upload, durable, and lets the upload go. */
+  /** Records what has arrived as part of the upload, durable, and gives the claim up. */
   async save(): Promise<void> {
-    await this.#draft?.sync();
-    const staged = this.#draft ? undefined : this.#stagedBytes();
-    if (!(await this.#record(this.#received, this.#digester, staged))) throw busyUpload(this.#facts.id);
-    this.#settled = true;
+    await this.#resume();
+    const { metadata, clock, limits, hashStates } = this.#backend;
+    if (this.#content.kind === "open") await this.#content.draft.sync();
+    const saved = await metadata.saveUpload({
+      id: this.#record.id,
+      version: this.#version,
+      received: this.#received,
+      digestSoFar: this.#digester?.digest("sha256"),
+      staged: this.#content.kind === "staged" ? joined(this.#content.pieces) : undefined,
+      expiresAt: clock.now() + limits.uploadExpiryMs,
+    });
+    if (saved === undefined) throw busyUpload(this.#record.id);
+    this.#claim.released();
+    if (this.#digester) hashStates.set(this.#record.id, saved, this.#digester);
+    await this.#end();
   }
 
-  /** Makes the upload as it was before this writer, as far as the disk allows, and lets it go. */
+  /** Makes the upload as it was before this writer. Never rejects: what it cannot do, the next writer does. */
   async rollBack(): Promise<void> {
-    if (this.#settled || !this.#claimed) return;
-    // Bytes beyond what the row counts do no harm, for who goes on with the draft cuts them off first; but on a full disk
-    // somebody else needs the room.
-    await this.#draft?.truncate(this.#hasDraft() ? this.#facts.received : 0).catch(() => undefined);
-    await this.#record(this.#facts.received, this.#before, this.#facts.staged);
+    if (this.#content.kind === "open") {
+      // Bytes beyond what the row counts do no harm, for the next writer cuts them off first; but on a full disk others need
+      // the room.
+      await this.#content.draft.truncate(this.#hasPartFile() ? this.#record.received : 0).catch(() => undefined);
+    }
+    if (this.#before) this.#backend.hashStates.set(this.#record.id, this.#version, this.#before);
+    await this.#end();
   }
 
   /**
@@ -133,20 +146,24 @@ export class UploadWriter implements AsyncDisposable {
   /** Turns the upload into a blob, durable. False when the upload had ended meanwhile. */
   async finish(digest: Digest): Promise<boolean> {
     const { store, metadata } = this.#backend;
-    const at = await this.#seal(digest);
-    const [id, version, size] = [this.#facts.id, this.#version, this.#received];
+    const at = await this.#commit(digest);
+    const [{ id }, version, size] = [this.#record, this.#version, this.#received];
     const done = await metadata.finishUpload({ id, version, digest, size, at });
+    // When the statement fails, the file may be the blob of a row, whatever we get to hear of it: it is not touched. The
+    // next writer finds its key in the row of the upload, if that is there, and makes it a part file again.
+    this.#claim.released();
+    await this.#end();
     if (!done && at.kind === "stored") await store.delete([at.storageKey as StorageKey]);
     return done;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#draft?.[Symbol.asyncDispose]();
+    await this.#end();
   }
 
-  /** Whether the upload's earlier bytes lie in a draft. */
-  #hasDraft(): boolean {
-    return this.#facts.received > 0 && this.#facts.staged === undefined;
+  /** Whether the upload's earlier bytes lie in a part file. */
+  #hasPartFile(): boolean {
+    return this.#record.received > 0 && this.#record.staged === undefined;
   }
 
   #fitsInline(): boolean {
@@ -154,14 +171,9 @@ export class UploadWriter implements AsyncDisposable {
     return inlineBytes > 0 && this.#received <= inlineBytes;
   }
 
-  #heldByAnother(): boolean {
-    const { claimedUntil } = this.#facts;
-    return claimedUntil !== undefined && claimedUntil > this.#backend.clock.now();
-  }
-
   #initialDigester(): Digester | undefined {
-    const { id, version, received, staged, algorithm } = this.#facts;
-    if (this.#hasDraft()) return this.#backend.uploads.recall(id, version)?.copy();
+    const { id, version, received, staged, algorithm } = this.#record;
+    if (this.#hasPartFile()) return this.#backend.hashStates.get(id, version)?.copy();
     // SHA-256 always; another algorithm when the client named it early.
     const algorithms = new Set<Algorithm>(["sha256", algorithm]);
     for (const intent of this.#intents) algorithms.add(algorithmOf(intent));
@@ -173,124 +185,127 @@ export class UploadWriter implements AsyncDisposable {
   async #write(bytes: Uint8Array): Promise<void> {
     this.#digester?.update(bytes);
     this.#received += bytes.length;
-    if (!this.#draft && this.#fitsInline()) {
-      this.#staged.push(bytes.slice()); // the sender may use his buffer again
+    if (this.#content.kind === "staged" && this.#fitsInline()) {
+      this.#content.pieces.push(bytes.slice()); // the sender may use his buffer again
       return;
     }
-    if (!this.#draft) await this.#openDraft();
-    await this.#draft?.append(bytes);
-    if (this.#backend.clock.now() >= this.#renewAt) await this.#renew();
+    const draft = await this.#partFile();
+    await draft.append(bytes);
   }
 
-  /** Makes the draft, and puts into it what was held in memory. */
-  async #openDraft(): Promise<void> {
-    const takesOver = this.#facts.claimedUntil !== undefined;
-    await this.#claim({ announce: !takesOver });
-    if (takesOver) await this.#moveTo(this.#freshDraft());
-    this.#draft = await this.#backend.store.stage(this.#draftKey);
-    for (const piece of this.#staged) await this.#draft.append(piece);
-    this.#staged = [];
+  /** The part file, which is made, with the staged bytes in it, when the bytes were few until now. */
+  async #partFile(): Promise<Draft> {
+    if (this.#content.kind === "open") return this.#content.draft;
+    if (this.#content.kind !== "staged") throw new Error(`an upload that is ${this.#content.kind} takes no bytes`);
+    const { pieces } = this.#content;
+    if (this.#claim.version === undefined) await this.#hold(this.#announcedKey());
+    else await this.#nameFinalKey();
+    const draft = await this.#backend.store.stage(this.#draftKey);
+    this.#content = { kind: "open", draft };
+    for (const piece of pieces) await draft.append(piece);
+    return draft;
   }
 
-  /** Goes on with the draft of earlier requests. False when it is lost. */
-  async #reopenDraft(): Promise<boolean> {
-    const { store, metadata } = this.#backend;
-    const { received, claimedUntil, finalKey } = this.#facts;
-    const takesOver = claimedUntil !== undefined;
-    // The row is still here, so nothing refers to what a writer that died, or failed at the last step, had sealed. Its
-    // key stays recorded until it is a draft again: dying here loses nothing either.
-    await this.#claim({ announce: finalKey === undefined && !takesOver });
-    if (finalKey !== undefined) await store.unseal(finalKey as StorageKey, this.#draftKey);
-    if (takesOver) {
-      const fresh = this.#freshDraft();
-      await metadata.reserveDraft(fresh, this.#claimTerms().expiresAt);
+  /** Goes on with the part file of earlier requests. False when it is lost. */
+  async #reopenPartFile(): Promise<boolean> {
+    const { store } = this.#backend;
+    const { received, claimedBy, finalKey } = this.#record;
+    const announced = claimedBy === undefined && finalKey === undefined;
+    if (announced) await this.#hold(this.#announcedKey());
+    // The row is still here, so nothing refers to what a writer that died, or failed at the last step, had committed. Its
+    // key stays recorded until it is a part file again: dying here loses nothing either.
+    else if (!(await this.#takeOver())) return false;
+    if (!announced) await this.#nameFinalKey();
+    const draft = await store.reopen(this.#draftKey, received);
+    if (draft) this.#content = { kind: "open", draft };
+    return draft !== undefined;
+  }
+
+  /**
+   * Takes what an earlier writer left when it ended without a word. Where that writer may wake up, the upload goes on in a
+   * file of another name, so that it writes to one that nobody uses. False when the bytes are lost.
+   */
+  async #takeOver(): Promise<boolean> {
+    const { store, metadata, clock, limits } = this.#backend;
+    const { id, received, finalKey } = this.#record;
+    const { mayBeWritten } = await this.#hold();
+    if (finalKey !== undefined && this.#hasPartFile()) await store.unseal(finalKey as StorageKey, this.#draftKey);
+    if (!mayBeWritten) return true;
+    const fresh = this.#freshDraft();
+    if (this.#hasPartFile()) {
+      await metadata.reserveDraft(fresh, clock.now() + limits.uploadExpiryMs);
       if (!(await store.copyDraft(this.#draftKey, fresh, received))) return false;
-      await this.#moveTo(fresh);
-    } else if (finalKey !== undefined && this.#intents.length > 0) {
-      await this.#renew();
     }
-    this.#draft = await store.reopen(this.#draftKey, received);
-    return this.#draft !== undefined;
+    if (!(await metadata.moveUpload(id, this.#version, fresh))) throw busyUpload(id);
+    this.#draftKey = fresh;
+    this.#finalBase = fresh;
+    return true;
+  }
+
+  async #hold(finalKey?: StorageKey): Promise<{ readonly mayBeWritten: boolean }> {
+    const held = await this.#claim.hold({ ...this.#record, version: this.#version }, finalKey);
+    this.#version = held.version;
+    return held;
+  }
+
+  /** Gives up what is held outside of memory, because the client is silent. */
+  async #suspend(): Promise<void> {
+    if (this.#content.kind !== "open") return;
+    const { draft } = this.#content;
+    await draft.flush();
+    await draft[Symbol.asyncDispose]();
+    this.#content = { kind: "suspended" };
+    if (!(await this.#claim.release())) throw busyUpload(this.#record.id);
+  }
+
+  /** Takes again what was given up. Refused with 409 when another writer has had the upload meanwhile. */
+  async #resume(): Promise<void> {
+    if (this.#content.kind !== "suspended") return;
+    const { id } = this.#record;
+    const held = await this.#claim.hold({ ...this.#record, version: this.#version, claimedBy: undefined });
+    this.#version = held.version;
+    const draft = await this.#backend.store.reopen(this.#draftKey, this.#received);
+    if (!draft) throw new Error(`the part file of the upload ${id} went while its client was silent`);
+    this.#content = { kind: "open", draft };
+  }
+
+  /** What the part file is about to become, when it is: recorded before the rename, so that no file is orphaned. */
+  #announcedKey(): StorageKey | undefined {
+    const [intent] = this.#intents;
+    return intent && this.#finalKey(intent);
+  }
+
+  async #nameFinalKey(): Promise<void> {
+    const key = this.#announcedKey();
+    if (key === undefined) return;
+    const { id } = this.#record;
+    if (!(await this.#backend.metadata.nameFinalKey(id, this.#version, key))) throw busyUpload(id);
   }
 
   /** The key that the blob shall have. One that an earlier writer had announced may be trash: none is used twice. */
   #finalKey(digest: Digest): StorageKey {
-    this.#finalBase ??= this.#facts.finalKey === undefined ? this.#draftKey : this.#freshDraft();
+    this.#finalBase ??= this.#record.finalKey === undefined ? this.#draftKey : this.#freshDraft();
     return this.#backend.store.storageKey(this.#finalBase, digest);
   }
 
   #freshDraft(): DraftKey {
-    return this.#backend.store.draftKey(`${this.#facts.id}.${randomUUID().slice(0, 8)}`);
-  }
-
-  /** The last writer died, or sleeps: should he wake up, he writes into a file that nobody uses any more. */
-  async #moveTo(fresh: DraftKey): Promise<void> {
-    const { id } = this.#facts;
-    if (!(await this.#backend.metadata.moveUpload(id, this.#version, fresh))) throw busyUpload(id);
-    this.#draftKey = fresh;
-    this.#finalBase = fresh;
-    if (this.#intents.length > 0) await this.#renew();
-  }
-
-  /** With `announce` what the draft is about to become is recorded at once. */
-  async #claim({ announce }: { readonly announce: boolean }): Promise<void> {
-    const { finalKey, ...terms } = this.#claimTerms();
-    const claimed = await this.#backend.metadata.claimUpload(
-      announce && finalKey !== undefined ? { ...terms, finalKey } : terms,
-    );
-    if (claimed === undefined) throw busyUpload(this.#facts.id);
-    this.#version = claimed;
-    this.#claimed = true;
-  }
-
-  async #renew(): Promise<void> {
-    if (!(await this.#backend.metadata.renewUpload(this.#claimTerms()))) throw busyUpload(this.#facts.id);
-  }
-
-  #claimTerms(): { id: string; version: number; until: number; expiresAt: number; finalKey?: string } {
-    const { clock, limits } = this.#backend;
-    const now = clock.now();
-    const [intent] = this.#intents;
-    this.#renewAt = now + limits.claimMs * RENEW_AT;
-    return {
-      id: this.#facts.id,
-      version: this.#version,
-      until: now + limits.claimMs,
-      expiresAt: now + limits.uploadExpiryMs,
-      ...(intent ? { finalKey: this.#finalKey(intent) } : {}),
-    };
-  }
-
-  /** False when the writer has lost the upload. */
-  async #record(received: number, digester: Digester | undefined, staged: Uint8Array | undefined): Promise<boolean> {
-    const { metadata, clock, limits, uploads } = this.#backend;
-    const saved = await metadata.saveUpload({
-      id: this.#facts.id,
-      version: this.#version,
-      received,
-      digestSoFar: digester?.digest("sha256"),
-      staged,
-      expiresAt: clock.now() + limits.uploadExpiryMs,
-    });
-    if (saved === undefined) return false;
-    if (digester) uploads.remember(this.#facts.id, saved, digester);
-    return true;
+    return this.#backend.store.draftKey(`${this.#record.id}.${randomUUID().slice(0, 8)}`);
   }
 
   /** The digest of all bytes so far, when it is known without reading them again. */
   #knownDigest(algorithm: Algorithm): Digest | undefined {
-    const { digestSoFar } = this.#facts;
+    const { digestSoFar } = this.#record;
     const recorded = algorithm === "sha256" && this.added === 0 ? digestSoFar : undefined;
     return this.#digester?.digest(algorithm) ?? recorded;
   }
 
   async #hashAgain(algorithms: readonly Algorithm[], signal: AbortSignal | undefined): Promise<Digester> {
     const digester = Digester.of(...algorithms);
-    if (!this.#draft) {
-      digester.update(this.#stagedBytes());
+    if (this.#content.kind === "staged") {
+      digester.update(joined(this.#content.pieces));
       return digester;
     }
-    await this.#draft.flush();
+    if (this.#content.kind === "open") await this.#content.draft.flush();
     for await (const piece of this.#backend.store.readDraft(this.#draftKey, this.#received)) {
       if (signal?.aborted) throw new BrokenBodyError("the client went away", { cause: signal.reason });
       digester.update(piece);
@@ -299,34 +314,33 @@ export class UploadWriter implements AsyncDisposable {
   }
 
   /** Makes the bytes durable where they shall stay. */
-  async #seal(digest: Digest): Promise<Whereabouts> {
-    if (!this.#draft && !this.#fitsInline()) await this.#openDraft();
-    if (!this.#draft) return { kind: "inline", payload: this.#stagedBytes() };
-    await this.#draft.flush();
-    const { store } = this.#backend;
+  async #commit(digest: Digest): Promise<Whereabouts> {
+    if (this.#content.kind === "staged" && this.#fitsInline()) {
+      return { kind: "inline", payload: joined(this.#content.pieces) };
+    }
+    const draft = await this.#partFile();
+    await draft.flush();
     const storageKey = this.#finalKey(digest);
-    const { mtimeMs } = await store.seal(this.#draftKey, storageKey);
-    // From here on the file may be the blob of a row, whatever we get to hear of it: it is not touched any more.
-    this.#settled = true;
+    const { mtimeMs } = await this.#backend.store.seal(this.#draftKey, storageKey);
+    await draft[Symbol.asyncDispose]();
+    this.#content = { kind: "committed" };
     return { kind: "stored", storageKey, mtimeMs };
   }
 
-  #stagedBytes(): Uint8Array {
-    const joined = new Uint8Array(this.#staged.reduce((size, piece) => size + piece.length, 0));
-    let at = 0;
-    for (const piece of this.#staged) {
-      joined.set(piece, at);
-      at += piece.length;
-    }
-    return joined;
+  /** Closes the part file, if one is open. */
+  async #end(): Promise<void> {
+    const content = this.#content;
+    this.#content = { kind: "ended" };
+    if (content.kind === "open") await content.draft[Symbol.asyncDispose]();
   }
 }
 
-/** How a second writer is refused. */
-export function busyUpload(id: string): OciError {
-  return new OciError("BLOB_UPLOAD_INVALID", {
-    status: 409,
-    message: "another request is writing to this upload: wait for it to end",
-    detail: { id },
-  });
+function joined(pieces: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(pieces.reduce((size, piece) => size + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
 }

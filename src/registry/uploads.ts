@@ -1,12 +1,15 @@
 /** Uploads of blobs into a repository. */
 import { randomUUID } from "node:crypto";
-import type { UploadFacts } from "../metadata/metadata-store.ts";
+import type { UploadRecord } from "../metadata/metadata-store.ts";
 import { algorithmOf } from "../oci/digest.ts";
 import type { Algorithm, Digest } from "../oci/digest.ts";
 import { OciError } from "../oci/error.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Backend } from "./backend.ts";
-import { BrokenBodyError, UploadWriter, busyUpload } from "./upload-writer.ts";
+import { BrokenBodyError } from "./broken-body-error.ts";
+import { busyUpload } from "./upload-claims.ts";
+import type { UploadClaim } from "./upload-claims.ts";
+import { UploadWriter } from "./upload-writer.ts";
 
 export interface UploadOptions {
   /** The algorithm of the digest that the upload will be closed with, when it is known early. */
@@ -59,14 +62,14 @@ export interface BlobUpload {
 export class LocalUpload implements BlobUpload {
   readonly #backend: Backend;
   readonly #name: RepositoryName;
-  #facts: UploadFacts;
-  /** At which revision the facts were known. */
+  #record: UploadRecord;
+  /** The revision as of which the record is known. */
   #revision: number;
 
-  private constructor(backend: Backend, name: RepositoryName, facts: UploadFacts, revision: number) {
+  private constructor(backend: Backend, name: RepositoryName, record: UploadRecord, revision: number) {
     this.#backend = backend;
     this.#name = name;
-    this.#facts = facts;
+    this.#record = record;
     this.#revision = revision;
   }
 
@@ -79,7 +82,7 @@ export class LocalUpload implements BlobUpload {
     const startedAt = clock.now();
     const expiresAt = startedAt + limits.uploadExpiryMs;
     await metadata.createUpload(name, { id, draftKey, algorithm, expiresAt, announced: options.announced });
-    const facts = {
+    const record = {
       id,
       draftKey,
       finalKey: undefined,
@@ -89,34 +92,34 @@ export class LocalUpload implements BlobUpload {
       received: 0,
       digestSoFar: undefined,
       version: 1,
-      claimedUntil: undefined,
+      claimedBy: undefined,
     };
-    return new LocalUpload(backend, name, facts, metadata.revision()); // nobody else knows of it yet
+    return new LocalUpload(backend, name, record, metadata.revision()); // nobody else knows of it yet
   }
 
   static async resume(backend: Backend, name: RepositoryName, id: string): Promise<LocalUpload | undefined> {
     const revision = backend.metadata.revision();
-    const facts = await backend.metadata.findUpload(name, id);
-    return facts && new LocalUpload(backend, name, facts, revision);
+    const record = await backend.metadata.findUpload(name, id);
+    return record && new LocalUpload(backend, name, record, revision);
   }
 
   get id(): string {
-    return this.#facts.id;
+    return this.#record.id;
   }
 
   get startedAt(): Date {
-    return new Date(this.#facts.startedAt);
+    return new Date(this.#record.startedAt);
   }
 
   get size(): number {
-    return this.#facts.received;
+    return this.#record.received;
   }
 
   async append(bytes: AsyncIterable<Uint8Array>, place: ChunkPlace = {}): Promise<number> {
-    using _claim = this.#claim();
+    await using claim = await this.#backend.claims.take(this.id);
     await this.#refresh();
     this.#checkStart(place);
-    await using writer = await this.#open();
+    await using writer = await this.#open(claim);
     try {
       await this.#take(writer, bytes, place);
     } catch (error) {
@@ -132,13 +135,13 @@ export class LocalUpload implements BlobUpload {
     place: ChunkPlace = {},
     signal?: AbortSignal,
   ): Promise<void> {
-    using _claim = this.#claim();
+    await using claim = await this.#backend.claims.take(this.id);
     await this.#refresh();
     this.#checkStart(place);
     const [digest] = digests;
     const expected = onePerAlgorithm(digests);
     if ("contradiction" in expected) throw await this.#mismatch(expected.contradiction);
-    await using writer = await this.#open(expected);
+    await using writer = await this.#open(claim, expected);
     try {
       if (bytes) await writer.writeAll(bytes);
       this.#checkLength(writer, place);
@@ -149,28 +152,21 @@ export class LocalUpload implements BlobUpload {
       await writer.rollBack();
       throw await this.#explain(error);
     }
-    this.#backend.uploads.forget(this.id);
+    this.#backend.hashStates.delete(this.id);
   }
 
   async cancel(): Promise<void> {
-    this.#backend.uploads.forget(this.id);
+    this.#backend.hashStates.delete(this.id);
     if (!(await this.#backend.metadata.cancelUpload(this.#name, this.id))) throw unknownUpload(this.id);
-  }
-
-  /** Inside this process a second writer is told so without asking the database. */
-  #claim(): Disposable {
-    const claim = this.#backend.uploads.writers.claim(this.id);
-    if (!claim) throw busyUpload(this.id);
-    return claim;
   }
 
   /** Knows again where the upload stands. */
   async #refresh(): Promise<void> {
     const revision = this.#backend.metadata.revision();
     if (revision === this.#revision) return;
-    const facts = await this.#backend.metadata.findUpload(this.#name, this.id);
-    if (!facts) throw unknownUpload(this.id);
-    this.#facts = facts;
+    const record = await this.#backend.metadata.findUpload(this.#name, this.id);
+    if (!record) throw unknownUpload(this.id);
+    this.#record = record;
     this.#revision = revision;
   }
 
@@ -188,11 +184,11 @@ export class LocalUpload implements BlobUpload {
 
   async #save(writer: UploadWriter): Promise<void> {
     await writer.save();
-    this.#facts = { ...this.#facts, received: this.#facts.received + writer.added };
+    this.#record = { ...this.#record, received: this.#record.received + writer.added };
   }
 
-  async #open(intents?: readonly Digest[]): Promise<UploadWriter> {
-    const writer = await UploadWriter.open(this.#backend, this.#facts, intents);
+  async #open(claim: UploadClaim, intents?: readonly Digest[]): Promise<UploadWriter> {
+    const writer = await UploadWriter.open(this.#backend, this.#record, claim, intents);
     if (writer) return writer;
     await this.cancel(); // its bytes are lost: the client has to begin again
     throw unknownUpload(this.id);
@@ -219,13 +215,13 @@ export class LocalUpload implements BlobUpload {
   /** What fails because somebody cancelled the upload meanwhile is no fault of ours, and nobody else is writing. */
   async #explain(error: unknown): Promise<unknown> {
     if (error instanceof BrokenBodyError || (error instanceof OciError && error.status !== 409)) return error;
-    const facts = await this.#backend.metadata.findUpload(this.#name, this.id);
-    return facts ? error : unknownUpload(this.id);
+    const record = await this.#backend.metadata.findUpload(this.#name, this.id);
+    return record ? error : unknownUpload(this.id);
   }
 
   /** Ends an upload whose content is not what its digest says: sending more of it cannot help. */
   async #mismatch(expected: Digest): Promise<OciError> {
-    this.#backend.uploads.forget(this.id);
+    this.#backend.hashStates.delete(this.id);
     await this.#backend.metadata.cancelUpload(this.#name, this.id);
     return new OciError("DIGEST_INVALID", {
       message: "the content that was received does not have this digest: upload it again",

@@ -1,7 +1,7 @@
 /** What a client is told of an error. */
 import { OciError } from "../oci/error.ts";
 import type { ErrorCode } from "../oci/error.ts";
-import { BrokenBodyError } from "../registry/upload-writer.ts";
+import { BrokenBodyError } from "../registry/broken-body-error.ts";
 import { json } from "./reply.ts";
 import type { Reply } from "./reply.ts";
 

@@ -3,7 +3,7 @@ import { OciError } from "../oci/error.ts";
 import { nameOf } from "../auth/policy.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { Namespace } from "../registry/namespace.ts";
-import { BrokenBodyError } from "../registry/upload-writer.ts";
+import { BrokenBodyError } from "../registry/broken-body-error.ts";
 import type { Admission } from "./admission.ts";
 import { auditChange } from "./audit.ts";
 import { RequestBody } from "./body.ts";

@@ -8,7 +8,7 @@ import { folderInMemory } from "../faults/support/folder-in-memory.ts";
 import { openWatchedRegistry } from "../faults/support/watched-registry.ts";
 import { ServerGone, Workload } from "../faults/support/workload.ts";
 import type { WorkloadOptions } from "../faults/support/workload.ts";
-import { endClaims, queryFolder } from "../support/data-folder.ts";
+import { leaveToSleeper } from "../support/data-folder.ts";
 import { startPointServer } from "./support/point-servers.ts";
 
 setDefaultTimeout(600_000);
@@ -77,6 +77,7 @@ interface Worked {
 
 async function work(folder: string, words: readonly string[]): Promise<Worked> {
   await using server = await startPointServer([folder, ...words]);
+  await using sleepers = new AsyncDisposableStack();
   const { url } = server;
   const workload = new Workload();
   let isCollected = false;
@@ -84,7 +85,7 @@ async function work(folder: string, words: readonly string[]): Promise<Worked> {
   try {
     const refusals = await workload.run({
       url,
-      abandon: (id) => void queryFolder(folder, "update upload set claimed_until = 1 where id = ?", id),
+      abandon: async (id) => void sleepers.use(await leaveToSleeper(folder, id)),
       async aside() {
         isCollected = true;
         if (!(await server.collect())) throw new ServerGone();
@@ -104,7 +105,6 @@ async function inspect(folder: string, inlineBytes: number, { workload, isCollec
   await using registry = await openWatchedRegistry(folder, { inlineBytes });
   const options: WorkloadOptions = { url: registry.url };
   expect(await registry.findings()).toEqual([]);
-  endClaims(folder);
   if (isCollected) await workload.collected(options);
   expect(await workload.finish(options)).toEqual([]);
   expect(await registry.findings()).toEqual([]);

@@ -3,7 +3,7 @@
  * open files. The client is told so cleanly, nothing that was acknowledged is harmed, and everything works again.
  */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { queryFolder } from "../support/data-folder.ts";
+import { leaveToSleeper, queryFolder } from "../support/data-folder.ts";
 import { everyPoint } from "./support/every-point.ts";
 import { folderInMemory } from "./support/folder-in-memory.ts";
 import { READS } from "./support/watched-drivers.ts";
@@ -15,7 +15,6 @@ import type { Refusal, WorkloadOptions } from "./support/workload.ts";
 
 setDefaultTimeout(300_000);
 
-const CLAIM_MS = 60_000;
 const HOUR_MS = 3_600_000;
 const WEEK_MS = 168 * HOUR_MS;
 
@@ -72,13 +71,14 @@ describe("a fault of any one call", () => {
 /** Lets the `at`-th call fail, and looks whether all is well. Gives the call; undefined when there are fewer. */
 async function survive(fault: Fault, at: number): Promise<Call | undefined> {
   await using place = await folderInMemory();
+  await using sleepers = new AsyncDisposableStack();
   const folder = place.path;
   const broken = breaking(fault, at, folder);
   await using registry = await openWatchedRegistry(folder, { ...fault.settings, watch: broken.watch });
   const workload = new Workload();
   const options: WorkloadOptions = {
     url: registry.url,
-    abandon: (id: string) => void queryFolder(folder, "update upload set claimed_until = 1 where id = ?", id),
+    abandon: async (id: string) => void sleepers.use(await leaveToSleeper(folder, id)),
     async aside() {
       await expectFaultOrDone(fault, registry.collect());
       await broken.paused(() => workload.collected(options));
@@ -91,8 +91,6 @@ async function survive(fault: Fault, at: number): Promise<Call | undefined> {
   const failed = broken.call();
   broken.mend();
 
-  // A writer whose row could not be written does not know whether it was: he holds the upload for as long as he said.
-  if (failed === "database.write") registry.later(CLAIM_MS);
   expect(await workload.finish(options)).toEqual([]);
   expect(await workload.run(options)).toEqual([]);
   expect(await workload.finish(options)).toEqual([]);

@@ -2,14 +2,15 @@
 import { Database } from "bun:sqlite";
 import { readdir } from "node:fs/promises";
 import { join, relative } from "node:path";
+import { HolderLocks } from "../../src/metadata/sqlite/holder-locks.ts";
 
-/** Every file in the folder but the database, its log and its lock; paths inside the folder, in order. */
+/** Every file in the folder but the database, its log and the locks; paths inside the folder, in order. */
 export async function filesBesideDatabase(dataDir: string): Promise<readonly string[]> {
   const entries = await readdir(dataDir, { recursive: true, withFileTypes: true });
   return entries
     .filter((entry) => !entry.isDirectory())
     .map((entry) => relative(dataDir, join(entry.parentPath, entry.name)))
-    .filter((path) => !/^(?:registry|lock)\.db(?:-wal|-shm|-journal)?$/.test(path))
+    .filter((path) => !/^(?:(?:registry|lock)\.db(?:-wal|-shm|-journal)?|holders\/.*)$/.test(path))
     .toSorted();
 }
 
@@ -26,10 +27,25 @@ export function queryFolder(dataDir: string, text: string, ...values: (string | 
   }
 }
 
+/** Leaves an upload as a process does that sleeps while it writes to it: it runs, and its lease has ended. */
+export async function leaveToSleeper(dataDir: string, upload: string): Promise<AsyncDisposable> {
+  const sleeper = await new HolderLocks(dataDir).announce();
+  queryFolder(dataDir, "update upload set claimed_by = ?, part_file = 1 where id = ?", sleeper.id, upload);
+  return sleeper;
+}
+
 /**
- * Ends the claims of writers that died with their process, which end by themselves after a minute. Only while no upload is
- * being written.
+ * Ends the leases of all processes that hold uploads, as they end by themselves when a process sleeps for ten seconds; until
+ * it is disposed of, for the processes do not know that it was long.
  */
-export function endClaims(dataDir: string): void {
-  queryFolder(dataDir, "update upload set claimed_until = 1 where claimed_until is not null");
+export function endLeases(dataDir: string): Disposable {
+  const holders = queryFolder(dataDir, "select id, until from holder");
+  queryFolder(dataDir, "update holder set until = 1");
+  return {
+    [Symbol.dispose]: () => {
+      for (const { id, until } of holders) {
+        queryFolder(dataDir, "insert or replace into holder (id, until) values (?, ?)", String(id), Number(until));
+      }
+    },
+  };
 }

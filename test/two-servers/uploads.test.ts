@@ -1,11 +1,14 @@
 /** One upload and two servers that write to it: each byte that counts came from one writer at a time. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { bytesOf, digestOf } from "../support/content.ts";
-import { endClaims, filesBesideDatabase, queryFolder } from "../support/data-folder.ts";
+import { endLeases, filesBesideDatabase, queryFolder } from "../support/data-folder.ts";
 import { runProgram } from "../support/program.ts";
 import { RepositoryClient } from "../support/repository-client.ts";
 import { scratchFolder } from "../support/scratch.ts";
+import { startListening } from "../support/server-process.ts";
 import { useRegistry } from "../support/use-registry.ts";
+
+setDefaultTimeout(60_000);
 
 /** How often two requests are sent at once. */
 const TIMES = 10;
@@ -149,7 +152,7 @@ describe.each([0, 40_000])("an upload with %d bytes whose server sleeps", (recor
       process.kill(one().pid, "SIGSTOP");
       try {
         expect((await there.send("PATCH", upload, { body: content.slice(recorded, 200_000) })).status).toBe(409);
-        endClaims(dataDir); // as it ends by itself after a minute
+        using _ended = endLeases(dataDir);
         const chunk = { headers: { "content-range": `${recorded}-199999` }, body: content.slice(recorded, 200_000) };
         expect((await there.send("PATCH", upload, chunk)).status).toBe(202);
         if (wakes === "before") await wakeUp();
@@ -159,6 +162,71 @@ describe.each([0, 40_000])("an upload with %d bytes whose server sleeps", (recor
       } finally {
         process.kill(one().pid, "SIGCONT");
       }
+      await expectBlob(content);
+    });
+  }
+});
+
+describe.each([0, 40_000])("an upload with %d bytes whose server is killed in the middle of a request", (recorded) => {
+  for (const method of ["PATCH", "PUT"]) {
+    test(`goes on through another server at once, after a ${method}`, async () => {
+      const content = bytesOf(`killed ${recorded} ${method}`, 300_000);
+      const killed = await startListening({ dataDir });
+      const upload = await begin();
+      const client = new RepositoryClient(killed.url, "uploads");
+      if (recorded > 0) {
+        expect((await client.send("PATCH", upload, { body: content.slice(0, recorded) })).status).toBe(202);
+      }
+      const body = new OpenBody();
+      const query = method === "PUT" ? `?digest=${digestOf(content)}` : "";
+      const writing = client.send(method, `${upload}${query}`, { body: body.stream }).catch((error: unknown) => error);
+      body.send(bytesOf("lost", 600_000));
+      await claimed();
+      killed.signal("SIGKILL");
+      await killed.ended;
+      await writing;
+
+      const [here, there] = clients();
+      const where = await here.get(upload);
+      expect([where.status, where.headers.get("range")]).toEqual([204, `0-${Math.max(0, recorded - 1)}`]);
+      const chunk = { headers: { "content-range": `${recorded}-199999` }, body: content.slice(recorded, 200_000) };
+      expect((await here.send("PATCH", upload, chunk)).status).toBe(202);
+      const rest = { body: content.slice(200_000) };
+      expect((await there.send("PUT", `${upload}?digest=${digestOf(content)}`, rest)).status).toBe(201);
+      await expectBlob(content);
+    });
+  }
+});
+
+describe.each([0, 40_000])("an upload with %d bytes and a connection that is half open", (recorded) => {
+  for (const [which, newcomer] of [
+    ["the same server", 0],
+    ["another server", 1],
+  ] as const) {
+    test(`goes on through ${which} when nothing has come for some seconds`, async () => {
+      const content = bytesOf(`half open ${recorded} ${newcomer}`, 300_000);
+      const upload = await begin();
+      if (recorded > 0) {
+        expect((await clients()[0].send("PATCH", upload, { body: content.slice(0, recorded) })).status).toBe(202);
+      }
+      const body = new OpenBody();
+      const halfOpen = clients()[0].send("PATCH", upload, { body: body.stream });
+      body.send(bytesOf("never counted", 100_000));
+      await claimed();
+      const chunk = { headers: { "content-range": `${recorded}-199999` }, body: content.slice(recorded, 200_000) };
+      const send = (): Promise<Response> => clients()[newcomer].send("PATCH", upload, chunk);
+      let reply = await send();
+      expect(reply.status).toBe(409); // a client that stalls for a moment keeps its upload
+      while (reply.status === 409) {
+        await Bun.sleep(100);
+        reply = await send();
+      }
+      expect([reply.status, endOf(reply)]).toEqual([202, 199_999]);
+      body.send(bytesOf("too late", 600_000));
+      body.end();
+      expect((await halfOpen).status).toBe(409);
+      const rest = { body: content.slice(200_000) };
+      expect((await clients()[1].send("PUT", `${upload}?digest=${digestOf(content)}`, rest)).status).toBe(201);
       await expectBlob(content);
     });
   }
@@ -221,7 +289,7 @@ async function expectBlob(content: Uint8Array): Promise<void> {
 
 /** Resolves when a writer holds an upload. */
 async function claimed(): Promise<void> {
-  while (queryFolder(dataDir, "select id from upload where claimed_until is not null").length === 0) await Bun.sleep(2);
+  while (queryFolder(dataDir, "select id from upload where claimed_by is not null").length === 0) await Bun.sleep(2);
 }
 
 /** The body of a request that goes on until it is told to end. */

@@ -4,6 +4,8 @@
  */
 import initSqlJs from "sql.js";
 import type { Database, SqlJsStatic, Statement as Prepared } from "sql.js";
+import { HoldersOfThisProcess } from "../holders.ts";
+import type { Holders } from "../holders.ts";
 import { SQLITE_MIGRATIONS } from "../migrations/migrations.ts";
 import { runAtOnce } from "../sql.ts";
 import type { Row, SqlEngine, Statement, Transaction } from "../sql.ts";
@@ -22,6 +24,7 @@ function makeEmptyDatabase(sqlite: SqlJsStatic): Uint8Array {
 }
 
 export class MemoryEngine implements SqlEngine {
+  readonly holders: Holders = new HoldersOfThisProcess();
   readonly #database: Database;
   readonly #prepared = new Map<string, Prepared>();
   #revision = 0;

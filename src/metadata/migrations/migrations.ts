@@ -4,9 +4,17 @@ import sqlite0002 from "./sqlite/0002_collection.sql" with { type: "text" };
 import sqlite0003 from "./sqlite/0003_signing_keys.sql" with { type: "text" };
 import sqlite0004 from "./sqlite/0004_accounts.sql" with { type: "text" };
 import sqlite0005 from "./sqlite/0005_quotas.sql" with { type: "text" };
+import sqlite0006 from "./sqlite/0006_upload_holders.sql" with { type: "text" };
 
 /** The statements that make each version out of the one before; the first makes version 1 out of nothing. */
-export const SQLITE_MIGRATIONS: readonly string[] = [sqlite0001, sqlite0002, sqlite0003, sqlite0004, sqlite0005];
+export const SQLITE_MIGRATIONS: readonly string[] = [
+  sqlite0001,
+  sqlite0002,
+  sqlite0003,
+  sqlite0004,
+  sqlite0005,
+  sqlite0006,
+];
 
 /** A database that this program cannot use: a person has to do something first. */
 export class SchemaError extends Error {

@@ -8,7 +8,7 @@ import { DATABASE, makeFileLikeFolder } from "./data-folder.ts";
 import { SqliteEngine } from "./sqlite-engine.ts";
 
 /** What of a copied database makes no sense elsewhere: bytes that were arriving, work under way. */
-const FORGET = [`delete from upload`, `delete from trash`, `delete from lease`];
+const FORGET = [`delete from upload`, `delete from holder`, `delete from trash`, `delete from lease`];
 
 /** Bytes that are copied in one step. */
 const STEP = 1024 * 1024;

@@ -1,14 +1,18 @@
 /** SQL on a SQLite file. */
 import { randomInt } from "node:crypto";
 import { closeSync, fdatasync, openSync } from "node:fs";
+import { dirname } from "node:path";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { OciError } from "../../oci/error.ts";
+import { HoldersOfThisProcess } from "../holders.ts";
+import type { Holders } from "../holders.ts";
 import { SQLITE_MIGRATIONS, pendingMigrations } from "../migrations/migrations.ts";
 import { runAtOnce } from "../sql.ts";
 import type { Durability, SqlEngine, Statement, Transaction } from "../sql.ts";
 import type { OpenSqlite } from "./binding.ts";
 import { Connection, sqliteCode } from "./connection.ts";
+import { HolderLocks } from "./holder-locks.ts";
 
 /**
  * `foreign_keys` is off by default. A waiting BEGIN blocks the event loop, so `busy_timeout` is small and we try again
@@ -62,6 +66,7 @@ export interface SqliteEngineOptions {
  * memory what it has just written.
  */
 export class SqliteEngine implements SqlEngine {
+  readonly holders: Holders;
   readonly #connection: Connection;
   /** Another connection, which never writes: to it all commits are those of others, and move its `data_version`. */
   readonly #watcher: Connection | undefined;
@@ -80,7 +85,8 @@ export class SqliteEngine implements SqlEngine {
   /** Why no write is taken any more: after a failed sync nobody knows what is on the disk. */
   #broken: Error | undefined;
 
-  private constructor(connection: Connection, watcher: Connection | undefined, log: number) {
+  private constructor(connection: Connection, watcher: Connection | undefined, log: number, holders: Holders) {
+    this.holders = holders;
     this.#connection = connection;
     this.#watcher = watcher;
     this.#log = log;
@@ -94,7 +100,8 @@ export class SqliteEngine implements SqlEngine {
     try {
       await whenFree(() => migrate(connection));
       const watcher = alone ? undefined : Connection.open(path, [...PRAGMAS, "query_only = on"], openSqlite);
-      return new SqliteEngine(connection, watcher, openSync(`${path}-wal`, "r+"));
+      const holders = alone ? new HoldersOfThisProcess() : new HolderLocks(dirname(path));
+      return new SqliteEngine(connection, watcher, openSync(`${path}-wal`, "r+"), holders);
     } catch (error) {
       connection.close();
       throw error;

@@ -5,12 +5,23 @@ import { digestOf } from "../../oci/digest.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { repositoryName } from "../../oci/repository-name.ts";
 import type { RepositoryName } from "../../oci/repository-name.ts";
-import type { MetadataStore, Needed, NewManifest, PutManifestResult, Whereabouts } from "../metadata-store.ts";
+import type {
+  MetadataStore,
+  Needed,
+  NewManifest,
+  PutManifestResult,
+  Whereabouts,
+  UploadClaim,
+} from "../metadata-store.ts";
 import { rows } from "../sql.ts";
 import type { Row, SqlEngine, Value } from "../sql.ts";
 
 /** Opens a fresh, empty store that asks `clock` for the time, and the engine that it works on. */
 export type OpenMetadata = (clock: Clock) => Promise<{ readonly store: MetadataStore; readonly engine: SqlEngine }>;
+
+/** A process that holds uploads, and how long its lease lasts. */
+export const HOLDER = "a holder";
+export const LEASE_MS = 10_000;
 
 export const HOUR_MS = 3_600_000;
 
@@ -48,15 +59,16 @@ export class Subject implements AsyncDisposable {
     return id;
   }
 
-  /** Claims an upload of version 1 for a minute and gives the version that the claimer holds. */
-  async claim(id: string, more: { readonly version?: number; readonly finalKey?: string } = {}): Promise<number> {
+  /** Claims an upload of version 1 for `HOLDER`, whose lease is renewed, and gives the version that the claimer holds. */
+  async claim(id: string, more: Partial<UploadClaim> = {}): Promise<number> {
     const version = await this.store.claimUpload({ ...this.claimTerms(id), ...more });
     if (version === undefined) throw new Error("the claim was refused");
     return version;
   }
 
-  claimTerms(id: string): { id: string; version: number; until: number; expiresAt: number } {
-    return { id, version: 1, until: this.clock.ms + 60_000, expiresAt: this.clock.ms + HOUR_MS };
+  claimTerms(id: string): UploadClaim {
+    const { ms } = this.clock;
+    return { id, version: 1, holder: HOLDER, leaseUntil: ms + LEASE_MS, expiresAt: ms + HOUR_MS };
   }
 
   /** Pushes a blob and gives its digest. Its bytes are taken to lie under `keyOf(id of the upload)`. */

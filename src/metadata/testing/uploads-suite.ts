@@ -1,7 +1,19 @@
 /** Uploads in a MetadataStore: the journal of intents, and who may write. */
 import { expect, test } from "bun:test";
 import type { UploadProgress } from "../metadata-store.ts";
-import { APP, HOUR_MS, OTHER, Subject, bytes, draftKeyOf, inline, keyOf, textDigest } from "./subject.ts";
+import {
+  APP,
+  HOLDER,
+  HOUR_MS,
+  LEASE_MS,
+  OTHER,
+  Subject,
+  bytes,
+  draftKeyOf,
+  inline,
+  keyOf,
+  textDigest,
+} from "./subject.ts";
 import type { OpenMetadata } from "./subject.ts";
 
 export function testUploads(open: OpenMetadata): void {
@@ -17,7 +29,7 @@ export function testUploads(open: OpenMetadata): void {
       received: 0,
       digestSoFar: undefined,
       version: 1,
-      claimedUntil: undefined,
+      claimedBy: undefined,
       finalKey: undefined,
       startedAt: clock.ms,
     });
@@ -40,25 +52,58 @@ export function testUploads(open: OpenMetadata): void {
 }
 
 function testClaims(open: OpenMetadata): void {
-  test("a claim counts the version up and lasts until its time", async () => {
+  test("a claim counts the version up and names its holder", async () => {
     await using subject = await Subject.open(open);
     const id = await subject.begin();
     const version = await subject.claim(id);
     expect(version).toBeGreaterThan(1);
-    expect(await subject.store.findUpload(APP, id)).toMatchObject({ version, claimedUntil: subject.clock.ms + 60_000 });
+    expect(await subject.store.findUpload(APP, id)).toMatchObject({ version, claimedBy: HOLDER });
   });
 
-  test("a claim is refused while another holds the upload, and taken when his time is over", async () => {
+  test("a claim is refused while another holder's lease lasts, and taken when it is over", async () => {
     await using subject = await Subject.open(open);
     const { store, clock } = subject;
     const id = await subject.begin();
-    const held = await subject.claim(id);
-    const until = clock.ms + 60_000;
-    expect(await store.claimUpload({ ...subject.claimTerms(id), version: held })).toBeUndefined();
+    const version = await subject.claim(id);
+    const until = clock.ms + LEASE_MS;
+    const other = { ...subject.claimTerms(id), holder: "another", version };
+    expect(await store.claimUpload(other)).toBeUndefined();
     clock.ms = until - 1;
-    expect(await store.claimUpload({ ...subject.claimTerms(id), version: held })).toBeUndefined();
+    expect(await store.claimUpload(other)).toBeUndefined();
     clock.ms = until;
-    expect(await store.claimUpload({ ...subject.claimTerms(id), version: held })).toBeGreaterThan(held);
+    expect(await store.claimUpload(other)).toBeGreaterThan(version);
+  });
+
+  test("a claim takes an upload at once from a holder that is known to have ended, and from none else", async () => {
+    await using subject = await Subject.open(open);
+    const { store } = subject;
+    const id = await subject.begin();
+    const version = await subject.claim(id);
+    const other = { ...subject.claimTerms(id), holder: "another", version };
+    expect(await store.claimUpload({ ...other, ended: "somebody else" })).toBeUndefined();
+    const taken = await store.claimUpload({ ...other, ended: HOLDER });
+    expect(taken).toBeGreaterThan(version);
+    expect(await store.findUpload(APP, id)).toMatchObject({ claimedBy: "another" });
+  });
+
+  test("a claim takes an upload of its own holder: no request of that process writes to it any more", async () => {
+    await using subject = await Subject.open(open);
+    const id = await subject.begin();
+    const version = await subject.claim(id);
+    expect(await subject.claim(id, { version })).toBeGreaterThan(version);
+  });
+
+  test("a claim without a new lease leaves the one that there is", async () => {
+    await using subject = await Subject.open(open);
+    const { store, clock } = subject;
+    const [first, second] = [await subject.begin(), await subject.begin()];
+    await subject.claim(first);
+    clock.ms += LEASE_MS - 1;
+    const version = await subject.claim(second, { leaseUntil: undefined });
+    clock.ms += 1;
+    expect(await store.claimUpload({ ...subject.claimTerms(second), holder: "another", version })).toBeGreaterThan(
+      version,
+    );
   });
 
   test("a claim on an older version is refused", async () => {
@@ -78,17 +123,59 @@ function testClaims(open: OpenMetadata): void {
     expect((await Promise.all(claims)).filter((version) => version !== undefined)).toHaveLength(1);
   });
 
-  test("renewing prolongs the claim of the holder, and of nobody else", async () => {
+  test("renewing the lease of a holder prolongs all that it holds, and nothing of others", async () => {
     await using subject = await Subject.open(open);
     const { store, clock } = subject;
+    const ids = [await subject.begin(), await subject.begin()];
+    const versions = [await subject.claim(ids[0]!), await subject.claim(ids[1]!, { holder: "another" })];
+    clock.ms += LEASE_MS - 1;
+    await store.renewHolder(HOLDER, clock.ms + LEASE_MS);
+    clock.ms += 1;
+    const claims = ids.map((id, at) => ({ ...subject.claimTerms(id), holder: "third", version: versions[at]! }));
+    expect(await store.claimUpload(claims[0]!)).toBeUndefined();
+    expect(await store.claimUpload(claims[1]!)).toBeGreaterThan(versions[1]!);
+  });
+
+  test("releasing gives the upload up as it is, for its holder alone", async () => {
+    await using subject = await Subject.open(open);
+    const { store } = subject;
     const id = await subject.begin();
-    const version = await subject.claim(id);
-    clock.ms += 50_000;
-    expect(await store.renewUpload({ ...subject.claimTerms(id), version })).toBe(true);
-    expect(await store.renewUpload({ ...subject.claimTerms(id), version: version - 1 })).toBe(false);
-    expect(await store.renewUpload({ ...subject.claimTerms("nobody's"), version })).toBe(false);
-    clock.ms += 20_000; // the first claim would have been over
-    expect(await store.claimUpload({ ...subject.claimTerms(id), version })).toBeUndefined();
+    const version = await subject.claim(id, { finalKey: keyOf(id) });
+    expect(await store.releaseUpload(id, "another")).toBe(false);
+    expect(await store.releaseUpload("nobody's", HOLDER)).toBe(false);
+    expect(await store.releaseUpload(id, HOLDER)).toBe(true);
+    expect(await store.findUpload(APP, id)).toMatchObject({ version, claimedBy: undefined, finalKey: keyOf(id) });
+    expect(await store.releaseUpload(id, HOLDER)).toBe(false);
+    expect(await subject.claim(id, { version, holder: "another" })).toBeGreaterThan(version);
+  });
+
+  test("a holder is told which uploads it has lost: taken over, recorded by another, cancelled or given up", async () => {
+    await using subject = await Subject.open(open);
+    const { store } = subject;
+    const held: { id: string; version: number }[] = [];
+    for (let count = 0; count < 4; count++) {
+      const id = await subject.begin();
+      held.push({ id, version: await subject.claim(id) });
+    }
+    expect(await store.lostUploads(HOLDER, held)).toEqual([]);
+    const [kept, taken, cancelled, released] = held;
+    await store.claimUpload({ ...subject.claimTerms(taken!.id), ...taken, holder: "another", ended: HOLDER });
+    await store.cancelUpload(APP, cancelled!.id);
+    await store.releaseUpload(released!.id, HOLDER);
+    const lost = await store.lostUploads(HOLDER, held);
+    expect(lost.toSorted()).toEqual([taken!.id, cancelled!.id, released!.id].toSorted());
+    expect(lost).not.toContain(kept!.id);
+  });
+
+  test("a final key that is named in the place of another makes the file of that one trash", async () => {
+    await using subject = await Subject.open(open);
+    const { store } = subject;
+    const id = await subject.begin();
+    const version = await subject.claim(id, { finalKey: "blobs/one" });
+    expect(await store.nameFinalKey(id, version - 1, "blobs/two")).toBe(false);
+    expect(await store.nameFinalKey(id, version, "blobs/two")).toBe(true);
+    expect((await store.findUpload(APP, id))?.finalKey).toBe("blobs/two");
+    expect(await store.dueTrash(10)).toEqual(["blobs/one"]);
   });
 
   test("a writer whose claim was taken over has lost the upload", async () => {
@@ -96,10 +183,11 @@ function testClaims(open: OpenMetadata): void {
     const { store, clock } = subject;
     const id = await subject.begin();
     const stalled = await subject.claim(id);
-    clock.ms += 60_000;
-    const taken = await subject.claim(id, { version: stalled });
+    clock.ms += LEASE_MS;
+    const taken = await subject.claim(id, { version: stalled, holder: "another" });
     const before = await store.findUpload(APP, id);
-    expect(await store.renewUpload({ ...subject.claimTerms(id), version: stalled })).toBe(false);
+    expect(await store.releaseUpload(id, HOLDER)).toBe(false);
+    expect(await store.nameFinalKey(id, stalled, "blobs/mine")).toBe(false);
     expect(await store.saveUpload(progress(id, stalled, { received: 99 }))).toBeUndefined();
     expect(await store.moveUpload(id, stalled, "uploads/mine")).toBe(false);
     expect(await store.finishUpload(finished(id, stalled))).toBe(false);
@@ -131,7 +219,7 @@ function testProgress(open: OpenMetadata): void {
       received: 14,
       digestSoFar,
       version: saved!,
-      claimedUntil: undefined,
+      claimedBy: undefined,
       staged: undefined,
     });
     expect(await subject.claim(id, { version: saved! })).toBeGreaterThan(saved!);
@@ -272,18 +360,12 @@ function testEnds(open: OpenMetadata): void {
     expect(await store.dueTrash(10)).toEqual([draftKeyOf(ids[1]!), draftKeyOf(ids[2]!)].toSorted());
   });
 
-  test("an upload that somebody writes to does not end", async () => {
+  test("an upload whose holder's lease lasts does not expire", async () => {
     await using subject = await Subject.open(open);
     const { store, clock } = subject;
     const id = await subject.begin(APP, clock.ms + 10);
-    await store.claimUpload({
-      id,
-      version: 1,
-      until: clock.ms + 60_000,
-      expiresAt: clock.ms + 10,
-      finalKey: keyOf(id),
-    });
-    clock.ms += 59_999;
+    await store.claimUpload({ ...subject.claimTerms(id), expiresAt: clock.ms + 10, finalKey: keyOf(id) });
+    clock.ms += LEASE_MS - 1;
     expect(await store.expireUploads(10)).toBe(0);
     clock.ms += 1;
     expect(await store.expireUploads(10)).toBe(1);

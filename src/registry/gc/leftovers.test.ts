@@ -95,7 +95,8 @@ describe.each([...ENGINES])("on %s", (kind) => {
     await using subject = await CollectionSubject.open(kind);
     const upload = await subject.repository().blobs.upload();
     await upload.append(once(bytes(LAYER)));
-    await subject.change("update upload set claimed_until = 1"); // its last writer died
+    await using sleeper = await subject.engine.holders.announce(); // a process that sleeps, whose lease has ended
+    await subject.change(`update upload set claimed_by = '${sleeper.id}'`);
     const store = new Proxy(subject.backend.store, {
       get(target, name) {
         const value: unknown = Reflect.get(target, name, target);

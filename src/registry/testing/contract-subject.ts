@@ -1,5 +1,6 @@
 /** A registry under test, and the content and streams that its tests feed it with. */
 import { createHash } from "node:crypto";
+import type { Clock } from "../../lib/clock.ts";
 import { digestOf } from "../../oci/digest.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { OciError } from "../../oci/error.ts";
@@ -13,7 +14,7 @@ import type { Repository } from "../repository.ts";
 export interface ContractSubject extends AsyncDisposable {
   readonly namespace: Namespace;
   /** Stands still until it is moved; all that belongs to the subject goes by it. */
-  readonly clock: { ms: number };
+  readonly clock: ManualClock;
   /** The same registry as another process has it: the same data, and nothing remembered. */
   another(): Promise<Namespace>;
   /** Ends uploads whose time is over and removes bytes that nobody needs; gives the keys of all bytes that stay. */
@@ -30,8 +31,33 @@ export type OpenContract = (limits?: Partial<RegistryLimits>) => Promise<Contrac
 export const APP: RepositoryName = repositoryName("team/app");
 export const OTHER: RepositoryName = repositoryName("team/other");
 
-/** Longer than a writer holds an upload without a sign of life. */
-export const CLAIM_MS = 60_000;
+/** As long as a process that sleeps keeps the uploads that it writes to. */
+export const LEASE_MS = 10_000;
+
+/** As long as a request that receives nothing keeps its upload. */
+export const SILENCE_MS = 5_000;
+
+/** A clock that is moved by hand, as if all processes slept, or goes on, and then calls what repeats itself. */
+export class ManualClock implements Clock {
+  ms = 1_700_000_000_000;
+  readonly #repeated = new Set<() => Promise<void>>();
+
+  readonly now = (): number => this.ms;
+
+  every(_milliseconds: number, work: () => Promise<void>): Disposable {
+    this.#repeated.add(work);
+    return { [Symbol.dispose]: () => void this.#repeated.delete(work) };
+  }
+
+  /** Goes on second by second, in every process. */
+  async pass(milliseconds: number): Promise<void> {
+    const until = this.ms + milliseconds;
+    while (this.ms < until) {
+      this.ms = Math.min(until, this.ms + 1000);
+      await Promise.all([...this.#repeated].map((work) => work()));
+    }
+  }
+}
 
 /** More than what lies in the database by default. */
 export const LARGE = 40_000;

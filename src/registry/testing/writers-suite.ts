@@ -1,12 +1,17 @@
-/** Who may write to an upload: one at a time, in this process or in another, and anybody after a writer that died. */
+/**
+ * Who may write to an upload: one at a time, in this process or in another; anybody after a writer that receives nothing,
+ * and after a process that sleeps. What becomes of one that dies is tested with processes that do.
+ */
 import { expect, test } from "bun:test";
 import { digestOf } from "../../oci/digest.ts";
+import { BrokenBodyError } from "../broken-body-error.ts";
 import type { BlobUpload } from "../uploads.ts";
 import {
   APP,
-  CLAIM_MS,
   LARGE,
+  LEASE_MS,
   Pipe,
+  SILENCE_MS,
   brokenAfter,
   bytes,
   contentOf,
@@ -74,6 +79,7 @@ export function testWriters(open: OpenContract): void {
   });
 
   testTwoAtOnce(open);
+  testSilence(open);
   testTakenOver(open);
 }
 
@@ -162,31 +168,134 @@ function testTwoAtOnce(open: OpenContract): void {
     const writing = upload.append(pipe);
     await pipe.give(A);
     const other = await resumed(subject, upload, "another process");
-    for (let rounds = 0; rounds < 5; rounds++) {
-      subject.clock.ms += CLAIM_MS / 2;
+    for (let rounds = 0; rounds < 10; rounds++) {
+      await subject.clock.pass(SILENCE_MS - 1);
       await pipe.give(B.subarray(0, 10));
       expect(await refusalOf(other.append(streamOf(C)))).toBe("BLOB_UPLOAD_INVALID 409");
     }
     await pipe.end();
-    expect(await writing).toBe(20_050);
+    expect(await writing).toBe(20_100);
+  });
+}
+
+function testSilence(open: OpenContract): void {
+  const RECORDED = [0, 100, 20_000] as const;
+  /** Bytes that the silent request had received: few, and more than lie in memory. */
+  const RECEIVED = [100, LARGE] as const;
+
+  for (const where of ["this process", "another process"]) {
+    for (const recorded of RECORDED) {
+      for (const received of RECEIVED) {
+        const what = `(${recorded} bytes recorded, ${received} received) in ${where}`;
+
+        test(`a request that has received nothing for five seconds loses its upload to another one ${what}`, async () => {
+          await using subject = await open();
+          const repository = subject.namespace.repository(APP);
+          const first = contentOf("recorded", recorded);
+          const upload = await repository.blobs.upload();
+          if (recorded > 0) await upload.append(streamOf(first));
+          await using silent = new Sleeper((source) => upload.append(source));
+          await silent.give(contentOf("half-open", received));
+          await subject.clock.pass(SILENCE_MS);
+
+          const next = await resumed(subject, upload, where);
+          expect(next.size).toBe(recorded);
+          expect(await next.append(streamOf(A), { start: recorded })).toBe(recorded + 20_000);
+          await next.finish([digestOf(joined(first, A, B))], streamOf(B));
+          expect(await silent.wakeUp(LATE)).toBeInstanceOf(Error);
+          expect(await pull(repository, digestOf(joined(first, A, B)))).toEqual(joined(first, A, B));
+          expect((await subject.kept()).length).toBeLessThanOrEqual(1);
+        });
+      }
+    }
+  }
+
+  test("in one process a silent request loses its upload also when the timer has not noticed it", async () => {
+    await using subject = await open();
+    const upload = await subject.namespace.repository(APP).blobs.upload();
+    await using silent = new Sleeper((source) => upload.append(source));
+    await silent.give(contentOf("half-open", LARGE));
+    const next = await resumed(subject, upload, "this process");
+    subject.clock.ms += SILENCE_MS - 1;
+    expect(await refusalOf(next.append(streamOf(A)))).toBe("BLOB_UPLOAD_INVALID 409");
+    subject.clock.ms += 1;
+    await next.finish([digestOf(A)], streamOf(A));
+    expect(await silent.wakeUp(B)).toMatchObject({ code: "BLOB_UPLOAD_INVALID", status: 409 });
+  });
+
+  for (const recorded of RECORDED) {
+    for (const received of RECEIVED) {
+      const what = `(${recorded} bytes recorded, ${received} received)`;
+
+      test(`a request that was silent for minutes goes on when no other came ${what}`, async () => {
+        await using subject = await open();
+        const repository = subject.namespace.repository(APP);
+        const pieces = [contentOf("recorded", recorded), contentOf("before", received), A, LATE] as const;
+        const upload = await repository.blobs.upload();
+        if (recorded > 0) await upload.append(streamOf(pieces[0]));
+        const pipe = new Pipe();
+        const writing = upload.append(pipe);
+        for (const piece of [pieces[1], A]) {
+          await pipe.give(piece);
+          await subject.clock.pass(3 * 60_000);
+        }
+        await pipe.give(LATE);
+        await pipe.end();
+        expect(await writing).toBe(joined(...pieces).length);
+        await upload.finish([digestOf(joined(...pieces))]);
+        expect(await pull(repository, digestOf(joined(...pieces)))).toEqual(joined(...pieces));
+      });
+
+      test(`of a request that was silent and then broke what it had received is kept ${what}`, async () => {
+        await using subject = await open();
+        const repository = subject.namespace.repository(APP);
+        const pieces = [contentOf("recorded", recorded), contentOf("before", received)] as const;
+        const upload = await repository.blobs.upload();
+        if (recorded > 0) await upload.append(streamOf(pieces[0]));
+        const pipe = new Pipe();
+        const writing = upload.append(brokenBehind(pipe)).catch((error: unknown) => error);
+        await pipe.give(pieces[1]);
+        await subject.clock.pass(2 * SILENCE_MS);
+        await pipe.end();
+        expect(await writing).toBeInstanceOf(BrokenBodyError);
+        const next = await resumed(subject, upload, "another process");
+        expect(next.size).toBe(recorded + received);
+        await next.finish([digestOf(joined(...pieces, A))], streamOf(A));
+        expect(await pull(repository, digestOf(joined(...pieces, A)))).toEqual(joined(...pieces, A));
+      });
+    }
+  }
+
+  test("a request that was silent and ends the upload late does so when no other came", async () => {
+    await using subject = await open();
+    const repository = subject.namespace.repository(APP);
+    const upload = await repository.blobs.upload();
+    const pipe = new Pipe();
+    const finishing = upload.finish([digestOf(joined(A, B))], pipe);
+    await pipe.give(A);
+    await subject.clock.pass(2 * SILENCE_MS);
+    await pipe.give(B);
+    await pipe.end();
+    await finishing;
+    expect(await pull(repository, digestOf(joined(A, B)))).toEqual(joined(A, B));
   });
 }
 
 function testTakenOver(open: OpenContract): void {
   for (const recorded of [0, 100, 20_000]) {
-    test(`an upload whose writer died is free after a while, with the ${recorded} bytes that were recorded`, async () => {
+    test(`an upload whose process sleeps is free after a while, with the ${recorded} bytes that were recorded`, async () => {
       await using subject = await open();
       const repository = subject.namespace.repository(APP);
       const first = contentOf("recorded", recorded);
       const upload = await repository.blobs.upload();
       await upload.append(streamOf(first));
-      await using dead = new Sleeper((source) => upload.append(source));
-      await dead.give(contentOf("lost", LARGE));
+      await using asleep = new Sleeper((source) => upload.append(source));
+      await asleep.give(contentOf("lost", LARGE));
 
       const next = await resumed(subject, upload, "another process");
       expect(next.size).toBe(recorded);
       expect(await refusalOf(next.append(streamOf(B)))).toBe("BLOB_UPLOAD_INVALID 409");
-      subject.clock.ms += CLAIM_MS;
+      subject.clock.ms += LEASE_MS;
       expect(await next.append(streamOf(B), { start: recorded })).toBe(recorded + 20_000);
       await next.finish([digestOf(joined(first, B))]);
       expect(await pull(repository, digestOf(joined(first, B)))).toEqual(joined(first, B));
@@ -205,7 +314,7 @@ function testTakenOver(open: OpenContract): void {
           );
           await asleep.give(contentOf("lost", LARGE));
 
-          subject.clock.ms += CLAIM_MS;
+          subject.clock.ms += LEASE_MS;
           const next = await resumed(subject, upload, "another process");
           const content = joined(first, contentOf("new", HUGE));
           await next.append(streamOf(content.subarray(recorded, HUGE / 2)));
@@ -214,7 +323,7 @@ function testTakenOver(open: OpenContract): void {
           await next.finish([digestOf(content)], rest);
           if (when === "after") expect(await asleep.wakeUp(LATE)).toBeInstanceOf(Error);
           expect(digestOf((await pull(repository, digestOf(content))) ?? bytes("nothing"))).toBe(digestOf(content));
-          subject.clock.ms += CLAIM_MS;
+          subject.clock.ms += LEASE_MS;
           expect((await subject.kept()).length).toBeLessThanOrEqual(1);
         });
       }
@@ -226,9 +335,9 @@ function testTakenOver(open: OpenContract): void {
     const repository = subject.namespace.repository(APP);
     const upload = await repository.blobs.upload();
     await upload.append(streamOf(A));
-    await using dead = new Sleeper((source) => upload.append(source));
-    await dead.give(bytes("lost"));
-    subject.clock.ms += CLAIM_MS;
+    await using asleep = new Sleeper((source) => upload.append(source));
+    await asleep.give(bytes("lost"));
+    subject.clock.ms += LEASE_MS;
     const second = await resumed(subject, upload, "another process");
     await expect(second.append(brokenAfter(B))).rejects.toThrow();
     await expect(second.append(brokenAfter(C), { start: 40_000, length: 40_000 })).rejects.toThrow();

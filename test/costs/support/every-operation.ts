@@ -2,7 +2,16 @@
 import { DEFAULT_RULES } from "../../../src/metadata/metadata-store.ts";
 import type { CollectionRules } from "../../../src/metadata/metadata-store.ts";
 import { SqlMetadataStore } from "../../../src/metadata/sql-metadata-store.ts";
-import { APP, HOUR_MS, OTHER, inline, keyOf, needs, newManifest } from "../../../src/metadata/testing/subject.ts";
+import {
+  APP,
+  HOUR_MS,
+  OTHER,
+  inline,
+  keyOf,
+  needs,
+  newManifest,
+  HOLDER,
+} from "../../../src/metadata/testing/subject.ts";
 import type { Subject } from "../../../src/metadata/testing/subject.ts";
 import { tag } from "../../../src/oci/tag.ts";
 
@@ -28,11 +37,14 @@ async function uploads(subject: Subject): Promise<void> {
   const id = await subject.begin();
   await store.findUpload(APP, id);
   const claimed = await subject.claim(id, { finalKey: keyOf(id) });
-  await store.renewUpload({ ...subject.claimTerms(id), version: claimed, finalKey: `${keyOf(id)}/2` });
+  await store.renewHolder(HOLDER, clock.ms + HOUR_MS);
+  await store.lostUploads(HOLDER, [{ id, version: claimed }]);
+  await store.nameFinalKey(id, claimed, `${keyOf(id)}/2`);
   await store.reserveDraft("uploads/mine", clock.ms + HOUR_MS);
   await store.moveUpload(id, claimed, "uploads/mine");
   const saved = await store.saveUpload({ ...progress, id, version: claimed, staged: new Uint8Array(3) });
   await store.saveUpload({ ...progress, id, version: saved ?? 0, staged: undefined });
+  await store.releaseUpload(id, HOLDER);
   await store.cancelUpload(APP, id);
 
   await subject.begin(APP, clock.ms - 1);

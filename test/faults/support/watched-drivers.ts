@@ -46,6 +46,7 @@ export function watchedStore(store: BlobStore, watch: Watcher): BlobStore {
 /** The same engine. Transactions are whole or not at all, so that each is one call. */
 export function watchedEngine(engine: SqlEngine, watch: Watcher): SqlEngine {
   return {
+    holders: engine.holders,
     read: (work) => watch("database.read", () => engine.read(work)),
     write: (work, durability) => watch("database.write", () => engine.write(work, durability)),
     revision: () => engine.revision(),

@@ -31,8 +31,8 @@ export class ServerGone extends Error {
 export interface WorkloadOptions {
   /** Such as `http://127.0.0.1:40123`, without a slash at the end. */
   readonly url: string;
-  /** Leaves the upload with this id as a writer does who died. */
-  readonly abandon?: (id: string) => void;
+  /** Leaves the upload with this id as a process does that sleeps while it writes to it. */
+  readonly abandon?: (id: string) => Promise<void>;
   /** What is done at the end that is no request of a client. */
   readonly aside?: () => Promise<void>;
 }
@@ -83,7 +83,7 @@ export class Workload {
     const begun = await client.begin(app, UNFINISHED);
     if (begun !== undefined) {
       await client.sendChunk(app, begun, 20_000);
-      options.abandon?.(begun.slice(begun.lastIndexOf("/") + 1));
+      await options.abandon?.(begun.slice(begun.lastIndexOf("/") + 1));
       await client.sendChunk(app, begun, 30_000);
     }
     const cancelled = await client.begin(app, CANCELLED);
