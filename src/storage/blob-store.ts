@@ -59,8 +59,8 @@ export interface BlobStore {
   reopen(key: DraftKey, size: number): Promise<Draft | undefined>;
 
   /**
-   * Copies the first `size` bytes of a draft into a fresh one, for a writer that takes over from another. False when
-   * they are not there.
+   * Copies the first `size` bytes of a draft into a fresh one, for a writer that takes over from one that may wake up;
+   * durable when it resolves. False when they are not there.
    */
   copyDraft(from: DraftKey, to: DraftKey, size: number): Promise<boolean>;
 

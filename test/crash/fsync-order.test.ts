@@ -12,6 +12,7 @@ import {
   OCI_LAYER,
   OCI_MANIFEST,
 } from "../support/content.ts";
+import { leaveToSleeper } from "../support/data-folder.ts";
 import { startGroup, startServerGroup } from "../support/program.ts";
 import { readTrace, tracing } from "./support/system-calls.ts";
 import type { SystemCall } from "./support/system-calls.ts";
@@ -69,7 +70,8 @@ describe("for one push of a blob of 1 MiB in a single request", () => {
   test("every folder that was made is durable before the row that names what lies in it", () => {
     const { calls } = of("POST");
     const log = join(dataDir, "registry.db-wal");
-    const made = calls.filter((call) => call.name.startsWith("mkdir"));
+    // What lies in `holders` means nothing once the processes have ended.
+    const made = calls.filter((call) => call.name.startsWith("mkdir") && !call.args.includes("/holders"));
     expect(made).toHaveLength(4); // uploads, blobs, blobs/sha256 and one below it
     for (const mkdir of made) {
       const path = /"([^"]+)"/.exec(mkdir.args)?.[1] ?? "";
@@ -113,6 +115,32 @@ test("a folder that another server made is durable before the row that names wha
     expectOrder({ folderSynced, committed, logSynced, reply });
   } finally {
     await other.stop();
+    await rm(dataDir, { recursive: true });
+  }
+});
+
+test("a part file that is copied from a process that sleeps is durable before the row names it", async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), "stowage-fsync-"));
+  await using sleepers = new AsyncDisposableStack();
+  try {
+    const { calls: all, replies } = await traced(dataDir, async (url) => {
+      const opened = await send("POST", `${url}/v2/app/blobs/uploads/`);
+      const location = new URL(opened.headers.get("location") ?? "", url);
+      await send("PATCH", location.href, LARGE);
+      sleepers.use(await leaveToSleeper(dataDir, basename(location.pathname)));
+      await send("PATCH", location.href, LARGE);
+    });
+    const [before, taken] = [replies[1]!, replies[2]!];
+    const calls = all.filter(({ start, end }) => start > before.end && end < taken.start);
+    // What the second request brought, in a file whose name is longer.
+    const written = calls.find((call) => /^\d+<.*\/uploads\/[^/>]+\.[0-9a-f]{8}>, "/.test(call.args))!;
+    const [, copy = ""] = /<([^>]+)>/.exec(written.args) ?? [];
+    const copied = calls.find((call) => isSyncOf(call, copy))!;
+    const named = calls.find((call) => isSyncOf(call, join(dataDir, "uploads")) && call.start > copied.end)!;
+    const log = join(dataDir, "registry.db-wal");
+    const moved = calls.find((call) => isWriteTo(call, log) && call.start > named.end)!;
+    expectOrder({ copied, named, moved, written, taken });
+  } finally {
     await rm(dataDir, { recursive: true });
   }
 });

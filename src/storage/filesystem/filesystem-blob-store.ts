@@ -87,9 +87,11 @@ export class FilesystemBlobStore implements BlobStore {
     try {
       await this.#permissions.applyToCopy(copy);
       await copy.truncate(size);
+      await copy.sync(); // the row moves to it: what was answered for must outlive a power loss there too
     } finally {
       await copy.close();
     }
+    await this.#folders.sync(dirname(target));
     return true;
   }
 
