@@ -90,7 +90,7 @@ test("Link keeps the other parameters", async () => {
 });
 
 describe("a number that is none is refused", () => {
-  for (const query of ["n=abc", "n=-1", "n=-0", "n=", "n=%2B1", "n=1e3", "n=1.5", "n=1&n=2", "n=12345678901"]) {
+  for (const query of ["n=abc", "n=-1", "n=-0", "n=%2B1", "n=1e3", "n=1.5", "n=1&n=2", "n=12345678901"]) {
     test(query, async () => {
       await expectRefused(await client().get(`${PATH}?${query}`), 400, "PAGINATION_NUMBER_INVALID");
     });

@@ -199,7 +199,6 @@ describe("pages of tags (end-8b)", () => {
       "n=abc",
       "n=-1",
       "n=-0",
-      "n=",
       "n=%2B1",
       "n=1e9",
       "n=1.5",
