@@ -4,6 +4,7 @@ import { Policy } from "../auth/policy.ts";
 import { protectionOf } from "../auth/protected-tags.ts";
 import type { Settings } from "../config/schema.ts";
 import type { AccessOptions } from "../create-registry.ts";
+import { fileTrouble } from "../lib/file-trouble.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { RegistryLimits } from "../registry/backend.ts";
 import { CommandError } from "./command-error.ts";
@@ -43,7 +44,12 @@ export async function provideAccess({ auth }: Settings, log: Logger): Promise<vo
   if (!auth.htpasswd || existsSync(auth.htpasswd.path)) return;
   const { HtpasswdError, provideHtpasswd } = await import("../auth/htpasswd.ts");
   await provideHtpasswd(auth.htpasswd.path, bunPasswords, log).catch((error: unknown) => {
-    throw error instanceof HtpasswdError ? new CommandError(error.message, { cause: error }) : error;
+    if (!(error instanceof HtpasswdError)) throw error;
+    const { code } = error.cause as NodeJS.ErrnoException;
+    const reason = code === "ENOENT" ? "no folder can be made for it" : fileTrouble(error.cause);
+    throw new CommandError(`auth.htpasswd.path: ${auth.htpasswd?.path} is not there and cannot be made: ${reason}`, {
+      cause: error,
+    });
   });
 }
 

@@ -1,7 +1,9 @@
 /** How the settings say that clients are listened for: by this process, or by workers that share a port. */
 import { parseAddress } from "../config/address.ts";
 import type { ListenAddress } from "../config/address.ts";
-import type { Settings } from "../config/schema.ts";
+import { Settings } from "../config/schema.ts";
+import { OPTIONS } from "../config/sources.ts";
+import { variableOf } from "../config/variables.ts";
 import type { Logs } from "../observe/logger.ts";
 import type { Handler } from "../server/handler.ts";
 import { CommonHeaders } from "../server/common-headers.ts";
@@ -30,7 +32,10 @@ export async function listenForClients(
 export function refused(setting: string): (error: unknown) => never {
   return (error) => {
     if (error instanceof TlsError) throw new CommandError(`http.tls: ${error.message}`, { cause: error });
-    throw error instanceof ListenError ? new CommandError(`${setting}: ${error.message}`, { cause: error }) : error;
+    if (!(error instanceof ListenError)) throw error;
+    const option = OPTIONS[setting];
+    const how = option === undefined ? variableOf(setting) : `${option}, ${variableOf(setting)}`;
+    throw new CommandError(`${setting}: ${error.message} (${how})`, { cause: error });
   };
 }
 
@@ -39,6 +44,21 @@ export function addressOf(text: string): ListenAddress {
   if (!address) throw new CommandError(`${text} is no address`);
   return address;
 }
+
+/** Settings of TLS that count for nothing, because there is no certificate; undefined when there are none. */
+export function idleTlsWarning({ http: { tls } }: Settings): string | undefined {
+  if (tls.certificate !== undefined || tls.letsencrypt) return undefined;
+  const { minimumtls, ciphersuites, clientauth } = DEFAULTS.http.tls;
+  const idle = [
+    tls.minimumtls === minimumtls ? [] : "http.tls.minimumtls",
+    tls.ciphersuites.length === ciphersuites.length ? [] : "http.tls.ciphersuites",
+    tls.clientauth === clientauth ? [] : "http.tls.clientauth",
+  ].flat();
+  if (idle.length === 0) return undefined;
+  return `${idle.join(", ")}: without a certificate (http.tls.certificate) the address speaks no TLS, and these settings mean nothing`;
+}
+
+const DEFAULTS: Settings = Settings.parse({});
 
 /** Undefined when the settings name no certificate. */
 function tlsOf(tls: Settings["http"]["tls"]): TlsOptions | undefined {

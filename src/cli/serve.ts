@@ -8,6 +8,7 @@ import type { Logger, Logs } from "../observe/logger.ts";
 import { createDebugHandler } from "../server/debug.ts";
 import { listen } from "../server/listen.ts";
 import type { Listening } from "../server/listen.ts";
+import { accessWarnings, checkAccessFiles } from "./access-checks.ts";
 import { provideAccess } from "./access.ts";
 import { provideCertificate } from "./certificate.ts";
 import type { ProvidedCertificate } from "./certificate.ts";
@@ -15,7 +16,7 @@ import { readCommandLine } from "./command-line.ts";
 import { accessByOthers } from "./folder-access.ts";
 import { exposures, greeting } from "./greeting.ts";
 import type { Greeted } from "./greeting.ts";
-import { addressOf, listenForClients, refused } from "./listen-for-clients.ts";
+import { addressOf, idleTlsWarning, listenForClients, refused } from "./listen-for-clients.ts";
 import { openRegistry } from "./open-registry.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 import { countWorkers } from "./worker-count.ts";
@@ -43,6 +44,7 @@ export async function serve(
   for (const warning of warnings) log.warn(warning);
   const workers = countWorkers(settings, { platform: process.platform, cores: availableParallelism() });
 
+  checkAccessFiles(settings);
   await provideAccess(settings, log);
   const registry = await openRegistry(settings, log, { serving: true });
   const failed = async (error: unknown): Promise<never> => {
@@ -62,6 +64,9 @@ export async function serve(
   for (const exposure of exposures(greeted)) log.warn(exposure);
   const others = accessByOthers(greeted.dataFolder);
   if (others) log[others.isExposed ? "warn" : "info"](others.message);
+  for (const warning of await accessWarnings(settings, registry)) log.warn(warning);
+  const idleTls = idleTlsWarning(settings);
+  if (idleTls !== undefined) log.warn(idleTls);
   if (workers.warning !== undefined) log.warn(workers.warning);
   const stopping = new AbortController();
   const { enabled, interval } = settings.gc;

@@ -4,6 +4,7 @@ import type { Settings } from "../config/schema.ts";
 import { parseAddress } from "../config/address.ts";
 import { OPTIONS, SettingsError, loadSettings } from "../config/sources.ts";
 import { FILE_VARIABLE } from "../config/variables.ts";
+import { fileTrouble } from "../lib/file-trouble.ts";
 import { CommandError } from "./command-error.ts";
 
 /** For `readCommandLine`. */
@@ -74,24 +75,8 @@ function readSettings(path: string): string {
     throw new CommandError(
       isAddress
         ? `${path} is no settings file: --addr ${/^\d+$/.test(path) ? `:${path}` : path} says where to listen`
-        : `the settings file ${path === "" ? '""' : path} cannot be read: ${reasonOf(error)}`,
+        : `the settings file ${path === "" ? '""' : path} cannot be read: ${fileTrouble(error)}: name one that can be, such as config.yml`,
       { cause: error },
     );
-  }
-}
-
-function reasonOf(error: unknown): string {
-  const { code } = error as NodeJS.ErrnoException;
-  switch (code) {
-    case "ENOENT":
-    case "ENOTDIR":
-      return "it is not there: name one that is, such as config.yml";
-    case "EISDIR":
-      return "it is a folder: name a file in it";
-    case "EACCES":
-    case "EPERM":
-      return `user ${process.geteuid?.()} may not: give that user the right`;
-    default:
-      return `the system refuses it (${code ?? String(error)})`;
   }
 }

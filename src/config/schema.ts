@@ -62,6 +62,10 @@ export const Settings = z.strictObject({
         .prefault({}),
     })
     .refine(hasPathOfPrefix.of, { path: ["host"], error: hasPathOfPrefix.error })
+    .refine(({ addr, debug }) => debug.addr !== addr || addr.endsWith(":0"), {
+      path: ["debug", "addr"],
+      error: "expected another address than that of http.addr",
+    })
     .prefault({}),
   auth: authSettings,
   /** Who may do what; whoever logs in may do everything when absent. */

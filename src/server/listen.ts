@@ -1,9 +1,11 @@
 /** The edge: Bun's server on a socket. Nothing else in the program knows it. */
 import http from "node:http";
 import { chmodSync, existsSync, lstatSync, unlinkSync } from "node:fs";
-import { connect } from "node:net";
+import { connect, isIP } from "node:net";
+import { dirname } from "node:path";
 import type { Server } from "bun";
 import { systemClock } from "../lib/clock.ts";
+import { fileTrouble } from "../lib/file-trouble.ts";
 import { OciError } from "../oci/error.ts";
 import type { Logs } from "../observe/logger.ts";
 import { faultReply, refusalIn, refusalReply } from "./error-reply.ts";
@@ -230,16 +232,28 @@ async function clearSocket(path: string): Promise<void> {
 }
 
 function explain(address: Address, error: unknown): string {
-  const where = address.kind === "unix" ? address.path : `${address.hostname}:${address.port}`;
   const { code } = error as { code?: string };
+  if (address.kind === "unix") return `no socket can be made at ${address.path}: ${socketTrouble(address.path, error)}`;
+  const { hostname, port } = address;
+  const where = `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
   switch (code) {
     case "EADDRINUSE":
       return `${where} is in use: stop the program that listens there, or choose another address`;
     case "EACCES":
-      return `listening on ${where} is not allowed: choose a port above 1023 or a folder that can be written`;
+    case "EPERM":
+      return `listening on ${where} is not allowed: choose a port above 1023, or give the program CAP_NET_BIND_SERVICE`;
     case "EADDRNOTAVAIL":
       return `${where} is not an address of this machine: listen on 127.0.0.1 or 0.0.0.0`;
     default:
-      return `cannot listen on ${where}: ${error instanceof Error ? error.message : String(error)}`;
+      return isIP(hostname) === 0
+        ? `${hostname} is not a name of this machine: listen on 127.0.0.1, or on 0.0.0.0 for every address`
+        : `it is not possible to listen on ${where} (${code ?? String(error)}): choose another address`;
   }
+}
+
+function socketTrouble(path: string, error: unknown): string {
+  const folder = dirname(path);
+  if (!existsSync(folder)) return `there is no folder ${folder}`;
+  if ((error as { code?: string }).code === "EADDRINUSE") return "another program listens there";
+  return fileTrouble(error);
 }

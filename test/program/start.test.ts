@@ -78,6 +78,51 @@ describe("an address", () => {
   });
 });
 
+describe("an address that cannot be had", () => {
+  for (const [address, said] of [
+    ["nosuchhost.invalid:5000", "nosuchhost.invalid is not a name of this machine"],
+    ["unix:/nowhere/registry.sock", "there is no folder /nowhere"],
+    [`unix:/tmp/${"x".repeat(200)}`, "its path is too long"],
+  ] as const) {
+    test(`is told in plain words, with the option and the variable: ${address}`, async () => {
+      const message = await refusedStart({ env: { REGISTRY_HTTP_ADDR: address } });
+      expect(message).toStartWith("stowage: http.addr: ");
+      expect(message).toContain(said);
+      expect(message).toEndWith("(--addr, REGISTRY_HTTP_ADDR)\n");
+      expect(message).not.toMatch(/\bE[A-Z]{5,}\b/);
+    });
+  }
+
+  test.skipIf(process.getuid?.() !== 0)("because its port takes a right that is not there", async () => {
+    const wrapper = ["setpriv", "--bounding-set", "-net_bind_service", "--inh-caps=-net_bind_service"];
+    const message = await refusedStart({ env: { REGISTRY_HTTP_ADDR: "127.0.0.1:81" }, wrapper });
+    expect(message).toMatch(/listening on 127\.0\.0\.1:81 is not allowed: choose a port above 1023.*--addr/);
+  });
+});
+
+describe("what can only be meant otherwise", () => {
+  test("is said in the log: settings of TLS without a certificate, and users without anybody", async () => {
+    await using server = await startListening({
+      env: { REGISTRY_HTTP_TLS_MINIMUMTLS: "tls1.3", REGISTRY_AUTH_USERS_ENABLED: "true" },
+    });
+    await server.printed(/"level":"warn".*http\.tls\.minimumtls: without a certificate/);
+    await server.printed(/"level":"warn".*auth\.users\.enabled: there are no users and no robots/);
+  });
+
+  test("stops the start: an htpasswd file that is a folder, and a bundle that is not there", async () => {
+    const token = { REGISTRY_AUTH_TOKEN_REALM: "https://a.example/token", REGISTRY_AUTH_TOKEN_ISSUER: "a" };
+    for (const [env, said] of [
+      [{ REGISTRY_AUTH_HTPASSWD_PATH: "/tmp" }, "auth.htpasswd.path: /tmp cannot be read: it is a folder"],
+      [
+        { ...token, REGISTRY_AUTH_TOKEN_SERVICE: "r", REGISTRY_AUTH_TOKEN_ROOTCERTBUNDLE: "/nowhere.pem" },
+        "auth.token.rootcertbundle: /nowhere.pem cannot be read: it is not there",
+      ],
+    ] as const) {
+      expect(await refusedStart({ env })).toContain(said);
+    }
+  });
+});
+
 describe("what people and probes see", () => {
   test("a person who opens the address is told in plain words what it is and what to do", async () => {
     await using server = await startListening();

@@ -1,0 +1,146 @@
+/** What is wrong with the ways to log in, before any client tries one of them. */
+import { X509Certificate } from "node:crypto";
+import { readFileSync, statSync } from "node:fs";
+import { parseHtpasswd } from "../auth/htpasswd.ts";
+import type { Settings } from "../config/schema.ts";
+import type { Registry } from "../create-registry.ts";
+import { systemClock } from "../lib/clock.ts";
+import { fileTrouble } from "../lib/file-trouble.ts";
+import { CommandError } from "./command-error.ts";
+
+/**
+ * Throws `CommandError` when a file without which nobody could log in cannot be read. An htpasswd file may be absent: it is
+ * made.
+ */
+export function checkAccessFiles({ auth: { htpasswd, token } }: Settings): void {
+  if (htpasswd) readText("auth.htpasswd.path", htpasswd.path, { mayBeAbsent: true });
+  if (token?.rootcertbundle !== undefined) {
+    const setting = "auth.token.rootcertbundle";
+    const text = readText(setting, token.rootcertbundle);
+    if (!certificatesIn(text))
+      throw new CommandError(`${setting}: ${token.rootcertbundle} holds no certificate in PEM`);
+  }
+  if (token?.jwks !== undefined && !holdsKeys(readText("auth.token.jwks", token.jwks))) {
+    throw new CommandError(`auth.token.jwks: ${token.jwks} ${NO_KEYS}`);
+  }
+}
+
+const NO_KEYS = 'is no set of keys (RFC 7517): expected JSON such as {"keys": [{"kty": "EC", …}]}';
+
+/** One line for the log for each thing that keeps somebody from logging in, or a rule from ever counting. */
+export async function accessWarnings(settings: Settings, registry: Registry): Promise<readonly string[]> {
+  const { auth } = settings;
+  return [
+    ...htpasswdWarnings(auth),
+    ...tokenWarnings(auth),
+    ...oidcWarnings(auth),
+    ...(await userWarnings(auth, registry)),
+    ...policyWarnings(settings),
+  ];
+}
+
+type Auth = Settings["auth"];
+
+function htpasswdWarnings({ htpasswd, users, oidc }: Auth): readonly string[] {
+  if (!htpasswd) return [];
+  const { entries } = parseHtpasswd(readText("auth.htpasswd.path", htpasswd.path, { mayBeAbsent: true }));
+  if (entries.size > 0) return [];
+  const others = users.enabled || oidc.length > 0 ? "" : ", so nobody can log in";
+  return [
+    `auth.htpasswd.path: no user of ${htpasswd.path} can log in${others}: htpasswd -B ${htpasswd.path} NAME adds one`,
+  ];
+}
+
+function tokenWarnings({ token }: Auth): readonly string[] {
+  if (!token) return [];
+  const warnings: string[] = [];
+  if (!token.autoredirect && !/^https?:\/\//i.test(token.realm)) {
+    warnings.push(
+      `auth.token.realm: clients get their tokens at the address that it names, and ${JSON.stringify(token.realm)} is ` +
+        "none: write https://… or set auth.token.autoredirect",
+    );
+  }
+  const bundle = token.rootcertbundle;
+  const certificates =
+    bundle === undefined ? [] : (certificatesIn(readText("auth.token.rootcertbundle", bundle)) ?? []);
+  for (const { subject, validToDate } of certificates) {
+    if (validToDate.getTime() > systemClock.now()) continue;
+    const name = subject.replaceAll("\n", ", ");
+    warnings.push(`auth.token.rootcertbundle: the certificate of ${name} in ${bundle} ended: it vouches for no token`);
+  }
+  return warnings;
+}
+
+/** A file of one issuer keeps nobody else from logging in. */
+function oidcWarnings({ oidc }: Auth): readonly string[] {
+  return oidc.flatMap(({ jwks, issuer }, at) => {
+    if (jwks === undefined) return [];
+    const setting = `auth.oidc.${at}.jwks`;
+    try {
+      return holdsKeys(readText(setting, jwks))
+        ? []
+        : [`${setting}: ${jwks} ${NO_KEYS}; no job of ${issuer} can log in`];
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      return [`${error.message}; no job of ${issuer} can log in`];
+    }
+  });
+}
+
+async function userWarnings({ users, htpasswd, oidc }: Auth, registry: Registry): Promise<readonly string[]> {
+  if (!users.enabled || (await registry.users.list()).length > 0 || (await registry.robots.list()).length > 0)
+    return [];
+  const others = htpasswd || oidc.length > 0 ? "" : ", so nobody can log in";
+  return [
+    `auth.users.enabled: there are no users and no robots in the database${others}: add them with the settings of this ` +
+      "server, by stowage user add NAME and stowage token create",
+  ];
+}
+
+/** Which kinds of names in a rule can stand for somebody, and by which setting. */
+function policyWarnings({ auth: { htpasswd, users, oidc }, policies = [] }: Settings): readonly string[] {
+  const ways: Readonly<Record<string, readonly [isOpen: boolean, setting: string]>> = {
+    user: [htpasswd !== undefined || users.enabled, "auth.users.enabled or auth.htpasswd.path"],
+    group: [users.enabled, "auth.users.enabled (users of an htpasswd file are in no group)"],
+    robot: [users.enabled, "auth.users.enabled"],
+    job: [oidc.length > 0, "auth.oidc"],
+    authenticated: [htpasswd !== undefined || users.enabled || oidc.length > 0, "a way to log in below auth"],
+  };
+  return policies.flatMap(({ who }, at) =>
+    who.flatMap((name) => {
+      const kind = name.includes(":") ? name.slice(0, name.indexOf(":")) : COLLECTIVE.has(name) ? name : "user";
+      const [isOpen, setting] = ways[kind] ?? [true, ""];
+      return isOpen ? [] : [`policies.${at}: nobody can be ${name} without ${setting}: the rule never counts for it`];
+    }),
+  );
+}
+
+const COLLECTIVE: ReadonlySet<string> = new Set(["anonymous", "authenticated", "everyone"]);
+
+/** Empty for a file that is not there and need not be. Throws `CommandError` when it cannot be read. */
+function readText(setting: string, path: string, { mayBeAbsent = false } = {}): string {
+  try {
+    if (mayBeAbsent && !statSync(path, { throwIfNoEntry: false })) return "";
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new CommandError(`${setting}: ${path} cannot be read: ${fileTrouble(error)}`, { cause: error });
+  }
+}
+
+/** Undefined when there is none, or one that cannot be read. */
+function certificatesIn(text: string): readonly X509Certificate[] | undefined {
+  const found = text.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g);
+  try {
+    return found?.map((pem) => new X509Certificate(pem));
+  } catch {
+    return undefined;
+  }
+}
+
+function holdsKeys(text: string): boolean {
+  try {
+    return Array.isArray((JSON.parse(text) as { readonly keys?: unknown } | null)?.keys);
+  } catch {
+    return false;
+  }
+}
