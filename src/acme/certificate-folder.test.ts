@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { mkdtemp, readdir, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { scratchFolder } from "../../test/support/scratch.ts";
 import { CertificateFolder, CertificateFolderError } from "./certificate-folder.ts";
@@ -33,6 +33,30 @@ describe("the folder of a certificate", () => {
     await folder.forgetAnswers();
     expect(await folder.answer("tok_en-1")).toBeUndefined();
   });
+
+  for (const [what, mode, file, folder] of [
+    ["its owner's alone", 0o755, 0o600, 0o700],
+    ["its group's, when the group may write", 0o770, 0o660, 0o770],
+  ] as const) {
+    test(`and what is in it are ${what}, and a folder that is there keeps its mode`, async () => {
+      const path = await freshPath();
+      await chmod(path, mode);
+      const opened = await CertificateFolder.open(path, DIRECTORY);
+      await opened.accountKey();
+      await opened.putAnswer("token", "answer");
+      const modes = new Map<string, number>();
+      for (const entry of await readdir(path, { recursive: true, withFileTypes: true })) {
+        modes.set(entry.name, (await stat(join(entry.parentPath, entry.name))).mode & 0o777);
+      }
+      expect(Object.fromEntries(modes)).toEqual({
+        "account-key.pem": file,
+        "acme.example_directory": folder,
+        challenges: folder,
+        token: file,
+      });
+      expect((await stat(path)).mode & 0o777).toBe(mode);
+    });
+  }
 
   test("remembers that an order failed, until it is forgotten", async () => {
     const path = await freshPath();

@@ -1,8 +1,10 @@
-/** The folder of a certificate and of all that is needed to get the next one; readable by its owner alone. */
+/** The folder of a certificate and of all that is needed to get the next one; private, unless its group may write. */
 import { createPrivateKey, generateKeyPairSync, randomUUID } from "node:crypto";
 import type { KeyObject } from "node:crypto";
-import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { access, constants, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { fileTrouble } from "../lib/file-trouble.ts";
+import { InheritedPermissions } from "../lib/inherited-permissions.ts";
 import type { Failure } from "./pauses.ts";
 
 /** The folder cannot be used; the message says why. */
@@ -10,38 +12,53 @@ export class CertificateFolderError extends Error {
   override readonly name = "CertificateFolderError";
 }
 
+const CERTIFICATE = "certificate.pem";
+const ACCOUNT_KEY = "account-key.pem";
+const FAILURE = "failure.json";
+const FILES = [CERTIFICATE, ACCOUNT_KEY, FAILURE] as const;
+
 export class CertificateFolder {
   readonly #path: string;
+  readonly #permissions: InheritedPermissions;
 
-  private constructor(path: string) {
+  private constructor(path: string, permissions: InheritedPermissions) {
     this.#path = path;
+    this.#permissions = permissions;
   }
 
   /** Authorities are kept apart, each in a folder of its own below `path`: what one of them signed is not another one's. */
   static async open(path: string, directory: string): Promise<CertificateFolder> {
     const { host, pathname } = new URL(directory);
-    const folder = new CertificateFolder(join(path, `${host}${pathname}`.replaceAll(/[^\w.-]+/g, "_")));
     const found = await stat(path).catch(() => undefined);
     if (found && !found.isDirectory()) {
       throw new CertificateFolderError(`${path} is a file, where a folder is needed: name a folder of its own`);
     }
     try {
-      await mkdir(folder.#answers, { recursive: true, mode: 0o700 });
+      await mkdir(path, { recursive: true, mode: 0o700 });
+      const permissions = InheritedPermissions.in(path);
+      const ownPath = join(path, `${host}${pathname}`.replaceAll(/[^\w.-]+/g, "_"));
+      const folder = new CertificateFolder(ownPath, permissions);
+      for (const each of [ownPath, folder.#answers]) {
+        await permissions.makeFolder(each);
+        await access(each, constants.R_OK | constants.W_OK | constants.X_OK);
+      }
+      for (const each of FILES) await access(join(ownPath, each), constants.R_OK).catch(ignoreMissing);
+      return folder;
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      throw new CertificateFolderError(`${path} cannot be made (${code ?? "unknown reason"})`, { cause: error });
+      const reason = code === "ENOENT" ? "no folder can be made there" : fileTrouble(error);
+      throw new CertificateFolderError(`${path} cannot be written: ${reason}`, { cause: error });
     }
-    return folder;
   }
 
   /** Of the file with the key, the certificate, and those that lead to its authority: one file, so that they never differ. */
   get certificatePath(): string {
-    return join(this.#path, "certificate.pem");
+    return join(this.#path, CERTIFICATE);
   }
 
   /** Where to write what keeps the next order from being made, for messages. */
   get failurePath(): string {
-    return join(this.#path, "failure.json");
+    return join(this.#path, FAILURE);
   }
 
   get #answers(): string {
@@ -54,15 +71,15 @@ export class CertificateFolder {
   }
 
   async putCertificate(key: KeyObject, chain: string): Promise<void> {
-    await this.#put("certificate.pem", `${key.export({ type: "pkcs8", format: "pem" })}${chain}`);
+    await this.#put(CERTIFICATE, `${key.export({ type: "pkcs8", format: "pem" })}${chain}`);
   }
 
   /** By which the authority knows the account; made once. */
   async accountKey(): Promise<KeyObject> {
-    const text = await textOf(join(this.#path, "account-key.pem"));
+    const text = await textOf(join(this.#path, ACCOUNT_KEY));
     if (text !== undefined) return createPrivateKey(text);
     const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-    await this.#put("account-key.pem", privateKey.export({ type: "pkcs8", format: "pem" }));
+    await this.#put(ACCOUNT_KEY, privateKey.export({ type: "pkcs8", format: "pem" }));
     return privateKey;
   }
 
@@ -73,7 +90,7 @@ export class CertificateFolder {
   }
 
   async putFailure(failure: Failure): Promise<void> {
-    await this.#put("failure.json", JSON.stringify(failure));
+    await this.#put(FAILURE, JSON.stringify(failure));
   }
 
   async forgetFailure(): Promise<void> {
@@ -92,15 +109,16 @@ export class CertificateFolder {
 
   async forgetAnswers(): Promise<void> {
     await rm(this.#answers, { recursive: true, force: true });
-    await mkdir(this.#answers, { mode: 0o700 });
+    await this.#permissions.makeFolder(this.#answers);
   }
 
   /** Whoever reads it finds the old text or the new one; it is durable when this resolves. */
   async #put(name: string, text: string): Promise<void> {
     const path = join(this.#path, name);
     const draft = join(this.#path, `draft-${randomUUID()}`);
-    const file = await open(draft, "wx", 0o600);
+    const file = await open(draft, "wx", this.#permissions.fileMode);
     try {
+      await this.#permissions.applyToFile(file);
       await file.writeFile(text);
       await file.sync();
     } finally {
@@ -117,10 +135,10 @@ export class CertificateFolder {
 }
 
 async function textOf(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
+  return await readFile(path, "utf8").catch(ignoreMissing);
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code === "ENOENT") return undefined;
+  throw error;
 }
