@@ -174,6 +174,7 @@ function readPlatform(fields: Fields, path: string, deviates: OnDeviation): Plat
   };
   const [architecture, os, variant] = [text("architecture"), text("os"), text("variant")];
   text("os.version");
+  optionalMember(platform, "features", place, deviates); // reserved by OCI, and a list in Docker's lists
   const features = optionalMember(platform, "os.features", place, deviates);
   if (features !== undefined && !isListOfTexts(features)) {
     throw invalidManifest(`${place}.os.features`, "must be a list of strings");

@@ -153,7 +153,7 @@ const NULLS: readonly Deviating[] = [
     body: withLayer({ [member]: null }),
     paths: [`layers[1].${member}`],
   })),
-  ...["variant", "os.version", "os.features", "os", "architecture"].map((member): Deviating => ({
+  ...["variant", "os.version", "os.features", "features", "os", "architecture"].map((member): Deviating => ({
     title: `${member} of a platform that is null`,
     body: withChild({ platform: { ...PLATFORM, [member]: null } }),
     mediaType: OCI_INDEX,
