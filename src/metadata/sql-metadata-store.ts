@@ -21,7 +21,6 @@ import * as repositories from "./repositories.ts";
 import * as robotTokens from "./robot-tokens.ts";
 import * as signatures from "./signatures.ts";
 import * as signingKeys from "./signing-keys.ts";
-import { first } from "./sql.ts";
 import type { SqlEngine, Transaction } from "./sql.ts";
 import * as tags from "./tags.ts";
 import * as trash from "./trash.ts";
@@ -385,8 +384,8 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.revision();
   }
 
-  async checkReady(): Promise<void> {
-    await this.#engine.read(() => first(`select 1 as answer`));
+  checkReady(): Promise<void> {
+    return this.#engine.checkReady();
   }
 
   close(): Promise<void> {

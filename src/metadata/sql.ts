@@ -50,6 +50,9 @@ export interface SqlEngine {
   /** Everything that was written before, by whatever process, is durable when it resolves. */
   flush(): Promise<void>;
 
+  /** Rejects, saying why, when it could not take a write now; costs about as much as a read. */
+  checkReady(): Promise<void>;
+
   close(): Promise<void>;
 }
 

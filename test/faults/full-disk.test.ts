@@ -7,7 +7,7 @@ import { expectRefused } from "../support/expect-refused.ts";
 import { runProgram } from "../support/program.ts";
 import { RepositoryClient } from "../support/repository-client.ts";
 import { startListening } from "../support/server-process.ts";
-import { fillUp, mountDisk } from "./support/system.ts";
+import { fillUp, mountDisk, useUpInodes } from "./support/system.ts";
 
 setDefaultTimeout(120_000);
 
@@ -54,6 +54,26 @@ test("a full disk refuses pushes with 507; pulls, deletions and collection go on
     expect((await client.head(`blobs/${whole}`)).headers.get("content-length")).toBe(`${2 * MIB}`);
   }
   expect((await client.get(`manifests/${image.digest}`)).status).toBe(200);
+  expect(await runProgram(dataDir, ["check", "--deep"])).toMatchObject({ exitCode: 0, stderr: "" });
+});
+
+test("a file system without inodes makes the server not ready: pushes get 507, pulls go on", async () => {
+  await using disk = await mountDisk(48, 100);
+  const dataDir = join(disk.folder, "data");
+  await using server = await startListening({ dataDir });
+  const client = new RepositoryClient(server.url, "team/app");
+  const content = bytesOf("kept", MIB);
+  expect((await pushAtOnce(client, content)).status).toBe(201);
+  const readiness = async (): Promise<number> => (await fetch(`${server.url}/readyz`)).status;
+  {
+    await using _inodes = await useUpInodes(disk);
+    while ((await readiness()) === 200) await Bun.sleep(50); // a success counts for a moment
+    expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
+    await expectRefused(await pushAtOnce(client, bytesOf("refused", MIB)), 507, "DENIED");
+    expect(await (await client.get(`blobs/${digestOf(content)}`)).bytes()).toEqual(content);
+  }
+  expect(await readiness()).toBe(200);
+  expect((await pushAtOnce(client, bytesOf("again", MIB))).status).toBe(201);
   expect(await runProgram(dataDir, ["check", "--deep"])).toMatchObject({ exitCode: 0, stderr: "" });
 });
 

@@ -61,6 +61,8 @@ export class MemoryEngine implements SqlEngine {
     return this.#revision;
   }
 
+  async checkReady(): Promise<void> {}
+
   async flush(): Promise<void> {}
 
   async close(): Promise<void> {

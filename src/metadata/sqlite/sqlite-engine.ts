@@ -8,7 +8,7 @@ import { OciError } from "../../oci/error.ts";
 import { HoldersOfThisProcess } from "../holders.ts";
 import type { Holders } from "../holders.ts";
 import { SQLITE_MIGRATIONS, pendingMigrations } from "../migrations/migrations.ts";
-import { runAtOnce } from "../sql.ts";
+import { rows, runAtOnce } from "../sql.ts";
 import type { Durability, SqlEngine, Statement, Transaction } from "../sql.ts";
 import type { OpenSqlite } from "./binding.ts";
 import { Connection, sqliteCode } from "./connection.ts";
@@ -168,6 +168,11 @@ export class SqliteEngine implements SqlEngine {
     await syncData(this.#log).catch((error: unknown) => {
       throw (this.#broken = syncFailure(error));
     });
+  }
+
+  async checkReady(): Promise<void> {
+    if (this.#broken) throw this.#broken;
+    await this.read(() => rows("select count(*) as objects from sqlite_schema"));
   }
 
   /** The engine, which closes `other` when it is closed. */

@@ -1,6 +1,6 @@
 /** Blobs as files in the data folder. `layout.ts` draws the tree. */
 import { constants, statSync } from "node:fs";
-import { access, copyFile, link, open, opendir, rename, stat, unlink } from "node:fs/promises";
+import { copyFile, link, open, opendir, rename, stat, unlink } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import type { Digest } from "../../oci/digest.ts";
@@ -10,7 +10,8 @@ import type { BlobSource, BlobStat, BlobStore, Draft, DraftKey, StorageKey, Stor
 import { FileDraft } from "./file-draft.ts";
 import { Folders } from "./folders.ts";
 import { Room } from "./room.ts";
-import { BLOBS, UPLOADS, draftKey, storageKey } from "./layout.ts";
+import { PROBE_NAME, WriteProbe } from "./write-probe.ts";
+import { BLOBS, BLOB_FOLDERS, UPLOADS, draftKey, storageKey } from "./layout.ts";
 
 const READ_SIZE = 256 * 1024;
 
@@ -19,12 +20,14 @@ export class FilesystemBlobStore implements BlobStore {
   readonly #permissions: InheritedPermissions;
   readonly #folders: Folders;
   readonly #room: Room;
+  readonly #probe: WriteProbe;
 
   private constructor(root: string) {
     this.#root = root;
     this.#permissions = InheritedPermissions.in(root);
     this.#folders = new Folders(root, this.#permissions);
     this.#room = new Room(root);
+    this.#probe = new WriteProbe([root, ...BLOB_FOLDERS.map((name) => join(root, name))]);
   }
 
   /** Opens the store in `root`, a folder that is there. */
@@ -146,7 +149,7 @@ export class FilesystemBlobStore implements BlobStore {
   async *list(): AsyncGenerator<StoredKey> {
     for (const top of [UPLOADS, BLOBS]) {
       for await (const file of await opendir(join(this.#root, top), { recursive: true })) {
-        if (!file.isFile()) continue;
+        if (!file.isFile() || file.name === PROBE_NAME) continue;
         const key = relative(this.#root, join(file.parentPath, file.name)) as DraftKey | StorageKey;
         const found = await this.stat(key as StorageKey);
         if (found) yield { key, ...found };
@@ -203,7 +206,7 @@ export class FilesystemBlobStore implements BlobStore {
   }
 
   async checkReady(): Promise<void> {
-    await access(join(this.#root, UPLOADS), constants.W_OK | constants.X_OK);
+    await this.#probe.check();
   }
 
   async #create(path: string): Promise<FileHandle> {

@@ -17,10 +17,18 @@ export interface SmallDisk extends AsyncDisposable {
   readonly folder: string;
 }
 
-/** A small file system in memory. */
-export async function mountDisk(mebibytes: number): Promise<SmallDisk> {
+/** A small file system in memory, with room for so many files and folders when `inodes` says so. */
+export async function mountDisk(mebibytes: number, inodes?: number): Promise<SmallDisk> {
   const folder = await mkdtemp(join(tmpdir(), "stowage-disk-"));
-  await run("mount", "-t", "tmpfs", "-o", `size=${mebibytes}m`, "stowage-test", folder);
+  await run(
+    "mount",
+    "-t",
+    "tmpfs",
+    "-o",
+    `size=${mebibytes}m${inodes === undefined ? "" : `,nr_inodes=${inodes}`}`,
+    "stowage-test",
+    folder,
+  );
   return {
     folder,
     async [Symbol.asyncDispose]() {
@@ -56,6 +64,20 @@ export async function fillUp({ folder }: SmallDisk, leave = 0): Promise<AsyncDis
     await file.close();
   }
   return { [Symbol.asyncDispose]: () => rm(path, { recursive: true }) };
+}
+
+/** Makes files on a disk until it has no inode left. Disposing it removes them. */
+export async function useUpInodes({ folder }: SmallDisk): Promise<AsyncDisposable> {
+  const path = join(folder, "of-somebody-else");
+  await mkdir(path);
+  for (let number = 0; ; number++) {
+    try {
+      await (await open(join(path, `${number}`), "w")).close();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+      return { [Symbol.asyncDispose]: () => rm(path, { recursive: true }) };
+    }
+  }
 }
 
 async function writeToTheEnd(file: Awaited<ReturnType<typeof open>>): Promise<{ readonly size: number }> {

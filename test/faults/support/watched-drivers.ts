@@ -51,6 +51,7 @@ export function watchedEngine(engine: SqlEngine, watch: Watcher): SqlEngine {
     write: (work, durability) => watch("database.write", () => engine.write(work, durability)),
     revision: () => engine.revision(),
     flush: () => watch("database.flush", () => engine.flush()),
+    checkReady: () => watch("database.checkReady", () => engine.checkReady()),
     close: () => engine.close(),
   };
 }
