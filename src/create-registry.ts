@@ -9,7 +9,16 @@ import { systemClock } from "./lib/clock.ts";
 import { folderPath } from "./lib/folder-path.ts";
 import type { Clock } from "./lib/clock.ts";
 import { DEFAULT_RULES } from "./metadata/metadata-store.ts";
-import type { Backlog, Collectable, CollectionRules, MetadataStore, RecordedBlob } from "./metadata/metadata-store.ts";
+import type {
+  Backlog,
+  Collectable,
+  CollectionRules,
+  MetadataStore,
+  Overview,
+  RecordedBlob,
+  RepositoryUsage,
+  RunName,
+} from "./metadata/metadata-store.ts";
 import type { Quota } from "./metadata/quotas.ts";
 import { SqlMetadataStore } from "./metadata/sql-metadata-store.ts";
 import type { SqlEngine } from "./metadata/sql.ts";
@@ -152,6 +161,12 @@ export interface Registry extends AsyncDisposable {
    * `UNAVAILABLE` while another process does.
    */
   holdUnlinking(): Promise<HeldLease>;
+  /** How much there is, and what was last done; it walks through the whole database. */
+  overview(): Promise<Overview>;
+  /** How much is in each repository that has a manifest, in byte order of their names. */
+  repositoryUsage(): AsyncIterable<RepositoryUsage>;
+  /** Records that a kind of work on the whole registry was done to its end: `overview` says when. */
+  recordRun(job: RunName): Promise<void>;
   /** Every blob there is, whatever repositories show it. */
   allBlobs(): AsyncIterable<RecordedBlob>;
   /** Collects now and then until `signal` says stop. */
@@ -229,6 +244,14 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     collect: (changed, hooks) => collectAll(backend, { ...rules, ...changed }, hooks),
     backlog: () => metadata.backlog(),
     collectable: (changed) => previewCollection(backend, { ...rules, ...changed }),
+    overview: () => metadata.overview(),
+    repositoryUsage: () =>
+      paged(
+        {},
+        (page) => metadata.repositoryUsage(page),
+        (usage) => usage.name,
+      ),
+    recordRun: (job) => metadata.recordRun(job),
     holdUnlinking: () => holdUnlinking(backend),
     allBlobs: () =>
       paged(
