@@ -57,6 +57,8 @@ import { listenOnRuntime } from "./server/embedded-listener.ts";
 import type { ListenOptions, RegistryListener } from "./server/embedded-listener.ts";
 import { Origins } from "./server/origin.ts";
 import type { OriginOptions } from "./server/origin.ts";
+import { OtherSites } from "./server/other-sites.ts";
+import type { OtherSitesOptions } from "./server/other-sites.ts";
 import { createReadLimits } from "./server/read-limits.ts";
 import type { ReadLimitOptions } from "./server/read-limits.ts";
 import { readFile, toResponse } from "./server/reply.ts";
@@ -85,6 +87,11 @@ export interface RegistryOptions {
   readonly signaturesEnabled?: boolean;
   /** Where requests come from, and what clients call this registry. */
   readonly origin?: OriginOptions;
+  /**
+   * For a registry that listens to its machine alone and asks for no login: whether it refuses what web pages of other sites
+   * make a browser there send, and names that are not its own. Served when absent.
+   */
+  readonly otherSites?: Pick<OtherSitesOptions, "refused"> | undefined;
   /** Headers that every reply has besides the registry's own, which win; CORS is obeyed when they say it. */
   readonly headers?: ConfiguredHeaders;
   /** Who may do what; everybody everything when absent. */
@@ -200,6 +207,10 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   });
   const { gate, tokens } = access;
   const readLimits = createReadLimits(options.readLimits, clock);
+  const commonHeaders = new CommonHeaders(options.headers);
+  const { crossOrigin } = commonHeaders;
+  const otherSites =
+    options.otherSites && new OtherSites({ ...options.otherSites, host: options.origin?.host, crossOrigin });
   const handle = createHandler({
     namespace,
     options: {
@@ -207,7 +218,8 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       signaturesEnabled,
       renewsManifests: rules.untagged,
       origins,
-      commonHeaders: new CommonHeaders(options.headers),
+      commonHeaders,
+      otherSites,
       readLimits,
       gate,
       tokens,

@@ -1,12 +1,14 @@
 /** Opens the registry that the settings describe. */
 import type { Settings } from "../config/schema.ts";
 import { createRegistry } from "../create-registry.ts";
-import type { Registry } from "../create-registry.ts";
+import type { Registry, RegistryOptions } from "../create-registry.ts";
+import { isLoopbackHost } from "../lib/network.ts";
 import type { Logger } from "../observe/logger.ts";
-import { accessOf, tagProtectionOf } from "./access.ts";
+import { accessOf, asksForLogin, tagProtectionOf } from "./access.ts";
 import type { OriginOptions } from "../server/origin.ts";
 import type { ReadLimitOptions } from "../server/read-limits.ts";
 import { CommandError } from "./command-error.ts";
+import { addressOf } from "./listen-for-clients.ts";
 import { urlRuleOf } from "./url-rule.ts";
 
 /** Errors whose message is meant for the person who starts the program. */
@@ -34,6 +36,7 @@ export async function openRegistry(
     signaturesEnabled: settings.signatures.enabled,
     origin: originOf(settings),
     headers: settings.http.headers,
+    otherSites: otherSitesOf(settings),
     limits: {
       inlineBytes: inline,
       sparse: settings.validation.manifests.sparse,
@@ -52,6 +55,15 @@ export async function openRegistry(
 function originOf({ http }: Settings): OriginOptions {
   const host = http.host === undefined ? undefined : new URL(http.host).origin;
   return { trustedProxies: http.trustedproxies, host, prefix: http.prefix };
+}
+
+/** Whoever listens beyond this machine has names of its own choice, and whoever asks for a login knows whom it serves. */
+function otherSitesOf(settings: Settings): RegistryOptions["otherSites"] {
+  const { addr, tls } = settings.http;
+  const address = addressOf(addr);
+  if (address.kind === "unix" || !isLoopbackHost(address.hostname) || asksForLogin(settings)) return undefined;
+  // A browser makes no connection to a name that the certificate does not have.
+  return { refused: tls.certificate === undefined && tls.letsencrypt === undefined ? "names and pages" : "pages" };
 }
 
 function readLimitsOf({ limits: { reads } }: Settings): ReadLimitOptions {

@@ -9,7 +9,7 @@ import { createDebugHandler } from "../server/debug.ts";
 import { listen } from "../server/listen.ts";
 import type { Listening } from "../server/listen.ts";
 import { accessWarnings, checkAccessFiles } from "./access-checks.ts";
-import { provideAccess } from "./access.ts";
+import { asksForLogin, provideAccess } from "./access.ts";
 import { provideCertificate } from "./certificate.ts";
 import type { ProvidedCertificate } from "./certificate.ts";
 import { readCommandLine } from "./command-line.ts";
@@ -132,8 +132,8 @@ async function listenOn(settings: Settings, workers: number, registry: Registry,
 }
 
 function greetedOf(settings: Settings, { clients, watchers }: Addresses): Greeted {
-  const { auth, policies, http } = settings;
-  const asksWho = auth.htpasswd !== undefined || auth.token !== undefined || auth.users.enabled || auth.oidc.length > 0;
+  const { policies, http } = settings;
+  const asksWho = asksForLogin(settings);
   const needsCertificate = http.tls.clientcas.length > 0 && http.tls.clientauth === "require-and-verify-client-cert";
   return {
     url: clients.url,
