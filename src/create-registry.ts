@@ -103,6 +103,8 @@ export interface RegistryOptions {
   readonly quotas?: readonly Quota[];
   /** Is told of each change that a client makes over HTTP, once it is durable. */
   readonly onChange?: ChangeListener;
+  /** Whether what `onChange` or the log is told of changes is being lost: then `/readyz` answers 503. */
+  readonly auditFails?: () => boolean;
   /** What collection keeps, and for how long. */
   readonly collection?: Partial<CollectionRules>;
   readonly log?: Logger;
@@ -225,6 +227,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       tokens,
       clock,
       onChange: options.onChange,
+      auditFails: options.auditFails,
       version: VERSION,
     },
     log,

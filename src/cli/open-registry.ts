@@ -17,14 +17,19 @@ const EXPLAINED: ReadonlySet<string> = new Set(["DataFolderError", "FolderPathEr
 /** Longer than anybody waits: an upload that is never to expire. */
 const NEVER_MS = 100 * 365 * 86_400_000;
 
-/**
- * With `serving` the settings of who may do what are in force: commands are the operator's, who may do everything. With
- * `mustExist` a folder that holds no registry is refused: a mistyped path must not look like an empty registry.
- */
+export interface OpenOptions {
+  /** Whether a folder that holds no registry is refused: a mistyped path must not look like an empty registry. */
+  readonly mustExist?: boolean;
+  /** Whether the settings of who may do what are in force: commands are the operator's, who may do everything. */
+  readonly serving?: boolean;
+  /** Whether lines of the audit are lost now: then the registry is not ready. */
+  readonly auditFails?: () => boolean;
+}
+
 export async function openRegistry(
   settings: Settings,
   log: Logger,
-  { mustExist = false, serving = false }: { readonly mustExist?: boolean; readonly serving?: boolean } = {},
+  { mustExist = false, serving = false, auditFails }: OpenOptions = {},
 ): Promise<Registry> {
   const { filesystem, inline, maintenance } = settings.storage;
   const { enabled, dryrun, age } = maintenance.uploadpurging;
@@ -46,6 +51,7 @@ export async function openRegistry(
       ...(serving ? { ...tagProtectionOf(settings), ...(await urlRuleOf(settings)) } : {}),
     },
     ...(access ? { access } : {}),
+    ...(auditFails ? { auditFails } : {}),
     ...(serving ? { readLimits: readLimitsOf(settings), quotas: settings.quotas } : {}),
     collection: { leaseMs: lease, graceMs: grace, undoMs: undo, freshMs: fresh, untagged },
     log,

@@ -35,6 +35,8 @@ export interface ServerOptions {
   readonly clock: Clock;
   /** Is told of what clients change. */
   readonly onChange?: ChangeListener | undefined;
+  /** Whether lines of the audit are being lost. */
+  readonly auditFails?: (() => boolean) | undefined;
   /** The program's version, for people. */
   readonly version: string;
 }
