@@ -34,6 +34,16 @@ export const LIMITS = {
   certificateMs: 2000,
   /** Bytes of a form by which a token is asked for; tokens of CI systems have some KiB. */
   maxFormBytes: 64 * 1024,
+  /** Bytes of a response up to which it is sent at once and not counted: HTTP/2 has 128 of them on a connection at most. */
+  smallResponseBytes: 16 * 1024,
+  /** Responses that are larger: what of them waits in memory, and how long a client may take nothing. */
+  sends: {
+    connectionBytes: 8 * 1024 * 1024,
+    addressBytes: 64 * 1024 * 1024,
+    waitMs: 20_000,
+    /** As nginx's `send_timeout`, which is 60 s. */
+    stallSeconds: 30,
+  },
   /** Milliseconds that running requests get to finish after SIGTERM. */
   stopMs: 25_000,
 } as const;

@@ -101,5 +101,6 @@ function isFile(body: Reply["body"]): boolean {
 
 /** Of a file nothing is kept but its name. */
 function bodyBytes({ body }: Reply): number {
-  return typeof body === "string" || body instanceof Uint8Array ? body.length : 0;
+  if (typeof body === "string") return body.length;
+  return body instanceof Blob ? body.size : 0;
 }

@@ -2,11 +2,14 @@
 import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import type { ByteRange } from "../lib/byte-range.ts";
+import { LIMITS } from "./limits.ts";
 import { httpDate } from "./http-date.ts";
 
 export type ReplyBody =
+  /** A short text. */
   | string
-  | Uint8Array
+  /** Bytes in memory. Responses that have the same `Blob` share them; a `Uint8Array` would be copied for each. */
+  | Blob
   /** The kernel sends it. */
   | { readonly kind: "file"; readonly path: string; readonly range: ByteRange }
   /** Opened only when it will be sent. */
@@ -44,7 +47,17 @@ export function json(status: number, value: unknown, headers: Readonly<Record<st
 
 /** A reply whose body is a text of the type that `headers` names. */
 export function text(status: number, body: string, headers: Readonly<Record<string, string>>): Reply {
-  return { status, headers: { ...headers, "content-length": String(Buffer.byteLength(body)) }, body };
+  const size = Buffer.byteLength(body);
+  return {
+    status,
+    headers: { ...headers, "content-length": String(size) },
+    body: size > LIMITS.smallResponseBytes ? bytesBody(Buffer.from(body)) : body,
+  };
+}
+
+/** Bytes as a body. */
+export function bytesBody(bytes: Uint8Array): Blob {
+  return new Blob([bytes]);
 }
 
 type BodyInit = ConstructorParameters<typeof Response>[0];
@@ -72,7 +85,7 @@ function dated(headers: Headers): Headers {
 
 function toBody(body: ReplyBody, openFile: OpenFile): BodyInit {
   if (typeof body === "string") return body;
-  if (body instanceof Uint8Array) return body as Uint8Array<ArrayBuffer>;
+  if (body instanceof Blob) return body;
   return body.kind === "file" ? openFile(body.path, body.range) : toStream(body.open());
 }
 

@@ -10,7 +10,7 @@ import { entityTag, notModified, rangeApplies } from "../conditions.ts";
 import type { Context } from "../context.ts";
 import { RefusedWithHeaders } from "../error-reply.ts";
 import { parseRange } from "../ranges.ts";
-import { empty } from "../reply.ts";
+import { bytesBody, empty } from "../reply.ts";
 import type { Reply, ReplyBody } from "../reply.ts";
 import type { Route } from "../routes.ts";
 
@@ -140,11 +140,11 @@ function contentRange({ start, end }: ByteRange, size: number): string {
 }
 
 function bodyOf(blob: Blob, range: ByteRange): ReplyBody {
-  if (range.end < range.start) return new Uint8Array();
+  if (range.end < range.start) return "";
   const source = blob.reply();
   switch (source.kind) {
     case "bytes":
-      return source.bytes.subarray(range.start, range.end + 1);
+      return bytesBody(source.bytes.subarray(range.start, range.end + 1));
     case "file":
       return { kind: "file", path: source.path, range };
     case "stream":

@@ -23,7 +23,7 @@ import { entityTag, notModified, tagCondition } from "../conditions.ts";
 import type { Context } from "../context.ts";
 import { LIMITS } from "../limits.ts";
 import { manifestPath } from "../links.ts";
-import { empty } from "../reply.ts";
+import { bytesBody, empty } from "../reply.ts";
 import type { Reply } from "../reply.ts";
 import type { Route } from "../routes.ts";
 import { warningHeaders } from "../warnings.ts";
@@ -48,7 +48,7 @@ function answersAbout(
 ): (request: Request) => Reply {
   const facts = { "docker-content-digest": digest, etag: entityTag(digest), vary: "Accept" };
   const headers = { ...facts, "content-type": mediaType, "content-length": String(size) };
-  const whole: Reply = { status: 200, headers, ...(payload ? { body: payload } : {}) };
+  const whole: Reply = { status: 200, headers, ...(payload ? { body: bytesBody(payload) } : {}) };
   const holds = (): boolean => isForAll && mayLast;
   const adapted = (request: Request): Reply => ({
     ...(notModified(request.headers, digest, facts) ?? whole),

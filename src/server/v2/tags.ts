@@ -6,7 +6,7 @@ import type { Context } from "../context.ts";
 import { LIMITS } from "../limits.ts";
 import { nextPage } from "../links.ts";
 import { pageParameters } from "../page-parameters.ts";
-import { json } from "../reply.ts";
+import { bytesBody, json } from "../reply.ts";
 import type { Reply } from "../reply.ts";
 import type { Route } from "../routes.ts";
 
@@ -46,7 +46,7 @@ async function inPieces(pieces: AsyncGenerator<Uint8Array, void>): Promise<Reply
     return { status: 200, headers, body: { kind: "stream", open: () => goOn([first, second], pieces) } };
   }
   const length = { "content-length": String(first.value.length) };
-  return { status: 200, headers: { ...headers, ...length }, body: first.value, holds: () => true };
+  return { status: 200, headers: { ...headers, ...length }, body: bytesBody(first.value), holds: () => true };
 }
 
 /** A sequence whose first steps were taken already. */
