@@ -1,5 +1,4 @@
 /** What a person wants to know when the server is up, and what they should know of who can reach it. */
-import { isLoopbackHost } from "../lib/network.ts";
 import { VERSION } from "../version.ts";
 
 export interface Greeted {
@@ -83,7 +82,7 @@ function placeOf(url: string): Place | undefined {
     host,
     port,
     everywhere: hostname === "0.0.0.0" || hostname === "[::]",
-    loopback: isLoopbackHost(hostname),
+    loopback: hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127."),
     secure: protocol === "https:",
   };
 }

@@ -149,7 +149,6 @@ async function dispatch(
   if (!hasUsableHost(request)) {
     throw new OciError("UNSUPPORTED", { status: 400, message: "the request has no usable Host header" });
   }
-  options.otherSites?.refuse(request);
   if (!route || !isServed(route, options)) throw unknownPath(path);
   const allowed = METHODS[route.kind];
   // A browser asks before it sends what a page of another origin wants sent, and it asks without credentials.
@@ -175,7 +174,7 @@ interface Asking extends Pick<Context, "request" | "caller" | "options"> {
 /** Who asks, when that one may and has not read too much; at once where the gate knows at once. */
 function admit({ request, route, need, caller, options }: Asking): Admission | Promise<Admission> {
   const counted = (admission: Admission): Admission => {
-    options.readLimits?.take(request.method, route, caller, admission.who);
+    options.readLimits?.take(request, route, caller, admission.who);
     return admission;
   };
   const admitted = options.gate.admit(request, need, caller);

@@ -6,6 +6,7 @@ import { dirname } from "node:path";
 import type { Server } from "bun";
 import { systemClock } from "../lib/clock.ts";
 import { fileTrouble } from "../lib/file-trouble.ts";
+import { customerNetwork } from "../lib/network.ts";
 import { OciError } from "../oci/error.ts";
 import type { Logs } from "../observe/logger.ts";
 import { faultReply, refusalIn, refusalReply } from "./error-reply.ts";
@@ -14,7 +15,9 @@ import type { Handler } from "./handler.ts";
 import { LIMITS } from "./limits.ts";
 import { readFile, toResponse } from "./reply.ts";
 import type { OpenFile, Reply } from "./reply.ts";
-import { targetOf } from "./request-target.ts";
+import { Sends } from "./sends.ts";
+import type { Exchange, Peer, Send, SendLimits } from "./sends.ts";
+import { pathOf, targetOf } from "./request-target.ts";
 import { expiryWarning, readTls, watchTls } from "./tls.ts";
 import type { TlsMaterial, TlsOptions } from "./tls.ts";
 
@@ -49,6 +52,8 @@ export interface WireOptions {
   readonly sharesPort?: boolean;
   /** What every reply has, for those that are made here: of a blob whose file cannot be opened. */
   readonly commonHeaders?: CommonHeaders;
+  /** Bounds of what is sent at once; those of `LIMITS` when absent. */
+  readonly sends?: SendLimits;
 }
 
 /** Rejects with `ListenError` when the address is taken or not ours, and with `TlsError`. */
@@ -61,11 +66,12 @@ export async function listen(
   (http as { maxHeaderSize: number }).maxHeaderSize = LIMITS.maxHeaderBytes; // Bun reads it when a server starts
   if (wire.tls) return await listenSecurely(address, handle, logs, { ...wire, tls: wire.tls });
   if (address.kind === "unix") await clearSocket(address.path);
-  const { http2, commonHeaders, sharesPort: reusePort } = wire;
-  const server = serve(address, handle, logs, { http2, reusePort, commonHeaders });
+  const { http2, commonHeaders = new CommonHeaders(), sharesPort: reusePort } = wire;
+  const sends = new Sends(wire.sends ?? LIMITS.sends);
+  const server = serve(address, { handle, logs, sends, commonHeaders }, { http2, reusePort });
   if (address.kind === "unix") chmodSync(address.path, 0o660);
   const taken = takenBy(server, address);
-  return { url: urlOf(taken), address: taken, stop: () => stop([server]) };
+  return { url: urlOf(taken), address: taken, stop: () => stop([server], sends) };
 }
 
 /**
@@ -76,7 +82,13 @@ async function listenSecurely(
   address: Address,
   handle: Handler,
   logs: Logs,
-  { tls, http2, commonHeaders, sharesPort = false }: WireOptions & { readonly tls: TlsOptions },
+  {
+    tls,
+    http2,
+    commonHeaders = new CommonHeaders(),
+    sharesPort = false,
+    sends: bounds = LIMITS.sends,
+  }: WireOptions & { readonly tls: TlsOptions },
 ): Promise<Listening> {
   const { log } = logs;
   if (address.kind === "unix") throw new ListenError(`${address.path} is a Unix socket, where TLS is not served`);
@@ -86,10 +98,12 @@ async function listenSecurely(
     if (warning !== undefined) log.warn(warning);
   };
   if (!sharesPort) warn(material);
+  const sends = new Sends(bounds);
+  const edge = { handle, logs, sends, commonHeaders };
   const serveWith = (served: TlsMaterial, port: number): Server<undefined> =>
-    serve({ ...address, port }, handle, logs, { tls: served, http2, commonHeaders, reusePort: true });
+    serve({ ...address, port }, edge, { tls: served, http2, reusePort: true });
   // Nobody else may hold the port: a server that shares it would take requests of another one.
-  if (address.port !== 0 && !sharesPort) await serve(address, handle, logs, {}).stop(true);
+  if (address.port !== 0 && !sharesPort) await serve(address, edge, {}).stop(true);
   let current = serveWith(material, address.port);
   const ending = new Set<Server<undefined>>();
   const taken = takenBy(current, address);
@@ -107,7 +121,7 @@ async function listenSecurely(
     address: taken,
     stop() {
       watching[Symbol.dispose]();
-      return stop([current, ...ending]);
+      return stop([current, ...ending], sends);
     },
   };
 }
@@ -117,16 +131,26 @@ interface ServeOptions {
   readonly http2?: boolean | undefined;
   /** Without it a second server is refused, instead of taking every other request of the first. */
   readonly reusePort?: boolean | undefined;
-  readonly commonHeaders?: CommonHeaders | undefined;
+}
+
+/** What answers requests, whichever server they come through. */
+interface Edge {
+  readonly handle: Handler;
+  readonly logs: Logs;
+  readonly sends: Sends;
+  /** What every reply has, for those that are made here. */
+  readonly commonHeaders: CommonHeaders;
 }
 
 function serve(
   address: Address,
-  handle: Handler,
-  logs: Logs,
-  { tls, http2 = false, reusePort = false, commonHeaders = new CommonHeaders() }: ServeOptions,
+  edge: Edge,
+  { tls, http2 = false, reusePort = false }: ServeOptions,
 ): Server<undefined> {
-  const blobHeaders = commonHeaders.at("/v2/"); // blobs are the only files that are sent
+  const { log } = edge.logs;
+  const blobHeaders = edge.commonHeaders.at("/v2/"); // blobs are the only files that are sent
+  // Elsewhere the kernel copies files to the socket.
+  const buffersFiles = http2 || tls !== undefined;
   const place = address.kind === "unix" ? { unix: address.path } : { hostname: address.hostname, port: address.port };
   const options = {
     ...place,
@@ -136,13 +160,13 @@ function serve(
     reusePort, // said aloud: outside of development Bun would share the port
     http2,
     ...(tls && { tls }),
-    fetch: (request: Request, server: Server<undefined>) => answer(request, server, handle, logs),
+    fetch: (request: Request, server: Server<undefined>) => answer(request, server, edge, buffersFiles),
     error(error: unknown): Response {
       // A blob that was collected between its row and its opening: nothing needed it any more.
       if ((error as NodeJS.ErrnoException).code === "ENOENT") {
         return toResponse(refusalReply(new OciError("BLOB_UNKNOWN"), blobHeaders), "GET", sendFile);
       }
-      logs.log.error({ err: error }, "the edge failed");
+      log.error({ err: error }, "the edge failed");
       const refusal = refusalIn(error); // a file that cannot be opened now
       return toResponse(refusal ? refusalReply(refusal, blobHeaders) : faultReply(), "GET", sendFile);
     },
@@ -157,17 +181,42 @@ function serve(
 function answer(
   request: Request,
   server: Server<undefined>,
-  handle: Handler,
-  { access }: Logs,
+  { handle, logs: { access }, sends, commonHeaders }: Edge,
+  buffersFiles: boolean,
 ): Response | Promise<Response> {
   const started = performance.now();
+  const client = server.requestIP(request); // null on a Unix socket
   // Once a request is all here, silence on its connection is ours: a large blob takes long to become durable.
-  const reply = handle(request, () => server.timeout(request, 0), server.requestIP(request)?.address);
-  if (!(reply instanceof Promise)) return finish(reply);
+  const make = (): Reply | Promise<Reply> => handle(request, () => server.timeout(request, 0), client?.address);
+  const receiving = client && sendsBody(request) ? sends.receiving(peerOf(client)) : undefined;
+  const reply = make();
+  if (!(reply instanceof Promise)) return send(reply);
   return reply.then((made) => {
+    receiving?.[Symbol.dispose]();
     server.timeout(request, LIMITS.idleSeconds);
-    return finish(made);
+    return send(made);
   });
+
+  function send(made: Reply): Response | Promise<Response> {
+    const bytes = request.method === "HEAD" ? undefined : bytesInMemory(made, buffersFiles);
+    if (bytes === undefined || !client) return finish(made);
+    const exchange: Exchange = {
+      isOpen: () => server.requestIP(request) !== null,
+      closeAfter: (seconds) => server.timeout(request, seconds),
+    };
+    const begun = sends.begin(exchange, peerOf(client, made.address), bytes);
+    if (!(begun instanceof Promise)) return finish(made);
+    server.timeout(request, LIMITS.sends.stallSeconds); // while others of its connection are not taken
+    return begun.then(sendLater);
+  }
+
+  /** The reply is made anew: one that waits would hold its body. */
+  async function sendLater(begun: Send | undefined): Promise<Response> {
+    if (!begun) return finish(tooMuchUnread(commonHeaders.at(pathOf(targetOf(request.url)))));
+    const made = await make();
+    sends.resize(begun, bytesInMemory(made, buffersFiles) ?? 0);
+    return finish(made);
+  }
 
   function finish(made: Reply): Response {
     access?.({
@@ -184,6 +233,36 @@ function answer(
   }
 }
 
+/** Bytes of a file that Bun reads before the client takes them, and from which on it lets the kernel send the file. */
+const FILE_BUFFER_BYTES = 256 * 1024;
+const SENDFILE_BYTES = 1024 * 1024;
+
+/** Bytes that a stream may hold: what it was made from, and two pieces of it. */
+const STREAM_BYTES = 512 * 1024;
+
+/** Bytes of a reply that may wait in memory until the client takes them; undefined when they are too few to count. */
+function bytesInMemory({ body }: Reply, buffersFiles: boolean): number | undefined {
+  if (body === undefined || typeof body === "string") return undefined;
+  if (body instanceof Blob) return body.size > LIMITS.smallResponseBytes ? body.size : undefined;
+  if (body.kind === "stream") return STREAM_BYTES;
+  const size = body.range.end - body.range.start + 1;
+  if (size <= LIMITS.smallResponseBytes) return undefined;
+  return !buffersFiles && size >= SENDFILE_BYTES ? 0 : Math.min(size, FILE_BUFFER_BYTES);
+}
+
+function sendsBody({ method }: Request): boolean {
+  return method !== "GET" && method !== "HEAD";
+}
+
+function peerOf({ address, port }: { readonly address: string; readonly port: number }, client = address): Peer {
+  return { address: customerNetwork(client), connection: `${address} ${port}` };
+}
+
+function tooMuchUnread(headers: Readonly<Record<string, string>>): Reply {
+  const message = "this connection or address was sent more than it has read: read what was sent, then ask again";
+  return refusalReply(new OciError("TOOMANYREQUESTS", { message, retryAfterSeconds: 1 }), headers);
+}
+
 /** The kernel copies the file to the socket. */
 const sendFile: OpenFile = (path, { start, end }) => Bun.file(path).slice(start, end + 1);
 
@@ -195,10 +274,11 @@ function repeatsRange(request: Request): boolean {
   return request.headers.get("range")?.includes(", bytes=") ?? false;
 }
 
-async function stop(servers: readonly Server<undefined>[]): Promise<number> {
+async function stop(servers: readonly Server<undefined>[], sends: Sends): Promise<number> {
   const deadline = performance.now() + LIMITS.stopMs;
   const running = (): number => servers.reduce((sum, { pendingRequests }) => sum + pendingRequests, 0);
   for (const server of servers) void server.stop();
+  sends[Symbol.dispose]();
   while (running() > 0 && performance.now() < deadline) await Bun.sleep(20);
   const left = running();
   await Promise.all(servers.map((server) => server.stop(true)));

@@ -64,6 +64,14 @@ describe("reading is bounded", () => {
     const bounded = [MANIFEST, `/v2/team/app/blobs/${digest}`, "/v2/team/app/tags/list", "/v2/_catalog"];
     for (const path of bounded) expect(reads(limits, "1.2.3.4", undefined, "GET", path)).toContain("refused");
   });
+
+  test("count a request once, however often its response is made", () => {
+    const limits = new ReadLimits({ perMinute: 0, anonymousPerMinute: 1 }, clock);
+    const [request, route] = [new Request(`http://registry${MANIFEST}`), parseRoute(MANIFEST)];
+    if (!route) throw new Error("a manifest has a route");
+    for (let made = 0; made < 3; made++) limits.take(request, route, { address: "1.2.3.4" }, undefined);
+    expect(reads(limits, "1.2.3.4")).toContain("refused");
+  });
 });
 
 function reads(
@@ -76,7 +84,7 @@ function reads(
   const route = parseRoute(path);
   if (!route) throw new Error(`${path} is no route`);
   try {
-    limits.take(method, route, { address }, who);
+    limits.take(new Request(`http://registry${path}`, { method }), route, { address }, who);
     return "read";
   } catch (error) {
     if (!(error instanceof RefusedWithHeaders)) throw error;

@@ -20,15 +20,20 @@ export interface ReadLimitOptions {
 export class ReadLimits {
   readonly #users: TokenBuckets | undefined;
   readonly #addresses: TokenBuckets | undefined;
+  readonly #counted = new WeakSet<Request>();
 
   constructor({ perMinute, anonymousPerMinute }: ReadLimitOptions, clock: Clock) {
     this.#users = perMinute > 0 ? new TokenBuckets(perMinute, clock) : undefined;
     this.#addresses = anonymousPerMinute > 0 ? new TokenBuckets(anonymousPerMinute, clock) : undefined;
   }
 
-  /** Refused with `TOOMANYREQUESTS`, and with when to come back, when it was too much. */
-  take(method: string, route: Route, caller: Caller, who: Who): void {
-    if (!isRead(method, route)) return;
+  /**
+   * Refused with `TOOMANYREQUESTS`, and with when to come back, when it was too much. A request counts once, also when its
+   * response had to wait and is made again.
+   */
+  take(request: Request, route: Route, caller: Caller, who: Who): void {
+    if (!isRead(request.method, route) || this.#counted.has(request)) return;
+    this.#counted.add(request);
     const waitMs = who ? this.#users?.take(nameOf(who)) : this.#addresses?.take(customerNetwork(caller.address ?? ""));
     if (!waitMs) return;
     const seconds = Math.ceil(waitMs / 1000);

@@ -33,19 +33,7 @@ describe("stowage", () => {
     });
   }
 
-  for (const command of [
-    "serve",
-    "cat",
-    "gc",
-    "check",
-    "backup",
-    "restore",
-    "user",
-    "token",
-    "repo",
-    "tag",
-    "status",
-  ]) {
+  for (const command of ["serve", "cat", "gc", "check", "backup", "restore", "user", "token", "repo", "tag"]) {
     test(`${command} --help tells what it does`, async () => {
       const { exitCode, stdout, stderr } = await run(command, "--help");
       expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
