@@ -6,6 +6,7 @@ import { sqliteOfRuntime } from "./binding.ts";
 import { Connection, sqliteCode } from "./connection.ts";
 import { DataFolderError, cannotBeWritten } from "./data-folder-error.ts";
 import { refuseForeignFolder } from "./foreign-folder.ts";
+import { HOLDERS } from "./holder-locks.ts";
 import { SQLITE_MIGRATIONS } from "../migrations/migrations.ts";
 import { SqliteEngine, schemaVersion, whenFree } from "./sqlite-engine.ts";
 
@@ -52,7 +53,9 @@ export async function openDataFolder(folder: string, options: DataFolderOptions)
   const sidecars = ["-wal", "-shm"].map((suffix) => `${database}${suffix}`);
   for (const file of [database, join(folder, LOCK)]) checkUsable(file, constants.R_OK | constants.W_OK, permissions);
   for (const file of sidecars) if (!isAbsent(file)) checkUsable(file, constants.R_OK | constants.W_OK);
-  for (const each of blobFolders.map((name) => join(folder, name))) if (!isAbsent(each)) checkUsable(each, EVERYTHING);
+  for (const each of [...blobFolders, HOLDERS].map((name) => join(folder, name))) {
+    if (!isAbsent(each)) checkUsable(each, EVERYTHING);
+  }
   if (!options.alone) refuseNetwork(folder);
   let lock = holdFolder(folder, options);
   try {

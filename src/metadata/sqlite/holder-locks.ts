@@ -7,7 +7,7 @@ import type { Holder, Holders } from "../holders.ts";
 import { Connection, sqliteCode } from "./connection.ts";
 
 /** The folder inside the data folder with a file for each holder. */
-const HOLDERS = "holders";
+export const HOLDERS = "holders";
 
 /** How often an id is drawn anew, when a file was removed between its making and its locking. */
 const MAX_ATTEMPTS = 10;
