@@ -297,6 +297,15 @@ describe("a manifest is refused by the place when it has", () => {
     expect(readManifest(Buffer.from(text), OCI_MANIFEST, ignoreDeviations).annotations).toEqual({ a: "2" });
   });
 
+  for (const written of ["600.0", "6e2", "6E+2", "0.0", "-0.0"]) {
+    test(`the size ${written}, which readers in Go refuse`, () => {
+      const text = JSON.stringify({ ...IMAGE, more: { size: "HERE" } }).replace('"HERE"', "1.5");
+      expect(readManifest(Buffer.from(text), OCI_MANIFEST, refuseDeviations).layers).toHaveLength(1);
+      const bad = text.replace(/"size":(\d+)/, `"size" : ${written}`);
+      expect(() => readManifest(Buffer.from(bad), OCI_MANIFEST, ignoreDeviations)).toThrow(refusalAt("config.size"));
+    });
+  }
+
   test("a size that JSON could not say exactly", () => {
     const text = JSON.stringify(IMAGE).replace(/"size":\d+/, '"size":9007199254740993');
     expect(() => readManifest(Buffer.from(text), OCI_MANIFEST, ignoreDeviations)).toThrow(refusalAt("config.size"));

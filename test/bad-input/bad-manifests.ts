@@ -436,6 +436,11 @@ export const BAD_DESCRIPTORS: readonly BadManifest[] = [
     body: image({ config: { ...CONFIG, size: "HERE" } }).replace('"HERE"', "9".repeat(5_000)),
     place: ["config", "size"],
   },
+  ...["600.0", "6e2"].map((size): BadManifest => ({
+    title: `a layer's size that is written ${size}`,
+    body: image({ layers: [LAYER] }).replace(`"size":${LAYER.size}`, `"size":${size}`),
+    place: ["layers", "size"],
+  })),
   {
     title: "a size that a double rounds down to a good one",
     body: image({ config: { ...CONFIG, size: "HERE" } }).replace('"HERE"', "9007199254740992.5"),
