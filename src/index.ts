@@ -43,6 +43,7 @@ export type { Quota } from "./metadata/quotas.ts";
 export type { Logger } from "./observe/logger.ts";
 export { digest, digestOf, parseDigest } from "./oci/digest.ts";
 export type { Algorithm, Digest } from "./oci/digest.ts";
+export type { Deviation } from "./oci/deviation.ts";
 export type { Annotations, Descriptor, LocalDescriptor, Platform } from "./oci/descriptor.ts";
 export { parseRepositoryName, repositoryName } from "./oci/repository-name.ts";
 export type { RepositoryName } from "./oci/repository-name.ts";
