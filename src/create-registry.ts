@@ -9,7 +9,16 @@ import { systemClock } from "./lib/clock.ts";
 import { folderPath } from "./lib/folder-path.ts";
 import type { Clock } from "./lib/clock.ts";
 import { DEFAULT_RULES } from "./metadata/metadata-store.ts";
-import type { Backlog, Collectable, CollectionRules, MetadataStore, RecordedBlob } from "./metadata/metadata-store.ts";
+import type {
+  Backlog,
+  Collectable,
+  CollectionRules,
+  MetadataStore,
+  Overview,
+  RecordedBlob,
+  RepositoryUsage,
+  RunName,
+} from "./metadata/metadata-store.ts";
 import type { Quota } from "./metadata/quotas.ts";
 import { SqlMetadataStore } from "./metadata/sql-metadata-store.ts";
 import type { SqlEngine } from "./metadata/sql.ts";
@@ -48,6 +57,8 @@ import { listenOnRuntime } from "./server/embedded-listener.ts";
 import type { ListenOptions, RegistryListener } from "./server/embedded-listener.ts";
 import { Origins } from "./server/origin.ts";
 import type { OriginOptions } from "./server/origin.ts";
+import { OtherSites } from "./server/other-sites.ts";
+import type { OtherSitesOptions } from "./server/other-sites.ts";
 import { createReadLimits } from "./server/read-limits.ts";
 import type { ReadLimitOptions } from "./server/read-limits.ts";
 import { readFile, toResponse } from "./server/reply.ts";
@@ -76,6 +87,11 @@ export interface RegistryOptions {
   readonly signaturesEnabled?: boolean;
   /** Where requests come from, and what clients call this registry. */
   readonly origin?: OriginOptions;
+  /**
+   * For a registry that listens to its machine alone and asks for no login: whether it refuses what web pages of other sites
+   * make a browser there send, and names that are not its own. Served when absent.
+   */
+  readonly otherSites?: Pick<OtherSitesOptions, "refused"> | undefined;
   /** Headers that every reply has besides the registry's own, which win; CORS is obeyed when they say it. */
   readonly headers?: ConfiguredHeaders;
   /** Who may do what; everybody everything when absent. */
@@ -87,6 +103,8 @@ export interface RegistryOptions {
   readonly quotas?: readonly Quota[];
   /** Is told of each change that a client makes over HTTP, once it is durable. */
   readonly onChange?: ChangeListener;
+  /** Whether what `onChange` or the log is told of changes is being lost: then `/readyz` answers 503. */
+  readonly auditFails?: () => boolean;
   /** What collection keeps, and for how long. */
   readonly collection?: Partial<CollectionRules>;
   readonly log?: Logger;
@@ -152,6 +170,12 @@ export interface Registry extends AsyncDisposable {
    * `UNAVAILABLE` while another process does.
    */
   holdUnlinking(): Promise<HeldLease>;
+  /** How much there is, and what was last done; it walks through the whole database. */
+  overview(): Promise<Overview>;
+  /** How much is in each repository that has a manifest, in byte order of their names. */
+  repositoryUsage(): AsyncIterable<RepositoryUsage>;
+  /** Records that a kind of work on the whole registry was done to its end: `overview` says when. */
+  recordRun(job: RunName): Promise<void>;
   /** Every blob there is, whatever repositories show it. */
   allBlobs(): AsyncIterable<RecordedBlob>;
   /** Collects now and then until `signal` says stop. */
@@ -185,6 +209,10 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   });
   const { gate, tokens } = access;
   const readLimits = createReadLimits(options.readLimits, clock);
+  const commonHeaders = new CommonHeaders(options.headers);
+  const { crossOrigin } = commonHeaders;
+  const otherSites =
+    options.otherSites && new OtherSites({ ...options.otherSites, host: options.origin?.host, crossOrigin });
   const handle = createHandler({
     namespace,
     options: {
@@ -192,12 +220,14 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       signaturesEnabled,
       renewsManifests: rules.untagged,
       origins,
-      commonHeaders: new CommonHeaders(options.headers),
+      commonHeaders,
+      otherSites,
       readLimits,
       gate,
       tokens,
       clock,
       onChange: options.onChange,
+      auditFails: options.auditFails,
       version: VERSION,
     },
     log,
@@ -229,6 +259,14 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     collect: (changed, hooks) => collectAll(backend, { ...rules, ...changed }, hooks),
     backlog: () => metadata.backlog(),
     collectable: (changed) => previewCollection(backend, { ...rules, ...changed }),
+    overview: () => metadata.overview(),
+    repositoryUsage: () =>
+      paged(
+        {},
+        (page) => metadata.repositoryUsage(page),
+        (usage) => usage.name,
+      ),
+    recordRun: (job) => metadata.recordRun(job),
     holdUnlinking: () => holdUnlinking(backend),
     allBlobs: () =>
       paged(

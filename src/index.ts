@@ -11,7 +11,15 @@ export type { HeldLease, Lease } from "./registry/gc/lease.ts";
 export type { BackgroundOptions } from "./registry/gc/background.ts";
 export type { CollectionHooks, CollectionReport } from "./registry/gc/collector.ts";
 export type { ScrubOptions } from "./registry/gc/scrub.ts";
-export type { Backlog, Collectable, CollectionRules, RecordedBlob } from "./metadata/metadata-store.ts";
+export type {
+  Backlog,
+  Collectable,
+  CollectionRules,
+  Overview,
+  RecordedBlob,
+  RepositoryUsage,
+  RunName,
+} from "./metadata/metadata-store.ts";
 export type { RegistryLimits } from "./registry/backend.ts";
 export type { Namespace } from "./registry/namespace.ts";
 export type { Repository } from "./registry/repository.ts";

@@ -10,6 +10,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parse } from "yaml";
+import { makeDataFolder } from "../test/support/data-folder.ts";
 import { runProgram } from "../test/support/program.ts";
 import { startRegistry } from "../test/support/registry.ts";
 
@@ -64,6 +65,7 @@ async function authentication(asks: Asks, folder: string, dataDir: string): Prom
       await writeFile(htpasswd, `${USERNAME}:${await Bun.password.hash(PASSWORD, "bcrypt")}\n`);
       return { REGISTRY_AUTH_HTPASSWD_PATH: htpasswd };
     case "token": {
+      await makeDataFolder(dataDir);
       const added = await runProgram(dataDir, ["user", "add", USERNAME, "--password-stdin"], {}, PASSWORD);
       if (added.exitCode !== 0) throw new Error(`the account could not be made: ${added.stderr}`);
       return { REGISTRY_AUTH_USERS_ENABLED: "true" };

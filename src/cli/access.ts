@@ -39,6 +39,11 @@ export function accessOf({ auth, policies }: Settings): AccessOptions | undefine
   };
 }
 
+/** Whether anybody could log in: by a password, or by a token. */
+export function asksForLogin({ auth: { htpasswd, token, users, oidc } }: Settings): boolean {
+  return htpasswd !== undefined || token !== undefined || users.enabled || oidc.length > 0;
+}
+
 /** Makes what a server needs and is not there: an htpasswd file with one user, as distribution does. */
 export async function provideAccess({ auth }: Settings, log: Logger): Promise<void> {
   if (!auth.htpasswd || existsSync(auth.htpasswd.path)) return;

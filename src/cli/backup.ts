@@ -56,7 +56,10 @@ export function backup(
       );
     });
     print(`${to} holds ${report.what}.\n${accessTo(to)}\n`);
-    if (report.missing === 0) return 0;
+    if (report.missing === 0) {
+      await registry.recordRun("backup");
+      return 0;
+    }
     print(missingText(report));
     return 1;
   });

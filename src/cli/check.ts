@@ -47,6 +47,7 @@ export function check(
       print(values.json ? `${JSON.stringify(finding)}\n` : findingText(finding));
     }
     progress.end();
+    await registry.recordRun("check");
     if (!values.json) print(summary(findings, values.repair));
     return findings === 0 ? 0 : 1;
   });

@@ -82,6 +82,7 @@ async function collect(registry: Registry, rules: Partial<CollectionRules>, asJs
     onStep: ({ work, done, total }) => progress[work].update(done, total),
   });
   progress.unlinking.end();
+  await registry.recordRun("gc");
   const shown = { dryRun: false, ...report };
   if (asJson) return shown;
   const { manifests, links, blobs, bytes, uploads, files } = report;

@@ -1,4 +1,5 @@
 /** What a person wants to know when the server is up, and what they should know of who can reach it. */
+import { isLoopbackHost } from "../lib/network.ts";
 import { VERSION } from "../version.ts";
 
 export interface Greeted {
@@ -82,7 +83,7 @@ function placeOf(url: string): Place | undefined {
     host,
     port,
     everywhere: hostname === "0.0.0.0" || hostname === "[::]",
-    loopback: hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127."),
+    loopback: isLoopbackHost(hostname),
     secure: protocol === "https:",
   };
 }

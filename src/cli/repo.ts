@@ -1,26 +1,47 @@
 /** `stowage repo`: the repositories, for an administrator. */
 import { createInterface } from "node:readline/promises";
+import type { Registry } from "../create-registry.ts";
+import { formatSize } from "../lib/size.ts";
 import { silentLogger } from "../observe/logger.ts";
 import type { Repository } from "../registry/repository.ts";
 import { CommandError } from "./command-error.ts";
-import { readCommandLine } from "./command-line.ts";
+import { readCommandLine, readVerb } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
 import { repositoryIn } from "./parsed-names.ts";
 import { print } from "./print.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
+import { workingIn } from "./working-in.ts";
+import { moment, table } from "./table.ts";
 
 const HELP = `stowage repo list|delete [REPOSITORY] [options]: the repositories of this registry
 
-  stowage repo list                    the names of all repositories, one a line
+  stowage repo list                    all repositories, with their tags, their sizes and their last push
+  stowage repo list --quiet            their names alone, one a line
   stowage repo delete team/app         removes every tag and every manifest of a repository
 
-Deleting asks before it begins; --yes answers. It is done beside a running server, at once and for good. The room on the
-disk comes back when collection has been there (stowage gc), some time later.
+The size of a repository is that of its manifests and of the blobs that it shows; what two repositories show counts in
+both. Deleting asks before it begins; --yes answers. It is done beside a running server, at once and for good. The room on
+the disk comes back when collection has been there (stowage gc), some time later.
 
   --yes                 delete without asking
+  --quiet               list names alone
+  --json                list as JSON, one object a line
 
 ${SETTINGS_HELP}
 `;
+
+interface Asked {
+  readonly registry: Registry;
+  readonly yes: boolean;
+  readonly quiet: boolean;
+  readonly asJson: boolean;
+}
+
+/** Each checks its words before the registry is opened, and returns what is to be done with it. */
+const VERBS: Readonly<Record<string, (words: readonly string[]) => (asked: Asked) => Promise<void>>> = {
+  list,
+  delete: remove,
+};
 
 export async function repo(
   args: readonly string[],
@@ -31,30 +52,58 @@ export async function repo(
     options: {
       ...SETTINGS_OPTIONS,
       yes: { type: "boolean", default: false },
+      quiet: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
     },
     maxWords: 2,
   });
   if (!line) return 0;
   const { values, positionals } = line;
-  const [verb, word, ...more] = positionals;
-  const isList = verb === "list" && word === undefined;
-  if (!isList && (verb !== "delete" || word === undefined || more.length > 0)) {
-    throw new CommandError("repo takes list, or delete and one name: stowage repo delete team/app");
-  }
-  const name = word === undefined ? undefined : repositoryIn(word);
+  const { act, words } = readVerb("repo", VERBS, positionals);
+  const work = act(words);
   const { settings } = settingsFrom(values, environment);
   await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
-  if (name === undefined) {
-    for await (const each of registry.namespace.repositories()) print(`${each}\n`);
-    return 0;
-  }
-  const repository = registry.namespace.repository(name);
-  if (!(await repository.exists()))
-    throw new CommandError(`there is no repository ${name}: stowage repo list shows them`);
-  if (!values.yes) await confirm(name);
-  const removed = await empty(repository);
-  print(`${name} was deleted: ${removed} ${removed === 1 ? "manifest" : "manifests"}\n`);
+  await workingIn(settings, () => work({ registry, yes: values.yes, quiet: values.quiet, asJson: values.json }));
   return 0;
+}
+
+/** Repositories in a table are printed in pieces of so many rows, so that a million of them need no memory. */
+const ROWS = 1000;
+
+function list([word]: readonly string[]): (asked: Asked) => Promise<void> {
+  if (word !== undefined) throw new CommandError("repo list takes no name: stowage tag list REPOSITORY shows its tags");
+  return async ({ registry, quiet, asJson }) => {
+    if (quiet) {
+      for await (const name of registry.namespace.repositories()) print(`${name}\n`);
+      return;
+    }
+    let rows: string[][] = [];
+    const printRows = (): void => {
+      print(table(["REPOSITORY", "TAGS", "MANIFESTS", "SIZE", "LAST PUSH"], rows));
+      rows = [];
+    };
+    for await (const { name, tags, manifests, bytes, lastPush } of registry.repositoryUsage()) {
+      if (asJson) {
+        print(`${JSON.stringify({ name, tags, manifests, bytes, lastPush: new Date(lastPush).toISOString() })}\n`);
+      } else if (rows.push([name, `${tags}`, `${manifests}`, formatSize(bytes), moment(lastPush)]) === ROWS)
+        printRows();
+    }
+    if (!asJson) printRows();
+  };
+}
+
+function remove([word]: readonly string[]): (asked: Asked) => Promise<void> {
+  if (word === undefined) throw new CommandError("repo delete takes one name: stowage repo delete team/app");
+  const name = repositoryIn(word);
+  return async ({ registry, yes }) => {
+    const repository = registry.namespace.repository(name);
+    if (!(await repository.exists())) {
+      throw new CommandError(`there is no repository ${name}: stowage repo list shows them`);
+    }
+    if (!yes) await confirm(name);
+    const removed = await empty(repository);
+    print(`${name} was deleted: ${removed} ${removed === 1 ? "manifest" : "manifests"}\n`);
+  };
 }
 
 /** Removes all manifests, and with them their tags, and gives how many there were. */

@@ -16,8 +16,9 @@ const HELP = `Stowage ${VERSION}: a registry of container images
   stowage cat REPO@DIGEST         print a blob or a manifest
   stowage user add|list|…         who may log in with a password
   stowage token create|list|…     what machines log in with
-  stowage repo list|delete        repositories, for an administrator
-  stowage tag delete REPO:TAG     tags, for an administrator
+  stowage status                  how much there is, what waits, and what was last done
+  stowage repo list|delete        repositories and their sizes, for an administrator
+  stowage tag list|delete         tags, for an administrator
   stowage --version               print the version
   stowage --help                  print this; COMMAND --help tells more
 
@@ -67,6 +68,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   cat: async () => (await import("./cat.ts")).cat,
   user: async () => (await import("./user.ts")).user,
   token: async () => (await import("./token.ts")).token,
+  status: async () => (await import("./status.ts")).status,
   repo: async () => (await import("./repo.ts")).repo,
   tag: async () => (await import("./tag.ts")).tag,
   [WORKER]: async () => (await import("./worker.ts")).worker,

@@ -4,12 +4,13 @@ import type { Settings } from "../config/schema.ts";
 import type { Registry } from "../create-registry.ts";
 import { folderPath } from "../lib/folder-path.ts";
 import { createLogs } from "../observe/logger.ts";
-import type { Logger, Logs } from "../observe/logger.ts";
+import type { Logger, Logs, ServerLogs } from "../observe/logger.ts";
 import { createDebugHandler } from "../server/debug.ts";
 import { listen } from "../server/listen.ts";
 import type { Listening } from "../server/listen.ts";
+import { VERSION } from "../version.ts";
 import { accessWarnings, checkAccessFiles } from "./access-checks.ts";
-import { provideAccess } from "./access.ts";
+import { asksForLogin, provideAccess } from "./access.ts";
 import { provideCertificate } from "./certificate.ts";
 import type { ProvidedCertificate } from "./certificate.ts";
 import { readCommandLine } from "./command-line.ts";
@@ -39,14 +40,25 @@ export async function serve(
   if (!line) return 0;
   const { values, positionals } = line;
   const { settings, warnings } = settingsFrom(values, environment, positionals[0]);
-  const logs = logsFor(settings);
+  const logs = await logsFor(settings);
+  try {
+    await serveUntilStopped(settings, warnings, logs);
+  } finally {
+    await logs.end();
+  }
+  return 0;
+}
+
+async function serveUntilStopped(settings: Settings, warnings: readonly string[], logs: ServerLogs): Promise<void> {
   const { log } = logs;
   for (const warning of warnings) log.warn(warning);
   const workers = countWorkers(settings, { platform: process.platform, cores: availableParallelism() });
 
   checkAccessFiles(settings);
   await provideAccess(settings, log);
-  const registry = await openRegistry(settings, log, { serving: true });
+  const registry = await openRegistry(settings, log, { serving: true, auditFails: logs.auditFails });
+  const { metrics } = registry;
+  logs.onDropped(({ lines, auditLines }) => metrics.count({ droppedLines: lines, droppedAuditLines: auditLines }));
   const failed = async (error: unknown): Promise<never> => {
     await registry.close();
     throw error;
@@ -58,9 +70,10 @@ export async function serve(
     return await failed(error);
   });
   const { clients, watchers } = listening;
-  const stopped = stopSignal(log, () => clients.kill?.()); // before anybody is told that it is up
+  const stopped = stopSignal(log); // before anybody is told that it is up
   const greeted = greetedOf(settings, listening);
-  process.stdout.write(greeting(greeted));
+  const { url, debugUrl, dataFolder } = greeted;
+  logs.greet(greeting(greeted), { version: VERSION, url, debugUrl, dataFolder }, `Listening on ${url}`);
   for (const exposure of exposures(greeted)) log.warn(exposure);
   const others = accessByOthers(greeted.dataFolder);
   if (others) log[others.isExposed ? "warn" : "info"](others.message);
@@ -85,7 +98,6 @@ export async function serve(
   await registry.close();
   if (failure) throw failure;
   log.info("stopped");
-  return 0;
 }
 
 /** As if the settings named its file. */
@@ -95,9 +107,8 @@ function withCertificate(settings: Settings, { path }: ProvidedCertificate): Set
 }
 
 /** On standard output, in the form that the settings name. */
-export function logsFor({ log: { level, formatter } }: Settings): Logs {
-  const format = formatter ?? (process.stdout.isTTY ? "text" : "json");
-  return createLogs({ level, format: format === "text" ? "text" : "json" });
+export function logsFor({ log: { level, formatter } }: Settings): Promise<ServerLogs> {
+  return createLogs({ level, format: formatter === undefined || formatter === "text" ? formatter : "json" });
 }
 
 /** Lets the running requests finish. */
@@ -116,7 +127,7 @@ interface Addresses {
 /** Listens for clients, and for machines that watch where the settings say so. */
 async function listenOn(settings: Settings, workers: number, registry: Registry, logs: Logs): Promise<Addresses> {
   const clients = await (workers > 1
-    ? startWorkers(workers, settings, logs)
+    ? startWorkers(workers, settings, logs, (counts) => registry.metrics.count(counts))
     : listenForClients(settings, registry.handle, logs));
   const { addr, prometheus } = settings.http.debug;
   if (addr === undefined) return { clients, watchers: undefined };
@@ -132,8 +143,8 @@ async function listenOn(settings: Settings, workers: number, registry: Registry,
 }
 
 function greetedOf(settings: Settings, { clients, watchers }: Addresses): Greeted {
-  const { auth, policies, http } = settings;
-  const asksWho = auth.htpasswd !== undefined || auth.token !== undefined || auth.users.enabled || auth.oidc.length > 0;
+  const { policies, http } = settings;
+  const asksWho = asksForLogin(settings);
   const needsCertificate = http.tls.clientcas.length > 0 && http.tls.clientauth === "require-and-verify-client-cert";
   return {
     url: clients.url,
@@ -146,14 +157,11 @@ function greetedOf(settings: Settings, { clients, watchers }: Addresses): Greete
 }
 
 /** Resolves at the first signal; at the second one it ends everything. */
-function stopSignal(log: Logger, kill: () => void): Promise<undefined> {
+function stopSignal(log: Logger): Promise<undefined> {
   return new Promise((stop) => {
     let asked = false;
     const onSignal = (signal: NodeJS.Signals): void => {
-      if (asked) {
-        kill();
-        process.exit(1);
-      }
+      if (asked) process.exit(1);
       asked = true;
       log.info({ signal }, "stopping: running requests finish; send the signal again to end at once");
       stop(undefined);

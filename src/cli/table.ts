@@ -16,6 +16,11 @@ export function table(headings: readonly string[], rows: readonly (readonly stri
     .join("");
 }
 
+/** A second in the time of this machine, such as `2026-08-31 14:05:09`. */
+export function moment(milliseconds: number): string {
+  return new Date(milliseconds).toLocaleString("sv-SE");
+}
+
 /** A day, such as `2026-08-31`. */
 export function day(milliseconds: number): string {
   return new Date(milliseconds).toISOString().slice(0, 10);

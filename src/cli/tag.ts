@@ -3,44 +3,97 @@ import { parseTag } from "../oci/tag.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { silentLogger } from "../observe/logger.ts";
+import type { Registry } from "../create-registry.ts";
 import { CommandError } from "./command-error.ts";
-import { readCommandLine } from "./command-line.ts";
+import { readCommandLine, readVerb } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
 import { repositoryIn } from "./parsed-names.ts";
 import { print } from "./print.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
+import { workingIn } from "./working-in.ts";
+import { moment, table } from "./table.ts";
 
-const HELP = `stowage tag delete REPOSITORY:TAG… [options]: removes tags, also protected ones
+const HELP = `stowage tag list|delete [REPOSITORY|REPOSITORY:TAG…] [options]: the tags of this registry
 
-  stowage tag delete team/app:v1 team/app:v2
+  stowage tag list team/app                     the tags of a repository, with what they point at
+  stowage tag delete team/app:v1 team/app:v2    removes tags, also protected ones
 
-The images stay: by digest they can be pulled as before, until collection takes what no tag leads to (setting
-gc.untagged).
+After a delete the images stay: by digest they can be pulled as before, until collection takes what no tag leads to
+(setting gc.untagged).
+
+  --json                list as JSON, one object a line
 
 ${SETTINGS_HELP}
 `;
+
+interface Asked {
+  readonly registry: Registry;
+  readonly asJson: boolean;
+}
+
+/** Each checks its words before the registry is opened, and returns what is to be done with it. */
+const VERBS: Readonly<Record<string, (words: readonly string[]) => (asked: Asked) => Promise<void>>> = {
+  list,
+  delete: remove,
+};
 
 export async function tag(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
-  const line = readCommandLine(args, { help: HELP, options: SETTINGS_OPTIONS, maxWords: Infinity });
+  const options = { ...SETTINGS_OPTIONS, json: { type: "boolean", default: false } } as const;
+  const line = readCommandLine(args, { help: HELP, options, maxWords: Infinity });
   if (!line) return 0;
   const { values, positionals } = line;
-  const [verb, ...references] = positionals;
-  if (verb !== "delete" || references.length === 0) {
-    throw new CommandError("tag takes delete and what to delete: stowage tag delete team/app:v1");
-  }
-  const tags = references.map(parsed);
+  const { act, words } = readVerb("tag", VERBS, positionals);
+  const work = act(words);
   const { settings } = settingsFrom(values, environment);
   await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
-  for (const [repository, name] of tags) {
-    const { tags: service } = registry.namespace.repository(repository);
-    if (!(await service.exists(name))) throw new CommandError(`there is no ${repository}:${name} in this registry`);
-    await service.delete(name);
-    print(`${repository}:${name} was deleted\n`);
-  }
+  await workingIn(settings, () => work({ registry, asJson: values.json }));
   return 0;
+}
+
+/** Tags in a table are printed in pieces of so many rows, so that a million of them need no memory. */
+const ROWS = 1000;
+
+function list([text, ...more]: readonly string[]): (asked: Asked) => Promise<void> {
+  if (text === undefined || more.length > 0) {
+    throw new CommandError("tag list takes one repository: stowage tag list team/app");
+  }
+  const name = repositoryIn(text);
+  return async ({ registry, asJson }) => {
+    const repository = registry.namespace.repository(name);
+    if (!(await repository.exists())) {
+      throw new CommandError(`there is no repository ${name}: stowage repo list shows them`);
+    }
+    let rows: string[][] = [];
+    const printRows = (): void => {
+      print(table(["TAG", "DIGEST", "CHANGED"], rows));
+      rows = [];
+    };
+    for await (const { name: each, digest, updatedAt } of repository.tags.list()) {
+      if (asJson) print(`${JSON.stringify({ name: each, digest, updatedAt: new Date(updatedAt).toISOString() })}\n`);
+      else if (rows.push([each, digest, moment(updatedAt)]) === ROWS) printRows();
+    }
+    if (!asJson) printRows();
+  };
+}
+
+function remove(references: readonly string[]): (asked: Asked) => Promise<void> {
+  if (references.length === 0) {
+    throw new CommandError("tag delete takes what to delete: stowage tag delete team/app:v1");
+  }
+  const tags = references.map(parsed);
+  return async ({ registry }) => {
+    for (const [repository, name] of tags) {
+      const { tags: service } = registry.namespace.repository(repository);
+      if (!(await service.exists(name))) {
+        throw new CommandError(`there is no ${repository}:${name}: stowage tag list ${repository} shows what there is`);
+      }
+      await service.delete(name);
+      print(`${repository}:${name} was deleted\n`);
+    }
+  };
 }
 
 function parsed(reference: string): [RepositoryName, Tag] {

@@ -10,6 +10,7 @@ import { readCommandLine, readVerb } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
 import { print, printError } from "./print.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
+import { workingIn } from "./working-in.ts";
 import { day, table } from "./table.ts";
 
 const HELP = `stowage token create|list|revoke [options]: what machines log in with
@@ -70,10 +71,9 @@ export async function token(
   const { values, positionals } = line;
   const { verb, act, words } = readVerb("token", VERBS, positionals);
   const { settings } = settingsFrom(values, environment);
-  // The first of them may come before the first start of the server.
-  await using registry = await openRegistry(settings, silentLogger(), { mustExist: verb !== "create" });
+  await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
   const { for: robot, repo: patterns, actions, expires, json: asJson } = values;
-  await act({ robots: registry.robots, words, robot, patterns, actions, expires, asJson });
+  await workingIn(settings, () => act({ robots: registry.robots, words, robot, patterns, actions, expires, asJson }));
   if (verb === "create" && !settings.auth.users.enabled) {
     printError("stowage: tokens do not count until the server's settings say auth.users.enabled: true\n");
   }

@@ -10,6 +10,7 @@ import { bunPasswords } from "./passwords.ts";
 import { print, printError } from "./print.ts";
 import { readPassword } from "./read-password.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
+import { workingIn } from "./working-in.ts";
 import { day, table } from "./table.ts";
 
 const HELP = `stowage user add|passwd|groups|remove|list [NAME] [options]: the users of this registry
@@ -66,8 +67,7 @@ export async function user(
   const { values, positionals } = line;
   const { verb, act, words } = readVerb("user", VERBS, positionals);
   const { settings } = settingsFrom(values, environment);
-  // The first of them may come before the first start of the server.
-  await using registry = await openRegistry(settings, silentLogger(), { mustExist: verb !== "add" });
+  await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
   const asked: Asked = {
     users: registry.users,
     words,
@@ -75,7 +75,7 @@ export async function user(
     fromStdin: values["password-stdin"],
     asJson: values.json,
   };
-  print(await act(asked));
+  print(await workingIn(settings, () => act(asked)));
   if (verb !== "list" && !settings.auth.users.enabled) {
     printError("stowage: users do not count until the server's settings say auth.users.enabled: true\n");
   }

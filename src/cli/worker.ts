@@ -4,6 +4,7 @@ import { CommandError } from "./command-error.ts";
 import { listenForClients } from "./listen-for-clients.ts";
 import { openRegistry } from "./open-registry.ts";
 import { logsFor, stopListening } from "./serve.ts";
+import { countForParent, tellParent } from "./worker-messages.ts";
 import type { WorkerOrder } from "./workers.ts";
 
 /** Resolves with the exit code when it has been told to stop, or whoever started it is gone. */
@@ -11,12 +12,18 @@ export async function worker(): Promise<number> {
   if (!process.send) throw new CommandError("stowage serve starts its workers itself: see the setting workers");
   const told = toldToStop();
   const { settings, address } = (await Bun.stdin.json()) as WorkerOrder;
-  const logs = logsFor(settings);
-  await using registry = await openRegistry(settings, logs.log, { serving: true });
-  const listening = await listenForClients(settings, registry.handle, logs, address);
-  process.send("listening");
-  explain(await told, logs.log);
-  await stopListening(listening, logs.log);
+  const logs = await logsFor(settings);
+  const count = countForParent();
+  logs.onDropped(({ lines, auditLines }) => count({ droppedLines: lines, droppedAuditLines: auditLines }));
+  try {
+    await using registry = await openRegistry(settings, logs.log, { serving: true, auditFails: logs.auditFails });
+    const listening = await listenForClients(settings, registry.handle, logs, address);
+    tellParent({ kind: "listening" });
+    explain(await told, logs.log);
+    await stopListening(listening, logs.log);
+  } finally {
+    await logs.end();
+  }
   return 0;
 }
 

@@ -3,10 +3,13 @@ import type { Subprocess } from "bun";
 import type { Settings } from "../config/schema.ts";
 import { pause } from "../lib/pause.ts";
 import type { Logger, Logs } from "../observe/logger.ts";
+import type { ProcessCounts } from "../observe/metrics.ts";
+import { LIMITS } from "../server/limits.ts";
 import type { Address, Listening } from "../server/listen.ts";
 import { empty } from "../server/reply.ts";
 import { CommandError } from "./command-error.ts";
 import { listenForClients } from "./listen-for-clients.ts";
+import type { WorkerMessage } from "./worker-messages.ts";
 
 /** What a worker reads from its standard input. It never reads settings itself: those of a later start may be others. */
 export interface WorkerOrder {
@@ -21,13 +24,21 @@ const LONGEST_PAUSE_MS = 10_000;
 /** A worker that lived longer than this did not die of its start. */
 const SHORT_LIFE_MS = 10_000;
 
+/** Longer than a worker needs that lets its requests finish: one that is still there does not listen to signals. */
+const STOP_MS = LIMITS.stopMs + 5000;
+
 /** So many in a row that die before they listen are enough. */
 const TRIES = 5;
 
-/** Starts workers; resolves when all of them listen. */
-export async function startWorkers(count: number, settings: Settings, logs: Logs): Promise<Workers> {
+/** Starts workers; resolves when all of them listen. `onCounted` is given what they count. */
+export async function startWorkers(
+  count: number,
+  settings: Settings,
+  logs: Logs,
+  onCounted: (counts: ProcessCounts) => void,
+): Promise<Workers> {
   const { url, address } = await findFree(settings, logs);
-  const workers = new Workers(count, { settings, address }, url, logs.log);
+  const workers = new Workers(count, { settings, address }, url, logs.log, onCounted);
   const failure = await Promise.race([workers.started, workers.failed]);
   if (!failure) return workers;
   await workers.stop();
@@ -44,7 +55,7 @@ async function findFree(settings: Settings, logs: Logs): Promise<Listening> {
   return alone;
 }
 
-/** They belong to this process: when it dies they stop by themselves. */
+/** They belong to this process: when it exits they are killed, and when it dies they stop by themselves. */
 export class Workers implements Listening {
   readonly url: string;
   readonly address: Address;
@@ -54,17 +65,19 @@ export class Workers implements Listening {
   readonly failed: Promise<Error>;
   readonly #order: string;
   readonly #log: Logger;
+  readonly #onCounted: (counts: ProcessCounts) => void;
   readonly #running = new Set<Subprocess>();
   readonly #listening = new Set<Subprocess>();
   readonly #stopping = new AbortController();
   readonly #places: readonly Promise<void>[];
   #isUp = false;
 
-  constructor(count: number, order: WorkerOrder, url: string, log: Logger) {
+  constructor(count: number, order: WorkerOrder, url: string, log: Logger, onCounted: (counts: ProcessCounts) => void) {
     this.url = url;
     this.address = order.address;
     this.#order = JSON.stringify(order);
     this.#log = log;
+    this.#onCounted = onCounted;
     const started = Promise.withResolvers<undefined>();
     const failed = Promise.withResolvers<Error>();
     this.started = started.promise;
@@ -76,18 +89,21 @@ export class Workers implements Listening {
     };
     this.#places = Array.from({ length: count }, () => this.#keepOne(onListening));
     Promise.all(this.#places).catch(failed.resolve);
+    process.on("exit", () => this.#kill());
   }
 
   /** Tells all to stop and resolves when they have: what did not finish in time is in their own logs. */
   async stop(): Promise<number> {
     this.#stopping.abort();
     for (const worker of this.#running) worker.kill("SIGTERM");
+    const killing = setTimeout(() => this.#kill(), STOP_MS);
     await Promise.allSettled(this.#places);
+    clearTimeout(killing);
     return 0;
   }
 
   /** Ends all at once, whatever they do. */
-  kill(): void {
+  #kill(): void {
     this.#stopping.abort();
     for (const worker of this.#running) worker.kill("SIGKILL");
   }
@@ -120,7 +136,8 @@ export class Workers implements Listening {
       stdin: Buffer.from(this.#order),
       stdout: "inherit",
       stderr: "inherit",
-      ipc: () => {
+      ipc: (message: WorkerMessage) => {
+        if (message.kind === "counted") return this.#onCounted(message.counts);
         listened = true;
         this.#listening.add(worker);
         onListening();

@@ -1,6 +1,6 @@
 /** Networks of addresses. */
 import { describe, expect, test } from "bun:test";
-import { Networks, customerNetwork, parseNetwork } from "./network.ts";
+import { Networks, customerNetwork, isLoopbackHost, parseNetwork } from "./network.ts";
 
 describe("a network", () => {
   test("is written as an address and how many of its bits count; without them it is one address", () => {
@@ -21,6 +21,13 @@ describe("a network", () => {
     }
     expect(new Networks([]).has("127.0.0.1")).toBeFalse();
   });
+});
+
+test("a host is this machine alone by its name or by any address of the loopback network", () => {
+  for (const host of ["localhost", "127.0.0.1", "127.1.2.3", "::1", "[::1]"]) expect(isLoopbackHost(host)).toBeTrue();
+  for (const host of ["0.0.0.0", "[::]", "128.0.0.1", "127.0.0.1.example.com", "127.example.com", "registry", ""]) {
+    expect(isLoopbackHost(host)).toBeFalse();
+  }
 });
 
 test("a customer has one address of IPv4, and of IPv6 a network of 64 bits, however it is written", () => {

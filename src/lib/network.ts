@@ -38,6 +38,11 @@ export function plainAddress(address: string): string {
   return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address;
 }
 
+/** Whether a host, as it stands in an address of the web or in one to listen on, is this machine alone. */
+export function isLoopbackHost(host: string): boolean {
+  return host === "localhost" || host === "[::1]" || host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(host);
+}
+
 /** Whoever has one address of IPv6 has a whole network of them: its first half stands for all. Anything else is itself. */
 export function customerNetwork(address: string): string {
   const plain = plainAddress(address);

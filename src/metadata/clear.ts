@@ -8,15 +8,15 @@ const STATEMENTS = [
   `insert into trash (storage_key, after) select storage_key, 0 from upload where true on conflict (storage_key) do nothing`,
   `insert into trash (storage_key, after) select final_key, 0 from upload where final_key is not null
    on conflict (storage_key) do nothing`,
-  `update trash set after = 0`,
-  `delete from tag`,
-  `delete from tag_history`,
-  `delete from manifest`,
-  `delete from repo_blob`,
-  `delete from blob`,
-  `delete from upload`,
-  `delete from gc_queue`,
-  `delete from repo`,
+  `update trash set after = 0 where true`,
+  `delete from tag where true`,
+  `delete from tag_history where true`,
+  `delete from manifest where true`,
+  `delete from repo_blob where true`,
+  `delete from blob where true`,
+  `delete from upload where true`,
+  `delete from gc_queue where true`,
+  `delete from repo where true`,
 ] as const;
 
 /**

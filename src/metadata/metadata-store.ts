@@ -239,6 +239,34 @@ export interface CollectionStep {
   readonly next: QueuePosition | undefined;
 }
 
+/** How much there is, and what was last done. */
+export interface Overview {
+  readonly repositories: number;
+  readonly tags: number;
+  readonly manifests: number;
+  readonly blobs: number;
+  /** Of all blobs and manifests, each counted once for a blob and once in each repository for a manifest. */
+  readonly bytes: number;
+  /** Uploads that have begun and not ended. */
+  readonly uploads: number;
+  /** When each kind of work was last done to its end, in milliseconds since 1970. */
+  readonly lastRuns: Readonly<Partial<Record<RunName, number>>>;
+}
+
+/** Kinds of work on the whole registry. */
+export type RunName = "backup" | "scrub" | "gc" | "check";
+
+/** How much is in one repository. */
+export interface RepositoryUsage {
+  readonly name: RepositoryName;
+  readonly tags: number;
+  readonly manifests: number;
+  /** Of its manifests and of the blobs that it shows; what two repositories show counts in both. */
+  readonly bytes: number;
+  /** When a manifest was last pushed. */
+  readonly lastPush: number;
+}
+
 /** What waits for garbage collection. Times are in milliseconds since 1970, undefined when nothing waits. */
 export interface Backlog {
   /** Manifests, links and blobs that may be unreferenced, and when the next of them is looked at. */
@@ -510,6 +538,13 @@ export interface MetadataStore {
   dueTrash(limit: number, aheadMs?: number): Promise<readonly string[]>;
   /** Forgets keys whose bytes are gone. Durable after `flush`. */
   forgetTrash(keys: readonly string[]): Promise<void>;
+
+  /** How much there is, and what was last done. It walks through all tables. */
+  overview(): Promise<Overview>;
+  /** How much is in each repository that has a manifest, in byte order of their names. It walks through each of them. */
+  repositoryUsage(page: Page): Promise<readonly RepositoryUsage[]>;
+  /** Records that a kind of work on the whole registry was done to its end. */
+  recordRun(job: RunName): Promise<void>;
 
   /** Removes every repository and all that was pushed; its bytes are trash that is due. Accounts, tokens and keys stay. */
   clear(): Promise<void>;

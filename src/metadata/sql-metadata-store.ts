@@ -14,6 +14,7 @@ import * as inventory from "./inventory.ts";
 import * as leases from "./leases.ts";
 import * as manifests from "./manifests.ts";
 import * as port from "./metadata-store.ts";
+import * as overview from "./overview.ts";
 import * as pins from "./pins.ts";
 import { quotasOf, requireRoom } from "./quotas.ts";
 import type { Addition, Quota } from "./quotas.ts";
@@ -370,6 +371,18 @@ export class SqlMetadataStore implements port.MetadataStore {
 
   forgetTrash(keys: readonly string[]): Promise<void> {
     return this.#engine.write(() => trash.forgetTrash(keys), "soon"); // to forget it again does no harm
+  }
+
+  overview(): Promise<port.Overview> {
+    return this.#engine.read(() => overview.overview());
+  }
+
+  repositoryUsage(page: port.Page): Promise<readonly port.RepositoryUsage[]> {
+    return this.#engine.read(() => overview.repositoryUsage(page));
+  }
+
+  recordRun(job: port.RunName): Promise<void> {
+    return this.#engine.write(() => overview.recordRun(job, this.#clock.now()));
   }
 
   clear(): Promise<void> {

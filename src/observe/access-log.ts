@@ -2,7 +2,7 @@
 import type { Logger } from "pino";
 import { systemClock } from "../lib/clock.ts";
 import type { Clock } from "../lib/clock.ts";
-import type { Lines } from "./lines.ts";
+import { escapeControlsInJson } from "../lib/control-characters.ts";
 
 /** A request that was answered. */
 export interface Access {
@@ -22,26 +22,30 @@ export interface Access {
 
 export type AccessLog = (access: Access) => void;
 
-/** Lines as the log writes them. */
-export function accessLogOf(log: Logger): AccessLog {
-  return ({ method, uri, remoteAddress, user, userAgent, status, duration, written }) =>
-    log.info(
-      {
-        "http.request.method": method,
-        "http.request.uri": uri,
-        "http.request.remoteaddr": remoteAddress,
-        "auth.user.name": user,
-        "http.request.useragent": userAgent ?? undefined,
-        "http.response.status": status,
-        "http.response.duration": duration,
-        "http.response.written": written,
-      },
-      `${method} ${status} ${uri}`,
-    );
+/** So many characters of what a client sent are in the line; the rest is cut off, and "…" says so. */
+const MAX_URI = 4096;
+const MAX_USER_AGENT = 512;
+
+/** What a line needs in memory while it waits, without what a client sent. */
+const LINE_BYTES = 512;
+
+/** Lines for a person at a terminal. */
+export function textAccessLog(log: Logger): AccessLog {
+  return ({ method, uri, remoteAddress, user, userAgent, status, duration }) => {
+    const who = [remoteAddress, user, userAgent === null ? undefined : cut(userAgent, MAX_USER_AGENT)];
+    const parts = [method, status, cut(uri, MAX_URI), `${duration.toFixed(1)} ms`, ...who];
+    log.info(parts.filter((part) => part !== undefined).join(" "));
+  };
 }
 
-/** The very same lines as JSON, put together by hand: there is one for each request, and so they are to cost next to nothing. */
-export function jsonAccessLog(lines: Lines, clock: Clock = systemClock): AccessLog {
+/**
+ * Lines of JSON, put together by hand as the log would: there is one for each request, so they are to cost next to
+ * nothing.
+ */
+export function jsonAccessLog(
+  writer: { writeSoon(line: () => string, bytes: number): void },
+  clock: Clock = systemClock,
+): AccessLog {
   let [millisecond, time] = [0, ""];
   const timeNow = (): string => {
     const now = clock.now();
@@ -50,7 +54,8 @@ export function jsonAccessLog(lines: Lines, clock: Clock = systemClock): AccessL
   };
   return (access) => {
     const at = timeNow();
-    lines.writeSoon(() => lineOf(access, at));
+    const bytes = LINE_BYTES + access.uri.length + (access.userAgent?.length ?? 0);
+    writer.writeSoon(() => escapeControlsInJson(lineOf(access, at)), bytes);
   };
 }
 
@@ -58,13 +63,17 @@ function lineOf(
   { method, uri, remoteAddress, user, userAgent, status, duration, written }: Access,
   time: string,
 ): string {
-  const quoted = JSON.stringify(uri);
+  const quoted = JSON.stringify(cut(uri, MAX_URI));
   return (
     `{"level":"info","time":"${time}","http.request.method":"${method}","http.request.uri":${quoted}` +
     (remoteAddress === undefined ? "" : `,"http.request.remoteaddr":"${remoteAddress}"`) +
     (user === undefined ? "" : `,"auth.user.name":${JSON.stringify(user)}`) +
-    (userAgent === null ? "" : `,"http.request.useragent":${JSON.stringify(userAgent)}`) +
+    (userAgent === null ? "" : `,"http.request.useragent":${JSON.stringify(cut(userAgent, MAX_USER_AGENT))}`) +
     `,"http.response.status":${status},"http.response.duration":${duration},"http.response.written":${written}` +
     `,"msg":"${method} ${status} ${quoted.slice(1)}}\n`
   );
+}
+
+function cut(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length)}…`;
 }

@@ -1,11 +1,12 @@
-/** The log: lines of JSON for machines, or of text for people. */
-import { pino } from "pino";
+/** The log: one line of JSON for each event for machines, or of text for people. */
+import { isatty } from "node:tty";
+import { pino, symbols } from "pino";
 import type { Logger } from "pino";
-import { default as pretty } from "pino-pretty";
-
-import { accessLogOf, jsonAccessLog } from "./access-log.ts";
+import { escapeControls, escapeControlsInJson, escapeControlsInLines } from "../lib/control-characters.ts";
+import { jsonAccessLog, textAccessLog } from "./access-log.ts";
 import type { AccessLog } from "./access-log.ts";
-import { Lines } from "./lines.ts";
+import { LogWriter } from "./log-writer.ts";
+import type { DroppedLines } from "./log-writer.ts";
 
 export type { Logger } from "pino";
 
@@ -13,8 +14,8 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
 
 export interface LogOptions {
   readonly level: LogLevel;
-  /** Text for a person at a terminal; JSON, one object a line, for everything else. */
-  readonly format: "text" | "json";
+  /** Text for a person at a terminal; JSON, one object a line, for everything else. That is the choice when absent. */
+  readonly format?: "text" | "json" | undefined;
 }
 
 /** What a program says of itself, and of the requests that it answers. */
@@ -24,13 +25,33 @@ export interface Logs {
   readonly access?: AccessLog | undefined;
 }
 
+/** Those of a server, on standard output. */
+export interface ServerLogs extends Logs {
+  /** Says that the server is up, at every level: as text for a person, or as a line of JSON with `fields`. */
+  readonly greet: (text: string, fields: Readonly<Record<string, string | undefined>>, message: string) => void;
+  /** Whether lines of the audit were dropped and nothing could be written since. */
+  readonly auditFails: () => boolean;
+  /** Calls `listener` with all lines that are dropped, from the first on. */
+  readonly onDropped: (listener: (dropped: DroppedLines) => void) => void;
+  /** Resolves when the last lines are written, or are not going to be. */
+  readonly end: () => Promise<void>;
+}
+
+const STDOUT = 1;
+
 /** Logs on standard output. */
-export function createLogs({ level, format }: LogOptions): Logs {
-  if (format === "text") {
-    const log = pino({ level }, pretty({ sync: true, translateTime: "SYS:HH:MM:ss", ignore: "pid,hostname" }));
-    return { log, access: log.isLevelEnabled("info") ? accessLogOf(log) : undefined };
-  }
-  const lines = new Lines(1);
+export async function createLogs({ level, format }: LogOptions): Promise<ServerLogs> {
+  const isText = (format ?? (isatty(STDOUT) ? "text" : "json")) === "text";
+  const formatted = isText ? await textFormat() : escapeControlsInJson;
+  const writer = new LogWriter(STDOUT, (dropped, reason) => formatted(noticeOf(dropped, reason)));
+  const stream = {
+    [symbols.needsMetadataGsym]: true, // so pino sets `lastObj`
+    lastObj: undefined as unknown,
+    write(line: string) {
+      const isAudit = typeof this.lastObj === "object" && this.lastObj !== null && "audit" in this.lastObj;
+      writer.write(formatted(line), { isAudit });
+    },
+  };
   const log = pino(
     {
       level,
@@ -38,12 +59,54 @@ export function createLogs({ level, format }: LogOptions): Logs {
       timestamp: pino.stdTimeFunctions.isoTime,
       base: null,
     },
-    lines,
+    stream,
   );
-  return { log, access: log.isLevelEnabled("info") ? jsonAccessLog(lines) : undefined };
+  const requests = isText ? textAccessLog(log) : jsonAccessLog(writer);
+  return {
+    log,
+    access: log.isLevelEnabled("info") ? requests : undefined,
+    greet(text, fields, message) {
+      if (isText) writer.write(escapeControlsInLines(text));
+      else log.child({}, { level: "info" }).info(fields, message);
+    },
+    auditFails: () => writer.auditFails,
+    onDropped: (listener) => {
+      writer.onDropped = listener;
+    },
+    end: () => writer.end(),
+  };
 }
 
 /** A log that says nothing, for a registry inside another program. */
 export function silentLogger(): Logger {
   return pino({ level: "silent" });
+}
+
+/** Turns a line of JSON into text. */
+async function textFormat(): Promise<(line: string) => string> {
+  const { prettyFactory } = await import("pino-pretty"); // loaded when it is wanted
+  // An audit's message says all that a person wants to know of it.
+  const pretty = prettyFactory({ translateTime: "SYS:HH:MM:ss", singleLine: true, ignore: "audit" });
+  return (line) => pretty(printable(JSON.parse(line)));
+}
+
+/** The same data with all control characters escaped, but for the lines of a stack. */
+function printable(value: unknown, key?: string): unknown {
+  if (typeof value === "string") {
+    if (key !== "stack") return escapeControls(value);
+    return value
+      .split("\n")
+      .map((line) => escapeControls(line))
+      .join("\n");
+  }
+  if (Array.isArray(value)) return value.map((each) => printable(each));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [escapeControls(name), printable(each, name)]));
+}
+
+/** The line that says what is missing in the log. */
+function noticeOf({ lines, auditLines }: DroppedLines, reason: string): string {
+  const time = new Date().toISOString();
+  const msg = "standard output did not take all lines of the log: those that are counted here are missing";
+  return `${JSON.stringify({ level: "warn", time, lines, auditLines, reason, msg })}\n`;
 }

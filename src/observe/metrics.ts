@@ -1,6 +1,16 @@
 /** What is counted, in the words of Prometheus. One object for each registry, so that two in a process do not mix. */
 import { Counter, Gauge, Registry } from "prom-client";
 
+/** What each process of a server counts for itself, whether it serves clients or not. */
+export interface ProcessCounts {
+  /** Lines of the log that standard output did not take. */
+  readonly droppedLines: number;
+  /** How many of them were lines of the audit. */
+  readonly droppedAuditLines: number;
+  /** Errors that nothing caught, outside of any request. */
+  readonly unexpectedErrors: number;
+}
+
 export class Metrics {
   readonly #all = new Registry();
 
@@ -40,6 +50,24 @@ export class Metrics {
     registers: [this.#all],
   });
 
+  readonly #droppedLines = new Counter({
+    name: "stowage_log_dropped_lines_total",
+    help: "Lines of the log that standard output did not take.",
+    registers: [this.#all],
+  });
+
+  readonly #droppedAuditLines = new Counter({
+    name: "stowage_audit_dropped_lines_total",
+    help: "Lines of the audit that standard output did not take.",
+    registers: [this.#all],
+  });
+
+  readonly #unexpectedErrors = new Counter({
+    name: "stowage_unexpected_errors_total",
+    help: "Errors that nothing caught, outside of any request.",
+    registers: [this.#all],
+  });
+
   constructor(version: string) {
     const build = new Gauge({
       name: "stowage_build_info",
@@ -48,6 +76,13 @@ export class Metrics {
       registers: [this.#all],
     });
     build.set({ version }, 1);
+  }
+
+  /** Adds what a process of the server has counted. */
+  count({ droppedLines = 0, droppedAuditLines = 0, unexpectedErrors = 0 }: Partial<ProcessCounts>): void {
+    this.#droppedLines.inc(droppedLines);
+    this.#droppedAuditLines.inc(droppedAuditLines);
+    this.#unexpectedErrors.inc(unexpectedErrors);
   }
 
   /** The type of `text`. */

@@ -9,6 +9,7 @@ import type { CommonHeaders } from "./common-headers.ts";
 import type { Admission } from "./admission.ts";
 import type { Gate } from "./gate.ts";
 import type { Caller, Origins } from "./origin.ts";
+import type { OtherSites } from "./other-sites.ts";
 import type { ReadLimits } from "./read-limits.ts";
 
 /** What an operator decides about the wire. */
@@ -21,6 +22,8 @@ export interface ServerOptions {
   readonly renewsManifests: boolean;
   /** What every reply has. */
   readonly commonHeaders: CommonHeaders;
+  /** Refuses what pages of other sites make browsers send; absent where a login does, or where others are meant to come. */
+  readonly otherSites?: OtherSites | undefined;
   /** Which proxies are trusted, and what clients call this registry. */
   readonly origins: Origins;
   /** Who may do what. */
@@ -32,6 +35,8 @@ export interface ServerOptions {
   readonly clock: Clock;
   /** Is told of what clients change. */
   readonly onChange?: ChangeListener | undefined;
+  /** Whether lines of the audit are being lost. */
+  readonly auditFails?: (() => boolean) | undefined;
   /** The program's version, for people. */
   readonly version: string;
 }

@@ -149,6 +149,7 @@ async function dispatch(
   if (!hasUsableHost(request)) {
     throw new OciError("UNSUPPORTED", { status: 400, message: "the request has no usable Host header" });
   }
+  options.otherSites?.refuse(request);
   if (!route || !isServed(route, options)) throw unknownPath(path);
   const allowed = METHODS[route.kind];
   // A browser asks before it sends what a page of another origin wants sent, and it asks without credentials.

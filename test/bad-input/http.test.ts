@@ -26,7 +26,7 @@ function head(line: string, ...headers: readonly string[]): string {
 
 describe("HTTP/1.0", () => {
   test("with a Host it is served, and the connection is closed", async () => {
-    const bytes = `GET ${MANIFEST} HTTP/1.0\r\nHost: registry.example\r\n\r\n`;
+    const bytes = `GET ${MANIFEST} HTTP/1.0\r\nHost: registry\r\n\r\n`;
     const reply = await sendRaw(witness().registry.port, bytes, { timeoutMs: 20_000, wholeConnection: true });
     expect(reply.status).toBe(200);
     expect(reply.body).toBe(IMAGE_TEXT);
@@ -37,7 +37,7 @@ describe("HTTP/1.0", () => {
 
   test("it can begin an upload", async () => {
     const line = `POST /v2/${REPOSITORY}/blobs/uploads/ HTTP/1.0`;
-    const reply = await send(`${line}\r\nHost: registry.example\r\nContent-Length: 0\r\n\r\n`);
+    const reply = await send(`${line}\r\nHost: registry\r\nContent-Length: 0\r\n\r\n`);
     expect(reply.status).toBe(202);
   });
 

@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { connect } from "node:tls";
 import type { PeerCertificate } from "node:tls";
 import { refusedStart } from "../support/refused-start.ts";
+import { freePorts } from "../support/free-ports.ts";
 import { startListening, startProcess } from "../support/server-process.ts";
 import type { Listening } from "../support/server-process.ts";
-import { freePorts, startPebble } from "./support/pebble.ts";
+import { startPebble } from "./support/pebble.ts";
 import type { Pebble } from "./support/pebble.ts";
 import { until } from "./support/until.ts";
 

@@ -144,6 +144,16 @@ describe("oras manifest and oras blob", () => {
     expect(index.manifests.map(({ digest }) => digest)).toEqual(digests);
   });
 
+  test("a manifest that was written by hand, without layers, goes from standard input and comes back", async () => {
+    await pushed("oras/by-hand:1.0", "small.txt");
+    const config = (await registry.getManifest("oras/by-hand", "1.0")).json.config;
+    const manifest = JSON.stringify({ schemaVersion: 2, config: { ...config, size: 53 } });
+    await writeFile(oras.file("by-hand.json"), manifest);
+    const type = ["--media-type", OCI_MANIFEST];
+    await oras.reads(oras.file("by-hand.json"), "manifest", "push", ...type, at("oras/by-hand:2.0"), "-");
+    expect(await oras.says("manifest", "fetch", at("oras/by-hand:2.0"))).toBe(manifest);
+  });
+
   test("a blob of either algorithm goes and comes, and is known by the digest that it went by", async () => {
     const bytes = bytesOf("oras", 3 << 20);
     for (const algorithm of ["sha256", "sha512"] as const) {

@@ -51,6 +51,16 @@ describe("regctl image", () => {
     expect((await registry.getManifest("regctl/imported", "1.0")).text).toBe(layout.index);
   });
 
+  // regctl 0.11 puts data into an index that is not the content of the child beside it.
+  test("content is put into the descriptors of an index, and the image can be copied", async () => {
+    const image = await copied("regctl/data:1.0");
+    await regctl.run("image", "mod", image, "--data-max", "100000", "--create", "with-data");
+    const { text } = await registry.getManifest("regctl/data", "with-data");
+    expect(text).toContain('"data":');
+    await regctl.run("image", "copy", at("regctl/data:with-data"), at("regctl/data-copy:1.0"));
+    expect((await registry.getManifest("regctl/data-copy", "1.0")).text).toBe(text);
+  });
+
   test("an image becomes one of SHA-512 from its blobs up, and is copied as that", async () => {
     await pushImage(registry.url, "regctl/sha512", "256", "regctl sha512");
     await regctl.run(

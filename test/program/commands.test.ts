@@ -33,7 +33,19 @@ describe("stowage", () => {
     });
   }
 
-  for (const command of ["serve", "cat", "gc", "check", "backup", "restore", "user", "token", "repo", "tag"]) {
+  for (const command of [
+    "serve",
+    "cat",
+    "gc",
+    "check",
+    "backup",
+    "restore",
+    "user",
+    "token",
+    "repo",
+    "tag",
+    "status",
+  ]) {
     test(`${command} --help tells what it does`, async () => {
       const { exitCode, stdout, stderr } = await run(command, "--help");
       expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });

@@ -5,7 +5,7 @@ import { chmod, chown, mkdir, readFile, readdir, stat, writeFile } from "node:fs
 import { join } from "node:path";
 import { pushBlob, pushImage } from "../support/client.ts";
 import { bytesOf, digestOf } from "../support/content.ts";
-import { filesBesideDatabase, queryFolder } from "../support/data-folder.ts";
+import { filesBesideDatabase, makeDataFolder, queryFolder } from "../support/data-folder.ts";
 import { runProgram } from "../support/program.ts";
 import { refusedStart } from "../support/refused-start.ts";
 import { scratchFolder } from "../support/scratch.ts";
@@ -199,6 +199,7 @@ describe("a data folder that was there before", () => {
     const dataDir = freshFolder();
     await mkdir(dataDir);
     await chown(dataDir, 1234, 1234);
+    await makeDataFolder(dataDir);
     const added = await runProgram(dataDir, ["user", "add", "alice", "--password-stdin"], {}, "a long password");
     expect(added).toMatchObject({ exitCode: 0 });
     {

@@ -13,14 +13,14 @@ async function startWatched(
   env: Readonly<Record<string, string>> = {},
 ): Promise<Listening & { readonly debug: string }> {
   const server = await startListening({ env: { ...DEBUG, ...env } });
-  const [, debug = ""] = await server.printed(/Watched at (\S+)\n/);
+  const [, debug = ""] = await server.printed(/"debugUrl":"([^"]+)"/);
   return { ...server, debug };
 }
 
 test("without a setting nothing listens, and clients find no metrics", async () => {
   await using server = await startListening({ env: { REGISTRY_HTTP_DEBUG_PROMETHEUS_ENABLED: "true" } });
   expect((await fetch(`${server.url}/metrics`)).status).toBe(404);
-  expect(server.output()).not.toContain("Watched");
+  expect(server.output()).not.toContain("debugUrl");
 });
 
 test("metrics are shown where the settings say, and only there", async () => {

@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { makeDataFolder } from "../support/data-folder.ts";
 import { runProgram } from "../support/program.ts";
 import type { Ended } from "../support/program.ts";
 import { scratchFolder } from "../support/scratch.ts";
@@ -25,6 +26,7 @@ function stowage(...words: readonly string[]): Promise<Ended> {
 
 beforeAll(async () => {
   await writeFile(config, SETTINGS);
+  await makeDataFolder(data);
   for (const words of [
     ["user", "add", "alice", "--group", "dev", "--password-stdin"],
     ["user", "add", "root", "--admin", "--password-stdin"],

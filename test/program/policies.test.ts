@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { basic, bearer, tokenFor } from "../auth/support/guarded-registry.ts";
 import type { Headers } from "../auth/support/guarded-registry.ts";
 import { imageIndex, OCI_INDEX } from "../support/content.ts";
+import { makeDataFolder } from "../support/data-folder.ts";
 import { runProgram } from "../support/program.ts";
 import { refusedStart } from "../support/refused-start.ts";
 import { scratchFolder } from "../support/scratch.ts";
@@ -75,6 +76,7 @@ describe("policies", () => {
     const dataDir = join(scratch, "data-of-alice");
     const auth = { users: { enabled: true } };
     const alice = { who: ["alice"], repositories: ["team/*"], actions: ["pull", "push"] };
+    await makeDataFolder(dataDir);
     await runProgram(dataDir, ["user", "add", "alice", "--password-stdin"], {}, "a long password");
     let headers: Headers = {};
     {

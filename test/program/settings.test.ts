@@ -127,9 +127,9 @@ describe("where settings come from", () => {
     const path = await fileWith(`storage: {filesystem: {rootdirectory: ${folders[0]}}, inline: 1KiB}\n`);
     const env = { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folders[1]! };
     await using first = await startListening({ words: ["serve", path], env });
-    expect(first.output()).toContain(`Data lies in ${folders[1]}\n`);
+    expect(first.output()).toContain(`"dataFolder":"${folders[1]}"`);
     await using second = await startListening({ words: ["serve", path, "--data", folders[2]!], env });
-    expect(second.output()).toContain(`Data lies in ${folders[2]}\n`);
+    expect(second.output()).toContain(`"dataFolder":"${folders[2]}"`);
   });
 
   test("the file may be named by the environment", async () => {

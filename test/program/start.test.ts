@@ -12,9 +12,12 @@ import { startListening } from "../support/server-process.ts";
 
 setDefaultTimeout(60_000);
 
+/** As at a terminal. */
+const TEXT = { REGISTRY_LOG_FORMATTER: "text" };
+
 describe("the greeting", () => {
   test("says where it listens, where the data lies, and how to push", async () => {
-    await using server = await startListening();
+    await using server = await startListening({ env: TEXT });
     const place = `127.0.0.1:${server.port}`;
     expect(server.port).toBeGreaterThan(0);
     expect(server.output()).toStartWith(`Stowage ${manifest.version}\n`);
@@ -25,10 +28,10 @@ describe("the greeting", () => {
   });
 
   test("beyond loopback says what docker needs, and who can do what", async () => {
-    await using server = await startListening({ env: { REGISTRY_HTTP_ADDR: "0.0.0.0:0" } });
+    await using server = await startListening({ env: { ...TEXT, REGISTRY_HTTP_ADDR: "0.0.0.0:0" } });
     const [, line = ""] = await server.printed(/(\{ "insecure-registries": .*\})\n/);
     expect(JSON.parse(line)).toEqual({ "insecure-registries": [`THIS-MACHINE:${server.port}`] });
-    await server.printed(/"level":"warn".*anyone who reaches/);
+    await server.printed(/WARN: anyone who reaches/);
     expect(server.output()).toContain("in the clear");
     expect(server.output()).toContain(`docker push localhost:${server.port}/busybox`);
     expect((await fetch(`http://127.0.0.1:${server.port}/v2/`)).status).toBe(200);

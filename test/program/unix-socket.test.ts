@@ -23,7 +23,8 @@ async function ping(unix: string): Promise<number> {
 for (const spelled of ["unix:", ""]) {
   test(`${spelled}/path is listened on, by its owner and his group alone`, async () => {
     const path = freshSocket();
-    await using server = await startListening({ env: { REGISTRY_HTTP_ADDR: spelled + path }, umask: 0 });
+    const env = { REGISTRY_HTTP_ADDR: spelled + path, REGISTRY_LOG_FORMATTER: "text" };
+    await using server = await startListening({ env, umask: 0 });
     expect(server.url).toBe(`unix:${path}`);
     await server.printed(new RegExp(`curl --unix-socket ${path} http://localhost/v2/\n`));
     expect((await stat(path)).mode & 0o777).toBe(0o660);

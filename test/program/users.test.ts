@@ -38,7 +38,7 @@ describe("stowage user", () => {
     expect(await user(["add", "alice", "--password-stdin"], "wonderland\n")).toEqual({
       exitCode: 0,
       stdout: "alice was added\n",
-      stderr: "",
+      stderr: `stowage: the registry in ${servers[0].dataDir}\n`,
     });
     expect(await logins("alice", "wonderland")).toEqual([200, 200]);
     expect(await logins("alice", "Wonderland")).toEqual([401, 401]);

@@ -3,6 +3,7 @@ import { Database } from "bun:sqlite";
 import { readdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { HolderLocks } from "../../src/metadata/sqlite/holder-locks.ts";
+import { createRegistry } from "../../src/create-registry.ts";
 
 /** Every file in the folder but the database, its log and the locks; paths inside the folder, in order. */
 export async function filesBesideDatabase(dataDir: string): Promise<readonly string[]> {
@@ -48,4 +49,9 @@ export function endLeases(dataDir: string): Disposable {
       }
     },
   };
+}
+
+/** Makes a data folder that holds an empty registry, as a first start of the server does. */
+export async function makeDataFolder(dataDir: string): Promise<void> {
+  await (await createRegistry({ storage: { folder: dataDir } })).close();
 }

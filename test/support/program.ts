@@ -95,7 +95,7 @@ export async function startServerGroup(
   under: readonly string[] = [],
 ): Promise<ServerGroup> {
   const group = startGroup(dataDir, ["serve"], { REGISTRY_HTTP_ADDR: "127.0.0.1:0", ...env }, under);
-  const [, url = ""] = await group.printed(/Listening on (http:\/\/\S+)/);
+  const [, url = ""] = await group.printed(/Listening on (http:\/\/[^\s"]+)["\n]/);
   return { ...group, url };
 }
 

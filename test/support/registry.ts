@@ -57,7 +57,7 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Runn
     const decoder = new TextDecoder();
     for await (const piece of stream) {
       printed += decoder.decode(piece, { stream: true });
-      const address = /Listening on (https?:\/\/\S+)/.exec(printed);
+      const address = /Listening on (https?:\/\/[^\s"]+)["\n]/.exec(printed);
       if (address?.[1]) listening.resolve(new URL(address[1]));
     }
   };

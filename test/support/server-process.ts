@@ -16,6 +16,8 @@ export interface ServerProcessOptions {
   readonly umask?: number;
   /** The folder that the program starts in; the one for temporary files when absent. */
   readonly cwd?: string;
+  /** The number of an open file that its standard output is; what it prints there is then not in `output`. */
+  readonly stdout?: number;
 }
 
 /** Disposing it kills it, and removes the folder that it was given. */
@@ -59,7 +61,8 @@ export async function startProcess(options: ServerProcessOptions = {}): Promise<
   };
   let isOver = false;
   const end = async (): Promise<number | null> => {
-    await Promise.all([drain(child.stdout, false), drain(child.stderr, true), child.exited]);
+    const drained = typeof child.stdout === "object" ? drain(child.stdout, false) : undefined;
+    await Promise.all([drained, drain(child.stderr, true), child.exited]);
     isOver = true;
     more.resolve();
     return child.signalCode === null ? child.exitCode : null;
@@ -96,7 +99,7 @@ export async function startProcess(options: ServerProcessOptions = {}): Promise<
 export async function startListening(options: ServerProcessOptions = {}): Promise<Listening> {
   const server = await startProcess(options);
   try {
-    const [, url = ""] = await server.printed(/Listening on (\S+)\n/);
+    const [, url = ""] = await server.printed(/Listening on ([^\s"]+)["\n]/);
     return { ...server, url, port: Number(/:(\d+)$/.exec(url)?.[1] ?? 0) };
   } catch (error) {
     await server[Symbol.asyncDispose]();
@@ -105,7 +108,7 @@ export async function startListening(options: ServerProcessOptions = {}): Promis
 }
 
 function spawn(
-  { words = ["serve"], wrapper = [], env = {}, umask, cwd = tmpdir() }: ServerProcessOptions,
+  { words = ["serve"], wrapper = [], env = {}, umask, cwd = tmpdir(), stdout }: ServerProcessOptions,
   dataDir: string,
 ) {
   const before = umask === undefined ? undefined : process.umask(umask);
@@ -120,7 +123,7 @@ function spawn(
         ...env,
       },
       stdin: "ignore",
-      stdout: "pipe",
+      stdout: stdout ?? "pipe",
       stderr: "pipe",
     });
   } finally {

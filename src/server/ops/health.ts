@@ -1,4 +1,5 @@
 /** Answers for probes. */
+import { OciError } from "../../oci/error.ts";
 import type { Context } from "../context.ts";
 import { json } from "../reply.ts";
 import type { Reply } from "../reply.ts";
@@ -8,8 +9,12 @@ export function getHealth(): Reply {
   return json(200, { status: "ok" });
 }
 
-/** It could serve a request now: database and storage answer. What is wrong stands in the log. */
-export async function getReady({ namespace }: Context): Promise<Reply> {
+/** It could serve a request now: database and storage answer, and the audit is written. What is wrong stands in the log. */
+export async function getReady({ namespace, options }: Context): Promise<Reply> {
+  if (options.auditFails?.() ?? false) {
+    const message = "lines of the audit are lost, because standard output does not take them: see to whoever reads it";
+    throw new OciError("UNAVAILABLE", { message });
+  }
   await namespace.checkReady();
   return json(200, { status: "ready" });
 }

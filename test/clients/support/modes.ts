@@ -3,6 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { Authority } from "../../support/certificates.ts";
+import { makeDataFolder } from "../../support/data-folder.ts";
 import { runProgram } from "../../support/program.ts";
 import { SHOW_NO_CERTIFICATE, trustToml } from "./access.ts";
 import type { Access, TlsTrust } from "./access.ts";
@@ -77,6 +78,7 @@ export async function guardFor(mode: Mode, folder: string, dataDir: string): Pro
 }
 
 async function addUser(dataDir: string): Promise<void> {
+  await makeDataFolder(dataDir);
   const added = await runProgram(dataDir, ["user", "add", USER.name, "--password-stdin"], {}, USER.password);
   if (added.exitCode !== 0) throw new Error(`the account could not be made: ${added.stderr}`);
 }

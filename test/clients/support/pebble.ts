@@ -1,9 +1,8 @@
 /** Pebble, an authority for certificates on this machine that is strict, and unkind on purpose. */
 import { writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { Authority } from "../../support/certificates.ts";
+import { freePorts } from "../../support/free-ports.ts";
 import { goClient } from "./go-clients.ts";
 import { startDaemon, throwWhenEnded } from "./programs.ts";
 import { makeScratchFolder } from "./scratch-folder.ts";
@@ -74,20 +73,4 @@ export async function startPebble({ lifeSeconds = 90 * 86_400 }: PebbleOptions =
     issued: () => daemon.output().split("Issued certificate serial").length - 1,
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
-}
-
-/** Ports that nobody listens on now. */
-export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, "127.0.0.1");
-      await new Promise((resolve) => {
-        server.once("listening", resolve);
-      });
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

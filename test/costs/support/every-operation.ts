@@ -164,4 +164,8 @@ async function background(subject: Subject): Promise<void> {
   await store.dueTrash(10);
   await store.forgetTrash(["uploads/mine"]);
   await store.checkReady();
+  await store.recordRun("backup");
+  await store.overview();
+  await store.repositoryUsage(PAGE);
+  await store.clear();
 }

@@ -1,0 +1,108 @@
+/** `stowage status`: how much there is, and what waits. */
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { systemClock } from "../lib/clock.ts";
+import { folderPath } from "../lib/folder-path.ts";
+import { formatSize } from "../lib/size.ts";
+import type { Backlog, Overview } from "../metadata/metadata-store.ts";
+import { silentLogger } from "../observe/logger.ts";
+import { VERSION } from "../version.ts";
+import { readCommandLine } from "./command-line.ts";
+import { openRegistry } from "./open-registry.ts";
+import { print } from "./print.ts";
+import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
+import { moment } from "./table.ts";
+
+const HELP = `stowage status [options]: how much is in the registry, what waits, and what was last done
+
+  --json                print a JSON object
+
+${SETTINGS_HELP}
+`;
+
+export async function status(
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<number> {
+  const line = readCommandLine(args, {
+    help: HELP,
+    options: { ...SETTINGS_OPTIONS, json: { type: "boolean", default: false } },
+    maxWords: 0,
+  });
+  if (!line) return 0;
+  const { settings } = settingsFrom(line.values, environment);
+  await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
+  const folder = folderPath(settings.storage.filesystem.rootdirectory);
+  const databaseBytes = databaseBytesIn(folder);
+  const [overview, backlog] = [await registry.overview(), await registry.backlog()];
+  const state: State = { version: VERSION, folder, databaseBytes, ...overview, backlog };
+  print(line.values.json ? `${JSON.stringify(inJson(state))}\n` : asText(state));
+  return 0;
+}
+
+interface State extends Overview {
+  readonly version: string;
+  readonly folder: string;
+  /** With its log, which holds what was committed last. */
+  readonly databaseBytes: number;
+  readonly backlog: Backlog;
+}
+
+function databaseBytesIn(folder: string): number {
+  const sizes = ["registry.db", "registry.db-wal"].map(
+    (name) => statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0,
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+function asText(state: State): string {
+  const { backlog, lastRuns } = state;
+  return rows([
+    ["Version", state.version],
+    ["Data folder", state.folder],
+    ["Database", formatSize(state.databaseBytes)],
+    [
+      "Content",
+      `${formatSize(state.bytes)} in ${count(state.blobs, "blob")} and ${count(state.manifests, "manifest")}`,
+    ],
+    ["Repositories", count(state.repositories)],
+    ["Tags", count(state.tags)],
+    ["Uploads", `${count(state.uploads)} unfinished`],
+    ["Collection", waiting(backlog.entries, "to be looked at", backlog.nextReviewAt)],
+    ["Trash", waiting(backlog.files, "to be unlinked", backlog.nextUnlinkAt)],
+    ["Last backup", ran(lastRuns.backup, "stowage backup FOLDER")],
+    ["Last scrub", ran(lastRuns.scrub, "the server reads everything over days; setting scrub")],
+    ["Last check", ran(lastRuns.check, "stowage check --deep")],
+    ["Last gc by hand", ran(lastRuns.gc, "a server collects in the background")],
+  ]);
+}
+
+function ran(at: number | undefined, hint: string): string {
+  return at === undefined ? `never (${hint})` : moment(at);
+}
+
+function waiting(many: number, what: string, nextAt: number | undefined): string {
+  if (nextAt === undefined) return "nothing waits";
+  const when = nextAt <= systemClock.now() ? "now" : `the first not before ${moment(nextAt)}`;
+  return `${count(many)} ${what}, ${when} (by the server, or stowage gc)`;
+}
+
+function count(many: number, noun?: string): string {
+  const text = many.toLocaleString("en");
+  return noun === undefined ? text : `${text} ${noun}${many === 1 ? "" : "s"}`;
+}
+
+function rows(pairs: readonly (readonly [name: string, value: string])[]): string {
+  return pairs.map(([name, value]) => `${`${name}:`.padEnd(17)}${value}\n`).join("");
+}
+
+/** With times as other programs read them. */
+function inJson({ backlog: { nextReviewAt, nextUnlinkAt, ...waits }, lastRuns, ...state }: State): object {
+  const runs = Object.entries(lastRuns).map(([job, at]) => [job, isoTime(at)]);
+  const backlog = { ...waits, nextReviewAt: isoTime(nextReviewAt), nextUnlinkAt: isoTime(nextUnlinkAt) };
+  return { ...state, backlog, lastRuns: Object.fromEntries(runs) };
+}
+
+function isoTime(at: number | undefined): string | undefined {
+  return at === undefined ? undefined : new Date(at).toISOString();
+}

@@ -1,0 +1,33 @@
+/** What a worker tells the process that started it. */
+import type { ProcessCounts } from "../observe/metrics.ts";
+
+export type WorkerMessage =
+  | { readonly kind: "listening" }
+  /** What it has counted since it told last. */
+  | { readonly kind: "counted"; readonly counts: ProcessCounts };
+
+/** Counts are told so long after the first of them, together with those that came meanwhile. */
+const GATHERED_MS = 1000;
+
+/** Nothing is told to a parent that is gone. */
+export function tellParent(message: WorkerMessage): void {
+  if (process.connected) process.send?.(message);
+}
+
+/** Gives a function that counts, and tells the parent soon. */
+export function countForParent(): (counts: Partial<ProcessCounts>) => void {
+  const nothing: ProcessCounts = { droppedLines: 0, droppedAuditLines: 0, unexpectedErrors: 0 };
+  let gathered = nothing;
+  const tell = (): void => {
+    tellParent({ kind: "counted", counts: gathered });
+    gathered = nothing;
+  };
+  return ({ droppedLines = 0, droppedAuditLines = 0, unexpectedErrors = 0 }) => {
+    if (gathered === nothing) setTimeout(tell, GATHERED_MS).unref();
+    gathered = {
+      droppedLines: gathered.droppedLines + droppedLines,
+      droppedAuditLines: gathered.droppedAuditLines + droppedAuditLines,
+      unexpectedErrors: gathered.unexpectedErrors + unexpectedErrors,
+    };
+  };
+}
