@@ -26,6 +26,8 @@ export const LIMITS = {
   /** Repositories in one page of the catalog, and when none is asked for. */
   maxCatalogPage: 1000,
   defaultCatalogPage: 100,
+  /** Characters of all artifact types by which one request filters referrers. */
+  maxFilterBytes: 1024,
   /** Bytes of one page of referrers: clients read 4 MiB and no further page. */
   maxReferrersBytes: 4 * 1024 * 1024 - 1024,
   /** Bytes of one signature as it is sent, in JSON and base64. A signature of OpenPGP has about one KiB. */

@@ -58,6 +58,12 @@ describe("the link to the next page", () => {
     expect(link).toBe('</v2/_catalog?a=1&last=y&n=1000&a=2>; rel="next"');
   });
 
+  test("has no more than those that lists know where the others would make it long", () => {
+    const parameters = new URLSearchParams(`a=${">".repeat(1000)}&artifactType=b&last=x&artifactType=c`);
+    const link = nextPage("/v2/app/referrers/d", parameters, { last: "y" });
+    expect(link).toBe('</v2/app/referrers/d?artifactType=b&last=y&artifactType=c>; rel="next"');
+  });
+
   test("has a parameter once that this request had several times", () => {
     expect(nextPage("/p", new URLSearchParams("last=a&last=b"), { last: "c" })).toBe('</p?last=c>; rel="next"');
   });
@@ -77,15 +83,15 @@ describe("the link to the next page", () => {
     fc.assert(
       fc.property(value, value, fc.array(value), (last, filter, others) => {
         const parameters = new URLSearchParams([
-          ["filter", filter],
-          ...others.map((other): [string, string] => ["x", other]),
+          ["n", filter],
+          ...others.map((other): [string, string] => ["artifactType", other]),
         ]);
         const link = nextPage("/v2/app/tags/list", parameters, { last });
         const [, query = ""] = /^<\/v2\/app\/tags\/list\?([^<>"\s]*)>; rel="next"$/.exec(link) ?? [];
         const next = new URLSearchParams(query);
         expect(next.getAll("last")).toEqual([last]);
-        expect(next.getAll("filter")).toEqual([filter]);
-        expect(next.getAll("x")).toEqual(others);
+        expect(next.getAll("n")).toEqual([filter]);
+        expect(next.getAll("artifactType")).toEqual(others);
       }),
     );
   });

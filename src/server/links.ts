@@ -4,6 +4,7 @@
  */
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import { LIMITS } from "./limits.ts";
 
 export function blobPath(name: RepositoryName, digest: Digest): string {
   return `/v2/${name}/blobs/${digest}`;
@@ -17,7 +18,13 @@ export function manifestPath(name: RepositoryName, digest: Digest): string {
   return `/v2/${name}/manifests/${digest}`;
 }
 
-/** A `Link` header to the next page (RFC 8288): the path with the parameters of this request, some of them new. */
+/** Parameters that lists know. */
+const OF_LISTS: ReadonlySet<string> = new Set(["n", "last", "artifactType"]);
+
+/**
+ * A `Link` header to the next page (RFC 8288): the path with the parameters of this request, some of them new. Those that
+ * mean nothing to a list are left out where they would make the header long.
+ */
 export function nextPage(
   path: string,
   parameters: URLSearchParams,
@@ -28,7 +35,12 @@ export function nextPage(
     if (value === undefined) next.delete(key);
     else next.set(key, value);
   }
-  return `<${path}?${next.toString()}>; rel="next"`;
+  const all = next.toString();
+  const query =
+    all.length <= LIMITS.maxHeaderValueBytes
+      ? all
+      : new URLSearchParams([...next].filter(([key]) => OF_LISTS.has(key))).toString();
+  return `<${path}?${query}>; rel="next"`;
 }
 
 /** Headers of a reply whose `Location` and `Link` lead to paths of the registry, for a registry below `prefix`. */

@@ -233,6 +233,13 @@ describe("tags beside a digest", () => {
     await expectRefused(witness().registry, wanted("refused", "tag=also-refused"), codes);
   });
 
+  test("a few tags that are too long together for a header: 414, and nothing is stored", async () => {
+    const { registry } = witness();
+    const tags = Array.from({ length: 20 }, (_, at) => `tag=${String(at).padStart(3, "_")}${"a".repeat(125)}`);
+    await expectRefused(registry, wanted(digest, tags.join("&")), "414 UNSUPPORTED");
+    await expectRefused(registry, { target: `/v2/${REPOSITORY}/manifests/${digest}` }, "404 MANIFEST_UNKNOWN");
+  });
+
   test("a thousand tags: 414, and nothing is stored", async () => {
     const { registry } = witness();
     const many = Array.from({ length: 1_000 }, (_, at) => `tag=t${at}`).join("&");

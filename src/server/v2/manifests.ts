@@ -164,10 +164,13 @@ function targetsOf(reference: Reference, parameters: URLSearchParams): [Digest |
     const named = parameters.get("digest");
     return [named === null ? undefined : digestIn(named), [reference.tag]];
   }
-  if (tags.length > LIMITS.maxTagsPerPush) {
+  // Each of them is repeated in a header of the reply.
+  if (tags.length > LIMITS.maxTagsPerPush || tags.join(", ").length > LIMITS.maxHeaderValueBytes) {
     throw new OciError("UNSUPPORTED", {
       status: 414,
-      message: `at most ${LIMITS.maxTagsPerPush} tags go with one push: send the others with another`,
+      message:
+        `at most ${LIMITS.maxTagsPerPush} tags, of ${LIMITS.maxHeaderValueBytes} characters together, go with one push: ` +
+        "send the others with another",
       detail: { tags: tags.length },
     });
   }

@@ -1,5 +1,6 @@
 /** What refers to a manifest over HTTP (distribution-spec, "Listing Referrers", end-12a and 12b). */
 import { digest as digestIn } from "../../oci/digest.ts";
+import { OciError } from "../../oci/error.ts";
 import { OCI_INDEX } from "../../oci/media-type.ts";
 import { repositoryName } from "../../oci/repository-name.ts";
 import type { Context } from "../context.ts";
@@ -17,6 +18,7 @@ export async function getReferrers(
   const subject = digestIn(route.digest);
   // A space cannot stand in a media type: it is a plus sign that the client did not encode.
   const artifactTypes = parameters.getAll("artifactType").map((type) => type.replaceAll(" ", "+"));
+  if (artifactTypes.join().length > LIMITS.maxFilterBytes) throw filterTooLong();
   const after = parameters.getAll("last").at(-1);
   const filter = {
     ...(artifactTypes.length > 0 ? { artifactTypes } : {}),
@@ -34,4 +36,12 @@ export async function getReferrers(
     ...(more ? { link: nextPage(`/v2/${name}/referrers/${subject}`, parameters, { last }) } : {}),
   });
   return { ...reply, holds: () => true };
+}
+
+/** The link to the next page repeats the filter. */
+function filterTooLong(): OciError {
+  return new OciError("UNSUPPORTED", {
+    status: 414,
+    message: `the artifact types of one request may have at most ${LIMITS.maxFilterBytes} characters: ask for some at a time`,
+  });
 }
