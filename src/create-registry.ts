@@ -199,6 +199,11 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const [store, engine] = await openDrivers(options.storage);
   const rules = { ...DEFAULT_RULES, ...options.collection };
   const metadata: MetadataStore = new SqlMetadataStore(engine, clock, rules, options.quotas);
+  if (options.quotas) {
+    metadata.keepQuotas().catch((error: unknown) => {
+      log.error({ err: error }, "what lies below the prefixes of quotas was not counted: pushes there count it");
+    });
+  }
   const backend = createBackend({ store, metadata, clock, limits: options.limits, rules });
   const namespace = new LocalNamespace(backend);
   const origins = new Origins(options.origin);

@@ -541,13 +541,19 @@ export interface MetadataStore {
 
   /** How much there is, and what was last done. It walks through all tables. */
   overview(): Promise<Overview>;
-  /** How much is in each repository that has a manifest, in byte order of their names. It walks through each of them. */
+  /** How much is in each repository that has a manifest, in byte order of their names. It walks through their manifests. */
   repositoryUsage(page: Page): Promise<readonly RepositoryUsage[]>;
   /** Records that a kind of work on the whole registry was done to its end. */
   recordRun(job: RunName): Promise<void>;
 
   /** Removes every repository and all that was pushed; its bytes are trash that is due. Accounts, tokens and keys stay. */
   clear(): Promise<void>;
+
+  /**
+   * Counts what lies below the prefixes of quotas, in small steps, and forgets what was counted for quotas that are no more.
+   * Resolves once all is counted; a write that a quota bounds waits for that.
+   */
+  keepQuotas(): Promise<void>;
 
   /** Everything that was changed before is durable when it resolves. */
   flush(): Promise<void>;

@@ -13,10 +13,7 @@ const COUNTS = `
     (select count(*) from upload) as uploads`;
 
 const USAGE = `
-  select r.name, count(*) as manifests, max(m.pushed_at) as last_push,
-    (select count(*) from tag t where t.repo = r.id) as tags,
-    sum(m.size) + (select coalesce(sum(b.size), 0) from repo_blob l join blob b on b.digest = l.digest
-      where l.repo = r.id) as bytes
+  select r.name, count(*) as manifests, max(m.pushed_at) as last_push, r.tags, r.bytes
   from repo r join manifest m on m.repo = r.id
   where r.name > $1 group by r.id order by r.name limit $2`;
 

@@ -33,17 +33,29 @@ interface Usage {
   readonly repositories: number;
 }
 
-const USAGE = `select bytes, tags, repositories from quota where prefix = $1`;
+/** Every statement that takes a prefix as $1 means the repository of that name and all below it; `*` means all. */
+const IS_BELOW = `($1 = '*' or r.name = $1 or substr(r.name, 1, length($1) + 1) = $1 || '/')`;
 
-const BELOW = `($1 = '*' or r.name = $1 or substr(r.name, 1, length($1) + 1) = $1 || '/')`;
+const USAGE = `select bytes, tags, repositories, counted_to from quota where prefix = $1`;
+
+const BEGIN = `insert into quota (prefix, bytes, tags, repositories, counted_to) values ($1, 0, 0, 0, '')`;
+
+const PREFIXES = `select prefix from quota`;
+const FORGET = `delete from quota where prefix = $1`;
+
+const NEXT_REPOSITORIES = `
+  select name, bytes, tags from repo where name > $1 and name < $2 order by name limit $3`;
+
+const ONE_REPOSITORY = `select name, bytes, tags from repo where name = $1`;
 
 const COUNT = `
-  insert into quota (prefix, bytes, tags, repositories) values ($1,
-    coalesce((select sum(b.size) from repo r join repo_blob l on l.repo = r.id join blob b on b.digest = l.digest
-      where ${BELOW}), 0)
-    + coalesce((select sum(m.size) from repo r join manifest m on m.repo = r.id where ${BELOW}), 0),
-    (select count(*) from repo r join tag t on t.repo = r.id where ${BELOW}),
-    (select count(*) from repo r where ${BELOW}))`;
+  update quota set bytes = bytes + $2, tags = tags + $3, repositories = repositories + $4, counted_to = $5
+  where prefix = $1`;
+
+// Of the first entries of the queue alone: a person is told a time, and no request walks the queue.
+const NEXT_COLLECTION = `
+  select q.review_after from (select repo, review_after from gc_queue order by review_after limit 1000) q
+  join repo r on r.id = q.repo where ${IS_BELOW} order by q.review_after limit 1`;
 
 const LINKED = `select 1 as found from repo_blob where repo = $1 and digest = $2`;
 const BLOB_SIZE = `select size from blob where digest = $1`;
@@ -56,10 +68,14 @@ export function quotasOf(quotas: readonly Quota[], name: RepositoryName): readon
 }
 
 /**
- * Refuses with `DENIED` what would not fit into one of the quotas. What adds nothing always fits, and so does a change in
- * what is there.
+ * Returns undefined when the addition fits into all of the quotas, or adds nothing. Returns the prefix of a quota of which it
+ * is not known yet, because it is being counted: another call goes on with that. Throws `DENIED` when it does not fit.
  */
-export function* requireRoom(quotas: readonly Quota[], name: RepositoryName, addition: Addition): Transaction<void> {
+export function* requireRoom(
+  quotas: readonly Quota[],
+  name: RepositoryName,
+  addition: Addition,
+): Transaction<string | undefined> {
   const repo = yield* findRepository(name);
   const added = {
     bytes: yield* bytesOf(repo, addition),
@@ -68,33 +84,101 @@ export function* requireRoom(quotas: readonly Quota[], name: RepositoryName, add
   };
   for (const quota of quotas) {
     const usage = yield* usageBelow(quota.prefix);
-    refuseAbove(quota, "bytes", usage, added.bytes);
-    refuseAbove(quota, "tags", usage, added.tags);
-    refuseAbove(quota, "repositories", usage, added.repositories);
+    if (!usage) return quota.prefix;
+    for (const what of ["bytes", "tags", "repositories"] as const) {
+      if (exceeds(quota, what, usage, added[what])) throw yield* refusal(quota, what, usage);
+    }
   }
+  return undefined;
 }
 
-/** How much lies below a prefix. It is counted once, and kept from then on. */
-export function* usageBelow(prefix: string): Transaction<Usage> {
-  const known = yield* first<Usage>(USAGE, prefix);
-  if (known) return known;
-  yield* rows(COUNT, prefix);
-  const counted = yield* first<Usage>(USAGE, prefix);
-  if (!counted) throw new Error(`what lies below ${prefix} was not counted`);
-  return counted;
+/** Forgets what lies below prefixes that have no quota any more, and begins to count for those that have one since now. */
+export function* keepQuotas(prefixes: readonly string[]): Transaction<void> {
+  const known = (yield* rows<{ prefix: string }>(PREFIXES)).map(({ prefix }) => prefix);
+  for (const prefix of known) if (!prefixes.includes(prefix)) yield* rows(FORGET, prefix);
+  for (const prefix of new Set(prefixes)) if (!known.includes(prefix)) yield* rows(BEGIN, prefix);
 }
 
-function refuseAbove(quota: Quota, what: keyof Usage, usage: Usage, added: number): void {
+/** For a write that has waited for long enough. */
+export function beingCounted(prefix: string): OciError {
+  return new OciError("UNAVAILABLE", {
+    message: `what lies below ${prefix} is being counted, because its quota is new: try again in a moment`,
+    detail: { prefix },
+    retryAfterSeconds: 5,
+  });
+}
+
+/** Repositories that are counted in one step: about a millisecond. */
+const STEP = 1000;
+
+/**
+ * How much lies below a prefix. It is counted in steps, by the repositories' own sums, and kept by triggers from then on.
+ * Returns undefined while it is not counted: another call goes on.
+ */
+export function* usageBelow(prefix: string): Transaction<Usage | undefined> {
+  let row = yield* first<UsageRow>(USAGE, prefix);
+  if (!row) {
+    yield* rows(BEGIN, prefix);
+    row = { bytes: 0, tags: 0, repositories: 0, counted_to: "" };
+  }
+  const { counted_to: countedTo, ...usage } = row;
+  if (countedTo === null) return usage;
+  return (yield* countNext(prefix, countedTo)) ? yield* usageBelow(prefix) : undefined;
+}
+
+/** False when there is more to count. What is counted, by names, the triggers keep from the same moment on. */
+function* countNext(prefix: string, countedTo: string): Transaction<boolean> {
+  const [from, to] = prefix === "*" ? ["", LAST_NAME] : [`${prefix}/`, `${prefix}${AFTER_SLASH}`];
+  // Other repositories may stand between that of the very name and those below it: `team-b` between `team` and `team/app`.
+  const own = prefix !== "*" && countedTo < prefix ? yield* rows<RepositoryRow>(ONE_REPOSITORY, prefix) : [];
+  const start = countedTo < from ? from : countedTo;
+  const below = yield* rows<RepositoryRow>(NEXT_REPOSITORIES, start, to, STEP);
+  const counted = [...own, ...below];
+  const isDone = below.length < STEP;
+  yield* rows(
+    COUNT,
+    prefix,
+    counted.reduce((sum, { bytes }) => sum + bytes, 0),
+    counted.reduce((sum, { tags }) => sum + tags, 0),
+    counted.length,
+    isDone ? null : (below.at(-1)?.name ?? null),
+  );
+  return isDone;
+}
+
+/** Behind every name of a repository, by bytes. */
+const LAST_NAME = "~";
+/** The character behind the slash, by bytes. */
+const AFTER_SLASH = "0";
+
+interface UsageRow extends Usage {
+  readonly counted_to: string | null;
+}
+
+interface RepositoryRow {
+  readonly name: string;
+  readonly bytes: number;
+  readonly tags: number;
+}
+
+function exceeds(quota: Quota, what: keyof Usage, usage: Usage, added: number): boolean {
   const limit = quota[what];
-  const used = usage[what];
-  if (limit === undefined || added === 0 || used + added <= limit) return;
+  return limit !== undefined && added > 0 && usage[what] + added > limit;
+}
+
+function* refusal(quota: Quota, what: keyof Usage, usage: Usage): Transaction<OciError> {
+  const [used, limit = 0] = [usage[what], quota[what]];
   const amounts = what === "bytes" ? [formatSize(used), formatSize(limit)] : [`${used}`, `${limit} ${what}`];
   const whose = quota.prefix === "*" ? "this registry" : quota.prefix;
-  throw new OciError("DENIED", {
+  // A tag is gone at once; bytes, and names of repositories, are when they are collected.
+  const due = what === "tags" ? undefined : yield* first<{ review_after: number }>(NEXT_COLLECTION, quota.prefix);
+  const next = due && new Date(due.review_after).toISOString();
+  return new OciError("DENIED", {
     message:
       `the quota of ${whose} does not allow more (quotas): ${amounts.join(" of ")} are used; ` +
-      "delete what is not needed there, or ask the operator for more",
-    detail: { prefix: quota.prefix, what, used, limit },
+      "delete what is not needed there, or ask the operator for more" +
+      (next === undefined ? "" : `. What is deleted counts until it is collected, next from ${next} on`),
+    detail: { prefix: quota.prefix, what, used, limit, ...(next === undefined ? {} : { nextCollection: next }) },
   });
 }
 

@@ -16,16 +16,19 @@ import * as manifests from "./manifests.ts";
 import * as port from "./metadata-store.ts";
 import * as overview from "./overview.ts";
 import * as pins from "./pins.ts";
-import { quotasOf, requireRoom } from "./quotas.ts";
+import { beingCounted, keepQuotas, quotasOf, requireRoom, usageBelow } from "./quotas.ts";
 import type { Addition, Quota } from "./quotas.ts";
 import * as repositories from "./repositories.ts";
 import * as robotTokens from "./robot-tokens.ts";
 import * as signatures from "./signatures.ts";
 import * as signingKeys from "./signing-keys.ts";
-import type { SqlEngine, Transaction } from "./sql.ts";
+import type { Durability, SqlEngine, Transaction } from "./sql.ts";
 import * as tags from "./tags.ts";
 import * as trash from "./trash.ts";
 import * as uploads from "./uploads.ts";
+
+/** Milliseconds for which a write waits for a quota that is being counted. */
+const COUNTING_LIMIT_MS = 5000;
 
 /** How long things are kept for somebody who may still come for them. */
 export type Periods = Pick<port.CollectionRules, "leaseMs" | "graceMs" | "undoMs">;
@@ -35,6 +38,7 @@ export class SqlMetadataStore implements port.MetadataStore {
   readonly #clock: Clock;
   readonly #periods: Periods;
   readonly #quotas: readonly Quota[];
+  #isClosed = false;
 
   constructor(engine: SqlEngine, clock: Clock, periods: Periods = port.DEFAULT_RULES, quotas: readonly Quota[] = []) {
     this.#engine = engine;
@@ -55,7 +59,7 @@ export class SqlMetadataStore implements port.MetadataStore {
     // After a power loss a draft without a row is nobody's, and is removed.
     const begun = (): Transaction<void> => uploads.createUpload(name, upload, this.#clock.now());
     const bytes = Math.max(upload.announced ?? 0, 1); // something will come
-    return this.#engine.write(() => this.#within(name, { bytes }, begun), "soon");
+    return this.#writeWithin(name, { bytes }, begun, "soon");
   }
 
   findUpload(name: RepositoryName, id: string): Promise<port.UploadRecord | undefined> {
@@ -129,10 +133,9 @@ export class SqlMetadataStore implements port.MetadataStore {
   }
 
   mountBlob(name: RepositoryName, from: RepositoryName, digest: Digest): Promise<boolean> {
-    return this.#engine.write(() => {
+    return this.#writeWithin(name, { blob: digest }, () => {
       const now = this.#clock.now();
-      const mounted = (): Transaction<boolean> => blobs.mountBlob(name, from, digest, now, this.#leaseAfter(now));
-      return this.#within(name, { blob: digest }, mounted);
+      return blobs.mountBlob(name, from, digest, now, this.#leaseAfter(now));
     });
   }
 
@@ -177,12 +180,10 @@ export class SqlMetadataStore implements port.MetadataStore {
   }
 
   putManifest(name: RepositoryName, manifest: port.NewManifest): Promise<port.PutManifestResult> {
-    return this.#engine.write(() => {
+    const { digest, payload, tags: given } = manifest;
+    return this.#writeWithin(name, { manifest: { digest, size: payload.length }, tags: given }, () => {
       const now = this.#clock.now();
-      const { digest, payload, tags: given } = manifest;
-      return this.#within(name, { manifest: { digest, size: payload.length }, tags: given }, () =>
-        manifests.putManifest(name, manifest, now, now + this.#periods.undoMs),
-      );
+      return manifests.putManifest(name, manifest, now, now + this.#periods.undoMs);
     });
   }
 
@@ -198,11 +199,9 @@ export class SqlMetadataStore implements port.MetadataStore {
   }
 
   putTag(name: RepositoryName, tag: Tag, digest: Digest, rules: port.TagRules = {}): Promise<port.ChangeResult> {
-    return this.#engine.write(() => {
+    return this.#writeWithin(name, { tags: [tag] }, () => {
       const now = this.#clock.now();
-      return this.#within(name, { tags: [tag] }, () =>
-        tags.putTag(name, tag, digest, rules, now, now + this.#periods.undoMs),
-      );
+      return tags.putTag(name, tag, digest, rules, now, now + this.#periods.undoMs);
     });
   }
 
@@ -389,6 +388,15 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.write(() => clear());
   }
 
+  async keepQuotas(): Promise<void> {
+    if (this.#isClosed) return;
+    const prefixes = this.#quotas.map(({ prefix }) => prefix);
+    await this.#engine.write(() => keepQuotas(prefixes), "soon");
+    for (const prefix of prefixes) {
+      while (!this.#isClosed && !(await this.#engine.write(() => usageBelow(prefix), "soon")));
+    }
+  }
+
   flush(): Promise<void> {
     return this.#engine.flush();
   }
@@ -402,13 +410,25 @@ export class SqlMetadataStore implements port.MetadataStore {
   }
 
   close(): Promise<void> {
+    this.#isClosed = true;
     return this.#engine.close();
   }
 
-  /** The work, after it was found to fit into the quotas. */
-  #within<Result>(name: RepositoryName, addition: Addition, work: () => Transaction<Result>): Transaction<Result> {
+  /** Writes what fits into the quotas. Waits while a quota is being counted, and throws `UNAVAILABLE` when that takes long. */
+  async #writeWithin<Result>(
+    name: RepositoryName,
+    addition: Addition,
+    work: () => Transaction<Result>,
+    durability: Durability = "durable",
+  ): Promise<Result> {
     const quotas = this.#quotas.length > 0 ? quotasOf(this.#quotas, name) : this.#quotas;
-    return quotas.length > 0 ? afterwards(requireRoom(quotas, name, addition), work) : work();
+    if (quotas.length === 0) return await this.#engine.write(work, durability);
+    const deadline = performance.now() + COUNTING_LIMIT_MS;
+    for (;;) {
+      const outcome = await this.#engine.write(() => within(quotas, name, addition, work), durability);
+      if (outcome.isCounted) return outcome.result;
+      if (performance.now() > deadline) throw beingCounted(outcome.prefix);
+    }
   }
 
   /** When a blob that nothing may ever need is to be looked at: its promise and the time after it are over then. */
@@ -417,7 +437,16 @@ export class SqlMetadataStore implements port.MetadataStore {
   }
 }
 
-function* afterwards<Result>(check: Transaction<void>, work: () => Transaction<Result>): Transaction<Result> {
-  yield* check;
-  return yield* work();
+type Within<Result> =
+  | { readonly isCounted: true; readonly result: Result }
+  | { readonly isCounted: false; readonly prefix: string };
+
+function* within<Result>(
+  quotas: readonly Quota[],
+  name: RepositoryName,
+  addition: Addition,
+  work: () => Transaction<Result>,
+): Transaction<Within<Result>> {
+  const prefix = yield* requireRoom(quotas, name, addition);
+  return prefix === undefined ? { isCounted: true, result: yield* work() } : { isCounted: false, prefix };
 }

@@ -74,7 +74,8 @@ const MAY_WALK: Readonly<Record<string, string>> = {
   "where true": "empties a registry",
   "select r.name as repository, e.repo, e.manifest": "`check` says who needs a damaged blob",
   "select until from tag_history where repo = $1 and digest": "the tags that one manifest had, when it is collected",
-  "insert into quota": "counts once what lies below a prefix, at the first write that its quota bounds",
+  "from (select repo, review_after from gc_queue": "a thousand rows at most, for a refusal alone",
+  "select prefix from quota": "there is one for each quota of the settings",
   "delete from holder where until": "there is one for each process that wrote to uploads in the last seconds",
   "from signing_key": "of those there are a few, however large the registry",
 };

@@ -172,7 +172,7 @@ export class SqliteEngine implements SqlEngine {
 
   async checkReady(): Promise<void> {
     if (this.#broken) throw this.#broken;
-    await this.read(() => rows("select count(*) as objects from sqlite_schema"));
+    await this.read(() => rows("pragma user_version"));
   }
 
   /** The engine, which closes `other` when it is closed. */

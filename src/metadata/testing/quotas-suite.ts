@@ -86,10 +86,83 @@ export function testQuotas(open: OpenMetadata): void {
     await expect(begin(store, OTHER, 101)).rejects.toThrow("quota of this registry");
   });
 
+  test("a prefix whose quota is new is counted in steps while pushes go on, and nothing exceeds it meanwhile", async () => {
+    await using subject = await Subject.open(open);
+    const { engine } = subject;
+    // Three steps' worth, with neighbours that are not below the prefix on both sides.
+    const names = ["tea", "team", "team-a/x", "team.a", "team0"].concat(
+      Array.from({ length: 2500 }, (_, number) => `team/${number}`),
+    );
+    for (const name of names) await subject.change("insert into repo (name, created_at) values ($1, 1)", name);
+    await subject.change("update repo set bytes = 10, tags = 1");
+    const store = withQuotas(subject, { prefix: "team", bytes: 25_020 });
+    const steps: boolean[] = [];
+    while (steps.at(-1) !== true) {
+      steps.push((await engine.write(() => usageBelow("team"))) !== undefined);
+      await subject.change(
+        "update repo set bytes = bytes + 1 where name = 'team' or name = 'team/0' or name = 'team/999'",
+      );
+      await subject.change("update repo set bytes = bytes + 1 where name = 'team-a/x'");
+    }
+    expect(steps).toEqual([false, false, true]);
+    expect(await usage(subject, "team")).toEqual({ bytes: 25_010 + 9, tags: 2501, repositories: 2501 });
+    await subject.change("update repo set bytes = bytes - 1 where name = 'team/0'");
+    await begin(store, repositoryName("team/1"), 2);
+    await expect(begin(store, repositoryName("team/1"), 3)).rejects.toMatchObject({ code: "DENIED" });
+  });
+
+  test("a write below a prefix that is being counted waits until it is, also when many come at once", async () => {
+    await using subject = await Subject.open(open);
+    for (let number = 0; number < 2500; number++) {
+      await subject.change("insert into repo (name, created_at, bytes) values ($1, 1, 10)", `team/${number}`);
+    }
+    const store = withQuotas(subject, { prefix: "team", bytes: 25_005 });
+    const asked = Array.from({ length: 20 }, (_, number) =>
+      begin(store, repositoryName(`team/${number}`), 5 + (number % 2)),
+    );
+    const outcomes = (await Promise.allSettled(asked)).map(({ status }) => status);
+    expect(outcomes).toEqual(Array.from({ length: 20 }, (_, number) => (number % 2 ? "rejected" : "fulfilled")));
+  });
+
+  test("what was counted for a quota that is no more is forgotten, and counted again when it comes back", async () => {
+    await using subject = await Subject.open(open);
+    await subject.push("0123456789");
+    await withQuotas(subject, { prefix: "team", bytes: 10 }, { prefix: "*", bytes: 20 }).keepQuotas();
+    expect(await subject.query("select prefix, bytes from quota order by prefix")).toEqual([
+      { prefix: "*", bytes: 10 },
+      { prefix: "team", bytes: 10 },
+    ]);
+    await withQuotas(subject, { prefix: "*", bytes: 20 }).keepQuotas();
+    expect(await subject.query("select prefix from quota")).toEqual([{ prefix: "*" }]);
+    await subject.push("abcde");
+    const store = withQuotas(subject, { prefix: "team", bytes: 16 });
+    await store.keepQuotas();
+    await begin(store, APP, 1);
+    await expect(begin(store, APP, 2)).rejects.toMatchObject({ code: "DENIED" });
+    await withQuotas(subject).keepQuotas();
+    expect(await subject.query("select prefix from quota")).toEqual([]);
+  });
+
+  test("a refusal says when what was deleted is collected next", async () => {
+    await using subject = await Subject.open(open);
+    const store = withQuotas(subject, { prefix: "team", bytes: 10 });
+    const { digest } = await subject.push("0123456789");
+    await subject.push("elsewhere", { to: ELSEWHERE });
+    await store.unlinkBlob(APP, digest);
+    await subject.push("0123456789");
+    const next = new Date(subject.clock.ms + 2 * 3_600_000).toISOString();
+    await expect(begin(store, APP)).rejects.toMatchObject({
+      message: expect.stringContaining(`until it is collected, next from ${next} on`),
+      details: [{ prefix: "team", what: "bytes", used: 10, limit: 10, nextCollection: next }],
+    });
+    await subject.change("delete from gc_queue");
+    await expect(begin(store, APP)).rejects.toMatchObject({ details: [{ prefix: "team", used: 10, limit: 10 }] });
+  });
+
   test("after any changes, what was kept is what is there when it is counted again", async () => {
     const repositories = [APP, NEIGHBOUR, repositoryName("team")];
     const step = fc.record({
-      what: fc.constantFrom("push", "image", "mount", "unlink", "delete", "untag", "collect"),
+      what: fc.constantFrom("push", "image", "mount", "unlink", "delete", "untag", "sign", "receive", "collect"),
       where: fc.constantFrom(...repositories),
       from: fc.constantFrom(...repositories),
       name: fc.constantFrom("one", "two"),
@@ -102,9 +175,8 @@ export function testQuotas(open: OpenMetadata): void {
           subject.clock.ms += 3_600_000;
           await take(subject, what, where, from, name);
         }
-        const kept = await usages(subject);
-        await subject.change("delete from quota");
-        expect(kept).toEqual(await usages(subject));
+        for (const prefix of PREFIXES)
+          expect(await usage(subject, prefix)).toEqual(await countedUsage(subject, prefix));
       }),
       { numRuns: 40 },
     );
@@ -121,15 +193,41 @@ async function begin(store: MetadataStore, repository: RepositoryName, announced
   await store.createUpload(repository, { id, draftKey: id, algorithm: "sha256", expiresAt: 0, announced });
 }
 
-function usage({ engine }: Subject, prefix: string): Promise<{ readonly bytes: number }> {
-  return engine.write(() => usageBelow(prefix));
+interface Usage {
+  readonly bytes: number;
+  readonly tags: number;
+  readonly repositories: number;
+}
+
+async function usage({ engine }: Subject, prefix: string): Promise<Usage> {
+  for (;;) {
+    const found = await engine.write(() => usageBelow(prefix));
+    if (found) return { bytes: found.bytes, tags: found.tags, repositories: found.repositories };
+  }
+}
+
+/** The same, by looking at everything that lies there. */
+async function countedUsage(subject: Subject, prefix: string): Promise<Usage> {
+  const below = `($1 = '*' or r.name = $1 or substr(r.name, 1, length($1) + 1) = $1 || '/')`;
+  const [found] = await subject.query(
+    `select count(*) as repositories,
+       coalesce(sum((select count(*) from tag where repo = r.id)), 0) as tags,
+       coalesce(sum(
+         coalesce((select sum(b.size) from repo_blob l join blob b on b.digest = l.digest where l.repo = r.id), 0)
+         + coalesce((select sum(size) from manifest where repo = r.id), 0)
+         + coalesce((select sum(length(content)) from signature where repo = r.id), 0)
+         + coalesce((select sum(received) from upload where repo = r.id), 0)), 0) as bytes
+     from repo r where ${below}`,
+    prefix,
+  );
+  return found as unknown as Usage;
 }
 
 function usages(subject: Subject): Promise<readonly unknown[]> {
   return Promise.all(PREFIXES.map((prefix) => usage(subject, prefix)));
 }
 
-type Change = "push" | "image" | "mount" | "unlink" | "delete" | "untag" | "collect";
+type Change = "push" | "image" | "mount" | "unlink" | "delete" | "untag" | "sign" | "receive" | "collect";
 
 async function take(
   subject: Subject,
@@ -158,6 +256,19 @@ async function take(
     case "delete":
       await store.deleteManifest(where, textDigest(`image ${name}`));
       return;
+    case "sign": {
+      const signatures = [{ name: `${clock.ms}`, content: new Uint8Array(7) }];
+      await store.putSignatures(where, textDigest(`image ${name}`), signatures, { maxBytes: 100, taken: "skip" });
+      return;
+    }
+    case "receive": {
+      const id = await subject.begin(where, clock.ms + 40 * 86_400_000);
+      const progress = { id, digestSoFar: undefined, staged: new Uint8Array(), expiresAt: clock.ms + 40 * 86_400_000 };
+      for (const received of [5, 11]) {
+        await store.saveUpload({ ...progress, received, version: received === 5 ? 1 : 2 });
+      }
+      return;
+    }
     case "collect":
       for (let round = 0; round < 4; round++) {
         clock.ms += 30 * 86_400_000;

@@ -13,6 +13,7 @@ import {
   HOLDER,
 } from "../../../src/metadata/testing/subject.ts";
 import type { Subject } from "../../../src/metadata/testing/subject.ts";
+import { repositoryName } from "../../../src/oci/repository-name.ts";
 import { tag } from "../../../src/oci/tag.ts";
 
 const PAGE = { limit: 10 };
@@ -115,6 +116,11 @@ async function referrers(subject: Subject): Promise<void> {
 
 async function quotas({ store, engine, clock }: Subject): Promise<void> {
   const bounded = new SqlMetadataStore(engine, clock, DEFAULT_RULES, [{ prefix: "*", bytes: 1_000_000, tags: 100 }]);
+  const team = new SqlMetadataStore(engine, clock, DEFAULT_RULES, [{ prefix: "team", repositories: 0 }]);
+  await team.keepQuotas();
+  await team.putManifest(repositoryName("team/new"), newManifest("image")).catch(() => undefined); // it is refused
+  await bounded.keepQuotas();
+  await team.putManifest(repositoryName("team/new"), newManifest("image")).catch(() => undefined); // and counts anew
   const [blob] = await store.allBlobs(PAGE);
   await bounded.mountBlob(APP, APP, blob!.digest);
   await bounded.putManifest(APP, newManifest("image", { tags: [LATEST] }));
