@@ -36,6 +36,8 @@ export const LIMITS = {
   certificateMs: 2000,
   /** Bytes of a form by which a token is asked for; tokens of CI systems have some KiB. */
   maxFormBytes: 64 * 1024,
+  /** Bytes of a stream that is read before it is sent: parts of a blob, as many as a client asks for at once as a rule. */
+  maxGatheredBytes: 4 * 1024 * 1024,
   /** Bytes of a response up to which it is sent at once and not counted: HTTP/2 has 128 of them on a connection at most. */
   smallResponseBytes: 16 * 1024,
   /** Responses that are larger: what of them waits in memory, and how long a client may take nothing. */

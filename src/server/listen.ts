@@ -13,7 +13,7 @@ import { faultReply, refusalIn, refusalReply } from "./error-reply.ts";
 import { CommonHeaders } from "./common-headers.ts";
 import type { Handler } from "./handler.ts";
 import { LIMITS } from "./limits.ts";
-import { readFile, toResponse } from "./reply.ts";
+import { gathered, isShortStream, readFile, toResponse } from "./reply.ts";
 import type { OpenFile, Reply } from "./reply.ts";
 import { Sends } from "./sends.ts";
 import type { Exchange, Peer, Send, SendLimits } from "./sends.ts";
@@ -198,6 +198,7 @@ function answer(
   });
 
   function send(made: Reply): Response | Promise<Response> {
+    if (request.method !== "HEAD" && isShortStream(made)) return gathered(made).then(send);
     const bytes = request.method === "HEAD" ? undefined : bytesInMemory(made, buffersFiles);
     if (bytes === undefined || !client) return finish(made);
     const exchange: Exchange = {
@@ -213,7 +214,8 @@ function answer(
   /** The reply is made anew: one that waits would hold its body. */
   async function sendLater(begun: Send | undefined): Promise<Response> {
     if (!begun) return finish(tooMuchUnread(commonHeaders.at(pathOf(targetOf(request.url)))));
-    const made = await make();
+    const anew = await make();
+    const made = isShortStream(anew) ? await gathered(anew) : anew;
     sends.resize(begun, bytesInMemory(made, buffersFiles) ?? 0);
     return finish(made);
   }

@@ -60,6 +60,26 @@ export function bytesBody(bytes: Uint8Array): Blob {
   return new Blob([bytes]);
 }
 
+/**
+ * Whether the body is a stream that is better read before it is sent: the runtime sends no `Content-Length` with a stream, and
+ * one that breaks can be answered with its error.
+ */
+export function isShortStream({ body, headers }: Reply): boolean {
+  return isStream(body) && Number(headers["content-length"] ?? Infinity) <= LIMITS.maxGatheredBytes;
+}
+
+/** The same reply with its stream read into memory; rejects when that breaks. */
+export async function gathered(reply: Reply): Promise<Reply> {
+  if (!isStream(reply.body)) return reply;
+  const pieces: Uint8Array[] = [];
+  for await (const piece of reply.body.open()) pieces.push(piece);
+  return { ...reply, body: bytesBody(Buffer.concat(pieces)) };
+}
+
+function isStream(body: ReplyBody | undefined): body is Extract<ReplyBody, { readonly kind: "stream" }> {
+  return typeof body === "object" && "kind" in body && body.kind === "stream";
+}
+
 type BodyInit = ConstructorParameters<typeof Response>[0];
 
 /** How a file becomes the body of a web `Response`: each runtime has its own best way. */
