@@ -20,6 +20,8 @@ import type { Greeted } from "./greeting.ts";
 import { addressOf, idleTlsWarning, listenForClients, refused } from "./listen-for-clients.ts";
 import { openRegistry } from "./open-registry.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
+import { heedStopSignals } from "./stop-signals.ts";
+import type { StopSignals } from "./stop-signals.ts";
 import { countWorkers } from "./worker-count.ts";
 import { startWorkers } from "./workers.ts";
 import type { Workers } from "./workers.ts";
@@ -28,7 +30,8 @@ const HELP = `stowage serve [CONFIG.yml] [options]: serves the registry until it
 
 ${SETTINGS_HELP}
 
-SIGTERM or SIGINT: no new connections, running requests finish, then it ends; a second signal ends it at once.
+SIGTERM or SIGINT: no new connections, running requests finish, then it ends; a second signal ends it at once. SIGHUP
+changes nothing.
 `;
 
 /** Resolves with the exit code when the server has been told to stop. */
@@ -42,14 +45,19 @@ export async function serve(
   const { settings, warnings } = settingsFrom(values, environment, positionals[0]);
   const logs = await logsFor(settings);
   try {
-    await serveUntilStopped(settings, warnings, logs);
+    await serveUntilStopped(settings, warnings, logs, heedStopSignals(logs, environment));
   } finally {
     await logs.end();
   }
   return 0;
 }
 
-async function serveUntilStopped(settings: Settings, warnings: readonly string[], logs: ServerLogs): Promise<void> {
+async function serveUntilStopped(
+  settings: Settings,
+  warnings: readonly string[],
+  logs: ServerLogs,
+  signals: StopSignals,
+): Promise<void> {
   const { log } = logs;
   for (const warning of warnings) log.warn(warning);
   const workers = countWorkers(settings, { platform: process.platform, cores: availableParallelism() });
@@ -70,7 +78,7 @@ async function serveUntilStopped(settings: Settings, warnings: readonly string[]
     return await failed(error);
   });
   const { clients, watchers } = listening;
-  const stopped = stopSignal(log); // before anybody is told that it is up
+  signals.serving(); // before anybody is told that it is up
   const greeted = greetedOf(settings, listening);
   const { url, debugUrl, dataFolder } = greeted;
   logs.greet(greeting(greeted), { version: VERSION, url, debugUrl, dataFolder }, `Listening on ${url}`);
@@ -89,7 +97,7 @@ async function serveUntilStopped(settings: Settings, warnings: readonly string[]
   const scrubbing =
     bytespersecond > 0 &&
     registry.scrubInBackground({ bytesPerSecond: bytespersecond, pauseMs: pause }, stopping.signal);
-  const failure = await (clients.failed ? Promise.race([stopped, clients.failed]) : stopped);
+  const failure = await (clients.failed ? Promise.race([signals.stopped, clients.failed]) : signals.stopped);
   stopping.abort();
   await stopListening(clients, log);
   await watchers?.stop();
@@ -154,19 +162,4 @@ function greetedOf(settings: Settings, { clients, watchers }: Addresses): Greete
     sendsSecrets: asksWho,
     behindProxy: http.trustedproxies.length > 0,
   };
-}
-
-/** Resolves at the first signal; at the second one it ends everything. */
-function stopSignal(log: Logger): Promise<undefined> {
-  return new Promise((stop) => {
-    let asked = false;
-    const onSignal = (signal: NodeJS.Signals): void => {
-      if (asked) process.exit(1);
-      asked = true;
-      log.info({ signal }, "stopping: running requests finish; send the signal again to end at once");
-      stop(undefined);
-    };
-    process.on("SIGTERM", onSignal);
-    process.on("SIGINT", onSignal);
-  });
 }

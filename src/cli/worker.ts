@@ -31,11 +31,12 @@ type Reason = "a signal" | "left alone";
 
 /**
  * Signals are heeded once: at a terminal Ctrl-C reaches every process, and then the one who started this one passes it
- * on. It ends at once when that one says so, by SIGKILL.
+ * on. It ends at once when that one says so, by SIGKILL. SIGHUP is for that one to understand.
  */
 function toldToStop(): Promise<Reason> {
   return new Promise((stop) => {
     for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stop("a signal"));
+    process.on("SIGHUP", () => {});
     process.on("disconnect", () => stop("left alone"));
   });
 }
