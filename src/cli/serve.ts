@@ -22,6 +22,7 @@ import { openRegistry } from "./open-registry.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 import { heedStopSignals } from "./stop-signals.ts";
 import type { StopSignals } from "./stop-signals.ts";
+import { surviveUnexpectedErrors } from "./unexpected-errors.ts";
 import { countWorkers } from "./worker-count.ts";
 import { startWorkers } from "./workers.ts";
 import type { Workers } from "./workers.ts";
@@ -67,6 +68,7 @@ async function serveUntilStopped(
   const registry = await openRegistry(settings, log, { serving: true, auditFails: logs.auditFails });
   const { metrics } = registry;
   logs.onDropped(({ lines, auditLines }) => metrics.count({ droppedLines: lines, droppedAuditLines: auditLines }));
+  surviveUnexpectedErrors(log, () => metrics.count({ unexpectedErrors: 1 }));
   const failed = async (error: unknown): Promise<never> => {
     await registry.close();
     throw error;

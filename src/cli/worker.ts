@@ -4,6 +4,7 @@ import { CommandError } from "./command-error.ts";
 import { listenForClients } from "./listen-for-clients.ts";
 import { openRegistry } from "./open-registry.ts";
 import { logsFor, stopListening } from "./serve.ts";
+import { surviveUnexpectedErrors } from "./unexpected-errors.ts";
 import { countForParent, tellParent } from "./worker-messages.ts";
 import type { WorkerOrder } from "./workers.ts";
 
@@ -15,6 +16,7 @@ export async function worker(): Promise<number> {
   const logs = await logsFor(settings);
   const count = countForParent();
   logs.onDropped(({ lines, auditLines }) => count({ droppedLines: lines, droppedAuditLines: auditLines }));
+  surviveUnexpectedErrors(logs.log, () => count({ unexpectedErrors: 1 }));
   try {
     await using registry = await openRegistry(settings, logs.log, { serving: true, auditFails: logs.auditFails });
     const listening = await listenForClients(settings, registry.handle, logs, address);
