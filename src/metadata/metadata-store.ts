@@ -35,6 +35,8 @@ export interface UploadRecord {
   /** The holder that writes to it, which may have ended meanwhile; undefined when none does. */
   readonly claimedBy: string | undefined;
   readonly startedAt: number;
+  /** Goes up whenever a client is told where the upload stands. */
+  readonly told: number;
 }
 
 /** Where the bytes of a blob are: in a store, or in the row. */
@@ -183,6 +185,8 @@ export interface UploadProgress {
   readonly digestSoFar: Digest | undefined;
   readonly staged: Uint8Array | undefined;
   readonly expiresAt: number;
+  /** Refused unless the record has this still; not compared when absent. */
+  readonly told?: number | undefined;
 }
 
 export interface FinishedUpload {
@@ -354,6 +358,11 @@ export interface MetadataStore {
   /** Records the intent to upload; the repository begins with it when it is new. Durable with the next write that is. */
   createUpload(name: RepositoryName, upload: NewUpload): Promise<void>;
   findUpload(name: RepositoryName, id: string): Promise<UploadRecord | undefined>;
+  /**
+   * The bytes that count, for a client that will go on from there: `saveUpload` with an older `told` is refused from then
+   * on. Undefined when there is no such upload. Durable after `flush`.
+   */
+  tellUpload(name: RepositoryName, id: string): Promise<number | undefined>;
   /** The processes that share the database, as the system knows them. */
   readonly holders: Holders;
   /** Makes the lease of a holder last until `until`. Durable after `flush`. */
@@ -377,7 +386,10 @@ export interface MetadataStore {
   reserveDraft(draftKey: string, until: number): Promise<void>;
   /** Lets the holder of a claim write to another draft; the old one goes to the trash. False when he lost the claim. */
   moveUpload(id: string, version: number, draftKey: string): Promise<boolean>;
-  /** Records what has arrived and gives the claim up. The new version, or undefined when the writer had lost it. */
+  /**
+   * Records what has arrived and gives the claim up. The new version; undefined when the writer had lost the claim, or a
+   * client was told where the upload stands since `told`.
+   */
   saveUpload(progress: UploadProgress): Promise<number | undefined>;
   /**
    * Turns the upload into a blob of its repository. False when the upload is gone (its own bytes are then the caller's to

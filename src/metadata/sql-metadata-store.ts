@@ -66,6 +66,10 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.read(() => uploads.findUpload(name, id));
   }
 
+  tellUpload(name: RepositoryName, id: string): Promise<number | undefined> {
+    return this.#engine.write(() => uploads.tellUpload(name, id), "soon"); // what it fences ends with its process too
+  }
+
   claimUpload(claim: port.UploadClaim): Promise<number | undefined> {
     return this.#engine.write(() => uploads.claimUpload(claim, this.#clock.now()));
   }

@@ -14,7 +14,8 @@ const CREATE = `
   values ($1, $2, $3, $4, 0, 1, $5, $6)`;
 
 const FIND = `
-  select u.storage_key, u.final_key, u.algorithm, u.received, u.digest_so_far, u.version, u.claimed_by, u.started_at, i.payload
+  select u.storage_key, u.final_key, u.algorithm, u.received, u.digest_so_far, u.version, u.claimed_by, u.started_at, u.told,
+    i.payload
   from repo r join upload u on u.repo = r.id left join upload_inline i on i.upload = u.id
   where r.name = $1 and u.id = $2`;
 
@@ -39,8 +40,12 @@ const MOVE = `update upload set storage_key = $3 where id = $1 and version = $2`
 
 const SAVE = `
   update upload set received = $3, digest_so_far = $4, expires_at = $5, claimed_by = null, version = version + 1
-  where id = $1 and version = $2
+  where id = $1 and version = $2 and ($6 is null or told = $6)
   returning version`;
+
+const TELL = `
+  update upload set told = told + 1 where id = $2 and repo = (select id from repo where name = $1)
+  returning received`;
 
 const PUT_STAGED = `
   insert into upload_inline (upload, payload) values ($1, $2) on conflict (upload) do update set payload = excluded.payload`;
@@ -79,6 +84,7 @@ export function* findUpload(name: RepositoryName, id: string): Transaction<Uploa
     version: number;
     claimed_by: string | null;
     started_at: number;
+    told: number;
     payload: Uint8Array | null;
   }>(FIND, name, id);
   return (
@@ -93,8 +99,13 @@ export function* findUpload(name: RepositoryName, id: string): Transaction<Uploa
       version: row.version,
       claimedBy: row.claimed_by ?? undefined,
       startedAt: row.started_at,
+      told: row.told,
     }
   );
+}
+
+export function* tellUpload(name: RepositoryName, id: string): Transaction<number | undefined> {
+  return (yield* first<{ received: number }>(TELL, name, id))?.received;
 }
 
 export function* claimUpload(claim: UploadClaim, now: number): Transaction<number | undefined> {
@@ -132,8 +143,8 @@ export function* moveUpload(id: string, version: number, draftKey: string, now: 
 }
 
 export function* saveUpload(progress: UploadProgress): Transaction<number | undefined> {
-  const { id, version, received, digestSoFar = null, expiresAt, staged } = progress;
-  const saved = yield* first<{ version: number }>(SAVE, id, version, received, digestSoFar, expiresAt);
+  const { id, version, received, digestSoFar = null, expiresAt, staged, told = null } = progress;
+  const saved = yield* first<{ version: number }>(SAVE, id, version, received, digestSoFar, expiresAt, told);
   if (!saved) return undefined;
   if (staged) yield* rows(PUT_STAGED, id, staged);
   else yield* rows(DROP_STAGED, id);

@@ -74,6 +74,12 @@ export class UploadClaims implements AsyncDisposable {
     return claim;
   }
 
+  /** Whether a request of this process writes to the upload, and its client is not silent. */
+  isAtWork(id: string): boolean {
+    const claim = this.#active.get(id);
+    return claim !== undefined && !claim.isSilent(this.#backend.clock.now());
+  }
+
   /** What the timer does: suspends silent writers, renews the lease, finds lost claims. Never rejects. */
   async tick(): Promise<void> {
     const now = this.#backend.clock.now();

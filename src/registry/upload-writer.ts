@@ -93,8 +93,11 @@ export class UploadWriter implements AsyncDisposable {
     }
   }
 
-  /** Records what has arrived as part of the upload, durable, and gives the claim up. */
-  async save(): Promise<void> {
+  /**
+   * Records what has arrived as part of the upload, durable, and gives the claim up. Of a stream that broke it is refused
+   * with 409 when a client was told meanwhile where the upload stands: it goes on from there.
+   */
+  async save(stream: "whole" | "broken"): Promise<void> {
     await this.#resume();
     const { metadata, clock, limits, hashStates } = this.#backend;
     if (this.#content.kind === "open") await this.#content.draft.sync();
@@ -105,6 +108,7 @@ export class UploadWriter implements AsyncDisposable {
       digestSoFar: this.#digester?.digest("sha256"),
       staged: this.#content.kind === "staged" ? joined(this.#content.pieces) : undefined,
       expiresAt: clock.now() + limits.uploadExpiryMs,
+      ...(stream === "broken" ? { told: this.#record.told } : {}),
     });
     if (saved === undefined) throw busyUpload(this.#record.id);
     this.#claim.released();

@@ -1,5 +1,6 @@
 /** Uploads of blobs into a repository. */
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { UploadRecord } from "../metadata/metadata-store.ts";
 import { algorithmOf } from "../oci/digest.ts";
 import type { Algorithm, Digest } from "../oci/digest.ts";
@@ -10,6 +11,11 @@ import { BrokenBodyError } from "./broken-body-error.ts";
 import { busyUpload } from "./upload-claims.ts";
 import type { UploadClaim } from "./upload-claims.ts";
 import { UploadWriter } from "./upload-writer.ts";
+
+/** Milliseconds for which the question where an upload stands waits for a request that writes to it … */
+const WRITER_ENDS_MS = 1000;
+/** … and after which it looks again. */
+const WRITER_POLL_MS = 10;
 
 export interface UploadOptions {
   /** The algorithm of the digest that the upload will be closed with, when it is known early. */
@@ -22,7 +28,7 @@ export interface UploadOptions {
 export interface ChunkPlace {
   /** Refused unless this is where the upload stands. */
   readonly start?: number;
-  /** Refused unless exactly this many bytes come. */
+  /** Refused unless exactly this many bytes come. Absent for a stream of unknown length. */
   readonly length?: number;
 }
 
@@ -37,9 +43,9 @@ export interface BlobUpload {
   readonly size: number;
 
   /**
-   * Adds bytes, read from a stream, and gives the new size; they are durable when it resolves. Bytes whose place was
-   * given are taken all or not at all. Without a place, what came before the stream broke is kept and counted, and
-   * the break is passed on.
+   * Adds bytes, read from a stream, and gives the new size; they are durable when it resolves. Bytes whose length was
+   * given are taken all or not at all. Of others, what came before the stream broke is kept and counted, unless `tell` has
+   * said since that the upload stands before them, and the break is passed on.
    */
   append(bytes: AsyncIterable<Uint8Array>, place?: ChunkPlace): Promise<number>;
 
@@ -54,6 +60,12 @@ export interface BlobUpload {
     place?: ChunkPlace,
     signal?: AbortSignal,
   ): Promise<void>;
+
+  /**
+   * The size, for a client that has lost track of its requests and goes on from there; undefined when the upload has ended.
+   * From then on a stream that is being received, and breaks, adds nothing.
+   */
+  tell(): Promise<number | undefined>;
 
   /** Ends the upload; nothing of it stays. */
   cancel(): Promise<void>;
@@ -93,6 +105,7 @@ export class LocalUpload implements BlobUpload {
       digestSoFar: undefined,
       version: 1,
       claimedBy: undefined,
+      told: 0,
     };
     return new LocalUpload(backend, name, record, metadata.revision()); // nobody else knows of it yet
   }
@@ -155,9 +168,32 @@ export class LocalUpload implements BlobUpload {
     this.#backend.hashStates.delete(this.id);
   }
 
+  async tell(): Promise<number | undefined> {
+    const { metadata } = this.#backend;
+    await this.#writerEnds();
+    try {
+      return await metadata.tellUpload(this.#name, this.id);
+    } catch {
+      // Where a database cannot be written to, no stream that breaks adds anything either.
+      return (await metadata.findUpload(this.#name, this.id))?.received;
+    }
+  }
+
   async cancel(): Promise<void> {
     this.#backend.hashStates.delete(this.id);
     if (!(await this.#backend.metadata.cancelUpload(this.#name, this.id))) throw unknownUpload(this.id);
+  }
+
+  /** Waits for a moment while another request receives bytes: that its connection broke is soon noticed, and what came counts. */
+  async #writerEnds(): Promise<void> {
+    const { claims, metadata } = this.#backend;
+    const deadline = performance.now() + WRITER_ENDS_MS;
+    while (performance.now() < deadline) {
+      const holder = (await metadata.findUpload(this.#name, this.id))?.claimedBy;
+      const isHeld = holder !== undefined && !(await metadata.holders.hasEnded(holder));
+      if (!isHeld && !claims.isAtWork(this.id)) return;
+      await sleep(WRITER_POLL_MS);
+    }
   }
 
   /** Knows again where the upload stands. */
@@ -170,20 +206,20 @@ export class LocalUpload implements BlobUpload {
     this.#revision = revision;
   }
 
-  /** Writes the bytes of one request and records them; those before a break too, when nobody said where they belong. */
+  /** Writes the bytes of one request and records them; those before a break too, when nobody said how many would come. */
   async #take(writer: UploadWriter, bytes: AsyncIterable<Uint8Array>, place: ChunkPlace): Promise<void> {
     try {
       await writer.writeAll(bytes);
     } catch (error) {
-      if (error instanceof BrokenBodyError && place.start === undefined) await this.#save(writer);
+      if (error instanceof BrokenBodyError && place.length === undefined) await this.#save(writer, "broken");
       throw error;
     }
     this.#checkLength(writer, place);
-    await this.#save(writer);
+    await this.#save(writer, "whole");
   }
 
-  async #save(writer: UploadWriter): Promise<void> {
-    await writer.save();
+  async #save(writer: UploadWriter, stream: "whole" | "broken"): Promise<void> {
+    await writer.save(stream);
     this.#record = { ...this.#record, received: this.#record.received + writer.added };
   }
 

@@ -18,6 +18,11 @@ export class RequestBody {
     if (request.body === null) whole();
   }
 
+  /** Whether the request says that it has no bytes. */
+  get isEmpty(): boolean {
+    return this.#request.body === null || this.#announcedBytes() === 0;
+  }
+
   /** The pieces as they arrive, from where reading stopped last; none when there is no body. Rejects when it breaks. */
   async *pieces(): AsyncGenerator<Uint8Array> {
     const { body } = this.#request;

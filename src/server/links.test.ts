@@ -13,7 +13,8 @@ describe("an address of our own", () => {
     const name = repositoryName(text);
     test(`leads to what it was made of in ${text}`, () => {
       expect(parseRoute(blobPath(name, DIGEST))).toEqual({ kind: "blob", name, digest: DIGEST });
-      expect(parseRoute(uploadPath(name, "1-2"))).toEqual({ kind: "upload", name, id: "1-2" });
+      const [path = ""] = uploadPath(name, "1-2", 7).split("?");
+      expect(parseRoute(path)).toEqual({ kind: "upload", name, id: "1-2" });
       expect(parseRoute(manifestPath(name, DIGEST))).toEqual({ kind: "manifest", name, reference: DIGEST });
     });
   }
@@ -21,7 +22,8 @@ describe("an address of our own", () => {
   test("is a path without a host, right behind every proxy", () => {
     const name = repositoryName("team/app");
     expect(blobPath(name, DIGEST)).toBe(`/v2/team/app/blobs/${DIGEST}`);
-    expect(uploadPath(name, "1-2")).toBe("/v2/team/app/blobs/uploads/1-2");
+    expect(uploadPath(name, "1-2", 7)).toBe("/v2/team/app/blobs/uploads/1-2?offset=7");
+    expect(uploadPath(name, "1-2")).toBe("/v2/team/app/blobs/uploads/1-2?offset=");
     expect(manifestPath(name, DIGEST)).toBe(`/v2/team/app/manifests/${DIGEST}`);
   });
 });

@@ -10,9 +10,16 @@ export function blobPath(name: RepositoryName, digest: Digest): string {
   return `/v2/${name}/blobs/${digest}`;
 }
 
-export function uploadPath(name: RepositoryName, id: string): string {
-  return `/v2/${name}/blobs/uploads/${id}`;
+/**
+ * Where an upload goes on that has `size` bytes; without `size`, wherever it stands. There is always a query, because
+ * scripts that were written for distribution append `&digest=…`.
+ */
+export function uploadPath(name: RepositoryName, id: string, size?: number): string {
+  return `/v2/${name}/blobs/uploads/${id}?${OFFSET}=${size ?? ""}`;
 }
+
+/** The parameter of an upload's address that says where the upload stood when the address was given. */
+export const OFFSET = "offset";
 
 export function manifestPath(name: RepositoryName, digest: Digest): string {
   return `/v2/${name}/manifests/${digest}`;

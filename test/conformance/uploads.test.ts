@@ -209,6 +209,69 @@ describe("GET tells how far a session is (end-13)", () => {
   });
 });
 
+describe("a Location says where the session stood when it was given", () => {
+  test("a stream that is sent there again returns 416 and adds nothing: its first answer may have been lost", async () => {
+    const uploads = repository("uploads/sent-again");
+    const location = expectSession(await uploads.get(await openSession(uploads)), uploads, 204);
+    const half = BLOB.slice(0, 500);
+    await sendChunk(uploads, location, half);
+    for (const attempt of [
+      uploads.send("PATCH", location, { body: half }),
+      uploads.send("PUT", withQuery(location, `digest=${DIGEST}`), { body: BLOB }),
+    ]) {
+      const refused = await attempt;
+      await expectRefused(refused, 416, "BLOB_UPLOAD_INVALID");
+      const next = refused.headers.get("location") ?? "";
+      expect(refused.headers.get("range")).toBe("0-499");
+      await expectSessionSize(uploads, next, 500);
+    }
+    const next = expectSession(await uploads.get(location), uploads, 204, 500);
+    await expectBlobCreated(await closeSession(uploads, next, DIGEST, BLOB.slice(500)), uploads, DIGEST, BLOB);
+  });
+
+  test("a chunk with a Content-Range, and a request without bytes, may go to any of them", async () => {
+    const uploads = repository("uploads/any-location");
+    const stale = expectSession(await uploads.get(await openSession(uploads)), uploads, 204);
+    await sendChunk(uploads, stale, BLOB.slice(0, 500));
+    await sendChunk(uploads, stale, BLOB.slice(500), 500);
+    expectSession(await uploads.send("PATCH", stale), uploads, 202, BLOB.length);
+    await expectBlobCreated(await closeSession(uploads, stale, DIGEST), uploads, DIGEST, BLOB);
+  });
+
+  test("the one of the POST takes streams wherever the session stands, as its path alone does", async () => {
+    const uploads = repository("uploads/first-location");
+    for (const cut of [(location: string) => location, (location: string) => location.split("?")[0] ?? ""]) {
+      const location = cut(await openSession(uploads));
+      await sendChunk(uploads, location, BLOB.slice(0, 500));
+      await sendChunk(uploads, location, BLOB.slice(500, 600));
+      await expectBlobCreated(await closeSession(uploads, location, DIGEST, BLOB.slice(600)), uploads, DIGEST, BLOB);
+    }
+  });
+
+  test("digest= may be appended with & and with ?, as scripts do without looking", async () => {
+    const uploads = repository("uploads/appended");
+    for (const mark of ["&", "?"]) {
+      const first = await openSession(uploads);
+      const next = await sendChunk(uploads, await openSession(uploads), BLOB);
+      const whole = await uploads.send("PUT", `${first}${mark}digest=${DIGEST}`, { body: BLOB });
+      await expectBlobCreated(whole, uploads, DIGEST, BLOB);
+      const closed = await uploads.send("PUT", `${next}${mark}digest=${DIGEST}`);
+      await expectBlobCreated(closed, uploads, DIGEST, BLOB);
+    }
+  });
+
+  test("one that was never given returns 416, and the session stays where it was", async () => {
+    const uploads = repository("uploads/made-up");
+    const [path = ""] = (await sessionWith(uploads, BLOB)).split("?");
+    for (const offset of ["-1", "x", "1e3", "9".repeat(400), "1023", "0"]) {
+      const made = `${path}?offset=${offset}`;
+      await expectRefused(await uploads.send("PATCH", made, { body: "more" }), 416, "BLOB_UPLOAD_INVALID");
+      await expectSessionSize(uploads, made, BLOB.length);
+    }
+    await expectBlobCreated(await closeSession(uploads, path, DIGEST), uploads, DIGEST, BLOB);
+  });
+});
+
 describe("a session that is not there answers 404 to every request", () => {
   const rows: readonly (readonly [title: string, lose: (uploads: RepositoryClient) => Promise<string>])[] = [
     [

@@ -32,6 +32,7 @@ export function testUploads(open: OpenMetadata): void {
       claimedBy: undefined,
       finalKey: undefined,
       startedAt: clock.ms,
+      told: 0,
     });
     expect(await store.findUpload(OTHER, "one")).toBeUndefined();
     expect(await store.findUpload(APP, "two")).toBeUndefined();
@@ -255,6 +256,24 @@ function testProgress(open: OpenMetadata): void {
   test("saving an upload that is gone gives undefined", async () => {
     await using subject = await Subject.open(open);
     expect(await subject.store.saveUpload(progress("nobody's", 1, { staged: bytes("few") }))).toBeUndefined();
+  });
+
+  test("once a client was told where an upload stands, a writer that began before adds no part of a stream", async () => {
+    await using subject = await Subject.open(open);
+    const { store } = subject;
+    const id = await subject.begin();
+    const version = (await store.saveUpload(progress(id, 1, { received: 5 })))!;
+    const { told } = (await store.findUpload(APP, id))!;
+    expect(await store.tellUpload(OTHER, id)).toBeUndefined();
+    expect(await store.tellUpload(APP, "nobody's")).toBeUndefined();
+    expect(await store.tellUpload(APP, id)).toBe(5);
+    expect(await store.saveUpload(progress(id, version, { received: 9, told }))).toBeUndefined();
+    expect(await store.findUpload(APP, id)).toMatchObject({ received: 5, version });
+    const next = (await store.findUpload(APP, id))!;
+    expect(next.told).toBeGreaterThan(told);
+    const saved = (await store.saveUpload(progress(id, version, { received: 7, told: next.told })))!;
+    expect(await store.tellUpload(APP, id)).toBe(7);
+    expect(await store.saveUpload(progress(id, saved, { received: 8 }))).toBeGreaterThan(saved); // it came whole
   });
 
   test("of two that save the same version, one does", async () => {

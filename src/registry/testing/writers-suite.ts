@@ -80,6 +80,7 @@ export function testWriters(open: OpenContract): void {
 
   testTwoAtOnce(open);
   testSilence(open);
+  testTold(open);
   testTakenOver(open);
 }
 
@@ -278,6 +279,65 @@ function testSilence(open: OpenContract): void {
     await pipe.end();
     await finishing;
     expect(await pull(repository, digestOf(joined(A, B)))).toEqual(joined(A, B));
+  });
+}
+
+/** Clients that lost track of what arrived: they are told, and go on from there. */
+function testTold(open: OpenContract): void {
+  for (const [where, received] of [
+    ["this process", LARGE],
+    ["another process", LARGE],
+    ["another process", 100],
+  ] as const) {
+    test(`a client that is told where an upload stands, of which ${where} receives ${received} bytes, may go on from there`, async () => {
+      await using subject = await open();
+      const repository = subject.namespace.repository(APP);
+      const upload = await repository.blobs.upload();
+      await upload.append(streamOf(A));
+      const pipe = new Pipe();
+      const broken = upload.append(brokenBehind(pipe)).catch((error: unknown) => error);
+      await pipe.give(contentOf("not counted", received));
+      const next = await resumed(subject, upload, where);
+      expect(await next.tell()).toBe(20_000);
+      await pipe.end();
+      expect(await broken).toBeInstanceOf(Error);
+      await next.append(streamOf(B));
+      await next.finish([digestOf(joined(A, B))]);
+      expect(await pull(repository, digestOf(joined(A, B)))).toEqual(joined(A, B));
+    });
+  }
+
+  test("a client whose connection breaks in this moment is told what arrived", async () => {
+    await using subject = await open();
+    const upload = await subject.namespace.repository(APP).blobs.upload();
+    const pipe = new Pipe();
+    const broken = upload.append(brokenBehind(pipe)).catch((error: unknown) => error);
+    await pipe.give(contentOf("counted", LARGE));
+    const told = Promise.all(
+      ["this process", "another process"].map(async (where) => await (await resumed(subject, upload, where)).tell()),
+    );
+    await pipe.end();
+    await broken;
+    expect(await told).toEqual([LARGE, LARGE]);
+  });
+
+  test("a stream that ends as it should counts, though a client was told meanwhile where the upload stands", async () => {
+    await using subject = await open();
+    const upload = await subject.namespace.repository(APP).blobs.upload();
+    const pipe = new Pipe();
+    const writing = upload.append(pipe);
+    await pipe.give(A);
+    expect(await upload.tell()).toBe(0);
+    await pipe.end();
+    expect(await writing).toBe(20_000);
+    expect(await upload.tell()).toBe(20_000);
+  });
+
+  test("of an upload that has ended nothing is told", async () => {
+    await using subject = await open();
+    const upload = await subject.namespace.repository(APP).blobs.upload();
+    await upload.cancel();
+    expect(await upload.tell()).toBeUndefined();
   });
 }
 

@@ -9,7 +9,7 @@ import { unknownUpload } from "../../registry/uploads.ts";
 import type { BlobUpload, ChunkPlace } from "../../registry/uploads.ts";
 import type { Context } from "../context.ts";
 import { RefusedWithHeaders, refusalIn } from "../error-reply.ts";
-import { blobPath, uploadPath } from "../links.ts";
+import { OFFSET, blobPath, uploadPath } from "../links.ts";
 import { parseContentRange } from "../ranges.ts";
 import { empty } from "../reply.ts";
 import type { Reply } from "../reply.ts";
@@ -30,7 +30,7 @@ export async function postUpload(context: Context, route: UploadsRoute): Promise
   const algorithm = announcedAlgorithm(parameters);
   if (!parameters.has("digest")) {
     const upload = await blobs.upload(algorithm ? { algorithm } : {});
-    return empty(202, sessionHeaders(name, upload.id, upload.size));
+    return empty(202, { ...sessionHeaders(name, upload.id, 0), location: uploadPath(name, upload.id) });
   }
   // "POST … ?digest=": the blob comes with the request.
   const digests = digestsOf(parameters);
@@ -48,7 +48,7 @@ export async function postUpload(context: Context, route: UploadsRoute): Promise
 /** One chunk, or a stream of unknown length. */
 export function patchUpload(context: Context, route: UploadRoute): Promise<Reply> {
   return withUpload(context, route, async (name, upload) => {
-    const size = await upload.append(context.body.pieces(), placeOf(context.request));
+    const size = await upload.append(context.body.pieces(), placeOf(context));
     return empty(202, sessionHeaders(name, upload.id, size));
   });
 }
@@ -56,15 +56,19 @@ export function patchUpload(context: Context, route: UploadRoute): Promise<Reply
 /** Closes the upload, perhaps with the last chunk or with all of it. */
 export function putUpload(context: Context, route: UploadRoute): Promise<Reply> {
   return withUpload(context, route, async (name, upload) => {
-    const digests = digestsOf(context.parameters);
-    await upload.finish(digests, context.body.whole(), placeOf(context.request), context.request.signal);
+    const digests = digestsOf(parametersOf(context.request));
+    await upload.finish(digests, context.body.whole(), placeOf(context), context.request.signal);
     return created(name, digests[0]);
   });
 }
 
 /** Where the upload stands: a client that lost track goes on from there. */
 export function getUpload(context: Context, route: UploadRoute): Promise<Reply> {
-  return withUpload(context, route, async (name, upload) => empty(204, sessionHeaders(name, upload.id, upload.size)));
+  return withUpload(context, route, async (name, upload) => {
+    const size = await upload.tell();
+    if (size === undefined) throw unknownUpload(upload.id);
+    return empty(204, sessionHeaders(name, upload.id, size));
+  });
 }
 
 export function deleteUpload(context: Context, route: UploadRoute): Promise<Reply> {
@@ -117,6 +121,12 @@ function announcedAlgorithm(parameters: URLSearchParams): Algorithm | undefined 
   });
 }
 
+/** The parameters behind an upload's address. Some scripts append `?digest=…` though there are others already. */
+function parametersOf({ url }: Request): URLSearchParams {
+  const mark = url.indexOf("?");
+  return new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1).replaceAll("?", "&"));
+}
+
 /** Every digest that the client names: all of them are verified. */
 function digestsOf(parameters: URLSearchParams): readonly [Digest, ...Digest[]] {
   const [first, ...others] = parameters.getAll("digest");
@@ -128,15 +138,27 @@ function digestsOf(parameters: URLSearchParams): readonly [Digest, ...Digest[]] 
   return [digestIn(first), ...others.map(digestIn)];
 }
 
-function placeOf(request: Request): ChunkPlace {
+/**
+ * Where the bytes of a request belong: as `Content-Range` says. Without it, they go on where the upload stood when the
+ * address was given: a client that sends a stream once more, because the answer to the first time was lost, must not add
+ * the same bytes twice. A request without bytes belongs anywhere.
+ */
+function placeOf({ request, body }: Context): ChunkPlace {
   const header = request.headers.get("content-range");
-  if (header === null) return {};
-  const range = parseContentRange(header);
-  if (range) return range;
+  if (header !== null) return parseContentRange(header) ?? refuseRange("content-range", header);
+  const offset = parametersOf(request).get(OFFSET) ?? "";
+  if (offset === "" || body.isEmpty) return {};
+  return /^\d{1,16}$/.test(offset) ? { start: Number(offset) } : refuseRange(OFFSET, offset);
+}
+
+function refuseRange(where: "content-range" | typeof OFFSET, said: string): never {
   throw new OciError("BLOB_UPLOAD_INVALID", {
     status: 416,
-    message: "Content-Range must say where the chunk begins and ends, such as 0-499",
-    detail: { "content-range": header.slice(0, 128) },
+    message:
+      where === OFFSET
+        ? "the address of the upload is not one that was given: go on at the Location of the last reply"
+        : "Content-Range must say where the chunk begins and ends, such as 0-499",
+    detail: { [where]: said.slice(0, 128) },
   });
 }
 
@@ -146,7 +168,7 @@ function placeOf(request: Request): ChunkPlace {
  */
 function sessionHeaders(name: RepositoryName, id: string, size: number): Record<string, string> {
   return {
-    location: uploadPath(name, id),
+    location: uploadPath(name, id, size),
     range: `0-${Math.max(0, size - 1)}`,
     "docker-upload-uuid": id,
   };

@@ -37,6 +37,7 @@ async function uploads(subject: Subject): Promise<void> {
 
   const id = await subject.begin();
   await store.findUpload(APP, id);
+  await store.tellUpload(APP, id);
   const claimed = await subject.claim(id, { finalKey: keyOf(id) });
   await store.renewHolder(HOLDER, clock.ms + HOUR_MS);
   await store.lostUploads(HOLDER, [{ id, version: claimed }]);
