@@ -1,6 +1,6 @@
 /** The permissions of what is made in a folder: they follow from those of the folder. */
 import { closeSync, constants, fchmodSync, fchownSync, lchownSync, openSync, statSync } from "node:fs";
-import { mkdir, open } from "node:fs/promises";
+import { chmod, mkdir, open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 
 /** In a folder that its group may write, as Kubernetes' `fsGroup` makes it, the group may write everything. */
@@ -90,7 +90,13 @@ export class InheritedPermissions {
     }
     if (!this.#isMasked && !this.#owner) return;
     // Not by its path: another user who may write to the folder above could have replaced it by a link.
-    const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    const openIt = (): Promise<FileHandle> =>
+      open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    const folder = await openIt().catch(async (error: unknown) => {
+      if (codeOf(error) !== "EACCES") throw error;
+      await chmod(path, this.folderMode); // a umask that takes even the owner's rights
+      return await openIt();
+    });
     try {
       await this.#apply(folder, this.folderMode);
     } finally {

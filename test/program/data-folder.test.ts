@@ -177,7 +177,7 @@ describe("a data folder that was there before", () => {
       await chown(dataDir, -1, group);
       await chmod(dataDir, mode);
       for (const uid of [65_534, 1234]) {
-        await using server = await startListening({ dataDir, wrapper: asMember(uid, group), umask: 0o077 });
+        await using server = await startListening({ dataDir, wrapper: asMember(uid, group), umask: 0o777 });
         await pushImage(server.url, "team/app", `by-${uid}`);
         await pushBlob(server.url, "team/app", bytesOf(`large ${uid}`, 100_000));
         expect((await fetch(`${server.url}/v2/team/app/manifests/by-65534`)).status).toBe(200);
@@ -210,6 +210,25 @@ describe("a data folder that was there before", () => {
     await pushBlob(server.url, "team/app", bytesOf("by its owner", 100_000));
     expect((await fetch(`${server.url}/v2/team/app/blobs/${digestOf(bytesOf("by root", 100_000))}`)).status).toBe(200);
   });
+
+  test.skipIf(!isRoot)(
+    "is served when nobody may change owners, as on NFS, and refused when root may not write",
+    async () => {
+      const dataDir = freshFolder();
+      await mkdir(dataDir);
+      await chown(dataDir, 1234, 1234);
+      await chmod(dataDir, 0o777);
+      const wrapper = ["setpriv", "--bounding-set", "-chown,-dac_override,-dac_read_search,-fowner,-fsetid"];
+      {
+        await using server = await startListening({ dataDir, wrapper });
+        await pushBlob(server.url, "team/app", bytesOf("large", 100_000));
+      }
+      const other = freshFolder();
+      await mkdir(other);
+      await chown(other, 1234, 1234);
+      expect(await refusedStart({ dataDir: other, wrapper })).toMatch(/belongs to 1234:1234 .* runs as 0:0 .*NFS/);
+    },
+  );
 
   test.skipIf(!isRoot)("and holds files of another user is refused with whose they are, by every command", async () => {
     const dataDir = freshFolder();

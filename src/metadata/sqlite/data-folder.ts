@@ -1,5 +1,5 @@
 /** The folder that holds a registry: who may use it, and its database. */
-import { accessSync, constants, lstatSync, mkdirSync, realpathSync, statfsSync } from "node:fs";
+import { accessSync, chmodSync, constants, lstatSync, mkdirSync, realpathSync, statfsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { InheritedPermissions } from "../../lib/inherited-permissions.ts";
 import { sqliteOfRuntime } from "./binding.ts";
@@ -115,7 +115,8 @@ const EVERYTHING = constants.R_OK | constants.W_OK | constants.X_OK;
 /** Makes the folder when it is not there. The mode of one that is there is never changed: it is its operator's. */
 function makeFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const isNew = mkdirSync(folder, { recursive: true, mode: 0o700 }) !== undefined;
+    if (isNew) chmodSync(folder, 0o700); // whatever the umask takes
     accessSync(folder, EVERYTHING);
   } catch (error) {
     throw cannotBeWritten(`the data folder ${folder}`, folder, error);
