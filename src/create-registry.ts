@@ -16,6 +16,7 @@ import type {
   MetadataStore,
   Overview,
   RecordedBlob,
+  QuotaUsage,
   RepositoryUsage,
   RunName,
 } from "./metadata/metadata-store.ts";
@@ -174,6 +175,8 @@ export interface Registry extends AsyncDisposable {
   overview(): Promise<Overview>;
   /** How much is in each repository that has a manifest, in byte order of their names. */
   repositoryUsage(): AsyncIterable<RepositoryUsage>;
+  /** How much lies below the prefix of a quota; undefined while that is not counted, which a server does that has the quota. */
+  quotaUsage(prefix: string): Promise<QuotaUsage | undefined>;
   /** Records that a kind of work on the whole registry was done to its end: `overview` says when. */
   recordRun(job: RunName): Promise<void>;
   /** Every blob there is, whatever repositories show it. */
@@ -271,6 +274,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
         (page) => metadata.repositoryUsage(page),
         (usage) => usage.name,
       ),
+    quotaUsage: (prefix) => metadata.quotaUsage(prefix),
     recordRun: (job) => metadata.recordRun(job),
     holdUnlinking: () => holdUnlinking(backend),
     allBlobs: () =>

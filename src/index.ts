@@ -16,6 +16,7 @@ export type {
   Collectable,
   CollectionRules,
   Overview,
+  QuotaUsage,
   RecordedBlob,
   RepositoryUsage,
   RunName,

@@ -17,6 +17,7 @@ const HELP = `Stowage ${VERSION}: a registry of container images
   stowage user add|list|…         who may log in with a password
   stowage token create|list|…     what machines log in with
   stowage status                  how much there is, what waits, and what was last done
+  stowage quota list              quotas, and how much of each is used
   stowage repo list|delete        repositories and their sizes, for an administrator
   stowage tag list|delete         tags, for an administrator
   stowage --version               print the version
@@ -69,6 +70,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   user: async () => (await import("./user.ts")).user,
   token: async () => (await import("./token.ts")).token,
   status: async () => (await import("./status.ts")).status,
+  quota: async () => (await import("./quota.ts")).quota,
   repo: async () => (await import("./repo.ts")).repo,
   tag: async () => (await import("./tag.ts")).tag,
   [WORKER]: async () => (await import("./worker.ts")).worker,

@@ -260,6 +260,13 @@ export interface Overview {
 /** Kinds of work on the whole registry. */
 export type RunName = "backup" | "scrub" | "gc" | "check";
 
+/** How much lies below the prefix of a quota; bytes of what two repositories show count twice. */
+export interface QuotaUsage {
+  readonly bytes: number;
+  readonly tags: number;
+  readonly repositories: number;
+}
+
 /** How much is in one repository. */
 export interface RepositoryUsage {
   readonly name: RepositoryName;
@@ -566,6 +573,8 @@ export interface MetadataStore {
    * Resolves once all is counted; a write that a quota bounds waits for that.
    */
   keepQuotas(): Promise<void>;
+  /** How much lies below the prefix of a quota; undefined while that is not counted. */
+  quotaUsage(prefix: string): Promise<QuotaUsage | undefined>;
 
   /** Everything that was changed before is durable when it resolves. */
   flush(): Promise<void>;

@@ -4,6 +4,7 @@ import { OciError } from "../oci/error.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
 import { formatSize } from "../lib/size.ts";
+import type { QuotaUsage } from "./metadata-store.ts";
 import { findRepository } from "./repositories.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
@@ -25,12 +26,6 @@ export interface Addition {
   readonly blob?: Digest;
   readonly manifest?: { readonly digest: Digest; readonly size: number };
   readonly tags?: readonly Tag[];
-}
-
-interface Usage {
-  readonly bytes: number;
-  readonly tags: number;
-  readonly repositories: number;
 }
 
 /** Every statement that takes a prefix as $1 means the repository of that name and all below it; `*` means all. */
@@ -115,7 +110,7 @@ const STEP = 1000;
  * How much lies below a prefix. It is counted in steps, by the repositories' own sums, and kept by triggers from then on.
  * Returns undefined while it is not counted: another call goes on.
  */
-export function* usageBelow(prefix: string): Transaction<Usage | undefined> {
+export function* usageBelow(prefix: string): Transaction<QuotaUsage | undefined> {
   let row = yield* first<UsageRow>(USAGE, prefix);
   if (!row) {
     yield* rows(BEGIN, prefix);
@@ -124,6 +119,14 @@ export function* usageBelow(prefix: string): Transaction<Usage | undefined> {
   const { counted_to: countedTo, ...usage } = row;
   if (countedTo === null) return usage;
   return (yield* countNext(prefix, countedTo)) ? yield* usageBelow(prefix) : undefined;
+}
+
+/** How much lies below the prefix of a quota; undefined while that is not counted. Only reads. */
+export function* countedUsage(prefix: string): Transaction<QuotaUsage | undefined> {
+  const row = yield* first<UsageRow>(USAGE, prefix);
+  if (!row || row.counted_to !== null) return undefined;
+  const { bytes, tags, repositories } = row;
+  return { bytes, tags, repositories };
 }
 
 /** False when there is more to count. What is counted, by names, the triggers keep from the same moment on. */
@@ -151,7 +154,7 @@ const LAST_NAME = "~";
 /** The character behind the slash, by bytes. */
 const AFTER_SLASH = "0";
 
-interface UsageRow extends Usage {
+interface UsageRow extends QuotaUsage {
   readonly counted_to: string | null;
 }
 
@@ -161,12 +164,12 @@ interface RepositoryRow {
   readonly tags: number;
 }
 
-function exceeds(quota: Quota, what: keyof Usage, usage: Usage, added: number): boolean {
+function exceeds(quota: Quota, what: keyof QuotaUsage, usage: QuotaUsage, added: number): boolean {
   const limit = quota[what];
   return limit !== undefined && added > 0 && usage[what] + added > limit;
 }
 
-function* refusal(quota: Quota, what: keyof Usage, usage: Usage): Transaction<OciError> {
+function* refusal(quota: Quota, what: keyof QuotaUsage, usage: QuotaUsage): Transaction<OciError> {
   const [used, limit = 0] = [usage[what], quota[what]];
   const amounts = what === "bytes" ? [formatSize(used), formatSize(limit)] : [`${used}`, `${limit} ${what}`];
   const whose = quota.prefix === "*" ? "this registry" : quota.prefix;

@@ -16,7 +16,7 @@ import * as manifests from "./manifests.ts";
 import * as port from "./metadata-store.ts";
 import * as overview from "./overview.ts";
 import * as pins from "./pins.ts";
-import { beingCounted, keepQuotas, quotasOf, requireRoom, usageBelow } from "./quotas.ts";
+import { countedUsage, beingCounted, keepQuotas, quotasOf, requireRoom, usageBelow } from "./quotas.ts";
 import type { Addition, Quota } from "./quotas.ts";
 import * as repositories from "./repositories.ts";
 import * as robotTokens from "./robot-tokens.ts";
@@ -374,6 +374,10 @@ export class SqlMetadataStore implements port.MetadataStore {
 
   forgetTrash(keys: readonly string[]): Promise<void> {
     return this.#engine.write(() => trash.forgetTrash(keys), "soon"); // to forget it again does no harm
+  }
+
+  quotaUsage(prefix: string): Promise<port.QuotaUsage | undefined> {
+    return this.#engine.read(() => countedUsage(prefix));
   }
 
   overview(): Promise<port.Overview> {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { pushBlob, pushImage, putManifest } from "../support/client.ts";
 import { OCI_CONFIG, bytesOf, descriptorOf, digestOf, imageManifest } from "../support/content.ts";
+import { runProgram } from "../support/program.ts";
 import { RepositoryClient } from "../support/repository-client.ts";
 import { useRegistry } from "../support/use-registry.ts";
 
@@ -66,4 +67,20 @@ test("repositories are bounded where the first thing comes into a new one", asyn
   await expectFull(at("few/second").send("POST", "blobs/uploads/"), "1 of 1 repositories are used");
   await pushImage(url, "few/first", "next", 2);
   expect((await at("few/second").get("tags/list")).status).toBe(404);
+});
+
+test("quotas and their use are listed by stowage quota list", async () => {
+  const { url, dataDir } = running();
+  await pushImage(url, "tagged/listed", undefined);
+  const env = { REGISTRY_QUOTAS: JSON.stringify(QUOTAS) };
+  const listed = await runProgram(dataDir, ["quota", "list", "--json"], env);
+  const lines = listed.stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as object);
+  expect(lines.slice(0, 2)).toMatchObject([{ prefix: "small", limits: { bytes: 2000 } }, { prefix: "none" }]);
+  const { exitCode, stdout } = await runProgram(dataDir, ["quota", "list"], env);
+  expect(exitCode).toBe(0);
+  expect(stdout).toMatch(/^BELOW +BYTES +TAGS +REPOSITORIES$/m);
+  expect(stdout).toMatch(/^tagged +.*\d of 2 \(\d+%\)/m);
 });

@@ -44,6 +44,7 @@ describe("stowage", () => {
     "token",
     "repo",
     "tag",
+    "quota",
     "status",
   ]) {
     test(`${command} --help tells what it does`, async () => {
@@ -85,6 +86,7 @@ describe("stowage", () => {
     [["backup", "a", "b"], "b is one word too many"],
     [["restore", "a", "b"], "b is one word too many"],
     [["explain", "alice", "pull", "team/app", "more"], "more"],
+    [["quota"], "stowage quota list"],
     [["user"], "add, passwd"],
     [["user", "ad"], "did you mean add?"],
     [["token", "create", "x", "y"], "y"],

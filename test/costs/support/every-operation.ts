@@ -172,6 +172,7 @@ async function background(subject: Subject): Promise<void> {
   await store.forgetTrash(["uploads/mine"]);
   await store.checkReady();
   await store.recordRun("backup");
+  await store.quotaUsage("*");
   await store.overview();
   await store.repositoryUsage(PAGE);
   await store.clear();

@@ -1,0 +1,60 @@
+/** `stowage quota`: the quotas of the settings, and how much of each is used. */
+import { formatSize } from "../lib/size.ts";
+import { silentLogger } from "../observe/logger.ts";
+import { CommandError } from "./command-error.ts";
+import { readCommandLine } from "./command-line.ts";
+import { openRegistry } from "./open-registry.ts";
+import { print } from "./print.ts";
+import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
+import { table } from "./table.ts";
+import { workingIn } from "./working-in.ts";
+
+const HELP = `stowage quota list [options]: the quotas of the settings, and how much of each is used
+
+Quotas stand in the settings (quotas). What is deleted counts until it is collected: stowage gc, stowage status.
+
+  --json                list as JSON, one object a line
+
+${SETTINGS_HELP}
+`;
+
+const NOT_COUNTED = "not counted yet";
+
+export async function quota(
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<number> {
+  const options = { ...SETTINGS_OPTIONS, json: { type: "boolean", default: false } } as const;
+  const line = readCommandLine(args, { help: HELP, options, maxWords: 1 });
+  if (!line) return 0;
+  const { values, positionals } = line;
+  if (positionals[0] !== "list") throw new CommandError("quota takes list: stowage quota list");
+  const { settings } = settingsFrom(values, environment);
+  await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
+  return await workingIn(settings, async () => {
+    if (settings.quotas.length === 0) {
+      print(values.json ? "" : "the settings name no quotas: docs/configuration.md, quotas\n");
+      return 0;
+    }
+    const rows: string[][] = [];
+    for (const { prefix, ...limits } of settings.quotas) {
+      const used = await registry.quotaUsage(prefix);
+      if (values.json) print(`${JSON.stringify({ prefix, limits, used: used ?? null })}\n`);
+      rows.push([
+        prefix,
+        share(used?.bytes, limits.bytes, formatSize),
+        share(used?.tags, limits.tags, String),
+        share(used?.repositories, limits.repositories, String),
+      ]);
+    }
+    if (!values.json) print(table(["BELOW", "BYTES", "TAGS", "REPOSITORIES"], rows));
+    return 0;
+  });
+}
+
+/** Such as `1.5 GiB of 10.0 GiB (15%)`. */
+function share(used: number | undefined, limit: number | undefined, format: (amount: number) => string): string {
+  if (used === undefined) return limit === undefined ? NOT_COUNTED : `${NOT_COUNTED}, of ${format(limit)}`;
+  if (limit === undefined) return format(used);
+  return `${format(used)} of ${format(limit)}${limit > 0 ? ` (${Math.round((used / limit) * 100)}%)` : ""}`;
+}
