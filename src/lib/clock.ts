@@ -3,6 +3,8 @@
 export interface Clock {
   /** Milliseconds since 1970. */
   now(): number;
+  /** Milliseconds since some moment, which go on whatever is done to the clock; those of the process when absent. */
+  steady?(): number;
   /**
    * Calls `work` again and again until what it returns is disposed of; keeps no process running. A clock without it, as
    * tests have, repeats nothing by itself.

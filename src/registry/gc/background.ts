@@ -59,8 +59,8 @@ export async function collectInBackground(
         report(await collectTrash(backend, hooks), log, metrics);
         continue;
       }
-      if (!untaggedQueued) await queueUntagged(backend);
-      untaggedQueued = true;
+      if (!untaggedQueued) untaggedQueued = await queueUntagged(backend, ending);
+      if (ending.aborted) continue;
       report(await collectDue(backend, rules, hooks), log, metrics);
     } catch (error) {
       if (!signal.aborted) log.error({ err: error }, "collection failed: it is tried again in the next round");

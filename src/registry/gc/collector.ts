@@ -102,11 +102,14 @@ export async function* previewCollection(backend: Backend, rules: CollectionRule
   }
 }
 
-/** Puts all manifests that no tag points at into the queue. */
-export async function queueUntagged({ metadata }: Backend): Promise<void> {
+/** Puts all manifests that no tag points at into the queue. Returns false when `signal` said stop before it was done. */
+export async function queueUntagged({ metadata }: Backend, signal?: AbortSignal): Promise<boolean> {
   let from: QueuePosition | undefined;
-  do from = await metadata.queueUntagged(from, STEP);
-  while (from);
+  do {
+    if (signal?.aborted) return false;
+    from = await metadata.queueUntagged(from, STEP);
+  } while (from);
+  return true;
 }
 
 function at({ now }: CollectionHooks): { readonly now?: number } {

@@ -17,13 +17,13 @@ export class QuietTime {
   constructor(clock: Clock, leaseMs: number) {
     this.#clock = clock;
     this.#leaseMs = leaseMs;
-    this.#until = performance.now() + leaseMs;
-    this.#last = { clock: clock.now(), steady: performance.now() };
+    this.#until = this.#steady() + leaseMs;
+    this.#last = { clock: clock.now(), steady: this.#steady() };
   }
 
   /** Looks at the clock; true when it has jumped since it was looked at last. */
   hasJumped(): boolean {
-    const [clock, steady] = [this.#clock.now(), performance.now()];
+    const [clock, steady] = [this.#clock.now(), this.#steady()];
     const jumped = clock - this.now() > CLOCK_JUMP_MS;
     if (jumped) this.#until = steady + this.#leaseMs;
     this.#last = { clock, steady };
@@ -32,11 +32,15 @@ export class QuietTime {
 
   /** Whether nothing may be collected yet. */
   get lasts(): boolean {
-    return performance.now() < this.#until;
+    return this.#steady() < this.#until;
   }
 
   /** The time by the clock as it was last looked at, and what has passed since: no jump has got into it. */
   now(): number {
-    return this.#last.clock + Math.floor(performance.now() - this.#last.steady);
+    return this.#last.clock + Math.floor(this.#steady() - this.#last.steady);
+  }
+
+  #steady(): number {
+    return this.#clock.steady?.() ?? performance.now();
   }
 }

@@ -62,14 +62,14 @@ interface ImageParts {
 export class CollectionSubject implements AsyncDisposable {
   readonly backend: Backend;
   readonly engine: SqlEngine;
-  readonly clock: { ms: number; now(): number };
+  readonly clock: { ms: number; steadyMs: number; now(): number; steady(): number };
   readonly #remove: () => Promise<void>;
 
   private constructor(
     parts: { readonly engine: SqlEngine; readonly store: BlobStore; readonly remove: () => Promise<void> },
     rules: CollectionRules,
   ) {
-    const clock = { ms: 1_700_000_000_000, now: () => clock.ms };
+    const clock = { ms: 1_700_000_000_000, steadyMs: 0, now: () => clock.ms, steady: () => clock.steadyMs };
     this.clock = clock;
     this.engine = parts.engine;
     this.#remove = parts.remove;
@@ -113,7 +113,14 @@ export class CollectionSubject implements AsyncDisposable {
     return new LocalNamespace(this.backend).repository(name);
   }
 
+  /** Lets time pass. */
   later(milliseconds: number): void {
+    this.clock.ms += milliseconds;
+    this.clock.steadyMs += milliseconds;
+  }
+
+  /** Sets the clock forward, though no time has passed. */
+  setClockForward(milliseconds: number): void {
     this.clock.ms += milliseconds;
   }
 
