@@ -62,7 +62,7 @@ import { OtherSites } from "./server/other-sites.ts";
 import type { OtherSitesOptions } from "./server/other-sites.ts";
 import { createReadLimits } from "./server/read-limits.ts";
 import type { ReadLimitOptions } from "./server/read-limits.ts";
-import { readFile, toResponse } from "./server/reply.ts";
+import { streamFile, toResponse } from "./server/reply.ts";
 import { TOKEN_PATH } from "./server/routes.ts";
 import { SIGNATURES_HEADER } from "./server/v2/signatures.ts";
 import type { BlobStore } from "./storage/blob-store.ts";
@@ -263,7 +263,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       await metadata.clear();
       await emptyTrash(backend, () => undefined);
     },
-    fetch: async (request) => toResponse(await handle(request), request.method, readFile),
+    fetch: async (request) => toResponse(await handle(request), request.method, streamFile),
     collect: (changed, hooks) => collectAll(backend, { ...rules, ...changed }, hooks),
     backlog: () => metadata.backlog(),
     collectable: (changed) => previewCollection(backend, { ...rules, ...changed }),

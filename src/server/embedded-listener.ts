@@ -1,7 +1,7 @@
 /** A registry inside another program on a port, with the server that its runtime has. */
 import type { Logger } from "../observe/logger.ts";
 import type { Handler } from "./handler.ts";
-import { readFile, toResponse } from "./reply.ts";
+import { streamFile, toResponse } from "./reply.ts";
 
 /** Where `registry.listen` listens. */
 export interface ListenOptions {
@@ -52,7 +52,7 @@ interface Opened {
 async function listenOnNode(place: Place, handle: Handler, log: Logger): Promise<Opened> {
   const { NodeListener } = await import("./node-listener.ts");
   const respond = async (request: Request, peer: string | undefined): Promise<Response> =>
-    toResponse(await handle(request, undefined, peer), request.method, readFile);
+    toResponse(await handle(request, undefined, peer), request.method, streamFile);
   return await NodeListener.open(place, respond, log);
 }
 

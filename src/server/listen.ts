@@ -13,7 +13,7 @@ import { faultReply, refusalIn, refusalReply } from "./error-reply.ts";
 import { CommonHeaders } from "./common-headers.ts";
 import type { Handler } from "./handler.ts";
 import { LIMITS } from "./limits.ts";
-import { gathered, isShortStream, readFile, toResponse } from "./reply.ts";
+import { gathered, isShortStream, streamFile, toResponse } from "./reply.ts";
 import type { OpenFile, Reply } from "./reply.ts";
 import { Sends } from "./sends.ts";
 import type { Exchange, Peer, Send, SendLimits } from "./sends.ts";
@@ -231,7 +231,7 @@ function answer(
       duration: Math.round((performance.now() - started) * 1000) / 1000,
       written: request.method === "HEAD" ? 0 : Number(made.headers["content-length"] ?? 0),
     });
-    return toResponse(made, request.method, repeatsRange(request) ? readFile : sendFile);
+    return toResponse(made, request.method, repeatsRange(request) ? streamFile : sendFile);
   }
 }
 

@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as fc from "fast-check";
-import { bytesBody, empty, json, readFile, text, toResponse } from "./reply.ts";
+import { bytesBody, empty, json, streamFile, text, toResponse } from "./reply.ts";
 import type { OpenFile, Reply, ReplyBody } from "./reply.ts";
 
 const unopened: OpenFile = () => {
@@ -157,7 +157,7 @@ describe("a response", () => {
       ];
       for (const [start, end, expected] of ranges) {
         const body: ReplyBody = { kind: "file", path, range: { start, end } };
-        expect(await toResponse({ status: 206, headers: {}, body }, "GET", readFile).text()).toBe(expected);
+        expect(await toResponse({ status: 206, headers: {}, body }, "GET", streamFile).text()).toBe(expected);
       }
     } finally {
       await rm(folder, { recursive: true });

@@ -1,7 +1,6 @@
 /** What is answered, as a value: one place writes it. */
-import { createReadStream } from "node:fs";
-import { Readable } from "node:stream";
 import type { ByteRange } from "../lib/byte-range.ts";
+import { readFile } from "../lib/read-file.ts";
 import { LIMITS } from "./limits.ts";
 import { httpDate } from "./http-date.ts";
 
@@ -86,7 +85,7 @@ type BodyInit = ConstructorParameters<typeof Response>[0];
 export type OpenFile = (path: string, range: ByteRange) => BodyInit;
 
 /** Reads a file piece by piece as the reader takes them: good on every runtime. */
-export const readFile: OpenFile = (path, { start, end }) => Readable.toWeb(createReadStream(path, { start, end }));
+export const streamFile: OpenFile = (path, range) => toStream(readFile(path, range));
 
 /** The reply as a web `Response`. For HEAD a body is not opened. */
 export function toResponse(reply: Reply, method: string, openFile: OpenFile): Response {

@@ -6,14 +6,13 @@ import { dirname, join, relative, resolve } from "node:path";
 import type { Digest } from "../../oci/digest.ts";
 import type { ByteRange } from "../../lib/byte-range.ts";
 import { InheritedPermissions } from "../../lib/inherited-permissions.ts";
+import { readFile } from "../../lib/read-file.ts";
 import type { BlobSource, BlobStat, BlobStore, Draft, DraftKey, StorageKey, StoredKey } from "../blob-store.ts";
 import { FileDraft } from "./file-draft.ts";
 import { Folders } from "./folders.ts";
 import { Room } from "./room.ts";
 import { PROBE_NAME, WriteProbe } from "./write-probe.ts";
 import { BLOBS, BLOB_FOLDERS, UPLOADS, draftKey, storageKey } from "./layout.ts";
-
-const READ_SIZE = 256 * 1024;
 
 export class FilesystemBlobStore implements BlobStore {
   readonly #root: string;
@@ -235,23 +234,6 @@ export class FilesystemBlobStore implements BlobStore {
 
   #path(key: DraftKey | StorageKey): string {
     return join(this.#root, key);
-  }
-}
-
-async function* readFile(path: string, range?: ByteRange): AsyncGenerator<Uint8Array> {
-  const handle = await open(path, "r");
-  try {
-    let position = range?.start ?? 0;
-    const end = range ? range.end + 1 : Infinity;
-    while (position < end) {
-      const buffer = new Uint8Array(Math.min(READ_SIZE, end - position));
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
-      if (bytesRead === 0) return;
-      position += bytesRead;
-      yield buffer.subarray(0, bytesRead);
-    }
-  } finally {
-    await handle.close();
   }
 }
 
