@@ -232,6 +232,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       otherSites,
       readLimits,
       gate,
+      asksForLogin: options.access !== undefined,
       tokens,
       clock,
       onChange: options.onChange,

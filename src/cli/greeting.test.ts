@@ -5,6 +5,7 @@ import type { Greeted } from "./greeting.ts";
 
 const OPEN: Greeted = {
   url: "http://0.0.0.0:5000",
+  publicUrl: undefined,
   debugUrl: undefined,
   dataFolder: "/var/lib/stowage",
   guarded: false,
@@ -55,5 +56,33 @@ describe("the greeting", () => {
     expect(greeting({ ...OPEN, url: "unix:/run/x.sock" })).toContain(
       "curl --unix-socket /run/x.sock http://localhost/v2/",
     );
+  });
+
+  test("says to log in first where clients have to", () => {
+    expect(greeting({ ...OPEN, guarded: true, sendsSecrets: true })).toContain(
+      "    docker login localhost:5000\n    docker pull busybox",
+    );
+    expect(greeting(OPEN)).not.toContain("docker login");
+  });
+
+  test("names the registry as docker takes it", () => {
+    for (const [url, name] of [
+      ["http://[::]:5000", "localhost:5000"],
+      ["http://[::1]:5000", "localhost:5000"],
+      ["http://127.0.0.1:5000", "127.0.0.1:5000"],
+      ["http://registry:80", "registry:80"],
+      ["https://registry:443", "registry:443"],
+      ["https://0.0.0.0:443", "localhost"],
+    ] as const) {
+      expect(greeting({ ...OPEN, url })).toContain(`docker push ${name}/busybox\n`);
+    }
+  });
+
+  test("names it as the settings do, and as its certificate does", () => {
+    const publicUrl = "https://registry.example.org";
+    expect(greeting({ ...OPEN, publicUrl })).toContain("docker push registry.example.org/busybox\n");
+    expect(greeting({ ...OPEN, publicUrl })).not.toContain("insecure-registries");
+    expect(greeting({ ...OPEN, publicUrl: "http://registry:80" })).toContain('["registry:80"]');
+    expect(greeting({ ...OPEN, url: "unix:/run/x.sock", publicUrl })).toContain("push registry.example.org/busybox\n");
   });
 });

@@ -1,10 +1,13 @@
 /** What a person wants to know when the server is up, and what they should know of who can reach it. */
 import { isLoopbackHost } from "../lib/network.ts";
+import { dockerHost } from "../server/docker-host.ts";
 import { VERSION } from "../version.ts";
 
 export interface Greeted {
-  /** As a client writes it. */
+  /** As a client on this machine writes it. */
   readonly url: string;
+  /** Where clients elsewhere find it, such as `https://registry.example.org`; undefined when the settings do not tell. */
+  readonly publicUrl: string | undefined;
   /** Undefined when nothing listens there. */
   readonly debugUrl: string | undefined;
   readonly dataFolder: string;
@@ -16,7 +19,7 @@ export interface Greeted {
   readonly behindProxy: boolean;
 }
 
-export function greeting({ url, debugUrl, dataFolder, guarded }: Greeted): string {
+export function greeting({ url, publicUrl, debugUrl, dataFolder, guarded, sendsSecrets }: Greeted): string {
   const lines = [
     `Stowage ${VERSION}`,
     `  Listening on ${url}`,
@@ -24,26 +27,39 @@ export function greeting({ url, debugUrl, dataFolder, guarded }: Greeted): strin
     ...(debugUrl === undefined ? [] : [`  Watched at ${debugUrl}`]),
   ];
   const place = placeOf(url);
-  if (!place)
+  if (!place && publicUrl === undefined)
     return `${[...lines, `  Try it: curl --unix-socket ${url.slice("unix:".length)} http://localhost/v2/`].join("\n")}\n\n`;
-  const name = place.everywhere ? `localhost:${place.port}` : place.host;
+  const name = dockerHost(publicUrl ?? addressHere(url));
   lines.push(
     "",
     "  A first push:",
+    ...(sendsSecrets ? [`    docker login ${name}`] : []),
     `    docker pull busybox && docker tag busybox ${name}/busybox && docker push ${name}/busybox`,
   );
-  if (!place.loopback && !guarded) {
+  if (place && !place.loopback && !guarded) {
     const how = place.secure ? "" : ", in the clear";
     lines.push("", `  Anyone who reaches this address can read, write and delete everything${how}.`);
   }
-  if (!place.loopback && !place.secure) {
+  if (place && !place.loopback && !place.secure && !publicUrl?.startsWith("https:")) {
+    const elsewhere = publicUrl ?? (place.everywhere ? undefined : url);
     lines.push(
       "",
       "  Docker on other machines needs this line in its /etc/docker/daemon.json (and a restart):",
-      `    { "insecure-registries": ["${place.everywhere ? `THIS-MACHINE:${place.port}` : place.host}"] }`,
+      `    { "insecure-registries": ["${elsewhere === undefined ? `THIS-MACHINE:${place.port}` : dockerHost(elsewhere)}"] }`,
     );
   }
   return `${lines.join("\n")}\n\n`;
+}
+
+/**
+ * An address at which docker on this machine finds the server. In the clear docker speaks with `localhost` without being
+ * told, and old ones know no addresses of IPv6 in names.
+ */
+function addressHere(url: string): string {
+  const address = new URL(url);
+  const isHere = ["0.0.0.0", "[::]", "[::1]"].includes(address.hostname);
+  if (isHere) address.hostname = "localhost";
+  return address.href;
 }
 
 /** One line for the log for each thing that an operator may not have meant. */

@@ -1,4 +1,6 @@
 /** `stowage serve`: the registry on a socket. */
+import { X509Certificate } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import type { Settings } from "../config/schema.ts";
 import type { Registry } from "../create-registry.ts";
@@ -81,7 +83,7 @@ async function serveUntilStopped(
   });
   const { clients, watchers } = listening;
   signals.serving(); // before anybody is told that it is up
-  const greeted = greetedOf(settings, listening);
+  const greeted = await greetedOf(served, listening);
   const { url, debugUrl, dataFolder } = greeted;
   logs.greet(greeting(greeted), { version: VERSION, url, debugUrl, dataFolder }, `Listening on ${url}`);
   for (const exposure of exposures(greeted)) log.warn(exposure);
@@ -152,16 +154,28 @@ async function listenOn(settings: Settings, workers: number, registry: Registry,
   return { clients, watchers };
 }
 
-function greetedOf(settings: Settings, { clients, watchers }: Addresses): Greeted {
+async function greetedOf(settings: Settings, { clients, watchers }: Addresses): Promise<Greeted> {
   const { policies, http } = settings;
   const asksWho = asksForLogin(settings);
   const needsCertificate = http.tls.clientcas.length > 0 && http.tls.clientauth === "require-and-verify-client-cert";
   return {
     url: clients.url,
+    publicUrl: http.host ?? (await certifiedUrl(settings, clients.url)),
     debugUrl: watchers?.url,
     dataFolder: folderPath(settings.storage.filesystem.rootdirectory),
     guarded: asksWho || policies !== undefined || needsCertificate,
     sendsSecrets: asksWho,
     behindProxy: http.trustedproxies.length > 0,
   };
+}
+
+/** The server's address by the first name that its certificate is for; undefined without TLS, or when that has no name. */
+async function certifiedUrl({ http }: Settings, url: string): Promise<string | undefined> {
+  const { certificate } = http.tls;
+  if (certificate === undefined || !url.startsWith("https:")) return undefined;
+  const names = new X509Certificate(await readFile(certificate)).subjectAltName?.match(/(?<=DNS:)[\w.-]+/g);
+  if (!names?.[0] || names.includes("localhost")) return undefined;
+  const address = new URL(url);
+  address.hostname = names[0];
+  return address.origin;
 }

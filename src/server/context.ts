@@ -28,6 +28,8 @@ export interface ServerOptions {
   readonly origins: Origins;
   /** Who may do what. */
   readonly gate: Gate;
+  /** Whether there is anybody who may log in. */
+  readonly asksForLogin: boolean;
   /** Where tokens are issued; undefined when this registry issues none. */
   readonly tokens?: TokenDesk | undefined;
   /** How much may be read in a time; no bound when absent. */

@@ -154,6 +154,8 @@ describe("nobody in particular", () => {
 
   test("sees the probes and the welcome page", async () => {
     for (const path of ["/", "/healthz", "/readyz"]) expect((await ask("GET", path)).status).toBe(200);
+    const { host } = new URL(guarded.url);
+    expect(await (await ask("GET", "/")).text()).toContain(`docker login ${host}\n`);
   });
 });
 

@@ -1,15 +1,20 @@
 /** What a person sees who opens the address in a browser. */
 import type { Context } from "../context.ts";
+import { dockerHost } from "../docker-host.ts";
 import { text } from "../reply.ts";
 import type { Reply } from "../reply.ts";
 
-export function getWelcome({ request, caller, options }: Context): Reply {
-  const { origins } = options;
-  const base = `${origins.baseOf(request, caller)}${origins.prefix}`;
-  const host = base.replace(/^https?:\/\//, "");
-  const page = `This is Stowage ${options.version}, a registry of container images. It is up.
+/** Of a request of HTTP/1.0, which need not say by what name it came. */
+const UNKNOWN_HOST = "http://this-registry.example.org";
 
-Push an image to it:
+export function getWelcome({ request, caller, options }: Context): Reply {
+  const { origins, version, asksForLogin } = options;
+  const base = `${origins.baseOf(request, caller) || UNKNOWN_HOST}${origins.prefix}`;
+  const host = dockerHost(base);
+  const login = asksForLogin ? `Log in, if you have an account here:\n\n  docker login ${host}\n\n` : "";
+  const page = `This is Stowage ${version}, a registry of container images. It is up.
+
+${login}Push an image to it:
 
   docker tag IMAGE ${host}/IMAGE
   docker push ${host}/IMAGE
@@ -18,7 +23,7 @@ and pull it:
 
   docker pull ${host}/IMAGE
 
-What it holds:  curl ${base}/v2/_catalog
+What it holds:  curl ${asksForLogin ? "-u NAME " : ""}${base}/v2/_catalog
 `;
   return text(200, page, { "content-type": "text/plain; charset=utf-8" });
 }

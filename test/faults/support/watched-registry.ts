@@ -57,6 +57,7 @@ export async function openWatchedRegistry(
       commonHeaders: new CommonHeaders(),
       origins: new Origins(),
       gate: OPEN_GATE,
+      asksForLogin: false,
       clock: systemClock,
       version: "test",
     },
