@@ -60,7 +60,11 @@ const NOT_MISSING = `delete from manifest_missing where repo = $1 and digest = $
 const NEED = `
   insert into manifest_blob (repo, manifest, blob) values ($1, $2, $3) on conflict (repo, manifest, blob) do nothing`;
 
-const MARK_DAMAGED = `update blob set state = 'damaged' where digest = $1 and storage_key is not distinct from $2`;
+const MARK_DAMAGED = `update blob set state = 'damaged' where digest = $1 and storage_key = $2`;
+
+const MARK_DAMAGED_INLINE = `
+  update blob set state = 'damaged' where digest = $1 and storage_key is null
+  and exists (select 1 from blob_inline i where i.digest = $1 and i.payload = $2)`;
 
 const CONFIRM = `update blob set mtime = $3, state = 'live' where digest = $1 and storage_key = $2`;
 
@@ -180,8 +184,8 @@ export function* unlinkBlob(
   return "done";
 }
 
-export function* markDamaged(digest: Digest, storageKey: string | undefined): Transaction<void> {
-  yield* rows(MARK_DAMAGED, digest, storageKey ?? null);
+export function* markDamaged(digest: Digest, bytes: string | Uint8Array): Transaction<void> {
+  yield* rows(typeof bytes === "string" ? MARK_DAMAGED : MARK_DAMAGED_INLINE, digest, bytes);
 }
 
 export function* confirmBlob(digest: Digest, storageKey: string, mtimeMs: number): Transaction<void> {

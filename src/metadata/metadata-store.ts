@@ -403,8 +403,11 @@ export interface MetadataStore {
    * remove). Bytes of the same digest that were here already go to the trash.
    */
   finishUpload(finished: FinishedUpload): Promise<boolean>;
-  /** False when there is no such upload. Its bytes go to the trash. */
-  cancelUpload(name: RepositoryName, id: string): Promise<boolean>;
+  /**
+   * Ends an upload; its bytes go to the trash. False when there is no such upload, or it is of another version than
+   * `version`, where that is given.
+   */
+  cancelUpload(name: RepositoryName, id: string, version?: number): Promise<boolean>;
   /** Ends uploads whose time is over; gives how many. Durable after `flush`. */
   expireUploads(limit: number): Promise<number>;
 
@@ -423,8 +426,11 @@ export interface MetadataStore {
   repositoriesWithBlob(digest: Digest, limit: number): Promise<readonly RepositoryName[]>;
   /** The repository no longer shows the blob, unless a tag that stays needs it. */
   unlinkBlob(name: RepositoryName, digest: Digest, isFixed?: (tag: Tag) => boolean): Promise<DeleteResult>;
-  /** The bytes under this key are not what they should be: nobody is shown them until they are pushed again. */
-  markDamaged(digest: Digest, storageKey: string | undefined): Promise<void>;
+  /**
+   * The bytes under this key, or these bytes that lay in the row, are not what they should be: the blob is missing until it is
+   * pushed again. Changes nothing when it has other bytes by now.
+   */
+  markDamaged(digest: Digest, bytes: string | Uint8Array): Promise<void>;
   /** The bytes were hashed again and are good, as of this time of their file: also when they were marked as damaged. */
   confirmBlob(digest: Digest, storageKey: string, mtimeMs: number): Promise<void>;
 

@@ -116,8 +116,8 @@ export class SqlMetadataStore implements port.MetadataStore {
     });
   }
 
-  cancelUpload(name: RepositoryName, id: string): Promise<boolean> {
-    return this.#engine.write(() => uploads.cancelUpload(name, id, this.#clock.now()));
+  cancelUpload(name: RepositoryName, id: string, version?: number): Promise<boolean> {
+    return this.#engine.write(() => uploads.cancelUpload(name, id, version, this.#clock.now()));
   }
 
   expireUploads(limit: number): Promise<number> {
@@ -154,8 +154,8 @@ export class SqlMetadataStore implements port.MetadataStore {
     });
   }
 
-  markDamaged(digest: Digest, storageKey: string | undefined): Promise<void> {
-    return this.#engine.write(() => blobs.markDamaged(digest, storageKey));
+  markDamaged(digest: Digest, bytes: string | Uint8Array): Promise<void> {
+    return this.#engine.write(() => blobs.markDamaged(digest, bytes));
   }
 
   confirmBlob(digest: Digest, storageKey: string, mtimeMs: number): Promise<void> {

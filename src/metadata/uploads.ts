@@ -54,7 +54,7 @@ const DROP_STAGED = `delete from upload_inline where upload = $1`;
 const END = `delete from upload where id = $1 and version = $2 returning repo, storage_key, final_key, part_file`;
 
 const CANCEL = `
-  delete from upload where id = $2 and repo = (select id from repo where name = $1)
+  delete from upload where id = $2 and repo = (select id from repo where name = $1) and ($3 is null or version = $3)
   returning repo, storage_key, final_key`;
 
 const EXPIRED = `
@@ -163,8 +163,13 @@ export function* finishUpload(finished: FinishedUpload, now: number, reviewAfter
   return true;
 }
 
-export function* cancelUpload(name: RepositoryName, id: string, now: number): Transaction<boolean> {
-  const cancelled = yield* first<Ended>(CANCEL, name, id);
+export function* cancelUpload(
+  name: RepositoryName,
+  id: string,
+  version: number | undefined,
+  now: number,
+): Transaction<boolean> {
+  const cancelled = yield* first<Ended>(CANCEL, name, id, version ?? null);
   if (!cancelled) return false;
   yield* putAway(cancelled, now);
   return true;

@@ -170,6 +170,20 @@ test("a byte that flipped is found by a deep check alone", async () => {
   expect(await findings(opened, { deep: true })).toMatchObject([{ kind: "wrong content" }]);
 });
 
+test("bytes that change while a repair reads them are not taken for those that it read", async () => {
+  await using opened = await openRegistry();
+  await push(opened);
+  const path = fileOf(opened, LAYER_DIGEST);
+  query(opened, "update blob set state = 'damaged'");
+  await utimes(path, 1_000_000_000, 1_000_000_000); // somebody put the file back
+  const onRead = async (): Promise<void> => {
+    await writeFile(path, new Uint8Array(LAYER.length));
+    await utimes(path, 1_000_000_001, 1_000_000_001);
+  };
+  await findings(opened, { deep: true, repair: true, onRead });
+  expect(await opened.registry.namespace.repository(APP).blobs.exists(LAYER_DIGEST)).toBeFalse();
+});
+
 test("a blob in the database that is not what its digest says is found, and healed by a push", async () => {
   await using opened = await openRegistry();
   const digest = await push(opened, SMALL);

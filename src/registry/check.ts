@@ -61,8 +61,10 @@ export async function* check(backend: Backend, options: CheckOptions): AsyncGene
     const kind = await ailmentOf(backend, blob, options);
     await step();
     if (kind === undefined) continue;
-    const key = blob.at.kind === "stored" ? blob.at.storageKey : undefined;
-    if (options.repair) await backend.metadata.markDamaged(blob.digest, key);
+    const { at } = blob;
+    const key = at.kind === "stored" ? at.storageKey : undefined;
+    if (options.repair)
+      await backend.metadata.markDamaged(blob.digest, at.kind === "stored" ? at.storageKey : at.payload);
     const images = await backend.metadata.manifestsNeeding(blob.digest, MAX_IMAGES);
     yield { kind, digest: blob.digest, key, images };
   }
@@ -84,10 +86,11 @@ async function ailmentOf(backend: Backend, blob: RecordedBlob, options: CheckOpt
 /** Whether good bytes of a damaged blob were put back; with `repair` it is shown again then. */
 async function isWellAgain(backend: Backend, blob: RecordedBlob, options: CheckOptions): Promise<boolean> {
   if (blob.at.kind === "inline" || !options.repair) return false;
-  if ((await lookAt(backend, blob, { ...options, deep: true })) !== undefined) return false;
+  // Its time before it is read: what is written to it meanwhile is noticed later.
   const stat = await backend.store.stat(blob.at.storageKey as StorageKey);
-  if (stat) await backend.metadata.confirmBlob(blob.digest, blob.at.storageKey, stat.mtimeMs);
-  return stat !== undefined;
+  if (!stat || (await lookAt(backend, blob, { ...options, deep: true })) !== undefined) return false;
+  await backend.metadata.confirmBlob(blob.digest, blob.at.storageKey, stat.mtimeMs);
+  return true;
 }
 
 async function lookAt(

@@ -74,6 +74,11 @@ export class UploadWriter implements AsyncDisposable {
     return writer;
   }
 
+  /** The version of the upload's record while this writer has the upload. */
+  get version(): number {
+    return this.#version;
+  }
+
   /** Bytes that came through this writer. */
   get added(): number {
     return this.#received - this.#record.received;

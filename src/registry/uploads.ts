@@ -153,13 +153,13 @@ export class LocalUpload implements BlobUpload {
     this.#checkStart(place);
     const [digest] = digests;
     const expected = onePerAlgorithm(digests);
-    if ("contradiction" in expected) throw await this.#mismatch(expected.contradiction);
+    if ("contradiction" in expected) throw await this.#mismatch(expected.contradiction, this.#record.version);
     await using writer = await this.#open(claim, expected);
     try {
       if (bytes) await writer.writeAll(bytes);
       this.#checkLength(writer, place);
       const mismatch = await writer.findMismatch(expected, signal);
-      if (mismatch) throw await this.#mismatch(mismatch);
+      if (mismatch) throw await this.#mismatch(mismatch, writer.version);
       if (!(await writer.finish(digest))) throw busyUpload(this.id);
     } catch (error) {
       await writer.rollBack();
@@ -226,7 +226,9 @@ export class LocalUpload implements BlobUpload {
   async #open(claim: UploadClaim, intents?: readonly Digest[]): Promise<UploadWriter> {
     const writer = await UploadWriter.open(this.#backend, this.#record, claim, intents);
     if (writer) return writer;
-    await this.cancel(); // its bytes are lost: the client has to begin again
+    // Its bytes are lost: the client has to begin again.
+    this.#backend.hashStates.delete(this.id);
+    await this.#backend.metadata.cancelUpload(this.#name, this.id, claim.version ?? this.#record.version);
     throw unknownUpload(this.id);
   }
 
@@ -255,10 +257,13 @@ export class LocalUpload implements BlobUpload {
     return record ? error : unknownUpload(this.id);
   }
 
-  /** Ends an upload whose content is not what its digest says: sending more of it cannot help. */
-  async #mismatch(expected: Digest): Promise<OciError> {
+  /**
+   * Ends an upload whose content is not what its digest says, because sending more of it cannot help. One that another writer
+   * has taken since goes on.
+   */
+  async #mismatch(expected: Digest, version: number): Promise<OciError> {
     this.#backend.hashStates.delete(this.id);
-    await this.#backend.metadata.cancelUpload(this.#name, this.id);
+    await this.#backend.metadata.cancelUpload(this.#name, this.id, version);
     return new OciError("DIGEST_INVALID", {
       message: "the content that was received does not have this digest: upload it again",
       detail: { digest: expected },

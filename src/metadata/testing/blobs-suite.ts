@@ -1,7 +1,7 @@
 /** Blobs in a MetadataStore: who may show them, and where their bytes are. */
 import { expect, test } from "bun:test";
 import { repositoryName } from "../../oci/repository-name.ts";
-import { APP, HOUR_MS, OTHER, Subject, inline, needs, textDigest } from "./subject.ts";
+import { APP, HOUR_MS, OTHER, Subject, bytes, inline, needs, textDigest } from "./subject.ts";
 import type { OpenMetadata } from "./subject.ts";
 
 /** Longer than any reader may take between looking up a key and opening what it names. */
@@ -170,7 +170,9 @@ function testDamage(open: OpenMetadata): void {
     const { digest } = await subject.push("flipped", { at: inline("flipped") });
     await store.markDamaged(digest, "a key that it does not have");
     expect(await store.findBlob(APP, digest)).toBeDefined();
-    await store.markDamaged(digest, undefined);
+    await store.markDamaged(digest, new Uint8Array(7)); // they were replaced since somebody looked at them
+    expect(await store.findBlob(APP, digest)).toBeDefined();
+    await store.markDamaged(digest, bytes("flipped"));
     expect(await store.findBlob(APP, digest)).toBeUndefined();
     await subject.push("flipped", { at: inline("flipped") });
     expect((await store.findBlob(APP, digest))?.at).toEqual(inline("flipped"));

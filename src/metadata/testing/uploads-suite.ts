@@ -359,8 +359,9 @@ function testEnds(open: OpenMetadata): void {
     const id = await subject.begin();
     expect(await subject.store.cancelUpload(OTHER, id)).toBe(false);
     expect(await subject.store.cancelUpload(APP, "nobody's")).toBe(false);
+    expect(await subject.store.cancelUpload(APP, id, 2)).toBe(false); // it was changed, or never was of that version
     expect(await subject.store.findUpload(APP, id)).toBeDefined();
-    expect(await subject.store.cancelUpload(APP, id)).toBe(true);
+    expect(await subject.store.cancelUpload(APP, id, 1)).toBe(true);
     expect(await subject.store.cancelUpload(APP, id)).toBe(false);
   });
 

@@ -390,6 +390,21 @@ function testTakenOver(open: OpenContract): void {
     }
   }
 
+  test("a writer that slept, and whose bytes do not have their digest, does not end the upload that another has taken over", async () => {
+    await using subject = await open();
+    const repository = subject.namespace.repository(APP);
+    const upload = await repository.blobs.upload();
+    await upload.append(streamOf(A));
+    await using asleep = new Sleeper((source) => upload.finish([digestOf(bytes("something else"))], source));
+    await asleep.give(contentOf("lost", LARGE));
+    subject.clock.ms += LEASE_MS;
+    const next = await resumed(subject, upload, "another process");
+    await next.append(streamOf(B));
+    expect(await asleep.wakeUp(LATE)).toBeInstanceOf(Error);
+    await next.finish([digestOf(joined(A, B))]);
+    expect(await pull(repository, digestOf(joined(A, B)))).toEqual(joined(A, B));
+  });
+
   test("an upload that was taken over can break and be taken up once more", async () => {
     await using subject = await open();
     const repository = subject.namespace.repository(APP);

@@ -65,6 +65,7 @@ async function blobs(subject: Subject): Promise<void> {
   await store.mountBlob(OTHER, APP, large.digest);
   await store.repositoriesWithBlob(large.digest, 10);
   await store.markDamaged(large.digest, large.key);
+  await store.markDamaged(small.digest, new Uint8Array());
   await store.confirmBlob(large.digest, large.key, 13);
   await store.markDamaged(large.digest, large.key);
   await subject.push("large");
