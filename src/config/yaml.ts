@@ -1,6 +1,12 @@
 /** YAML as plain data, or one line that says where it is wrong and what to do. */
-import { LineCounter, parseDocument, visit } from "yaml";
+import { createRequire } from "node:module";
+import type * as Yaml from "yaml";
 import type { Document, ErrorCode } from "yaml";
+
+/** Loaded when there is something to read: that takes longer than many a command runs. */
+function yaml(): typeof Yaml {
+  return createRequire(import.meta.url)("yaml") as typeof Yaml;
+}
 
 export class YamlError extends Error {
   override readonly name = "YamlError";
@@ -27,6 +33,7 @@ const NO_ANCHOR = "a value that begins with * refers to an anchor, and there is 
 
 /** Throws `YamlError` alone. */
 export function parseYaml(text: string): unknown {
+  const { LineCounter, parseDocument } = yaml();
   const lines = new LineCounter();
   const document = parseDocument(text, { prettyErrors: false, logLevel: "error", lineCounter: lines });
   const at = (offset: number): string => {
@@ -49,6 +56,7 @@ export function parseYaml(text: string): unknown {
 
 /** Where the first alias stands that leads to no anchor. */
 function danglingAlias(document: Document.Parsed): number | undefined {
+  const { visit } = yaml();
   let found: number | undefined;
   visit(document, {
     Alias(_, alias) {

@@ -1,5 +1,5 @@
 /** What is counted, in the words of Prometheus. One object for each registry, so that two in a process do not mix. */
-import { Counter, Gauge, Registry } from "prom-client";
+import type { Registry } from "prom-client";
 
 /** What each process of a server counts for itself, whether it serves clients or not. */
 export interface ProcessCounts {
@@ -11,87 +11,141 @@ export interface ProcessCounts {
   readonly unexpectedErrors: number;
 }
 
+interface Definition {
+  readonly type: "counter" | "gauge";
+  readonly name: string;
+  readonly help: string;
+  /** The name of the one label that its values have; absent when there is one value. */
+  readonly label?: string;
+}
+
+/** One number, or one for each value of a label. */
+export class Metric {
+  readonly definition: Definition;
+  readonly #values = new Map<string, number>();
+
+  constructor(definition: Definition) {
+    this.definition = definition;
+    if (definition.label === undefined) this.set(0);
+  }
+
+  /** `labelled` is the value of its label, where it has one. */
+  add(count: number, labelled: string = ""): void {
+    this.#values.set(labelled, (this.#values.get(labelled) ?? 0) + count);
+  }
+
+  set(value: number, labelled: string = ""): void {
+    this.#values.set(labelled, value);
+  }
+
+  get values(): Iterable<readonly [labelled: string, value: number]> {
+    return this.#values;
+  }
+}
+
 export class Metrics {
-  readonly #all = new Registry();
+  readonly #all: Metric[] = [];
 
   /** Things that collection removed, by kind: manifest, link, blob, upload, file. */
-  readonly collected = new Counter({
+  readonly collected: Metric = this.#define({
+    type: "counter",
     name: "stowage_collection_removed_total",
     help: "Things that collection has removed, by kind.",
-    labelNames: ["kind"],
-    registers: [this.#all],
+    label: "kind",
   });
 
   /** Bytes of the blobs that collection removed. */
-  readonly collectedBytes = new Counter({
+  readonly collectedBytes: Metric = this.#define({
+    type: "counter",
     name: "stowage_collection_removed_bytes_total",
     help: "Bytes of the blobs that collection has removed.",
-    registers: [this.#all],
   });
 
-  readonly scrubbedBytes = new Counter({
+  readonly scrubbedBytes: Metric = this.#define({
+    type: "counter",
     name: "stowage_scrub_read_bytes_total",
     help: "Bytes that the scrub has read and hashed again.",
-    registers: [this.#all],
   });
 
   /** By kind of finding: "missing", "wrong size", "wrong content", "marked damaged", "unknown file". */
-  readonly scrubFindings = new Counter({
+  readonly scrubFindings: Metric = this.#define({
+    type: "counter",
     name: "stowage_scrub_findings_total",
     help: "What the scrub has found wrong, by kind.",
-    labelNames: ["kind"],
-    registers: [this.#all],
+    label: "kind",
   });
 
   /** Seconds since 1970; 0 before the first. */
-  readonly lastScrub = new Gauge({
+  readonly lastScrub: Metric = this.#define({
+    type: "gauge",
     name: "stowage_scrub_last_completed_timestamp_seconds",
     help: "When the scrub last came to its end, in seconds since 1970; 0 when it has not yet.",
-    registers: [this.#all],
   });
 
-  readonly #droppedLines = new Counter({
+  readonly #droppedLines: Metric = this.#define({
+    type: "counter",
     name: "stowage_log_dropped_lines_total",
     help: "Lines of the log that standard output did not take.",
-    registers: [this.#all],
   });
 
-  readonly #droppedAuditLines = new Counter({
+  readonly #droppedAuditLines: Metric = this.#define({
+    type: "counter",
     name: "stowage_audit_dropped_lines_total",
     help: "Lines of the audit that standard output did not take.",
-    registers: [this.#all],
   });
 
-  readonly #unexpectedErrors = new Counter({
+  readonly #unexpectedErrors: Metric = this.#define({
+    type: "counter",
     name: "stowage_unexpected_errors_total",
     help: "Errors that nothing caught, outside of any request.",
-    registers: [this.#all],
   });
 
   constructor(version: string) {
-    const build = new Gauge({
+    const build = this.#define({
+      type: "gauge",
       name: "stowage_build_info",
       help: "Always 1; the label says which version runs.",
-      labelNames: ["version"],
-      registers: [this.#all],
+      label: "version",
     });
-    build.set({ version }, 1);
+    build.set(1, version);
   }
 
   /** Adds what a process of the server has counted. */
   count({ droppedLines = 0, droppedAuditLines = 0, unexpectedErrors = 0 }: Partial<ProcessCounts>): void {
-    this.#droppedLines.inc(droppedLines);
-    this.#droppedAuditLines.inc(droppedAuditLines);
-    this.#unexpectedErrors.inc(unexpectedErrors);
+    this.#droppedLines.add(droppedLines);
+    this.#droppedAuditLines.add(droppedAuditLines);
+    this.#unexpectedErrors.add(unexpectedErrors);
   }
 
   /** The type of `text`. */
-  get contentType(): string {
-    return this.#all.contentType;
-  }
+  readonly contentType = "text/plain; version=0.0.4; charset=utf-8";
 
   /** Everything, as Prometheus reads it. */
-  text(): Promise<string> {
-    return this.#all.metrics();
+  async text(): Promise<string> {
+    return await (await asPrometheus(this.#all)).metrics();
   }
+
+  #define(definition: Definition): Metric {
+    const metric = new Metric(definition);
+    this.#all.push(metric);
+    return metric;
+  }
+}
+
+/** prom-client takes as long to load as all of this program: it is loaded when somebody asks for metrics. */
+async function asPrometheus(metrics: readonly Metric[]): Promise<Registry> {
+  const { Counter, Gauge, Registry: Prometheus } = await import("prom-client");
+  const registry = new Prometheus();
+  for (const { definition, values } of metrics) {
+    const { type, name, help, label } = definition;
+    const options = { name, help, labelNames: label === undefined ? [] : [label], registers: [registry] };
+    const counter = type === "counter" ? new Counter(options) : undefined;
+    const gauge = type === "gauge" ? new Gauge(options) : undefined;
+    for (const [labelled, value] of values) {
+      const labels = label === undefined ? {} : { [label]: labelled };
+      counter?.inc(labels, value);
+      gauge?.set(labels, value);
+    }
+  }
+  return registry;
 }

@@ -77,8 +77,8 @@ function report(counts: CollectionReport, log: Logger, metrics: Metrics): void {
     upload: uploads,
     file: files,
   })) {
-    metrics.collected.inc({ kind }, count);
+    metrics.collected.add(count, kind);
   }
-  metrics.collectedBytes.inc(bytes);
+  metrics.collectedBytes.add(bytes);
   if (Object.values(counts).some((count) => count > 0)) log.info(counts, "removed what nothing needs any more");
 }

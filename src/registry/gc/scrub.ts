@@ -43,14 +43,14 @@ export async function scrubInBackground(
         unknownAfterMs: UNKNOWN_AFTER_MS,
         ...(after === undefined ? {} : { after }),
         async onRead(bytes) {
-          metrics.scrubbedBytes.inc(bytes);
+          metrics.scrubbedBytes.add(bytes);
           await sleep((bytes / options.bytesPerSecond) * 1000, undefined, { signal: ending });
         },
         onStep: () => ending.throwIfAborted(),
       });
       for await (const finding of findings) {
         found++;
-        metrics.scrubFindings.inc({ kind: finding.kind });
+        metrics.scrubFindings.add(1, finding.kind);
         log.error({ finding }, explanationOf(finding.kind));
       }
       after = undefined;
