@@ -34,7 +34,7 @@ test("a clock that is set back takes nothing away, and gives nothing", () => {
 });
 
 test("names are forgotten when there are too many, those that came longest ago first", () => {
-  const buckets = new TokenBuckets(1, clock, 2);
+  const buckets = new TokenBuckets(1, clock, 600); // bytes, and so two names
   for (const name of ["a", "b", "c"]) expect(buckets.take(name)).toBe(0);
   expect(buckets.take("c")).toBeGreaterThan(0);
   expect(buckets.take("b")).toBeGreaterThan(0);

@@ -1,5 +1,6 @@
 /** How often something may happen for each of many names: buckets that fill by themselves, and from which each time is taken. */
 import type { Clock } from "./clock.ts";
+import { LruCache, textBytes } from "./lru.ts";
 
 interface Bucket {
   /** What was in it then. */
@@ -7,19 +8,23 @@ interface Bucket {
   readonly at: number;
 }
 
-/** A bucket for each name that was seen lately; what is remembered is bounded. */
+/** Bytes of all buckets together: those of 50,000 names and more. */
+const MAX_BYTES = 16 * 1024 ** 2;
+
+/** What a bucket needs beside its name. */
+const BUCKET_BYTES = 64;
+
+/** A bucket for each name. The one that was used least recently is forgotten, and full again, when there are too many. */
 export class TokenBuckets {
   readonly #perMinute: number;
   readonly #clock: Clock;
-  readonly #maxNames: number;
-  /** The one that was used longest ago comes first. */
-  readonly #buckets = new Map<string, Bucket>();
+  readonly #buckets: LruCache<string, Bucket>;
 
   /** So many for each name in a minute, all at once or one after the other. */
-  constructor(perMinute: number, clock: Clock, maxNames = 100_000) {
+  constructor(perMinute: number, clock: Clock, maxBytes: number = MAX_BYTES) {
     this.#perMinute = perMinute;
     this.#clock = clock;
-    this.#maxNames = maxNames;
+    this.#buckets = new LruCache(maxBytes);
   }
 
   /** Takes one: 0 when it was there, and otherwise the milliseconds until it will be. */
@@ -31,14 +36,7 @@ export class TokenBuckets {
     const filled = before ? before.level + Math.max(0, now - before.at) * perMs : this.#perMinute;
     const level = Math.min(filled, this.#perMinute);
     if (level < 1) return Math.ceil((1 - level) / perMs);
-    this.#buckets.delete(name);
-    this.#buckets.set(name, { level: level - 1, at: now });
-    if (this.#buckets.size > this.#maxNames) this.#forgetOldest();
+    this.#buckets.set(name, { level: level - 1, at: now }, BUCKET_BYTES + textBytes(name));
     return 0;
-  }
-
-  #forgetOldest(): void {
-    const [oldest] = this.#buckets.keys();
-    if (oldest !== undefined) this.#buckets.delete(oldest);
   }
 }
