@@ -552,6 +552,9 @@ export interface MetadataStore {
     times: { readonly unlessAfter: number; readonly forgetUntil: number },
   ): Promise<void>;
 
+  /** Random bytes that all processes on this database share, and that stay: made when they are first asked for. */
+  secret(name: string): Promise<Uint8Array>;
+
   /** Every blob there is, in order of the digests, damaged ones too. */
   allBlobs(page: Page): Promise<readonly RecordedBlob[]>;
   /** Those of `keys` that a blob, an upload or the trash names. */

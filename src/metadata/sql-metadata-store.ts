@@ -1,4 +1,5 @@
 /** The metadata port on any SQL engine: each operation is one transaction of its noun's file. */
+import { randomBytes } from "node:crypto";
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Signature } from "../oci/signature.ts";
@@ -20,6 +21,7 @@ import { countedUsage, beingCounted, keepQuotas, quotasOf, requireRoom, usageBel
 import type { Addition, Quota } from "./quotas.ts";
 import * as repositories from "./repositories.ts";
 import * as robotTokens from "./robot-tokens.ts";
+import * as secrets from "./secrets.ts";
 import * as signatures from "./signatures.ts";
 import * as signingKeys from "./signing-keys.ts";
 import type { Durability, SqlEngine, Transaction } from "./sql.ts";
@@ -32,6 +34,9 @@ const COUNTING_LIMIT_MS = 5000;
 
 /** How long things are kept for somebody who may still come for them. */
 export type Periods = Pick<port.CollectionRules, "leaseMs" | "graceMs" | "undoMs">;
+
+/** As long as a hash of SHA-256. */
+const SECRET_BYTES = 32;
 
 export class SqlMetadataStore implements port.MetadataStore {
   readonly #engine: SqlEngine;
@@ -354,6 +359,13 @@ export class SqlMetadataStore implements port.MetadataStore {
     times: { readonly unlessAfter: number; readonly forgetUntil: number },
   ): Promise<void> {
     return this.#engine.write(() => signingKeys.addSigningKey(key, times));
+  }
+
+  async secret(name: string): Promise<Uint8Array> {
+    const found = await this.#engine.read(() => secrets.findSecret(name));
+    if (found) return found;
+    const fresh = randomBytes(SECRET_BYTES);
+    return await this.#engine.write(() => secrets.provideSecret(name, fresh));
   }
 
   allBlobs(page: port.Page): Promise<readonly port.RecordedBlob[]> {

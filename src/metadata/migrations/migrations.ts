@@ -8,6 +8,7 @@ import sqlite0006 from "./sqlite/0006_upload_holders.sql" with { type: "text" };
 import sqlite0007 from "./sqlite/0007_last_runs.sql" with { type: "text" };
 import sqlite0008 from "./sqlite/0008_usage.sql" with { type: "text" };
 import sqlite0009 from "./sqlite/0009_upload_status.sql" with { type: "text" };
+import sqlite0010 from "./sqlite/0010_secrets.sql" with { type: "text" };
 
 /** The statements that make each version out of the one before; the first makes version 1 out of nothing. */
 export const SQLITE_MIGRATIONS: readonly string[] = [
@@ -20,6 +21,7 @@ export const SQLITE_MIGRATIONS: readonly string[] = [
   sqlite0007,
   sqlite0008,
   sqlite0009,
+  sqlite0010,
 ];
 
 /** A database that this program cannot use: a person has to do something first. */

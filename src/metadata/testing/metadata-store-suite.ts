@@ -8,6 +8,7 @@ import { testManifests } from "./manifests-suite.ts";
 import { testQuotas } from "./quotas-suite.ts";
 import { testReferrers } from "./referrers-suite.ts";
 import { testRepositories } from "./repositories-suite.ts";
+import { testSecrets } from "./secrets-suite.ts";
 import { testSigningKeys } from "./signing-keys-suite.ts";
 import { Subject } from "./subject.ts";
 import type { OpenMetadata } from "./subject.ts";
@@ -44,6 +45,9 @@ export function metadataStoreSuite(name: string, open: OpenMetadata): void {
   });
   describe(`${name}: signing keys`, () => {
     testSigningKeys(open);
+  });
+  describe(`${name}: secrets`, () => {
+    testSecrets(open);
   });
   describe(`${name}: inventory and leases`, () => {
     testInventory(open);

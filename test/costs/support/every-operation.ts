@@ -145,6 +145,7 @@ async function accounts({ store, clock }: Subject): Promise<void> {
   const key = { id: "1", jwk: "{}", createdAt: clock.ms };
   await store.addSigningKey(key, { unlessAfter: clock.ms, forgetUntil: 0 });
   await store.signingKeys();
+  await store.secret("one");
 }
 
 /** All that lies there now goes, in two rounds: what is held by time, and then what is not. */
