@@ -1,9 +1,11 @@
 /** Chooses the drivers and puts a registry together: for the program and for programs that embed it. */
-import type { ExternalTokens } from "./auth/access-token.ts";
-import type { Action, Identity } from "./auth/identity.ts";
+import { OPEN_DECISION } from "./auth/authorization.ts";
+import type { ExternalTokens } from "./auth/external-tokens.ts";
+import type { Action, Authenticator, Identity } from "./auth/identity.ts";
 import { Policy } from "./auth/policy.ts";
 import type { Decision, Rule } from "./auth/policy.ts";
 import { Robots } from "./auth/robots.ts";
+import type { AccountVerifier } from "./auth/verifier.ts";
 import { Users } from "./auth/users.ts";
 import { systemClock } from "./lib/clock.ts";
 import { folderPath } from "./lib/folder-path.ts";
@@ -47,9 +49,8 @@ import { paged } from "./registry/pages.ts";
 import type { ChangeListener } from "./server/change-event.ts";
 import type { Challenge } from "./server/challenge.ts";
 import type { ServerOptions } from "./server/context.ts";
-import { OPEN_DECISION } from "./server/admission.ts";
-import { CheckingGate, OPEN_GATE } from "./server/gate.ts";
-import type { GateAuthenticator } from "./server/gate.ts";
+import { Authentication } from "./auth/authentication.ts";
+import { OPEN_ACCESS, SessionAuthorizer } from "./server/authorize.ts";
 import { CommonHeaders } from "./server/common-headers.ts";
 import type { ConfiguredHeaders } from "./server/common-headers.ts";
 import { createHandler } from "./server/handler.ts";
@@ -121,7 +122,9 @@ export type AccessOptions =
         readonly metadata: MetadataStore;
         readonly clock: Clock;
         readonly log: Logger;
-      }) => Promise<GateAuthenticator> | GateAuthenticator;
+      }) => Promise<Authenticator | AccountVerifier> | Authenticator | AccountVerifier;
+      /** Whether clients that ask for it get a token that lives for a year, and is exchanged for others; false when absent. */
+      readonly refreshTokens?: boolean;
       /** What is allowed; when absent, everything to whoever proves to be somebody. */
       readonly policies?: readonly Rule[];
       /** Clients are asked for a name and a password, in this realm, instead of for a token. */
@@ -215,7 +218,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     await metadata.close();
     throw error;
   });
-  const { gate, tokens } = access;
+  const { authorizer, tokens } = access;
   const readLimits = createReadLimits(options.readLimits, clock);
   const commonHeaders = new CommonHeaders(options.headers);
   const { crossOrigin } = commonHeaders;
@@ -231,7 +234,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       commonHeaders,
       otherSites,
       readLimits,
-      gate,
+      authorizer,
       asksForLogin: options.access !== undefined,
       tokens,
       clock,
@@ -306,34 +309,43 @@ interface AccessParts {
 async function openAccess(
   access: AccessOptions | undefined,
   { metadata, clock, log, origins, signaturesEnabled }: AccessParts,
-): Promise<Pick<ServerOptions, "gate" | "tokens"> & Pick<Registry, "explain">> {
-  if (!access) return { gate: OPEN_GATE, explain: async () => OPEN_DECISION };
+): Promise<Pick<ServerOptions, "authorizer" | "tokens"> & Pick<Registry, "explain">> {
+  if (!access) return { authorizer: OPEN_ACCESS, explain: async () => OPEN_DECISION };
   const baseHeaders = signaturesEnabled ? SIGNATURES_HEADER : {};
   if (access.kind === "tokens") {
     const tokens = await access.tokens({ clock, log });
     const challenge = { kind: "bearer", service: tokens.service, realm: tokens.realm, origins } as const;
+    const authentication = new Authentication({
+      verifiers: [tokens],
+      policy: new Policy(),
+      tokensDecide: true,
+      clock,
+    });
     return {
-      gate: new CheckingGate({ policy: new Policy(), tokens, ownTokens: false, challenge, baseHeaders, clock }),
+      authorizer: new SessionAuthorizer({ authentication, challenge, baseHeaders }),
       explain: async () => ({ allowed: false, by: "the token server alone, which decides that by itself" }),
     };
   }
   // Loaded when somebody is asked who they are, and not before: what signs and verifies takes its time to load.
+  const { EmbeddedAccounts } = await import("./auth/embedded-accounts.ts");
   const { SigningKeys } = await import("./auth/signing-keys.ts");
   const { SERVICE, TokenService } = await import("./auth/token-service.ts");
   const policy = new Policy(access.policies);
-  const authenticator = await access.authenticator({ metadata, clock, log });
-  const service = new TokenService({ keys: new SigningKeys(metadata, clock), policy, authenticator, clock });
+  const given = await access.authenticator({ metadata, clock, log });
+  const accounts: AccountVerifier = "authenticate" in given ? new EmbeddedAccounts(given) : given;
+  const service = new TokenService({ keys: new SigningKeys(metadata, clock), policy, accounts, clock });
+  const authentication = new Authentication({ verifiers: [accounts, service], policy, tokensDecide: false, clock });
   const challenge: Challenge =
     access.basicRealm === undefined
       ? { kind: "bearer", service: SERVICE, realm: `${origins.prefix}${TOKEN_PATH}`, origins }
       : { kind: "basic", realm: access.basicRealm };
   return {
-    gate: new CheckingGate({ policy, authenticator, tokens: service, ownTokens: true, challenge, baseHeaders, clock }),
-    tokens: { service, authenticator },
+    authorizer: new SessionAuthorizer({ authentication, policy, challenge, baseHeaders }),
+    tokens: { service, authentication, refreshTokens: access.refreshTokens ?? false },
     async explain(name, action, repository) {
       if (name === "anonymous") return policy.decide(undefined, action, repository);
-      const who = await authenticator.find?.(...accountOf(name));
-      return who && policy.decide(who, action, repository);
+      const principal = await accounts.find?.(...accountOf(name));
+      return principal && policy.decide(principal, action, repository);
     },
   };
 }

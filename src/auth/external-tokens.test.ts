@@ -8,9 +8,11 @@ import type { JWK, JWSHeaderParameters } from "jose";
 import { Authority } from "../../test/support/certificates.ts";
 import type { Issued } from "../../test/support/certificates.ts";
 import { scratchFolder } from "../../test/support/scratch.ts";
-import { openExternalTokens } from "./external-tokens.ts";
+import { ExternalTokenVerifier } from "./external-tokens.ts";
 import type { ExternalTokenSettings } from "./external-tokens.ts";
 import { StillClock, readableLog } from "./testing/subject.ts";
+import { proofOf } from "./testing/verdicts.ts";
+import type { Proof } from "./verifier.ts";
 
 type Key = Parameters<SignJWT["sign"]>[0];
 
@@ -34,7 +36,7 @@ async function file(content: string): Promise<string> {
   return path;
 }
 
-function tokens(settings: Partial<ExternalTokenSettings>) {
+function tokens(settings: Partial<ExternalTokenSettings>): ExternalTokenVerifier {
   const { log } = readableLog();
   const given: ExternalTokenSettings = {
     realm: "https://auth.example.com/token",
@@ -45,7 +47,12 @@ function tokens(settings: Partial<ExternalTokenSettings>) {
     autoredirectpath: "/auth/token",
     ...settings,
   };
-  return openExternalTokens(given, clock, log);
+  return new ExternalTokenVerifier(given, clock, log);
+}
+
+/** Undefined when it is not good. */
+function verify(verifier: ExternalTokenVerifier, token: string): Promise<Proof | undefined> {
+  return proofOf(verifier.verify({ kind: "bearer", token }));
 }
 
 async function signed(
@@ -69,7 +76,7 @@ async function signed(
 
 async function withSet(claims: Readonly<Record<string, unknown>> = {}, settings: Partial<ExternalTokenSettings> = {}) {
   const jwks = await file(JSON.stringify({ keys: [own.jwk] }));
-  return await tokens({ jwks, ...settings }).verify(await signed(own.key, { kid: "own" }, claims));
+  return await verify(tokens({ jwks, ...settings }), await signed(own.key, { kid: "own" }, claims));
 }
 
 function keyOf({ key }: Issued): Promise<Key> {
@@ -83,15 +90,15 @@ function der(pem: string): string {
 describe("a token of another server", () => {
   test("says who somebody is and what that one may do, until it expires", async () => {
     const exp = Math.floor(clock.ms / 1000) + 300;
-    expect(await withSet({ exp })).toEqual({
-      identity: { kind: "user", name: "alice", groups: [], generation: "external" },
+    expect(await withSet({ exp })).toMatchObject({
+      principal: { kind: "user", name: "alice", groups: [], generation: "external" },
       access: ACCESS,
       expiresAt: (exp + 60) * 1000,
     });
   });
 
   test("may be for nobody, and may allow nothing", async () => {
-    expect(await withSet({ sub: "", access: undefined })).toMatchObject({ identity: undefined, access: [] });
+    expect(await withSet({ sub: "", access: undefined })).toMatchObject({ principal: undefined, access: [] });
     expect((await withSet({ access: "all" }))?.access).toEqual([]);
     const odd = [
       null,
@@ -134,14 +141,46 @@ describe("a token of another server", () => {
   });
 });
 
+describe("what a proof rests on", () => {
+  test("is the files of keys and certificates: when one of them changes, it has to be verified again", async () => {
+    const [jwks, rootcertbundle] = [await file(JSON.stringify({ keys: [own.jwk] })), await file(root.cert)];
+    const verifier = tokens({ jwks, rootcertbundle });
+    const token = await signed(own.key, { kid: "own" });
+    let proof = await verify(verifier, token);
+    const holds = async (): Promise<boolean | undefined> => {
+      clock.ms += 1;
+      return await proof?.basis.isAt(proof.generation);
+    };
+    expect(await holds()).toBeTrue();
+    for (const [path, content] of [
+      [rootcertbundle, `${root.cert}\n${signer.cert}`],
+      [jwks, JSON.stringify({ keys: [{ ...own.jwk, kid: "other" }, own.jwk] })],
+      [jwks, "no keys"],
+    ] as const) {
+      await writeFile(path, content);
+      expect(await holds()).toBeFalse();
+      proof = await verify(verifier, token);
+      expect(proof !== undefined).toBe(content !== "no keys");
+    }
+  });
+
+  test("is a certificate too, which ends before the token may", async () => {
+    const until = new Date(Math.floor(clock.ms / 1000) * 1000 + 30_000);
+    const short = root.issue("token server", { until });
+    const verifier = tokens({ rootcertbundle: await file(root.cert) });
+    const token = await signed(await keyOf(short), { x5c: [der(short.cert)] });
+    expect((await verify(verifier, token))?.expiresAt).toBe(until.getTime());
+  });
+});
+
 describe("the key of a token", () => {
   test("is one of a set, by the name that the set gives it or by its thumbprint", async () => {
     const verifier = tokens({ jwks: await file(JSON.stringify({ keys: [own.jwk] })) });
     for (const kid of ["own", await calculateJwkThumbprint(own.jwk)]) {
-      expect(await verifier.verify(await signed(own.key, { kid }))).toBeDefined();
+      expect(await verify(verifier, await signed(own.key, { kid }))).toBeDefined();
     }
-    expect(await verifier.verify(await signed(own.key, { kid: "other" }))).toBeUndefined();
-    expect(await verifier.verify(await signed(own.key, {}))).toBeUndefined();
+    expect(await verify(verifier, await signed(own.key, { kid: "other" }))).toBeUndefined();
+    expect(await verify(verifier, await signed(own.key, {}))).toBeUndefined();
   });
 
   test("is that of a certificate, by its thumbprint and by the name that older token servers give it", async () => {
@@ -155,8 +194,8 @@ describe("the key of a token", () => {
     const libtrust = letters.match(/.{4}/g)!.join(":");
     expect(libtrust).toMatch(/^(?:[A-Z2-7]{4}:){11}[A-Z2-7]{4}$/);
     for (const kid of [libtrust, await calculateJwkThumbprint(publicKey.export({ format: "jwk" }))]) {
-      expect(await verifier.verify(await signed(key, { kid }))).toBeDefined();
-      expect(await verifier.verify(await signed(own.key, { kid }))).toBeUndefined();
+      expect(await verify(verifier, await signed(key, { kid }))).toBeDefined();
+      expect(await verify(verifier, await signed(own.key, { kid }))).toBeUndefined();
     }
   });
 
@@ -164,12 +203,12 @@ describe("the key of a token", () => {
     const verifier = tokens({ rootcertbundle: await file(root.cert) });
     const between = new Authority("between", { parent: root });
     const below = between.issue("token server");
-    expect(await verifier.verify(await signed(await keyOf(signer), { x5c: [der(signer.cert)] }))).toBeDefined();
+    expect(await verify(verifier, await signed(await keyOf(signer), { x5c: [der(signer.cert)] }))).toBeDefined();
     const chain = [der(below.cert), der(between.cert)];
-    expect(await verifier.verify(await signed(await keyOf(below), { x5c: chain }))).toBeDefined();
-    expect(await verifier.verify(await signed(await keyOf(below), { x5c: [...chain, der(root.cert)] }))).toBeDefined();
-    expect(await verifier.verify(await signed(await keyOf(below), { x5c: chain.slice(0, 1) }))).toBeUndefined();
-    expect(await verifier.verify(await signed(await keyOf(below), { x5c: chain.toReversed() }))).toBeUndefined();
+    expect(await verify(verifier, await signed(await keyOf(below), { x5c: chain }))).toBeDefined();
+    expect(await verify(verifier, await signed(await keyOf(below), { x5c: [...chain, der(root.cert)] }))).toBeDefined();
+    expect(await verify(verifier, await signed(await keyOf(below), { x5c: chain.slice(0, 1) }))).toBeUndefined();
+    expect(await verify(verifier, await signed(await keyOf(below), { x5c: chain.toReversed() }))).toBeUndefined();
   });
 
   test("is not that of a certificate that nobody vouches for, or nobody who may, or not at this time", async () => {
@@ -187,14 +226,14 @@ describe("the key of a token", () => {
       [soon, [soon.cert]],
     ] as const) {
       const token = await signed(await keyOf(issued), { x5c: chain.map(der) });
-      expect(await verifier.verify(token)).toBeUndefined();
+      expect(await verify(verifier, token)).toBeUndefined();
     }
     const key = await keyOf(signer);
     for (const x5c of [[], ["bad"], [""], Array<string>(9).fill(der(signer.cert)), "text" as unknown as string[]]) {
-      expect(await verifier.verify(await signed(key, { x5c }).catch(() => "none"))).toBeUndefined();
+      expect(await verify(verifier, await signed(key, { x5c }).catch(() => "none"))).toBeUndefined();
     }
     // Another one's certificate, signed with a key of one's own.
-    expect(await verifier.verify(await signed(own.key, { x5c: [der(signer.cert)] }))).toBeUndefined();
+    expect(await verify(verifier, await signed(own.key, { x5c: [der(signer.cert)] }))).toBeUndefined();
   });
 
   test("is never one that only the token itself knows", async () => {
@@ -204,25 +243,25 @@ describe("the key of a token", () => {
       jwks: await file(JSON.stringify({ keys: [own.jwk] })),
       rootcertbundle: await file(root.cert),
     });
-    expect(await verifier.verify(await signed(privateKey, { jwk }))).toBeUndefined();
+    expect(await verify(verifier, await signed(privateKey, { jwk }))).toBeUndefined();
     // Under the name of a key that is trusted (CVE-2025-24976 of distribution).
     expect(
-      await verifier.verify(await signed(privateKey, { jwk: { ...jwk, kid: "own" }, kid: "own" })),
+      await verify(verifier, await signed(privateKey, { jwk: { ...jwk, kid: "own" }, kid: "own" })),
     ).toBeUndefined();
-    expect(await verifier.verify(await signed(own.key, { jwk: own.jwk }))).toBeDefined();
+    expect(await verify(verifier, await signed(own.key, { jwk: own.jwk }))).toBeDefined();
   });
 
   test("is no secret, and no key at all", async () => {
     const secret = Buffer.from("a secret of at least thirty-two bytes");
     const oct = { kty: "oct", k: secret.toString("base64url"), kid: "secret" };
     const verifier = tokens({ jwks: await file(JSON.stringify({ keys: [oct, own.jwk] })) });
-    expect(await verifier.verify(await signed(secret, { alg: "HS256", kid: "secret" }))).toBeUndefined();
+    expect(await verify(verifier, await signed(secret, { alg: "HS256", kid: "secret" }))).toBeUndefined();
     const asSecret = new TextEncoder().encode(JSON.stringify(own.jwk));
-    expect(await verifier.verify(await signed(asSecret, { alg: "HS256", kid: "own" }))).toBeUndefined();
+    expect(await verify(verifier, await signed(asSecret, { alg: "HS256", kid: "own" }))).toBeUndefined();
     const exp = Math.floor(clock.ms / 1000) + 300;
     const unsigned = new UnsecuredJWT({ iss: "auth", aud: "registry", exp, access: ACCESS }).encode();
     for (const token of [unsigned, "", "x", "..", "e30.e30.e30", "a.b.c"]) {
-      expect(await verifier.verify(token)).toBeUndefined();
+      expect(await verify(verifier, token)).toBeUndefined();
     }
   });
 
@@ -232,11 +271,11 @@ describe("the key of a token", () => {
       jwks: await file(JSON.stringify({ keys: [{ kty: "XYZ", kid: "odd" }, { kty: "RSA" }, null, own.jwk] })),
       rootcertbundle: await file(`${odd.cert}\n${root.cert}\n${signer.cert}`),
     });
-    expect(await verifier.verify(await signed(own.key, { kid: "own" }))).toBeDefined();
+    expect(await verify(verifier, await signed(own.key, { kid: "own" }))).toBeDefined();
     const kid = await calculateJwkThumbprint(createPublicKey(signer.cert).export({ format: "jwk" }));
-    expect(await verifier.verify(await signed(await keyOf(signer), { kid }))).toBeDefined();
+    expect(await verify(verifier, await signed(await keyOf(signer), { kid }))).toBeDefined();
     for (const header of [{ kid: "odd" }, { x5c: [der(odd.cert)] }]) {
-      expect(await verifier.verify(await signed(own.key, header))).toBeUndefined();
+      expect(await verify(verifier, await signed(own.key, header))).toBeUndefined();
     }
   });
 
@@ -244,20 +283,20 @@ describe("the key of a token", () => {
     const path = await file(JSON.stringify({ keys: [own.jwk] }));
     const verifier = tokens({ jwks: path });
     const token = await signed(own.key, { kid: "own" });
-    expect(await verifier.verify(token)).toBeDefined();
+    expect(await verify(verifier, token)).toBeDefined();
     await writeFile(path, JSON.stringify({ keys: [] }));
     clock.ms += 1;
-    expect(await verifier.verify(token)).toBeUndefined();
+    expect(await verify(verifier, token)).toBeUndefined();
     for (const broken of ["no JSON", "{}", "[]"]) {
       await writeFile(path, broken);
       clock.ms += 1;
-      expect(await verifier.verify(token)).toBeUndefined();
+      expect(await verify(verifier, token)).toBeUndefined();
     }
     await writeFile(path, JSON.stringify({ keys: [own.jwk] }));
     clock.ms += 1;
-    expect(await verifier.verify(token)).toBeDefined();
-    expect(await tokens({ jwks: join(scratch, "nowhere") }).verify(token)).toBeUndefined();
-    expect(await tokens({ rootcertbundle: join(scratch, "nowhere") }).verify(token)).toBeUndefined();
+    expect(await verify(verifier, token)).toBeDefined();
+    expect(await verify(tokens({ jwks: join(scratch, "nowhere") }), token)).toBeUndefined();
+    expect(await verify(tokens({ rootcertbundle: join(scratch, "nowhere") }), token)).toBeUndefined();
   });
 });
 

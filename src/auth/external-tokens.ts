@@ -3,12 +3,25 @@
  * or in a certificate of the bundle, or because a certificate of the bundle vouches for it; never because a token brings it.
  */
 import { X509Certificate, createHash } from "node:crypto";
-import { calculateJwkThumbprint, decodeProtectedHeader, errors, jwtVerify } from "jose";
-import type { JWK, JWSHeaderParameters, JWTPayload } from "jose";
+import { calculateJwkThumbprint, errors, importJWK } from "jose";
+import type { CryptoKey, JWK, JWSHeaderParameters } from "jose";
 import type { Clock } from "../lib/clock.ts";
+import { MAX_MATCHED_LENGTH } from "../lib/glob.ts";
 import { WatchedFile } from "../lib/watched-file.ts";
 import type { Logger } from "../observe/logger.ts";
-import type { AccessToken, ExternalTokens, ResourceActions } from "./access-token.ts";
+import { keyVouchedFor } from "./certificate-chain.ts";
+import type { VouchedKey } from "./certificate-chain.ts";
+import type { ResourceActions } from "./scope.ts";
+import { asUsableKey, verifySignedToken } from "./signed-token.ts";
+import { rejection } from "./verifier.ts";
+import type { Basis, Credentials, Reason, Verdict, Verifier } from "./verifier.ts";
+
+/** Where clients get the tokens that an external server issues, and what verifies them. */
+export interface ExternalTokens extends Verifier {
+  /** An address, or a path such as `/auth/token` at this registry's own origin (`autoredirect`). */
+  readonly realm: string;
+  readonly service: string;
+}
 
 /** distribution's settings below `auth.token`. */
 export interface ExternalTokenSettings {
@@ -43,55 +56,109 @@ export type SigningAlgorithm = (typeof SIGNING_ALGORITHMS)[number];
 /** distribution's leeway, in seconds. */
 const CLOCK_TOLERANCE = 60;
 
-/** A chain of certificates that a token brings is no longer than that. */
-const MAX_CHAIN = 8;
-
 /** Trusted keys by the names that a token may call them. */
 type TrustedKeys = ReadonlyMap<string, JWK>;
 
-export function openExternalTokens(settings: ExternalTokenSettings, clock: Clock, log: Logger): ExternalTokens {
-  const { service, rootcertbundle, jwks } = settings;
-  const keysIn = (text: string): Promise<TrustedKeys> => namedKeys(keysOf(text), log);
-  const keys = jwks === undefined ? undefined : watched(jwks, clock, log, keysIn, Promise.resolve(NO_KEYS));
-  const roots = rootcertbundle === undefined ? undefined : watched(rootcertbundle, clock, log, certificatesIn, []);
-  const named = new WeakMap<readonly X509Certificate[], Promise<TrustedKeys>>();
+const NO_KEYS: Promise<TrustedKeys> = Promise.resolve(new Map());
 
-  async function keyFor(header: JWSHeaderParameters): Promise<JWK | undefined> {
-    const certificates = roots?.content ?? [];
-    if (header.x5c !== undefined) return vouchedFor(header.x5c, certificates, clock.now());
-    const name = header.jwk === undefined ? header.kid : await calculateJwkThumbprint(header.jwk);
-    if (name === undefined) return undefined;
-    let byName = named.get(certificates);
-    if (!byName) named.set(certificates, (byName = keysOfCertificates(certificates, log)));
-    return (await keys?.content)?.get(name) ?? (await byName).get(name);
-  }
-
-  return {
-    realm: settings.autoredirect ? settings.autoredirectpath : settings.realm,
-    service,
-    async verify(token) {
-      try {
-        const key = await keyFor(decodeProtectedHeader(token));
-        if (!key) return undefined;
-        const { payload } = await jwtVerify(token, key, {
-          algorithms: [...settings.signingalgorithms],
-          issuer: settings.issuer,
-          audience: service,
-          requiredClaims: ["exp"],
-          clockTolerance: CLOCK_TOLERANCE,
-          currentDate: new Date(clock.now()),
-        });
-        return accessOf(payload);
-      } catch (error) {
-        // A key of another kind than the algorithm's is a TypeError of jose's, as is what is no token at all.
-        if (error instanceof errors.JOSEError || error instanceof TypeError) return undefined;
-        throw error;
-      }
-    },
-  };
+/** Certificates of the bundle, and their keys. */
+interface Roots {
+  readonly certificates: readonly X509Certificate[];
+  readonly keys: Promise<TrustedKeys>;
 }
 
-const NO_KEYS: TrustedKeys = new Map();
+const NO_ROOTS: Roots = { certificates: [], keys: NO_KEYS };
+
+export class ExternalTokenVerifier implements ExternalTokens {
+  readonly realm: string;
+  readonly service: string;
+  readonly #settings: ExternalTokenSettings;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #keys: WatchedFile<Promise<TrustedKeys>> | undefined;
+  readonly #roots: WatchedFile<Roots> | undefined;
+
+  constructor(settings: ExternalTokenSettings, clock: Clock, log: Logger) {
+    const { rootcertbundle, jwks } = settings;
+    this.realm = settings.autoredirect ? settings.autoredirectpath : settings.realm;
+    this.service = settings.service;
+    this.#settings = settings;
+    this.#clock = clock;
+    this.#log = log;
+    if (jwks !== undefined) this.#keys = watched(jwks, clock, log, (text) => namedKeys(keysOf(text), log), NO_KEYS);
+    if (rootcertbundle !== undefined) {
+      this.#roots = watched(rootcertbundle, clock, log, (text) => rootsIn(text, log), NO_ROOTS);
+    }
+  }
+
+  takes({ kind }: Credentials): boolean {
+    return kind === "bearer";
+  }
+
+  async verify(credentials: Credentials): Promise<Verdict> {
+    const { service, issuer, signingalgorithms } = this.#settings;
+    const generation = this.#generation; // of the keys that are looked into now
+    let until = Infinity;
+    const findKey = async (header: JWSHeaderParameters): Promise<CryptoKey> => {
+      const trusted = await this.#keyFor(header);
+      if (!trusted) throw new errors.JWKSNoMatchingKey();
+      until = trusted.until;
+      return await keyOf(trusted.key, header.alg);
+    };
+    const token = credentials.kind === "bearer" ? credentials.token : "";
+    const read = await verifySignedToken<{ readonly access?: unknown }>(token, findKey, {
+      algorithms: signingalgorithms,
+      issuer,
+      audience: service,
+      requiredClaims: ["exp"],
+      clockTolerance: CLOCK_TOLERANCE,
+      now: this.#clock.now(),
+    });
+    if (read.kind === "refused") return this.#refuse(read.reason, read.detail);
+    const { exp = 0, sub = "", access } = read.claims;
+    if (typeof sub !== "string" || sub.length > MAX_MATCHED_LENGTH)
+      return this.#refuse("claims", '"sub" is no short text');
+    return {
+      kind: "proof",
+      principal: sub === "" ? undefined : { kind: "user", name: sub, groups: [], generation: "external" },
+      access: Array.isArray(access) ? access.filter(isResourceActions) : [],
+      expiresAt: Math.min((exp + CLOCK_TOLERANCE) * 1000, until),
+      basis: this.#basis,
+      generation,
+    };
+  }
+
+  /** That of the files of keys and certificates: a key that was withdrawn from them is not trusted any more. */
+  readonly #basis: Basis = { isAt: (generation) => this.#generation === generation };
+
+  get #generation(): string {
+    return `${this.#keys?.version ?? 0} ${this.#roots?.version ?? 0}`;
+  }
+
+  #refuse(reason: Reason, detail: string): Verdict {
+    const { issuer } = this.#settings;
+    this.#log.info({ issuer, reason, detail }, "a token of the token server was refused");
+    return rejection(reason);
+  }
+
+  async #keyFor(header: JWSHeaderParameters): Promise<VouchedKey | undefined> {
+    const { certificates, keys } = this.#roots?.content ?? NO_ROOTS;
+    if (header.x5c !== undefined) {
+      return keyVouchedFor(header.x5c, certificates, this.#clock.now());
+    }
+    const name = header.jwk === undefined ? header.kid : await asUsableKey(calculateJwkThumbprint(header.jwk));
+    if (name === undefined) return undefined;
+    const key = (await this.#keys?.content)?.get(name) ?? (await keys).get(name);
+    return key && { key, until: Infinity };
+  }
+}
+
+/** Of one token, whose algorithm `jose` has compared with those that are taken. */
+async function keyOf(jwk: JWK, algorithm: string | undefined): Promise<CryptoKey> {
+  const key = await asUsableKey(importJWK(jwk, algorithm));
+  if (key instanceof Uint8Array) throw new errors.JWKInvalid("it is a secret");
+  return key;
+}
 
 function watched<Content>(
   path: string,
@@ -107,14 +174,6 @@ function watched<Content>(
       return none;
     },
   });
-}
-
-function accessOf({ sub = "", exp = 0, access }: JWTPayload & { readonly access?: unknown }): AccessToken {
-  return {
-    identity: sub === "" ? undefined : { kind: "user", name: sub, groups: [], generation: "external" },
-    access: Array.isArray(access) ? access.filter(isResourceActions) : [],
-    expiresAt: (exp + CLOCK_TOLERANCE) * 1000,
-  };
 }
 
 function isResourceActions(value: unknown): value is ResourceActions {
@@ -188,54 +247,13 @@ function libtrustIdOf({ publicKey }: X509Certificate): string {
 
 const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
+function rootsIn(text: string, log: Logger): Roots {
+  const certificates = certificatesIn(text);
+  return { certificates, keys: keysOfCertificates(certificates, log) };
+}
+
 function certificatesIn(text: string): readonly X509Certificate[] {
   const found = text.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g);
   if (!found) throw new Error("it has no certificate in PEM");
   return found.map((pem) => new X509Certificate(pem));
-}
-
-/** The key of the first certificate, when each is vouched for by the next one and the last by one that we trust. */
-function vouchedFor(chain: unknown, roots: readonly X509Certificate[], now: number): JWK | undefined {
-  try {
-    return keyVouchedFor(chain, roots, now);
-  } catch {
-    return undefined; // a certificate has a key of a kind that is not understood
-  }
-}
-
-function keyVouchedFor(chain: unknown, roots: readonly X509Certificate[], now: number): JWK | undefined {
-  if (!Array.isArray(chain) || chain.length === 0 || chain.length > MAX_CHAIN) return undefined;
-  const certificates = chain.flatMap((text: unknown) => certificateOf(text) ?? []);
-  const [leaf] = certificates;
-  if (!leaf || certificates.length !== chain.length || !certificates.every((each) => isValidAt(each, now)))
-    return undefined;
-  for (const [index, certificate] of certificates.entries()) {
-    if (roots.some((root) => isValidAt(root, now) && (isSame(certificate, root) || isIssuedBy(certificate, root)))) {
-      return publicKeyOf(leaf);
-    }
-    const next = certificates[index + 1];
-    if (!next || !isIssuedBy(certificate, next)) return undefined;
-  }
-  return undefined;
-}
-
-function certificateOf(text: unknown): X509Certificate | undefined {
-  try {
-    return new X509Certificate(Buffer.from(String(text), "base64"));
-  } catch {
-    return undefined;
-  }
-}
-
-function isValidAt({ validFrom, validTo }: X509Certificate, now: number): boolean {
-  return Date.parse(validFrom) <= now && now <= Date.parse(validTo);
-}
-
-function isSame(a: X509Certificate, b: X509Certificate): boolean {
-  return a.raw.equals(b.raw);
-}
-
-/** Only an authority may vouch for another. */
-function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
-  return issuer.ca && certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
 }

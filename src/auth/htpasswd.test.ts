@@ -45,6 +45,18 @@ describe("an htpasswd file", () => {
     });
   }
 
+  for (const [what, hash] of [
+    ["bcrypt of cost 31", BCRYPT.replace("$04$", "$31$")],
+    ["argon2id of 1 GiB", ARGON2ID.replace("m=8,", "m=1048576,")],
+    ["argon2id of many passes", ARGON2ID.replace("t=1,", "t=1000000,")],
+  ] as const) {
+    test(`says that nobody can log in by ${what}: whoever tries to would make the server compute it`, () => {
+      const { entries, warnings } = parseHtpasswd(`alice:${BCRYPT}\nbob:${hash}\n`);
+      expect([...entries.keys()]).toEqual(["alice"]);
+      expect(warnings).toEqual([expect.stringMatching(/^line 2: the password of bob is hashed at a higher cost/)]);
+    });
+  }
+
   test("passes over what is no line of it", () => {
     const { entries, warnings } = parseHtpasswd(`nonsense\n:${BCRYPT}\nalice:${BCRYPT}\n`);
     expect([...entries.keys()]).toEqual(["alice"]);

@@ -6,7 +6,8 @@ import { dirname } from "node:path";
 import type { Clock } from "../lib/clock.ts";
 import { WatchedFile } from "../lib/watched-file.ts";
 import type { Logger } from "../observe/logger.ts";
-import { isPasswordHash } from "./passwords.ts";
+import type { HashClass } from "./decoy-hashes.ts";
+import { AFFORDABLE_COSTS, hashCost } from "./passwords.ts";
 import type { Passwords } from "./passwords.ts";
 
 /** How a generation begins that comes from a file. */
@@ -27,11 +28,11 @@ export class HtpasswdFile {
       parse(text) {
         const { entries, warnings } = parseHtpasswd(text);
         for (const warning of warnings) log.warn(`${path}: ${warning}`);
-        return { byName: entries, hashes: Array.from(entries.values(), ({ hash }) => hash) };
+        return { byName: entries, hashClasses: hashClassesOf(entries) };
       },
       onTrouble(error) {
         log.error({ err: error }, `${path} cannot be read: nobody in it can log in`);
-        return { byName: new Map(), hashes: [] };
+        return { byName: new Map(), hashClasses: [] };
       },
     });
   }
@@ -40,15 +41,15 @@ export class HtpasswdFile {
     return this.#file.content.byName.get(name);
   }
 
-  /** The hashes of all users. */
-  get hashes(): readonly string[] {
-    return this.#file.content.hashes;
+  /** What it takes to verify the passwords of its users. */
+  get hashClasses(): readonly HashClass[] {
+    return this.#file.content.hashClasses;
   }
 }
 
 interface Entries {
   readonly byName: ReadonlyMap<string, HtpasswdEntry>;
-  readonly hashes: readonly string[];
+  readonly hashClasses: readonly HashClass[];
 }
 
 /** Of two lines with the same name the last one counts, as in distribution. */
@@ -63,16 +64,38 @@ export function parseHtpasswd(text: string): {
     if (line === "" || line.startsWith("#")) continue;
     const colon = line.indexOf(":");
     const [name, hash] = colon < 1 ? ["", ""] : [line.slice(0, colon), line.slice(colon + 1)];
-    if (name === "") warnings.push(`line ${index + 1} is not NAME:HASH and is passed over`);
-    else if (!isPasswordHash(hash)) {
+    if (name === "") {
+      warnings.push(`line ${index + 1} is not NAME:HASH and is passed over`);
+      continue;
+    }
+    const trouble = troubleWith(hash);
+    if (trouble === undefined) entries.set(name, { hash, generation: generationOf(line) });
+    else {
       entries.delete(name);
       warnings.push(
-        `line ${index + 1}: the password of ${name} is not hashed with bcrypt or argon2id, so ${name} cannot log in: ` +
-          `htpasswd -B ${name} makes a new one`,
+        `line ${index + 1}: the password of ${name} ${trouble}, so ${name} cannot log in: ` +
+          `htpasswd -B FILE ${name} makes a new one`,
       );
-    } else entries.set(name, { hash, generation: generationOf(line) });
+    }
   }
   return { entries, warnings };
+}
+
+/** Undefined when passwords can be compared with this hash. */
+function troubleWith(hash: string): string | undefined {
+  const cost = hashCost(hash);
+  if (!cost) return "is not hashed with bcrypt or argon2id";
+  // Whoever tries to log in makes us compute it, under any name.
+  return cost.isAffordable ? undefined : `is hashed at a higher cost than is allowed (${AFFORDABLE_COSTS})`;
+}
+
+function hashClassesOf(entries: ReadonlyMap<string, HtpasswdEntry>): readonly HashClass[] {
+  const classes = new Map<string, HashClass>();
+  for (const { hash } of entries.values()) {
+    const label = hashCost(hash)?.label ?? "";
+    classes.set(label, { hash, label, count: (classes.get(label)?.count ?? 0) + 1 });
+  }
+  return [...classes.values()];
 }
 
 function generationOf(line: string): string {

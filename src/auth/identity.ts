@@ -14,6 +14,9 @@ export interface Identity {
   readonly generation: string;
 }
 
+/** Who sends a request; undefined is anonymous. */
+export type Principal = Identity | undefined;
+
 /** Actions on the repositories that a pattern (`team/**`) names. */
 export interface Grant {
   readonly repositories: string;

@@ -1,140 +1,155 @@
-/** Guessing of passwords is slowed, whoever guesses what from where. */
+/** Guessing of passwords is slowed, whoever guesses what from where, and nobody is locked out. */
 import { describe, expect, test } from "bun:test";
-import type { OciError } from "../oci/error.ts";
-import { LoginThrottle } from "./login-throttle.ts";
+import { LoginThrottle, THROTTLE_MS } from "./login-throttle.ts";
+import type { Attempt } from "./login-throttle.ts";
 import { StillClock } from "./testing/subject.ts";
 
-/** How many attempts of a list fail before one is refused. */
-function failuresUntilRefused(
-  throttle: LoginThrottle,
-  attempts: Iterable<readonly [name: string, address: string]>,
-): number {
-  let failures = 0;
-  for (const [name, address] of attempts) {
-    if (refusal(throttle, name, address)) return failures;
-    failures++;
-  }
-  return failures;
+const [HERE, ELSEWHERE] = ["192.0.2.1", "198.51.100.7"];
+
+interface Throttled {
+  readonly clock: StillClock;
+  readonly throttle: LoginThrottle;
+  /** Begins an attempt, which fails; false when it is not verified. */
+  readonly guess: (name: string, address: string | undefined, password?: string) => boolean;
 }
 
-function refusal(throttle: LoginThrottle, name: string, address: string | undefined): OciError | undefined {
-  try {
-    throttle.begin(name, address);
-    return undefined;
-  } catch (error) {
-    return error as OciError;
-  }
+function throttled(): Throttled {
+  const clock = new StillClock();
+  const throttle = new LoginThrottle(clock);
+  let guesses = 0;
+  const guess: Throttled["guess"] = (name, address, password = `guess ${guesses++}`) => {
+    const attempt = begin(throttle, name, password, address);
+    attempt?.fail();
+    return attempt !== undefined;
+  };
+  return { clock, throttle, guess };
 }
 
-function* many(make: (number: number) => readonly [string, string]): Generator<readonly [string, string]> {
-  for (let number = 0; number < 1000; number++) yield make(number);
+function begin(throttle: LoginThrottle, name: string, password: string, address?: string): Attempt | undefined {
+  return throttle.begin({ kind: "basic", name, password }, address);
 }
 
-describe("failed logins", () => {
-  test("are refused with 429 and the time after which to come again", () => {
-    const clock = new StillClock();
-    const throttle = new LoginThrottle(clock);
-    expect(
-      failuresUntilRefused(
-        throttle,
-        many(() => ["alice", "192.0.2.1"]),
-      ),
-    ).toBe(10);
-    const error = refusal(throttle, "alice", "192.0.2.1");
-    expect(error).toMatchObject({ code: "TOOMANYREQUESTS", status: 429, retryAfterSeconds: 10 });
-    clock.ms += 9_999;
-    expect(refusal(throttle, "alice", "192.0.2.1")).toMatchObject({ retryAfterSeconds: 1 });
+/** How many of a thousand guesses at once are verified. */
+function verified(guess: (number: number) => boolean): number {
+  return Array.from({ length: 1000 }, (_, number) => guess(number)).filter(Boolean).length;
+}
+
+describe("failed logins for an account from an address", () => {
+  test("are ten at once, and then one in each second", () => {
+    const { clock, guess } = throttled();
+    expect(verified(() => guess("alice", HERE))).toBe(10);
+    clock.ms += THROTTLE_MS - 1;
+    expect(guess("alice", HERE)).toBeFalse();
     clock.ms += 1;
-    expect(refusal(throttle, "alice", "192.0.2.1")).toBeUndefined();
-    expect(refusal(throttle, "alice", "192.0.2.1")).toBeDefined();
+    expect([guess("alice", HERE), guess("alice", HERE)]).toEqual([true, false]);
+    for (let second = 0; second < 100; second++) {
+      clock.ms += THROTTLE_MS;
+      expect(verified(() => guess("alice", HERE))).toBe(1);
+    }
   });
 
-  test("are counted for an address that tries many names", () => {
-    const throttle = new LoginThrottle(new StillClock());
-    expect(
-      failuresUntilRefused(
-        throttle,
-        many((number) => [`user-${number}`, "192.0.2.1"]),
-      ),
-    ).toBe(50);
-    expect(refusal(throttle, "user-0", "192.0.2.2")).toBeUndefined();
+  test("do not slow another account there, nor this account elsewhere", () => {
+    const { guess } = throttled();
+    verified(() => guess("alice", HERE));
+    expect([guess("alice", ELSEWHERE), guess("bob", HERE)]).toEqual([true, true]);
   });
 
-  test("are counted for a name that many addresses try", () => {
-    const throttle = new LoginThrottle(new StillClock());
-    expect(
-      failuresUntilRefused(
-        throttle,
-        many((number) => ["alice", `10.0.${number >> 8}.${number & 255}`]),
-      ),
-    ).toBe(100);
-    expect(refusal(throttle, "bob", "10.9.9.9")).toBeUndefined();
+  test("are forgotten with time", () => {
+    const { clock, guess } = throttled();
+    verified(() => guess("alice", HERE));
+    clock.ms += 100_000;
+    expect(verified(() => guess("alice", HERE))).toBe(10);
   });
 
-  for (const [what, make] of [
+  test("count while they are under way: a hundred at once are not a hundred guesses", () => {
+    const { throttle } = throttled();
+    expect(verified((number) => begin(throttle, "alice", `${number}`, HERE) !== undefined)).toBe(10);
+  });
+
+  for (const [what, addressOf] of [
     ["a network of IPv6", (number: number) => `2001:db8::${(number + 1).toString(16)}`],
     ["a network of IPv6, however it is written", (number: number) => `2001:db8:0:0:${number.toString(16)}:1:2:3`],
     ["an address of IPv4 inside IPv6", () => "::ffff:192.0.2.1"],
     ["a socket without addresses", () => undefined],
   ] as const) {
     test(`are counted together for ${what}`, () => {
-      const throttle = new LoginThrottle(new StillClock());
-      const addresses = Array.from({ length: 11 }, (_, number) => make(number));
-      const refused = addresses.map((address) => refusal(throttle, "alice", address) !== undefined);
-      expect(refused).toEqual([...Array<boolean>(10).fill(false), true]);
+      const { guess } = throttled();
+      expect(verified((number) => guess("alice", addressOf(number)))).toBe(10);
     });
   }
 
-  test("of neighbouring networks are not counted together", () => {
-    const throttle = new LoginThrottle(new StillClock());
-    for (let number = 0; number < 20; number++) {
-      expect(refusal(throttle, "alice", `2001:db8:0:${number.toString(16)}::1`)).toBeUndefined();
+  test("are not those of neighbouring networks of IPv6", () => {
+    const { guess } = throttled();
+    expect(verified((number) => guess("alice", `2001:db8:0:${number.toString(16)}::1`))).toBe(1000);
+  });
+
+  test("are not those that nobody could verify", () => {
+    const { throttle, guess } = throttled();
+    for (let number = 0; number < 1000; number++) begin(throttle, "alice", "x", HERE)?.forgive();
+    expect(verified(() => guess("alice", HERE))).toBe(10);
+  });
+
+  test("keep nobody out when the clock is set back", () => {
+    const { clock, guess } = throttled();
+    verified(() => guess("alice", HERE));
+    clock.ms -= 86_400_000;
+    expect(guess("alice", HERE)).toBeTrue();
+  });
+});
+
+describe("an address that tries many accounts", () => {
+  test("has one guess a second for each of them after fifty, instead of ten at once", () => {
+    const { clock, guess } = throttled();
+    for (let number = 0; number < 50; number++) guess(`user-${number}`, HERE);
+    expect(verified(() => guess("alice", HERE))).toBe(1);
+    clock.ms += THROTTLE_MS;
+    expect(verified(() => guess("alice", HERE))).toBe(1);
+    expect(verified(() => guess("alice", ELSEWHERE))).toBe(10);
+  });
+});
+
+describe("an account that many addresses try", () => {
+  test("may be tried by each once a second after a hundred, instead of ten times at once", () => {
+    const { clock, guess } = throttled();
+    for (let number = 0; number < 100; number++) guess("alice", `10.0.0.${number}`);
+    expect(verified(() => guess("alice", HERE))).toBe(1);
+    clock.ms += THROTTLE_MS;
+    expect(verified(() => guess("alice", HERE))).toBe(1);
+    expect(verified(() => guess("bob", HERE))).toBe(10);
+  });
+});
+
+describe("credentials that were good", () => {
+  test("are not slowed for an hour, from anywhere, whatever others do", () => {
+    const { clock, throttle, guess } = throttled();
+    begin(throttle, "alice", "wonderland", HERE)?.succeed();
+    const floods = (): void => {
+      for (const address of [HERE, ELSEWHERE]) verified(() => guess("alice", address));
+      for (let number = 0; number < 200; number++) guess("alice", `10.0.0.${number}`);
+    };
+    floods();
+    for (const address of [HERE, ELSEWHERE, HERE]) {
+      expect(begin(throttle, "alice", "wonderland", address)).toBeDefined();
     }
+    expect(begin(throttle, "alice", "wonderlan", HERE)).toBeUndefined();
+    expect(begin(throttle, "alic", "ewonderland", HERE)).toBeDefined(); // another account, which nobody tried
+    clock.ms += 3_599_999;
+    floods();
+    expect(begin(throttle, "alice", "wonderland", HERE)).toBeDefined();
+    clock.ms += 1;
+    floods();
+    expect(begin(throttle, "alice", "wonderland", HERE)).toBeUndefined();
   });
 
-  test("are not those that were taken back", () => {
-    const throttle = new LoginThrottle(new StillClock());
-    for (let number = 0; number < 1000; number++) throttle.begin("alice", "192.0.2.1").forgive();
-    expect(
-      failuresUntilRefused(
-        throttle,
-        many(() => ["alice", "192.0.2.1"]),
-      ),
-    ).toBe(10);
+  test("are slowed like others once they were not good any more", () => {
+    const { throttle, guess } = throttled();
+    begin(throttle, "alice", "wonderland", HERE)?.succeed();
+    expect(verified(() => guess("alice", HERE, "wonderland"))).toBe(11);
   });
 
-  test("do not keep out who logged in from there before, but for that one's own", () => {
-    const clock = new StillClock();
-    const throttle = new LoginThrottle(clock);
-    throttle.begin("alice", "192.0.2.1").succeed();
-    failuresUntilRefused(
-      throttle,
-      many((number) => [`user-${number}`, "192.0.2.1"]),
-    );
-    failuresUntilRefused(
-      throttle,
-      many((number) => ["alice", `10.0.${number >> 8}.${number & 255}`]),
-    );
-    expect(refusal(throttle, "alice", "192.0.2.2")).toBeDefined();
-    expect(refusal(throttle, "bob", "192.0.2.1")).toBeDefined();
-    expect(
-      failuresUntilRefused(
-        throttle,
-        many(() => ["alice", "192.0.2.1"]),
-      ),
-    ).toBe(10);
-  });
-
-  test("count while they are under way: a hundred at once are not a hundred guesses", () => {
-    const throttle = new LoginThrottle(new StillClock());
-    const attempts = Array.from({ length: 100 }, () => refusal(throttle, "alice", "192.0.2.1"));
-    expect(attempts.filter((error) => error === undefined)).toHaveLength(10);
-  });
-
-  test("of millions of names need no more room than those of some thousands", () => {
-    const throttle = new LoginThrottle(new StillClock());
-    for (let number = 0; number < 12_000; number++) throttle.begin(`user-${number}`, `10.0.0.${number}`);
-    // What was filled least recently is forgotten.
-    for (let number = 0; number < 10; number++) expect(refusal(throttle, "user-0", "10.0.0.0")).toBeUndefined();
+  test("take nothing from what others may try", () => {
+    const { throttle, guess } = throttled();
+    for (let number = 0; number < 100; number++) begin(throttle, "alice", "wonderland", HERE)?.succeed();
+    expect(verified(() => guess("alice", HERE))).toBe(10);
   });
 });

@@ -1,10 +1,13 @@
 /**
- * Slows the guessing of passwords. Failures run into buckets that leak: one for an address, one for an account, and one for
- * both together. While one of them is full, nothing more is tried: not even the hash is computed.
+ * Slows the guessing of passwords, and locks nobody out. Failures run into buckets that leak: one for an address, one for an
+ * account, and one for both together. Of one account and one address an attempt a second is verified, however full they are:
+ * so the right password gets in.
  */
+import { hash, randomBytes } from "node:crypto";
 import type { Clock } from "../lib/clock.ts";
+import { LruCache, textBytes } from "../lib/lru.ts";
 import { customerNetwork } from "../lib/network.ts";
-import { OciError } from "../oci/error.ts";
+import type { BasicCredentials } from "./verifier.ts";
 
 interface Bucket {
   /** Failures that it holds. */
@@ -20,71 +23,89 @@ const BUCKETS = {
   account: { size: 100, leakMs: 5_000 },
 } as const satisfies Record<string, Bucket>;
 
-/** Bounds the memory; what was least recently changed goes first. */
-const MAX_REMEMBERED = 30_000;
+/** After so long an attempt is verified, whatever failed before. */
+export const THROTTLE_MS = 1000;
 
-/** Whoever logged in from an address within so long is not kept out by what others do there, or to the account. */
-const KNOWN_MS = 30 * 86_400_000;
+/** Credentials that were good within so long are not slowed by what others do. */
+const PROVEN_MS = 3_600_000;
 
-/** An attempt that counts as failed until somebody says otherwise: so a hundred at once count as a hundred. */
+/** Of all buckets together: those of 30,000 attempts and more. Only attempts that were verified need any. */
+const MAX_BUCKET_BYTES = 8 * 1024 ** 2;
+
+/** Of all credentials that were good lately: those of 10,000 users and more. */
+const MAX_PROVEN_BYTES = 4 * 1024 ** 2;
+
+interface Level {
+  readonly level: number;
+  readonly at: number;
+}
+
+/** An attempt that counts as failed until it is settled: so a hundred at once count as a hundred. */
 export interface Attempt {
-  /** It was right: takes it back, and remembers that this one comes from there. */
+  /** The credentials were good: takes it back, and remembers them. */
   succeed(): void;
-  /** Nobody knows whether it was right: takes it back. */
+  /** They were not: forgets that they ever were. */
+  fail(): void;
+  /** Nobody knows: takes it back. */
   forgive(): void;
 }
 
 export class LoginThrottle {
   readonly #clock: Clock;
-  readonly #levels = new Map<string, { readonly level: number; readonly at: number }>();
-  /** When somebody last logged in from an address. */
-  readonly #known = new Map<string, number>();
+  readonly #levels = new LruCache<string, Level>(MAX_BUCKET_BYTES);
+  /** When credentials were good, by a keyed hash of them. */
+  readonly #proven = new LruCache<string, number>(MAX_PROVEN_BYTES);
+  readonly #key = randomBytes(32).toString("base64");
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Refused with 429 while a bucket is full. */
-  begin(name: string, address: string | undefined): Attempt {
+  /** Undefined when this attempt comes too soon after others: in `THROTTLE_MS` one is verified again. */
+  begin(credentials: BasicCredentials, address: string | undefined): Attempt | undefined {
+    const { name, password } = credentials;
     const from = customerNetwork(address ?? "local");
-    const pair = `${from} ${name}`;
-    const isKnown = this.#clock.now() - (this.#known.get(pair) ?? -Infinity) < KNOWN_MS;
-    const keys: [key: string, bucket: Bucket][] = [[`pair ${pair}`, BUCKETS.pair]];
-    if (!isKnown) keys.push([`address ${from}`, BUCKETS.address], [`account ${name}`, BUCKETS.account]);
-    const waitMs = Math.max(
-      ...keys.map(([key, bucket]) => (this.#level(key, bucket) + 1 - bucket.size) * bucket.leakMs),
-    );
-    if (waitMs > 0) {
-      throw new OciError("TOOMANYREQUESTS", {
-        message: "too many failed logins: wait a little, and check the user name and the password",
-        retryAfterSeconds: Math.ceil(waitMs / 1000),
-      });
-    }
-    for (const [key, bucket] of keys) this.#fill(key, this.#level(key, bucket) + 1);
+    const secret = hash("sha256", `${this.#key}${name}:${password}`, "base64");
+    if (this.#elapsedSince(this.#proven.get(secret)) < PROVEN_MS) return this.#attempt(secret, []);
+    const pair = `pair ${from} ${name}`;
+    const buckets: [key: string, bucket: Bucket][] = [
+      [pair, BUCKETS.pair],
+      [`address ${from}`, BUCKETS.address],
+      [`account ${name}`, BUCKETS.account],
+    ];
+    const isFull = buckets.some(([key, bucket]) => this.#level(key, bucket) + 1 > bucket.size);
+    if (isFull && this.#elapsedSince(this.#levels.get(pair)?.at) < THROTTLE_MS) return undefined;
+    for (const [key, bucket] of buckets) this.#fill(key, Math.min(this.#level(key, bucket) + 1, bucket.size));
+    return this.#attempt(secret, buckets);
+  }
+
+  #attempt(secret: string, buckets: readonly [key: string, bucket: Bucket][]): Attempt {
     const forgive = (): void => {
-      for (const [key, bucket] of keys) this.#fill(key, Math.max(0, this.#level(key, bucket) - 1));
+      for (const [key, bucket] of buckets) this.#fill(key, Math.max(0, this.#level(key, bucket) - 1));
     };
-    const succeed = (): void => {
-      forgive();
-      remember(this.#known, pair, this.#clock.now());
+    return {
+      forgive,
+      fail: () => void this.#proven.delete(secret),
+      succeed: () => {
+        forgive();
+        this.#proven.set(secret, this.#clock.now(), textBytes(secret));
+      },
     };
-    return { succeed, forgive };
   }
 
   #level(key: string, { leakMs }: Bucket): number {
     const found = this.#levels.get(key);
-    return found ? Math.max(0, found.level - (this.#clock.now() - found.at) / leakMs) : 0;
+    return found ? Math.max(0, found.level - this.#elapsedSince(found.at) / leakMs) : 0;
+  }
+
+  /** When the clock was set back nobody knows, and nobody is to wait for it. */
+  #elapsedSince(at: number = -Infinity): number {
+    const elapsed = this.#clock.now() - at;
+    return elapsed < 0 ? Infinity : elapsed;
   }
 
   #fill(key: string, level: number): void {
-    if (level > 0) remember(this.#levels, key, { level, at: this.#clock.now() });
+    if (level > 0) this.#levels.set(key, { level, at: this.#clock.now() }, 64 + textBytes(key));
     else this.#levels.delete(key);
   }
-}
-
-/** Puts it last, and lets the first go when there are too many. */
-function remember<Value>(map: Map<string, Value>, key: string, value: Value): void {
-  map.delete(key);
-  map.set(key, value);
-  if (map.size > MAX_REMEMBERED) map.delete(map.keys().next().value ?? "");
 }

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import type { Action, Identity } from "./identity.ts";
+import type { Action, Identity, Principal } from "./identity.ts";
 import { Policy, nameOf } from "./policy.ts";
-import type { Who } from "./policy.ts";
 
 function somebody(kind: Identity["kind"], name: string, more: Partial<Identity> = {}): Identity {
   return { kind, name, groups: [], generation: "1", ...more };
@@ -16,7 +15,7 @@ const anonymous = undefined;
 const ACTIONS: readonly Action[] = ["pull", "push", "delete", "admin"];
 
 /** What may be done with a repository. */
-function actionsOf(policy: Policy, who: Who, repository: string): readonly Action[] {
+function actionsOf(policy: Policy, who: Principal, repository: string): readonly Action[] {
   return ACTIONS.filter((action) => policy.allows(who, action, repository));
 }
 
@@ -44,7 +43,7 @@ describe("an empty list of policies", () => {
 });
 
 describe("a rule", () => {
-  const cases: readonly [who: string, allows: readonly Who[], others: readonly Who[]][] = [
+  const cases: readonly [who: string, allows: readonly Principal[], others: readonly Principal[]][] = [
     ["alice", [alice], [anonymous, dev, robot, somebody("robot", "alice"), somebody("user", "alice2")]],
     ["user:alice", [alice], [anonymous, dev, somebody("robot", "alice")]],
     ["group:dev", [dev], [anonymous, alice, somebody("user", "dev"), somebody("user", "group:dev")]],

@@ -1,7 +1,8 @@
 /** Who may do what with which repositories, and by which rule. */
 import { glob } from "../lib/glob.ts";
 import type { Glob } from "../lib/glob.ts";
-import type { Action, Grant, Identity } from "./identity.ts";
+import { LruCache, textBytes } from "../lib/lru.ts";
+import type { Action, Grant, Principal } from "./identity.ts";
 
 /** One entry of the settings' `policies`: a rule only allows, and what none allows is not. */
 export interface Rule {
@@ -25,28 +26,33 @@ export interface Decision {
 /** Whose members may do everything, whatever the rules say. */
 export const ADMINISTRATORS = "admin";
 
-/** Undefined is anonymous. */
-export type Who = Identity | undefined;
-
 interface CompiledRule {
-  readonly who: ReadonlySet<string>;
+  /** As `appliesTo` looks them up. */
+  readonly principals: ReadonlySet<string>;
   readonly repositories: readonly Glob[];
   readonly actions: ReadonlySet<Action>;
-  readonly name: string;
+  /** What it decides when it applies. */
+  readonly decision: Decision;
 }
+
+/** Bytes of all patterns of bounds that are kept ready. */
+const MAX_GLOB_BYTES = 2 * 1024 ** 2;
+
+/** What a pattern that is ready needs for each of its characters, and beside them. */
+const [GLOB_BYTES_EACH, GLOB_BYTES] = [12, 400];
 
 export class Policy {
   /** Undefined when there are none: then whoever logs in may do everything, as in distribution. */
   readonly #rules: readonly CompiledRule[] | undefined;
-  /** The patterns of bounds, which come with identities. */
-  readonly #globs = new Map<string, Glob>();
+  /** The patterns of bounds, which come with principals. */
+  readonly #globs = new LruCache<string, Glob>(MAX_GLOB_BYTES);
 
   constructor(rules?: readonly Rule[]) {
-    this.#rules = rules?.map(({ who, repositories, actions }, index) => ({
-      who: new Set(who.map((name) => (name.includes(":") || COLLECTIVES.has(name) ? name : `user:${name}`))),
-      repositories: repositories.map(glob),
-      actions: new Set(actions),
-      name: `policies.${index} (${who.join(", ")}: ${actions.join(", ")} on ${repositories.join(", ")})`,
+    this.#rules = rules?.map((rule, index) => ({
+      principals: new Set(rule.who.map(qualified)),
+      repositories: rule.repositories.map(glob),
+      actions: new Set(rule.actions),
+      decision: { allowed: true, by: `policies.${index} (${wordsOf(rule)})` },
     }));
   }
 
@@ -55,34 +61,34 @@ export class Policy {
     return this.#rules?.some((rule) => appliesTo(rule, undefined)) ?? false;
   }
 
-  allows(who: Who, action: Action, repository: string): boolean {
-    return this.decide(who, action, repository).allowed;
+  allows(principal: Principal, action: Action, repository: string): boolean {
+    return this.decide(principal, action, repository).allowed;
   }
 
-  /** Whether there may be a repository that this one may pull. */
-  allowsSomePull(who: Who): boolean {
-    if (who?.bound && !who.bound.some(({ actions }) => includes(actions, "pull"))) return false;
-    if (isSettled(who)) return true;
-    if (!this.#rules) return who !== undefined;
-    return this.#rules.some((rule) => appliesTo(rule, who) && hasAction(rule, "pull"));
+  /** Whether there may be a repository that this principal may pull. */
+  allowsSomePull(principal: Principal): boolean {
+    if (principal?.bound && !principal.bound.some(({ actions }) => includes(actions, "pull"))) return false;
+    if (isSettled(principal)) return true;
+    if (!this.#rules) return principal !== undefined;
+    return this.#rules.some((rule) => appliesTo(rule, principal) && hasAction(rule, "pull"));
   }
 
-  decide(who: Who, action: Action, repository: string): Decision {
-    if (who?.bound && !this.#isWithin(who.bound, action, repository)) {
-      return { allowed: false, by: `the bound of ${nameOf(who)}, which does not reach so far` };
+  decide(principal: Principal, action: Action, repository: string): Decision {
+    if (principal?.bound && !this.#isWithin(principal.bound, action, repository)) {
+      return { allowed: false, by: `the bound of ${nameOf(principal)}, which does not reach so far` };
     }
-    if (who?.bound && who.kind !== "user") return { allowed: true, by: `what ${nameOf(who)} was made for` };
-    if (isSettled(who)) return { allowed: true, by: `the group ${ADMINISTRATORS}, which may do everything` };
-    if (!this.#rules) {
-      return who
-        ? { allowed: true, by: "the absence of policies: whoever logs in may do everything" }
-        : { allowed: false, by: "the absence of policies: only those who log in may do anything" };
+    if (principal?.bound && principal.kind !== "user") {
+      return { allowed: true, by: `what ${nameOf(principal)} was made for` };
     }
+    if (isSettled(principal)) return BY_GROUP;
+    if (!this.#rules) return principal ? BY_LOGIN : NEEDS_LOGIN;
     const rule = this.#rules.find(
       (each) =>
-        appliesTo(each, who) && hasAction(each, action) && each.repositories.some((matches) => matches(repository)),
+        appliesTo(each, principal) &&
+        hasAction(each, action) &&
+        each.repositories.some((matches) => matches(repository)),
     );
-    return rule ? { allowed: true, by: rule.name } : { allowed: false, by: "the policies, none of which allows it" };
+    return rule?.decision ?? BY_NO_RULE;
   }
 
   #isWithin(bound: readonly Grant[], action: Action, repository: string): boolean {
@@ -92,35 +98,53 @@ export class Policy {
   #glob(pattern: string): Glob {
     let found = this.#globs.get(pattern);
     if (!found) {
-      if (this.#globs.size > MAX_GLOBS) this.#globs.clear();
       found = glob(pattern);
-      this.#globs.set(pattern, found);
+      this.#globs.set(pattern, found, GLOB_BYTES + GLOB_BYTES_EACH * pattern.length + textBytes(pattern));
     }
     return found;
   }
 }
 
-const MAX_GLOBS = 10_000;
+const BY_GROUP: Decision = { allowed: true, by: `the group ${ADMINISTRATORS}, which may do everything` };
+
+const BY_LOGIN: Decision = { allowed: true, by: "the absence of policies: whoever logs in may do everything" };
+
+const NEEDS_LOGIN: Decision = {
+  allowed: false,
+  by: "the absence of policies: only those who log in may do anything",
+};
+
+const BY_NO_RULE: Decision = { allowed: false, by: "the policies, none of which allows it" };
 
 /** Names in a rule that mean more than one. */
 const COLLECTIVES: ReadonlySet<string> = new Set(["anonymous", "authenticated", "everyone"]);
 
-/** As rules, the log and `explain` name somebody: `alice`, `robot:ci`, `anonymous`. */
-export function nameOf(who: Who): string {
-  if (!who) return "anonymous";
-  return who.kind === "user" ? who.name : `${who.kind}:${who.name}`;
+function qualified(name: string): string {
+  return name.includes(":") || COLLECTIVES.has(name) ? name : `user:${name}`;
+}
+
+function wordsOf({ who, actions, repositories }: Rule): string {
+  return `${who.join(", ")}: ${actions.join(", ")} on ${repositories.join(", ")}`;
+}
+
+/** As rules, the log and `explain` name a principal: `alice`, `robot:ci`, `anonymous`. */
+export function nameOf(principal: Principal): string {
+  if (!principal) return "anonymous";
+  return principal.kind === "user" ? principal.name : `${principal.kind}:${principal.name}`;
 }
 
 /** Whether rules do not matter: a machine has its own grants, and administrators have all. */
-function isSettled(who: Who): boolean {
-  return who !== undefined && ((who.kind !== "user" && who.bound !== undefined) || who.groups.includes(ADMINISTRATORS));
+function isSettled(principal: Principal): boolean {
+  if (principal === undefined) return false;
+  return (principal.kind !== "user" && principal.bound !== undefined) || principal.groups.includes(ADMINISTRATORS);
 }
 
-function appliesTo({ who: names }: CompiledRule, who: Who): boolean {
-  if (names.has("everyone") || names.has(who ? "authenticated" : "anonymous")) return true;
+function appliesTo({ principals }: CompiledRule, principal: Principal): boolean {
+  if (principals.has("everyone") || principals.has(principal ? "authenticated" : "anonymous")) return true;
   return (
-    who !== undefined &&
-    (names.has(`${who.kind}:${who.name}`) || who.groups.some((group) => names.has(`group:${group}`)))
+    principal !== undefined &&
+    (principals.has(`${principal.kind}:${principal.name}`) ||
+      principal.groups.some((group) => principals.has(`group:${group}`)))
   );
 }
 

@@ -6,6 +6,7 @@ import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import type { Clock } from "../lib/clock.ts";
 import type { MetadataStore, RobotTokenFacts } from "../metadata/metadata-store.ts";
 import type { Action, Grant, Identity } from "./identity.ts";
+import type { Reason } from "./verifier.ts";
 
 /** Begins with a word by which scanners for secrets can find it. */
 const TOKEN = /^stw_([0-9a-f]{12})_([\w-]{43})$/;
@@ -65,13 +66,15 @@ export class Robots {
     return this.#metadata.removeRobot(robot);
   }
 
-  /** Whose token it is; undefined when nobody's, or not this robot's, or expired. */
-  async identify(name: string, password: string): Promise<Identity | undefined> {
+  /** Whose token it is, and until when (undefined for ever), or why it is not good for the robot of this name. */
+  async identify(name: string, password: string): Promise<KnownRobot | Reason> {
     const [, id, secret] = TOKEN.exec(password) ?? [];
-    if (id === undefined || secret === undefined) return undefined;
-    const token = await this.findLive(id);
-    const isRight = token?.robot === name && timingSafeEqual(hashOf(secret), token.secretHash);
-    return isRight ? identityOf(token.robot, token.id, shown(token).grants) : undefined;
+    if (id === undefined || secret === undefined) return "malformed";
+    const token = await this.#metadata.findRobotToken(id);
+    if (!token || !timingSafeEqual(hashOf(secret), token.secretHash)) return "unknown token";
+    if (token.robot !== name) return "other robot";
+    if (!this.#isLive(token)) return "expired";
+    return { identity: identityOf(name, token.id, shown(token).grants), expiresAt: token.expiresAt };
   }
 
   /** A robot with all that it may do, by whichever of its tokens. */
@@ -97,6 +100,11 @@ export class Robots {
   #isLive({ expiresAt = Infinity }: Pick<RobotTokenFacts, "expiresAt">): boolean {
     return this.#clock.now() < expiresAt;
   }
+}
+
+interface KnownRobot {
+  readonly identity: Identity;
+  readonly expiresAt: number | undefined;
 }
 
 export interface NewRobotToken {

@@ -1,5 +1,13 @@
 /** The scopes that clients ask a token for: `repository:team/app:pull,push registry:catalog:*`. */
-import type { ResourceActions } from "./access-token.ts";
+
+/** Actions on one resource, as a token's `access` claim and a `scope` name them. */
+export interface ResourceActions {
+  /** `repository` or `registry`. */
+  readonly type: string;
+  readonly name: string;
+  /** Such as `pull`; `*` for all. */
+  readonly actions: readonly string[];
+}
 
 /** More than any client asks for. */
 const MAX_SCOPES = 100;

@@ -1,6 +1,6 @@
 /** The keys that our own tokens are signed with: made when first needed, shared by all processes through the database. */
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK } from "jose";
-import type { JWK } from "jose";
+import type { CryptoKey, JWK } from "jose";
 import type { Clock } from "../lib/clock.ts";
 import { SingleFlight } from "../lib/single-flight.ts";
 import type { MetadataStore, StoredSigningKey } from "../metadata/metadata-store.ts";
@@ -17,7 +17,7 @@ export const LONGEST_TOKEN_MS = 365 * DAY_MS;
 
 export interface SigningKey {
   readonly id: string;
-  readonly key: Awaited<ReturnType<typeof importJWK>>;
+  readonly key: CryptoKey;
 }
 
 export class SigningKeys {
@@ -84,7 +84,8 @@ export class SigningKeys {
     const name = `${part} ${stored.id}`;
     let loaded = this.#loaded.get(name);
     if (!loaded) {
-      loaded = importJWK(part === "private" ? (JSON.parse(stored.jwk) as JWK) : publicPart(stored), ALGORITHM);
+      const jwk = part === "private" ? (JSON.parse(stored.jwk) as JWK) : publicPart(stored);
+      loaded = importJWK(jwk, ALGORITHM) as Promise<CryptoKey>; // bytes come from secrets alone
       this.#loaded.set(name, loaded);
     }
     return loaded;

@@ -2,10 +2,13 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { SignJWT, decodeProtectedHeader } from "jose";
 import { MemoryEngine } from "../metadata/memory/memory-engine.ts";
 import { SqlMetadataStore } from "../metadata/sql-metadata-store.ts";
+import { EmbeddedAccounts } from "./embedded-accounts.ts";
 import { Policy } from "./policy.ts";
 import { SigningKeys } from "./signing-keys.ts";
 import { ListedAccounts, user } from "./testing/listed-accounts.ts";
+import { proofOf, reasonOf } from "./testing/verdicts.ts";
 import { TokenService } from "./token-service.ts";
+import type { Proof } from "./verifier.ts";
 
 const DAY_MS = 86_400_000;
 const alice = user("alice", "secret", ["dev"]).identity;
@@ -25,7 +28,15 @@ afterEach(() => metadata.close());
 /** As a process of its own has it: what is shared lies in the database. */
 function process(): { readonly keys: SigningKeys; readonly service: TokenService } {
   const keys = new SigningKeys(metadata, clock);
-  return { keys, service: new TokenService({ keys, policy: new Policy(), authenticator: accounts, clock }) };
+  return {
+    keys,
+    service: new TokenService({ keys, policy: new Policy(), accounts: new EmbeddedAccounts(accounts), clock }),
+  };
+}
+
+/** Undefined when it is not good. */
+function verify(service: TokenService, token: string): Promise<Proof | undefined> {
+  return proofOf(service.verify({ kind: "bearer", token }));
 }
 
 async function issue(service: TokenService): Promise<string> {
@@ -38,16 +49,16 @@ describe("a token", () => {
     const bound = [{ repositories: "team/*", actions: ["pull"] as const }];
     for (const who of [alice, { ...alice, kind: "robot" as const, bound }, undefined]) {
       const { token } = await service.issue(who, []);
-      expect((await service.verify(token))?.identity).toEqual(who);
+      expect((await verify(service, token))?.principal).toEqual(who);
     }
-    expect((await service.verify(await issue(service)))?.access).toEqual([
+    expect((await verify(service, await issue(service)))?.access).toEqual([
       { type: "repository", name: "a", actions: ["pull"] },
     ]);
   });
 
   test("is good in every process, also in one that has made no key", async () => {
     const token = await issue(process().service);
-    expect(await process().service.verify(token)).toBeDefined();
+    expect(await verify(process().service, token)).toBeDefined();
   });
 
   test("is good until it expires, and not before it was issued", async () => {
@@ -55,12 +66,12 @@ describe("a token", () => {
     const { token, lifetimeMs } = await service.issue(alice, []);
     const issuedAt = now;
     now = issuedAt + lifetimeMs - 1000;
-    const read = await service.verify(token);
+    const read = await verify(service, token);
     expect(read?.expiresAt).toBeGreaterThan(now);
     now = read?.expiresAt ?? 0;
-    expect(await service.verify(token)).toBeUndefined();
+    expect(await verify(service, token)).toBeUndefined();
     now = issuedAt - 60_000;
-    expect(await service.verify(token)).toBeUndefined();
+    expect(await verify(service, token)).toBeUndefined();
   });
 
   /** Claims of a good token. */
@@ -84,8 +95,8 @@ describe("a token", () => {
           .setProtectedHeader({ alg: "ES256", kid: id, ...(type === undefined ? {} : { typ: type }) })
           .sign(key);
       };
-      expect(await service.verify(await sign(good, "JWT"))).toBeDefined();
-      expect(await service.verify(await sign(claims, typ))).toBeUndefined();
+      expect(await verify(service, await sign(good, "JWT"))).toBeDefined();
+      expect(await verify(service, await sign(claims, typ))).toBeUndefined();
     });
   }
 });
@@ -98,19 +109,21 @@ describe("what renews tokens", () => {
       now += 31 * DAY_MS;
       await issue(process().service);
     }
-    expect(await process().service.redeem(refresh)).toEqual(alice);
+    expect((await proofOf(process().service.redeem(refresh)))?.principal).toEqual(alice);
     now += 31 * DAY_MS;
-    expect(await process().service.redeem(refresh)).toBeUndefined();
+    expect(await reasonOf(process().service.redeem(refresh))).toBe("expired");
   });
 
   test("is worth nothing as a token, when its owner went, and when it is made up", async () => {
     const { service } = process();
     const refresh = await service.issueRefreshToken(alice);
-    expect(await service.verify(refresh)).toBeUndefined();
-    expect(await service.redeem(await issue(service))).toBeUndefined();
-    expect(await service.redeem("made up")).toBeUndefined();
+    expect(await verify(service, refresh)).toBeUndefined();
+    expect(await reasonOf(service.redeem(await issue(service)))).toBe("audience");
+    expect(await reasonOf(service.redeem("made up"))).toBe("malformed");
+    const redeemed = await proofOf(service.redeem(refresh));
+    expect(await redeemed?.basis.isAt(redeemed.generation)).toBeTrue();
     accounts.remove("alice");
-    expect(await service.redeem(refresh)).toBeUndefined();
+    expect(await redeemed?.basis.isAt(redeemed.generation)).toBeFalse();
   });
 });
 
@@ -120,7 +133,7 @@ describe("the key", () => {
     const tokens = await Promise.all(processes.flatMap(({ service }) => [issue(service), issue(service)]));
     expect(new Set(tokens.map(keyOf)).size).toBe(1);
     expect(await metadata.signingKeys()).toHaveLength(1);
-    for (const { service } of processes) for (const token of tokens) expect(await service.verify(token)).toBeDefined();
+    for (const { service } of processes) for (const token of tokens) expect(await verify(service, token)).toBeDefined();
   });
 
   test("is another one after a month, and what the former one signed stays good", async () => {
@@ -132,8 +145,8 @@ describe("the key", () => {
     now += 61_000;
     const after = await issue(second.service);
     expect(keyOf(after)).not.toBe(keyOf(before));
-    expect(await first.service.verify(after)).toBeDefined();
-    expect(await first.service.verify(last)).toBeDefined();
+    expect(await verify(first.service, after)).toBeDefined();
+    expect(await verify(first.service, last)).toBeDefined();
     const { keys } = await first.service.published();
     expect(new Set(keys.map(({ kid }) => kid))).toEqual(new Set([keyOf(before), keyOf(after)]));
   });

@@ -1,15 +1,18 @@
 /** Issues and verifies the registry's own tokens (Docker's token protocol). */
 import { randomUUID } from "node:crypto";
-import { SignJWT, errors, jwtVerify } from "jose";
-import type { JWTPayload } from "jose";
+import { SignJWT, errors } from "jose";
 import type { Clock } from "../lib/clock.ts";
 import { parseRepositoryName } from "../oci/repository-name.ts";
-import type { AccessToken, ResourceActions, TokenVerifier } from "./access-token.ts";
-import type { Action, Authenticator, Grant, Identity } from "./identity.ts";
-import type { Policy, Who } from "./policy.ts";
+import type { ResourceActions } from "./scope.ts";
+import type { Action, Grant, Identity, Principal } from "./identity.ts";
+import type { Policy } from "./policy.ts";
 import { nameOf } from "./policy.ts";
+import { verifySignedToken } from "./signed-token.ts";
+import type { RefusedToken, VerifiedToken } from "./signed-token.ts";
 import { ALGORITHM, LONGEST_TOKEN_MS } from "./signing-keys.ts";
 import type { SigningKey, SigningKeys } from "./signing-keys.ts";
+import { ALWAYS, NO_BASIS, rejection } from "./verifier.ts";
+import type { AccountVerifier, Credentials, Verdict, Verifier } from "./verifier.ts";
 
 /** What our tokens are for, and by whom they are issued. */
 export const SERVICE = "stowage";
@@ -34,7 +37,7 @@ export interface IssuedToken {
 }
 
 /** Our claims beside the registered ones. */
-interface Claims extends JWTPayload {
+interface Claims {
   readonly access?: readonly ResourceActions[];
   /** Absent for anonymous. */
   readonly identity?: {
@@ -49,11 +52,12 @@ interface Claims extends JWTPayload {
 export interface TokenServiceParts {
   readonly keys: SigningKeys;
   readonly policy: Policy;
-  readonly authenticator: Pick<Authenticator, "isCurrent">;
+  /** Says what tokens rest on that are issued to an account. */
+  readonly accounts: Pick<AccountVerifier, "basisOf">;
   readonly clock: Clock;
 }
 
-export class TokenService implements TokenVerifier {
+export class TokenService implements Verifier {
   readonly #parts: TokenServiceParts;
 
   constructor(parts: TokenServiceParts) {
@@ -61,27 +65,30 @@ export class TokenService implements TokenVerifier {
   }
 
   /** A token for as much of what is asked for as may be had, which may be nothing. */
-  async issue(who: Who, asked: readonly ResourceActions[]): Promise<IssuedToken> {
+  async issue(principal: Principal, asked: readonly ResourceActions[]): Promise<IssuedToken> {
     const { clock } = this.#parts;
-    const access = this.#grant(who, asked);
+    const access = this.#grant(principal, asked);
     const now = clock.now();
-    const token = await this.#sign(who, SERVICE, now, LIFETIME_MS, { access });
+    const token = await this.#sign(principal, SERVICE, now, LIFETIME_MS, { access });
     return { token, access, issuedAt: new Date(now), lifetimeMs: LIFETIME_MS };
   }
 
   /** What its owner may exchange for tokens later, without the password. */
-  issueRefreshToken(who: Identity): Promise<string> {
-    return this.#sign(who, REFRESH_AUDIENCE, this.#parts.clock.now(), LONGEST_TOKEN_MS, {});
+  issueRefreshToken(principal: Identity): Promise<string> {
+    return this.#sign(principal, REFRESH_AUDIENCE, this.#parts.clock.now(), LONGEST_TOKEN_MS, {});
   }
 
-  verify(token: string): Promise<AccessToken | undefined> {
-    return this.#read(token, SERVICE);
+  takes({ kind }: Credentials): boolean {
+    return kind === "bearer";
   }
 
-  /** Whose refresh token it is; undefined when it is not good, or its owner changed since. */
-  async redeem(refreshToken: string): Promise<Identity | undefined> {
-    const read = await this.#read(refreshToken, REFRESH_AUDIENCE);
-    return read?.identity && (await this.#parts.authenticator.isCurrent(read.identity)) ? read.identity : undefined;
+  async verify(credentials: Credentials): Promise<Verdict> {
+    return await this.#read(credentials.kind === "bearer" ? credentials.token : "", SERVICE);
+  }
+
+  /** Verifies a refresh token. Its owner may have changed since: see its basis. */
+  async redeem(refreshToken: string): Promise<Verdict> {
+    return await this.#read(refreshToken, REFRESH_AUDIENCE);
   }
 
   /** The public keys that tokens are verified with. */
@@ -89,10 +96,10 @@ export class TokenService implements TokenVerifier {
     return this.#parts.keys.published();
   }
 
-  #grant(who: Who, asked: readonly ResourceActions[]): readonly ResourceActions[] {
+  #grant(principal: Principal, asked: readonly ResourceActions[]): readonly ResourceActions[] {
     const granted = new Map<string, Set<string>>();
     for (const { type, name, actions } of asked) {
-      const allowed = this.#allowedActions(who, { type, name, actions });
+      const allowed = this.#allowedActions(principal, { type, name, actions });
       const key = `${type}:${name}`;
       if (allowed.length > 0) granted.set(key, new Set([...(granted.get(key) ?? []), ...allowed]));
     }
@@ -102,18 +109,18 @@ export class TokenService implements TokenVerifier {
     });
   }
 
-  #allowedActions(who: Who, { type, name, actions }: ResourceActions): readonly string[] {
+  #allowedActions(principal: Principal, { type, name, actions }: ResourceActions): readonly string[] {
     const { policy } = this.#parts;
     if (type === "registry" && name === "catalog") {
-      return actions.includes("*") && policy.allowsSomePull(who) ? ["*"] : [];
+      return actions.includes("*") && policy.allowsSomePull(principal) ? ["*"] : [];
     }
     if (type !== "repository" || parseRepositoryName(name) === undefined) return [];
     const wanted = actions.includes("*") ? ACTIONS : ACTIONS.filter((action) => actions.includes(action));
-    return wanted.filter((action) => policy.allows(who, action, name));
+    return wanted.filter((action) => policy.allows(principal, action, name));
   }
 
   async #sign(
-    who: Who,
+    principal: Principal,
     audience: string,
     now: number,
     lifetimeMs: number,
@@ -121,10 +128,10 @@ export class TokenService implements TokenVerifier {
   ): Promise<string> {
     const { id, key } = await this.#parts.keys.current();
     const seconds = Math.floor(now / 1000);
-    return await new SignJWT({ ...claims, ...identityClaim(who) })
+    return await new SignJWT({ ...claims, ...identityClaim(principal) })
       .setProtectedHeader({ alg: ALGORITHM, kid: id, typ: "JWT" })
       .setIssuer(SERVICE)
-      .setSubject(who ? nameOf(who) : "")
+      .setSubject(principal ? nameOf(principal) : "")
       .setAudience(audience)
       .setIssuedAt(seconds)
       .setNotBefore(seconds)
@@ -133,43 +140,44 @@ export class TokenService implements TokenVerifier {
       .sign(key);
   }
 
-  async #read(token: string, audience: string): Promise<AccessToken | undefined> {
+  async #read(token: string, audience: string): Promise<Verdict> {
+    const read = await this.#verify(token, audience);
+    if (read.kind === "refused") return rejection(read.reason);
+    const { identity, access = [], exp = 0 } = read.claims;
+    const principal = identity && { ...identity, groups: identity.groups ?? [] };
+    return {
+      kind: "proof",
+      principal,
+      access,
+      expiresAt: (exp + CLOCK_TOLERANCE) * 1000,
+      basis: principal ? (this.#parts.accounts.basisOf(principal) ?? NO_BASIS) : ALWAYS,
+      generation: principal?.generation ?? "",
+    };
+  }
+
+  async #verify(token: string, audience: string): Promise<VerifiedToken<Claims> | RefusedToken> {
     const { keys, clock } = this.#parts;
-    try {
-      const keyOf = async ({ kid = "" }): Promise<SigningKey["key"]> => {
-        const key = await keys.find(kid);
-        if (!key) throw new errors.JWKSNoMatchingKey();
-        return key;
-      };
-      const { payload } = await jwtVerify<Claims>(token, keyOf, {
-        algorithms: [ALGORITHM],
-        typ: "JWT",
-        issuer: SERVICE,
-        audience,
-        requiredClaims: ["exp", "nbf", "iat"],
-        clockTolerance: CLOCK_TOLERANCE,
-        currentDate: new Date(clock.now()),
-      });
-      return {
-        identity: identityIn(payload),
-        access: payload.access ?? [],
-        expiresAt: ((payload.exp ?? 0) + CLOCK_TOLERANCE) * 1000,
-      };
-    } catch (error) {
-      if (error instanceof errors.JOSEError) return undefined; // not good, or no token at all
-      throw error;
-    }
+    const findKey = async ({ kid = "" }): Promise<SigningKey["key"]> => {
+      const key = await keys.find(kid);
+      if (!key) throw new errors.JWKSNoMatchingKey();
+      return key;
+    };
+    return await verifySignedToken<Claims>(token, findKey, {
+      algorithms: [ALGORITHM],
+      type: "JWT",
+      issuer: SERVICE,
+      audience,
+      requiredClaims: ["exp", "nbf", "iat"],
+      clockTolerance: CLOCK_TOLERANCE,
+      now: clock.now(),
+    });
   }
 }
 
-function identityClaim(who: Who): Pick<Claims, "identity"> {
-  if (!who) return {};
-  const { kind, name, groups, bound, generation } = who;
+function identityClaim(principal: Principal): Pick<Claims, "identity"> {
+  if (!principal) return {};
+  const { kind, name, groups, bound, generation } = principal;
   return {
     identity: { kind, name, generation, ...(groups.length > 0 ? { groups } : {}), ...(bound ? { bound } : {}) },
   };
-}
-
-function identityIn({ identity }: Claims): Who {
-  return identity && { ...identity, groups: identity.groups ?? [] };
 }

@@ -20,8 +20,8 @@ export function accessOf({ auth, policies }: Settings): AccessOptions | undefine
     return {
       kind: "tokens",
       async tokens({ clock, log }) {
-        const { openExternalTokens } = await import("../auth/external-tokens.ts");
-        return openExternalTokens(token, clock, log);
+        const { ExternalTokenVerifier } = await import("../auth/external-tokens.ts");
+        return new ExternalTokenVerifier(token, clock, log);
       },
     };
   }
@@ -31,8 +31,8 @@ export function accessOf({ auth, policies }: Settings): AccessOptions | undefine
   return {
     kind: "accounts",
     async authenticator(parts) {
-      const { createAuthenticator } = await import("../auth/authenticators.ts");
-      return createAuthenticator(auth, { ...parts, passwords: bunPasswords });
+      const { accountVerifiers } = await import("../auth/accounts.ts");
+      return accountVerifiers(auth, { ...parts, passwords: bunPasswords });
     },
     ...(policies ? { policies } : {}),
     ...(passwordsOnly ? { basicRealm: htpasswd.realm } : {}),

@@ -1,5 +1,28 @@
 /** What certificates are written in (X.690): values with their kind and length before them. */
 
+/** A value that was read. */
+export interface Tlv {
+  readonly tag: number;
+  readonly content: Buffer;
+}
+
+/** The values that stand one behind the other in `bytes`. Throws when they are cut off, or are longer than any are here. */
+export function readTlvs(bytes: Buffer): readonly Tlv[] {
+  const values: Tlv[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const tag = bytes.readUInt8(at);
+    const first = bytes.readUInt8(at + 1);
+    const lengthSize = first < 128 ? 0 : first - 128;
+    if (lengthSize > 4) throw new RangeError("a value of DER is too long");
+    const start = at + 2 + lengthSize;
+    const length = lengthSize === 0 ? first : bytes.readUIntBE(at + 2, lengthSize);
+    if (start + length > bytes.length) throw new RangeError("a value of DER is cut off");
+    values.push({ tag, content: bytes.subarray(start, start + length) });
+    at = start + length;
+  }
+  return values;
+}
+
 /** A value of any kind: `tag` says which. */
 export function tlv(tag: number, ...contents: readonly Buffer[]): Buffer {
   const content = Buffer.concat(contents);

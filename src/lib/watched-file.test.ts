@@ -72,6 +72,21 @@ describe("a watched file", () => {
     expect(counts.read).toBe(2);
   });
 
+  test("has another version when it holds something else, or cannot be read, and the same one otherwise", async () => {
+    const { path, file, clock } = await watched("one");
+    const versions = [file.version];
+    const wait = (): void => void clock.ms++;
+    for (const content of ["one", "two", "two", "bad", "two"]) {
+      await writeFile(path, content);
+      wait();
+      versions.push(file.version);
+    }
+    await rm(path);
+    wait();
+    versions.push(file.version, file.version);
+    expect(versions.map((version) => version - (versions[0] ?? 0))).toEqual([0, 0, 1, 1, 2, 3, 4, 4]);
+  });
+
   test("is not looked at twice in the same millisecond", async () => {
     const { path, file, next } = await watched("one");
     expect(next()).toBe("one");

@@ -1,4 +1,5 @@
 /** A file that is read again when it changed. */
+import { hash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import type { Clock } from "./clock.ts";
 
@@ -12,6 +13,9 @@ export class WatchedFile<Content> {
   readonly #parse: (text: string) => Content;
   readonly #onTrouble: (error: unknown) => Content;
   #content: Content | undefined;
+  /** Of what `#content` was made of; undefined when that could not be read or parsed. */
+  #digest: string | undefined;
+  #version = 0;
   #lookedAt = -Infinity;
   /** By what the file was known when it was read; undefined when it has to be read again. */
   #mark: string | undefined;
@@ -40,18 +44,31 @@ export class WatchedFile<Content> {
     return this.#content as Content;
   }
 
+  /** Another number when the file holds something else. */
+  get version(): number {
+    void this.content;
+    return this.#version;
+  }
+
   #look(): void {
     try {
       const { ino, size, mtimeMs, ctimeMs } = statSync(this.path);
       const mark = `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
       if (mark === this.#mark) return;
-      this.#content = this.#parse(readFileSync(this.path, "utf8"));
+      const text = readFileSync(this.path, "utf8");
+      this.#take(this.#parse(text), hash("sha256", text, "base64"));
       this.#mark = this.#clock.now() - Math.max(mtimeMs, ctimeMs) > GRAIN_MS ? mark : undefined;
     } catch (error) {
       const mark = `trouble: ${String(error)}`;
       if (mark === this.#mark) return;
       this.#mark = mark;
-      this.#content = this.#onTrouble(error);
+      this.#take(this.#onTrouble(error), undefined);
     }
+  }
+
+  #take(content: Content, digest: string | undefined): void {
+    this.#content = content;
+    if (digest === undefined || digest !== this.#digest) this.#version++;
+    this.#digest = digest;
   }
 }

@@ -1,14 +1,20 @@
-/** What clients changed: one event and one line of the log for each. */
+/** The audit: a line of the log for each change that clients make, for each login that fails, and for what is not allowed. */
 import { randomUUID } from "node:crypto";
 import type { Action } from "../auth/identity.ts";
 import { nameOf } from "../auth/policy.ts";
+import { REASONS } from "../auth/verifier.ts";
+import type { Reason } from "../auth/verifier.ts";
 import { escapeControls } from "../lib/control-characters.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Logger } from "../observe/logger.ts";
+import type { AccessRefusal, RefusedPermission } from "./access-refusal.ts";
 import type { ChangeEvent } from "./change-event.ts";
 import type { Context } from "./context.ts";
 import type { Reply } from "./reply.ts";
 import type { Route } from "./routes.ts";
+
+/** A request, whoever sent it. */
+type Asked = Pick<Context, "request" | "caller" | "options">;
 
 /** What a request changed, apart from who sent it. */
 type Change = Pick<ChangeEvent, "action" | "object" | "repository" | "digest" | "tags">;
@@ -24,15 +30,12 @@ const RIGHTS: Readonly<Record<ChangeEvent["action"], Action>> = {
 export function auditChange(context: Context, route: Route, reply: Reply, log: Logger): void {
   const change = changeIn(context, route, reply);
   if (!change) return;
-  const { admission, caller, request, options } = context;
+  const { authorization, options } = context;
   const event: ChangeEvent = {
     ...change,
-    id: randomUUID(),
-    time: new Date(options.clock.now()),
-    who: nameOf(admission.who),
-    address: caller.address,
-    userAgent: request.headers.get("user-agent") ?? undefined,
-    rule: admission.decide(RIGHTS[change.action], change.repository).by,
+    ...circumstancesOf(context),
+    who: nameOf(authorization.principal),
+    rule: authorization.decide(RIGHTS[change.action], change.repository).by,
   };
   log.info({ audit: event }, sentenceOf(event));
   try {
@@ -40,6 +43,47 @@ export function auditChange(context: Context, route: Route, reply: Reply, log: L
   } catch (error) {
     log.error({ err: error }, "a listener to changes failed");
   }
+}
+
+/** Credentials that were not good, or a permission that was missing. */
+interface RefusalEvent extends Circumstances {
+  readonly action: "login" | RefusedPermission["action"];
+  readonly outcome: "refused";
+  /** Who it was, or the name that was tried. */
+  readonly who: string;
+  readonly repository?: string;
+  /** Why a login failed. */
+  readonly reason?: Reason;
+  /** What refused a permission. */
+  readonly rule?: string;
+}
+
+/** Tells of a login that failed, or of somebody who may not do what was asked for. */
+export function auditRefusal({ client }: AccessRefusal, asked: Asked, log: Logger): void {
+  const { user, rejected, denied } = client;
+  const circumstances = circumstancesOf(asked);
+  const from = asked.caller.address ?? "a Unix socket";
+  if (rejected?.name !== undefined) {
+    const { reason } = rejected;
+    const event: RefusalEvent = { action: "login", outcome: "refused", who: user ?? "", ...circumstances, reason };
+    log.warn({ audit: event }, escapeControls(`${event.who} could not log in from ${from}: ${REASONS[reason]}`));
+  } else if (denied && user !== undefined) {
+    const event: RefusalEvent = { ...denied, outcome: "refused", who: user, ...circumstances };
+    const what = denied.repository === undefined ? "list repositories" : `${denied.action} ${denied.repository}`;
+    log.info({ audit: event }, escapeControls(`${user} may not ${what}, and tried to from ${from}`));
+  }
+}
+
+/** What an event says of the request that it is about. */
+type Circumstances = Pick<ChangeEvent, "id" | "time" | "address" | "userAgent">;
+
+function circumstancesOf({ request, caller, options }: Asked): Circumstances {
+  return {
+    id: randomUUID(),
+    time: new Date(options.clock.now()),
+    address: caller.address,
+    userAgent: request.headers.get("user-agent") ?? undefined,
+  };
 }
 
 function changeIn({ request, parameters }: Context, route: Route, { status, headers }: Reply): Change | undefined {

@@ -1,5 +1,5 @@
 /** How a client is told by what it may prove who it is: one challenge in one header, for clients read no second one. */
-import type { ResourceActions } from "../auth/access-token.ts";
+import type { ResourceActions } from "../auth/scope.ts";
 import { formatScope } from "../auth/scope.ts";
 import type { Caller, Origins } from "./origin.ts";
 

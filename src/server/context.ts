@@ -1,13 +1,13 @@
 /** What every handler of a request is given. */
-import type { Authenticator } from "../auth/identity.ts";
+import type { Authorization } from "../auth/authorization.ts";
 import type { TokenService } from "../auth/token-service.ts";
 import type { Namespace } from "../registry/namespace.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { ChangeListener } from "./change-event.ts";
 import type { RequestBody } from "./body.ts";
+import type { Authentication } from "../auth/authentication.ts";
+import type { Authorizer } from "./authorize.ts";
 import type { CommonHeaders } from "./common-headers.ts";
-import type { Admission } from "./admission.ts";
-import type { Gate } from "./gate.ts";
 import type { Caller, Origins } from "./origin.ts";
 import type { OtherSites } from "./other-sites.ts";
 import type { ReadLimits } from "./read-limits.ts";
@@ -27,11 +27,11 @@ export interface ServerOptions {
   /** Which proxies are trusted, and what clients call this registry. */
   readonly origins: Origins;
   /** Who may do what. */
-  readonly gate: Gate;
-  /** Whether there is anybody who may log in. */
+  readonly authorizer: Authorizer;
+  /** Whether clients may log in. */
   readonly asksForLogin: boolean;
   /** Where tokens are issued; undefined when this registry issues none. */
-  readonly tokens?: TokenDesk | undefined;
+  readonly tokens?: TokenIssuer | undefined;
   /** How much may be read in a time; no bound when absent. */
   readonly readLimits?: ReadLimits | undefined;
   readonly clock: Clock;
@@ -43,10 +43,12 @@ export interface ServerOptions {
   readonly version: string;
 }
 
-/** Issues tokens to those who prove who they are. */
-export interface TokenDesk {
+/** Issues tokens to clients whose credentials are good. */
+export interface TokenIssuer {
   readonly service: TokenService;
-  readonly authenticator: Authenticator;
+  readonly authentication: Authentication;
+  /** Whether clients that ask for it get a token that lives for a year, and is exchanged for others (`auth.token.refresh`). */
+  readonly refreshTokens: boolean;
 }
 
 export interface Context {
@@ -55,8 +57,8 @@ export interface Context {
   readonly request: Request;
   /** Whoever sent the request, as far as connection and trusted proxies tell. */
   readonly caller: Caller;
-  /** Who was let in, and what else that one may do. */
-  readonly admission: Admission;
+  /** Of the principal that sent it. */
+  readonly authorization: Authorization;
   readonly body: RequestBody;
   readonly parameters: URLSearchParams;
 }

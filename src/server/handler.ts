@@ -1,11 +1,12 @@
 /** From a request to a reply: the one place that routes, and the one that catches. */
 import { OciError } from "../oci/error.ts";
+import type { Authorization } from "../auth/authorization.ts";
 import { nameOf } from "../auth/policy.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { Namespace } from "../registry/namespace.ts";
 import { BrokenBodyError } from "../registry/broken-body-error.ts";
-import type { Admission } from "./admission.ts";
-import { auditChange } from "./audit.ts";
+import { AccessRefusal } from "./access-refusal.ts";
+import { auditChange, auditRefusal } from "./audit.ts";
 import { RequestBody } from "./body.ts";
 import { withDefaults } from "./common-headers.ts";
 import type { Context, ServerOptions } from "./context.ts";
@@ -13,13 +14,13 @@ import { RefusedWithHeaders, faultReply, refusalIn, refusalReply } from "./error
 import { getHealth, getReady } from "./ops/health.ts";
 import { getWelcome } from "./ops/welcome.ts";
 import { belowPrefix } from "./links.ts";
-import { needOf } from "./need.ts";
-import type { Need } from "./need.ts";
 import type { Caller } from "./origin.ts";
 import { empty } from "./reply.ts";
 import type { Reply } from "./reply.ts";
 import { ReplyCache } from "./reply-cache.ts";
 import type { KeptReply } from "./reply-cache.ts";
+import { requiredPermission } from "./required-permission.ts";
+import type { RequiredPermission } from "./required-permission.ts";
 import { hasUsableHost, parametersOf, pathOf, targetOf } from "./request-target.ts";
 import { getKeys } from "./token/keys.ts";
 import { getToken, postToken } from "./token/token.ts";
@@ -81,7 +82,7 @@ export function createHandler({ namespace, options, log, revision }: HandlerPart
     const body = new RequestBody(request, whole);
     const route = parseRoute(path);
     const asked = { namespace, options, request, caller, body, parameters };
-    const reply = await dispatch(asked, route, path, log).catch((error: unknown) => errorReply(error, request, log));
+    const reply = await dispatch(asked, route, path, log).catch((error: unknown) => errorReply(error, asked, log));
     // A client that is still sending does not listen: take the rest of it before a refusal, or close.
     const close = reply.status >= 400 && !(await body.drain()) ? { connection: "close" } : {};
     const common = options.commonHeaders.at(path);
@@ -93,25 +94,30 @@ export function createHandler({ namespace, options, log, revision }: HandlerPart
       webHeaders: new Headers(headers),
       ...(reply.adapted && { adapted: adaptedWithHeaders(reply.adapted, common) }),
     };
-    replies.keep(request, { route, need: needOf(request, route), commonHeaders: common }, lasting, known);
+    replies.keep(
+      request,
+      { route, required: requiredPermission(request, route), commonHeaders: common },
+      lasting,
+      known,
+    );
     return { ...lasting, address: caller.address };
   }
 
   /** What others were answered is for whoever may have it. */
   function answerAgain(kept: KeptReply, request: Request, caller: Caller): Reply | Promise<Reply> {
-    const { route, need } = kept;
-    const given = ({ who }: Admission): Reply => ({
+    const asked = { request, caller, options };
+    const given = ({ principal }: Authorization): Reply => ({
       ...kept.give(request),
       address: caller.address,
-      user: who && nameOf(who),
+      user: principal && nameOf(principal),
     });
     const refused = (error: unknown): Reply => ({
-      ...withHeaders(errorReply(error, request, log), kept.commonHeaders),
+      ...withHeaders(errorReply(error, asked, log), kept.commonHeaders),
       address: caller.address,
     });
     try {
-      const admitted = admit({ request, route, need, caller, options });
-      return admitted instanceof Promise ? admitted.then(given).catch(refused) : given(admitted);
+      const authorized = authorize(asked, kept);
+      return authorized instanceof Promise ? authorized.then(given).catch(refused) : given(authorized);
     } catch (error) {
       return refused(error);
     }
@@ -130,15 +136,21 @@ function adaptedWithHeaders(
   return (request) => withHeaders(adapted(request), headers);
 }
 
-function errorReply(error: unknown, request: Request, log: Logger): Reply {
+/** A request, as far as it is known before it is authorized. */
+type Asked = Pick<Context, "request" | "caller" | "options">;
+
+function errorReply(error: unknown, asked: Asked, log: Logger): Reply {
   const [cause, headers] = error instanceof RefusedWithHeaders ? [error.cause, error.headers] : [error, {}];
   const refusal = refusalIn(cause);
-  if (!refusal || refusal.cause !== undefined) logCause(log, request, cause);
-  return refusal ? refusalReply(refusal, headers) : faultReply();
+  if (!refusal || refusal.cause !== undefined) logCause(log, asked.request, cause);
+  const reply = refusal ? refusalReply(refusal, headers) : faultReply();
+  if (!(error instanceof AccessRefusal)) return reply;
+  auditRefusal(error, asked, log);
+  return { ...reply, user: error.client.user };
 }
 
 async function dispatch(
-  asked: Omit<Context, "admission">,
+  asked: Omit<Context, "authorization">,
   route: Route | undefined,
   path: string,
   log: Logger,
@@ -159,27 +171,31 @@ async function dispatch(
   if (request.method === "DELETE" && route.kind !== "upload" && !options.deleteEnabled) {
     throw deleteDisabled(allowed.filter((method) => method !== "DELETE"));
   }
-  const admitted = admit({ ...asked, route, need: needOf(request, route) });
-  const context = { ...asked, admission: admitted instanceof Promise ? await admitted : admitted };
-  const { who } = context.admission;
-  const reply = await handle(context, route);
+  const authorized = authorize(asked, { route, required: requiredPermission(request, route) });
+  const context = { ...asked, authorization: authorized instanceof Promise ? await authorized : authorized };
+  const { principal } = context.authorization;
+  const reply = await handle(context, route).catch((error: unknown) => errorReply(error, asked, log));
   auditChange(context, route, reply, log);
-  return { ...reply, user: who && nameOf(who) };
+  return { ...reply, user: reply.user ?? (principal && nameOf(principal)) };
 }
 
-interface Asking extends Pick<Context, "request" | "caller" | "options"> {
+/** What a request asks for. */
+interface Question {
   readonly route: Route;
-  readonly need: Need;
+  readonly required: RequiredPermission;
 }
 
-/** Who asks, when that one may and has not read too much; at once where the gate knows at once. */
-function admit({ request, route, need, caller, options }: Asking): Admission | Promise<Admission> {
-  const counted = (admission: Admission): Admission => {
-    options.readLimits?.take(request, route, caller, admission.who);
-    return admission;
+/** Refused when it is not allowed, or the principal has read too much; at once where nothing has to be looked up. */
+function authorize(
+  { request, caller, options }: Asked,
+  { route, required }: Question,
+): Authorization | Promise<Authorization> {
+  const counted = (authorization: Authorization): Authorization => {
+    options.readLimits?.take(request, route, caller, authorization.principal);
+    return authorization;
   };
-  const admitted = options.gate.admit(request, need, caller);
-  return admitted instanceof Promise ? admitted.then(counted) : counted(admitted);
+  const authorized = options.authorizer.authorize(request, required, caller);
+  return authorized instanceof Promise ? authorized.then(counted) : counted(authorized);
 }
 
 /** Whether the settings leave this endpoint on. */

@@ -1,11 +1,11 @@
 /** How much one user, or one address, may read in a time. Writes have no such bound: no client could go on after it. */
-import type { Who } from "../auth/policy.ts";
+import type { Principal } from "../auth/identity.ts";
 import { nameOf } from "../auth/policy.ts";
 import type { Clock } from "../lib/clock.ts";
 import { customerNetwork } from "../lib/network.ts";
 import { TokenBuckets } from "../lib/token-buckets.ts";
 import { OciError } from "../oci/error.ts";
-import { RefusedWithHeaders } from "./error-reply.ts";
+import { AccessRefusal } from "./access-refusal.ts";
 import type { Caller } from "./origin.ts";
 import type { Route } from "./routes.ts";
 
@@ -31,17 +31,20 @@ export class ReadLimits {
    * Refused with `TOOMANYREQUESTS`, and with when to come back, when it was too much. A request counts once, also when its
    * response had to wait and is made again.
    */
-  take(request: Request, route: Route, caller: Caller, who: Who): void {
+  take(request: Request, route: Route, caller: Caller, principal: Principal): void {
     if (!isRead(request.method, route) || this.#counted.has(request)) return;
     this.#counted.add(request);
-    const waitMs = who ? this.#users?.take(nameOf(who)) : this.#addresses?.take(customerNetwork(caller.address ?? ""));
+    const user = principal && nameOf(principal);
+    const waitMs = user ? this.#users?.take(user) : this.#addresses?.take(customerNetwork(caller.address ?? ""));
     if (!waitMs) return;
     const seconds = Math.ceil(waitMs / 1000);
-    const message = `${who ? nameOf(who) : "this address"} has read too much in a minute: come back in ${seconds} s`;
-    const more = who || !this.#users ? "" : ", or log in";
-    throw new RefusedWithHeaders(new OciError("TOOMANYREQUESTS", { message: `${message}${more}` }), {
-      "retry-after": String(seconds),
-    });
+    const message = `${user ?? "this address"} has read too much in a minute: come back in ${seconds} s`;
+    const more = user || !this.#users ? "" : ", or log in";
+    throw new AccessRefusal(
+      new OciError("TOOMANYREQUESTS", { message: `${message}${more}` }),
+      { "retry-after": String(seconds) },
+      { user },
+    );
   }
 }
 

@@ -5,7 +5,7 @@ import type { Reply } from "./reply.ts";
 const URL_ = "http://localhost/v2/app/manifests/latest";
 const ASKED = {
   route: { kind: "manifest", name: "app", reference: "latest" },
-  need: { kind: "nothing" },
+  required: { kind: "nothing" },
   commonHeaders: {},
 } as const;
 const get = (headers: Record<string, string> = {}): Request => new Request(URL_, { headers });

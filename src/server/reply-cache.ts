@@ -1,6 +1,6 @@
 /** Replies that are given again as long as nothing was committed: most of what a registry is asked, it is asked again. */
-import type { Need } from "./need.ts";
 import type { Reply } from "./reply.ts";
+import type { RequiredPermission } from "./required-permission.ts";
 import { hasTwoHosts } from "./request-target.ts";
 import type { Route } from "./routes.ts";
 
@@ -16,7 +16,7 @@ const ENTRY_BYTES = 2048;
 /** What had been asked for: whoever asks again must be allowed to. */
 export interface Question {
   readonly route: Route;
-  readonly need: Need;
+  readonly required: RequiredPermission;
   /** What every reply at this path has, refusals too. */
   readonly commonHeaders: Readonly<Record<string, string>>;
 }

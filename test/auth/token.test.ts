@@ -20,6 +20,7 @@ beforeAll(async () => {
       { who: ["leaver"], repositories: ["**"], actions: ["admin"] },
       { who: ["everyone"], repositories: ["public/*"], actions: ["pull"] },
     ],
+    refreshTokens: true,
   });
 });
 afterAll(() => guarded[Symbol.asyncDispose]());
@@ -158,11 +159,20 @@ describe("POST /token", () => {
     await expectRefusedHere(await post({ ...form, password: "wrong" }), 401, "UNAUTHORIZED");
   });
 
+  test("takes no user name with a colon, which would be another one in a header", async () => {
+    const form = { grant_type: "password", username: "alice:sec", password: "ret" };
+    await expectRefusedHere(await post(form), 401, "UNAUTHORIZED");
+  });
+
   test("gives on request what renews tokens without the password, and takes it", async () => {
-    const form = { grant_type: "password", username: "alice", password: "secret", access_type: "offline" };
-    const { refresh_token = "" } = await tokenOf(await post(form));
-    const viaGet = await tokenOf(await get("offline_token=true", ALICE));
-    for (const refresh of [refresh_token, viaGet.refresh_token ?? ""]) {
+    const form = { grant_type: "password", username: "alice", password: "secret" };
+    const replies = [
+      await post({ ...form, access_type: "offline" }),
+      await post({ ...form, offline_token: "true" }),
+      await get("offline_token=true", ALICE),
+    ];
+    for (const reply of replies) {
+      const refresh = (await tokenOf(reply)).refresh_token ?? "";
       const scope = "repository:team/a:pull,delete";
       const renewed = await tokenOf(await post({ grant_type: "refresh_token", refresh_token: refresh, scope }));
       expect(claimsOf(renewed.token)).toMatchObject({ sub: "alice", access: [{ name: "team/a", actions: ["pull"] }] });
@@ -188,6 +198,22 @@ describe("POST /token", () => {
   test("refuses a form that is too large", async () => {
     const reply = await post({ grant_type: "password", username: "x".repeat(70_000) });
     await expectRefusedHere(reply, 413, "SIZE_INVALID");
+  });
+});
+
+describe("where nothing says that tokens are renewed", () => {
+  test("nobody gets what renews them, however it is asked for, and none is taken", async () => {
+    await using plain = await startGuarded({ accounts: [user("alice", "secret")] });
+    const form = { grant_type: "password", username: "alice", password: "secret", access_type: "offline" };
+    const postPlain = (body: Readonly<Record<string, string>>): Promise<Response> =>
+      fetch(`${plain.url}/token`, { method: "POST", body: new URLSearchParams(body) });
+    const replies = [
+      await fetch(`${plain.url}/token?offline_token=true`, { headers: ALICE }),
+      await postPlain({ ...form, offline_token: "true" }),
+    ];
+    for (const reply of replies) expect((await tokenOf(reply)).refresh_token).toBeUndefined();
+    const { refresh_token = "" } = await tokenOf(await get("offline_token=true", ALICE));
+    await expectRefusedHere(await postPlain({ grant_type: "refresh_token", refresh_token }), 401, "UNAUTHORIZED");
   });
 });
 

@@ -3,7 +3,7 @@
  * this length a parser that goes back and forth, as a regular expression may, would not end within the time of a test.
  */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { isPasswordHash } from "../../src/auth/passwords.ts";
+import { hashCost } from "../../src/auth/passwords.ts";
 import { parseScopes } from "../../src/auth/scope.ts";
 import { troubleWithAccountName } from "../../src/auth/account-name.ts";
 import { glob } from "../../src/lib/glob.ts";
@@ -14,7 +14,7 @@ import { essenceOf, isMediaType } from "../../src/oci/media-type.ts";
 import { parseRepositoryName } from "../../src/oci/repository-name.ts";
 import { parseTag } from "../../src/oci/tag.ts";
 import { tagCondition } from "../../src/server/conditions.ts";
-import { parseCredentials } from "../../src/server/credentials.ts";
+import { parseCredentials } from "../../src/auth/credentials.ts";
 import { Origins } from "../../src/server/origin.ts";
 import { parseContentRange, parseRange } from "../../src/server/ranges.ts";
 import { parseRoute } from "../../src/server/routes.ts";
@@ -60,7 +60,7 @@ const PARSERS: Readonly<Record<string, (text: string) => unknown>> = {
   "Basic credentials": (text) => parseCredentials(`Basic ${text}`),
   "the scopes of a token": (text) => parseScopes([text, `${text}:x:pull`, `repository:${text}:pull`]),
   "the name of an account": troubleWithAccountName,
-  "a hash of a password": (text) => [isPasswordHash(text), isPasswordHash(`$argon2id$v=19$m=1,t=1,p=1$${text}`)],
+  "a hash of a password": (text) => [hashCost(text), hashCost(`$argon2id$v=19$m=1,t=1,p=1$${text}`)],
   "an address": customerNetwork,
   "X-Forwarded-For": (text) => callerBy("x-forwarded-for", text),
   "X-Forwarded-Host": (text) => callerBy("x-forwarded-host", text),

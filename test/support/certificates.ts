@@ -16,16 +16,28 @@ export interface CertificateWishes {
   readonly until?: Date;
   /** Of its key: P-256 when absent. */
   readonly curve?: string;
+  /** Bits of its key usage, the first of which is the highest; for anything when absent. */
+  readonly usage?: number;
+  /** A critical extension that nobody knows. */
+  readonly riddle?: boolean;
 }
 
 export interface AuthorityWishes {
   readonly parent?: Authority;
   readonly mayVouch?: boolean;
+  /** How many authorities may stand below it; any number when absent. */
+  readonly pathLength?: number;
+  /** Bits of its key usage, the first of which is the highest: that of an authority when absent. */
+  readonly usage?: number;
+  /** A critical extension that nobody knows. */
+  readonly riddle?: boolean;
 }
 
 const DAY_MS = 86_400_000;
 
 const TRUE = tlv(0x01, Buffer.from([0xff]));
+
+const RIDDLE = sequence(identifier("1.3.6.1.4.1.99999.1"), TRUE, tlv(0x04, Buffer.from([0x05, 0x00])));
 
 /** Who vouches for certificates. */
 export class Authority {
@@ -35,13 +47,16 @@ export class Authority {
   readonly cert: string;
 
   /** Vouched for by `parent`, or by itself; with `mayVouch: false` it has no right to what it does. */
-  constructor(name = "a test's authority", { parent, mayVouch = true }: AuthorityWishes = {}) {
+  constructor(
+    name = "a test's authority",
+    { parent, mayVouch = true, pathLength, usage = 0x04, riddle = false }: AuthorityWishes = {},
+  ) {
     const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
     this.#name = nameOf(name);
     this.#key = pair.privateKey;
-    const isAuthority = criticalExtension("2.5.29.19", sequence(TRUE));
-    const signsCertificates = criticalExtension("2.5.29.15", tlv(0x03, Buffer.from([2, 0x04])));
-    const extensions = mayVouch ? [isAuthority, signsCertificates] : [];
+    const constraints = pathLength === undefined ? [TRUE] : [TRUE, tlv(0x02, Buffer.from([pathLength]))];
+    const isAuthority = criticalExtension("2.5.29.19", sequence(...constraints));
+    const extensions = mayVouch ? [isAuthority, keyUsage(usage), ...(riddle ? [RIDDLE] : [])] : [];
     const voucher = parent ?? this;
     this.cert = pem("CERTIFICATE", voucher.#sign(name, pair.publicKey, extensions, {}));
   }
@@ -52,7 +67,11 @@ export class Authority {
     const names = (wishes.names ?? []).map((each) =>
       /^[\d.]+$/.test(each) ? tlv(0x87, Buffer.from(each.split(".").map(Number))) : dnsName(each),
     );
-    const extensions = names.length > 0 ? [subjectNames(...names)] : [];
+    const extensions = [
+      ...(names.length > 0 ? [subjectNames(...names)] : []),
+      ...(wishes.usage === undefined ? [] : [keyUsage(wishes.usage)]),
+      ...(wishes.riddle ? [RIDDLE] : []),
+    ];
     return {
       cert: pem("CERTIFICATE", this.#sign(name, pair.publicKey, extensions, wishes)),
       key: pair.privateKey.export({ type: "pkcs8", format: "pem" }),
@@ -77,6 +96,11 @@ export class Authority {
 
 function nameOf(text: string): Buffer {
   return sequence(tlv(0x31, sequence(identifier("2.5.4.3"), tlv(0x0c, Buffer.from(text)))));
+}
+
+/** RFC 5280, 4.2.1.3. */
+function keyUsage(usage: number): Buffer {
+  return criticalExtension("2.5.29.15", tlv(0x03, Buffer.from([0, usage])));
 }
 
 function criticalExtension(id: string, content: Buffer): Buffer {

@@ -1,13 +1,18 @@
-/** An authenticator under test, on a database in memory, with a clock that stands still until it is moved. */
+/** Ways to log in under test, on a database in memory, with a clock that stands still until it is moved. */
 import { pino } from "pino";
 import { MemoryEngine } from "../../metadata/memory/memory-engine.ts";
 import { SqlMetadataStore } from "../../metadata/sql-metadata-store.ts";
 import type { Logger } from "../../observe/logger.ts";
-import { createAuthenticator } from "../authenticators.ts";
-import type { AuthenticatorSettings, RememberingAuthenticator } from "../authenticators.ts";
+import { accountVerifiers } from "../accounts.ts";
+import type { AccountSettings } from "../accounts.ts";
+import { Authentication } from "../authentication.ts";
+import type { Outcome } from "../authentication.ts";
+import { basicHeader } from "../credentials.ts";
 import type { Identity } from "../identity.ts";
+import { Policy } from "../policy.ts";
 import { Robots } from "../robots.ts";
 import { Users } from "../users.ts";
+import type { AccountVerifier } from "../verifier.ts";
 import { CountingPasswords, hashOf } from "./passwords.ts";
 
 export const ADDRESS = "192.0.2.1";
@@ -33,15 +38,16 @@ export function readableLog(): { readonly log: Logger; readonly lines: readonly 
 
 export class AuthSubject implements AsyncDisposable {
   readonly clock: StillClock;
-  readonly passwords = new CountingPasswords();
+  readonly passwords: CountingPasswords;
   readonly users: Users;
   readonly robots: Robots;
   readonly lines: readonly Readonly<Record<string, unknown>>[];
   readonly #metadata: SqlMetadataStore;
   readonly #log: Logger;
 
-  private constructor(metadata: SqlMetadataStore, clock: StillClock) {
+  private constructor(metadata: SqlMetadataStore, clock: StillClock, passwords: CountingPasswords) {
     this.clock = clock;
+    this.passwords = passwords;
     this.#metadata = metadata;
     this.users = new Users(metadata);
     this.robots = new Robots(metadata, clock);
@@ -50,23 +56,65 @@ export class AuthSubject implements AsyncDisposable {
     this.lines = lines;
   }
 
-  static async open(clock: StillClock = new StillClock()): Promise<AuthSubject> {
-    return new AuthSubject(new SqlMetadataStore(await MemoryEngine.open(), clock), clock);
+  static async open(
+    clock: StillClock = new StillClock(),
+    passwords: CountingPasswords = new CountingPasswords(),
+  ): Promise<AuthSubject> {
+    return new AuthSubject(new SqlMetadataStore(await MemoryEngine.open(), clock), clock, passwords);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#metadata.close();
   }
 
-  /** One on the same database; several are as many processes. */
-  authenticator(settings: Partial<AuthenticatorSettings> = { users: { enabled: true } }): RememberingAuthenticator {
+  /** Those of a process; several on the same database are as many processes. */
+  logins(settings: Partial<AccountSettings> = { users: { enabled: true } }): Logins {
     const { passwords, clock } = this;
     const parts = { metadata: this.#metadata, passwords, clock, log: this.#log };
-    return createAuthenticator({ users: { enabled: false }, oidc: [], ...settings }, parts);
+    return new Logins(accountVerifiers({ users: { enabled: false }, oidc: [], ...settings }, parts), clock);
   }
 
   async addUser(name: string, password: string, groups: readonly string[] = []): Promise<void> {
     if (!(await this.users.add(name, await hashOf(password), groups))) throw new Error(`${name} is there already`);
+  }
+}
+
+/** Logs in as a client does, with an `Authorization` header for each request. */
+export class Logins {
+  readonly accounts: AccountVerifier;
+  readonly authentication: Authentication;
+
+  constructor(accounts: AccountVerifier, clock: StillClock) {
+    this.accounts = accounts;
+    this.authentication = new Authentication({
+      verifiers: [accounts],
+      policy: new Policy(),
+      tokensDecide: false,
+      clock,
+    });
+  }
+
+  async outcomeOf(name: string, password: string, address: string | undefined = ADDRESS): Promise<Outcome> {
+    return await this.authentication.authenticate(basicHeader(name, password), address);
+  }
+
+  /** Undefined when the credentials are not good; rejects when the client is told something else. */
+  async login(name: string, password: string, address?: string): Promise<Identity | undefined> {
+    const known = await this.outcomeOf(name, password, address);
+    if (known.kind === "session") return known.proof.principal;
+    if (known.refusal) throw known.refusal;
+    return undefined;
+  }
+
+  /** The same, if it is known at once. */
+  cached(name: string, password: string): Identity | undefined {
+    const known = this.authentication.authenticate(basicHeader(name, password), ADDRESS);
+    return !(known instanceof Promise) && known.kind === "session" ? known.proof.principal : undefined;
+  }
+
+  /** Whether a token that was issued to a principal is still good. */
+  async isCurrent(principal: Identity): Promise<boolean> {
+    return (await this.accounts.basisOf(principal)?.isAt(principal.generation)) ?? false;
   }
 }
 

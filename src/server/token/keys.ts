@@ -2,8 +2,8 @@
 import type { Context } from "../context.ts";
 import { json } from "../reply.ts";
 import type { Reply } from "../reply.ts";
-import { deskOf } from "./token.ts";
+import { issuerOf } from "./token.ts";
 
 export async function getKeys({ options }: Context): Promise<Reply> {
-  return json(200, await deskOf(options).service.published(), { "cache-control": "max-age=300" });
+  return json(200, await issuerOf(options).service.published(), { "cache-control": "max-age=300" });
 }

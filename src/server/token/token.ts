@@ -1,12 +1,14 @@
 /** Where tokens are issued: Docker's token protocol (GET) and its OAuth2 form (POST). */
-import type { Identity } from "../../auth/identity.ts";
 import { JOB_USER } from "../../auth/account-name.ts";
-import type { Who } from "../../auth/policy.ts";
+import type { Principal } from "../../auth/identity.ts";
+import { nameOf } from "../../auth/policy.ts";
 import { formatScope, parseScopes } from "../../auth/scope.ts";
+import type { Reason } from "../../auth/verifier.ts";
 import { OciError } from "../../oci/error.ts";
-import type { Context, ServerOptions, TokenDesk } from "../context.ts";
-import { parseCredentials } from "../credentials.ts";
-import { RefusedWithHeaders } from "../error-reply.ts";
+import { AccessRefusal } from "../access-refusal.ts";
+import type { Rejected } from "../../auth/authentication.ts";
+import type { Context, ServerOptions, TokenIssuer } from "../context.ts";
+import { basicHeader } from "../../auth/credentials.ts";
 import { LIMITS } from "../limits.ts";
 import { json } from "../reply.ts";
 import type { Reply } from "../reply.ts";
@@ -14,60 +16,63 @@ import type { Reply } from "../reply.ts";
 /** A right that is missing is no error: the token then allows less. Wrong credentials are one. */
 export async function getToken(context: Context): Promise<Reply> {
   const { request, options, parameters } = context;
-  const credentials = parseCredentials(request.headers.get("authorization"));
-  if (credentials.kind === "bearer" || credentials.kind === "unknown") throw wrongCredentials();
-  const who = credentials.kind === "none" ? undefined : await prove(context, credentials.name, credentials.password);
-  const { service } = deskOf(options);
-  const issued = await service.issue(who, parseScopes(parameters.getAll("scope")));
-  return tokenReply({
+  const header = request.headers.get("authorization");
+  const principal = header === null ? undefined : await login(context, header);
+  const { service } = issuerOf(options);
+  const issued = await service.issue(principal, parseScopes(parameters.getAll("scope")));
+  const reply = {
     token: issued.token,
     access_token: issued.token,
     expires_in: issued.lifetimeMs / 1000,
     issued_at: issued.issuedAt.toISOString(),
-    ...(parameters.get("offline_token") === "true" ? await refreshToken(service, who) : {}),
-  });
+    ...(parameters.get("offline_token") === "true" ? await refreshToken(options, principal) : {}),
+  };
+  return tokenReply(reply, principal);
 }
 
 export async function postToken(context: Context): Promise<Reply> {
   const { options, body } = context;
   const form = new URLSearchParams(Buffer.from(await body.readSmall(LIMITS.maxFormBytes, formTooLarge)).toString());
-  const who = await proveByGrant(context, form);
-  const { service } = deskOf(options);
-  const issued = await service.issue(who, parseScopes(form.getAll("scope")));
-  const wantsRefreshToken = form.get("access_type") === "offline" && form.get("grant_type") === "password";
-  return tokenReply({
+  const principal = await loginByGrant(context, form);
+  const { service } = issuerOf(options);
+  const issued = await service.issue(principal, parseScopes(form.getAll("scope")));
+  const wantsRefreshToken =
+    form.get("grant_type") === "password" &&
+    (form.get("offline_token") === "true" || form.get("access_type") === "offline");
+  const reply = {
     token: issued.token,
     access_token: issued.token,
     token_type: "Bearer",
     scope: issued.access.map(formatScope).join(" "),
     expires_in: issued.lifetimeMs / 1000,
     issued_at: issued.issuedAt.toISOString(),
-    ...(wantsRefreshToken ? await refreshToken(service, who) : {}),
-  });
+    ...(wantsRefreshToken ? await refreshToken(options, principal) : {}),
+  };
+  return tokenReply(reply, principal);
 }
 
-/** The desk of a registry that has one: the routes lead here for no other. */
-export function deskOf({ tokens }: ServerOptions): TokenDesk {
+/** The routes lead here for no registry that issues no tokens. */
+export function issuerOf({ tokens }: ServerOptions): TokenIssuer {
   if (!tokens) throw new Error("this registry issues no tokens");
   return tokens;
 }
 
-/** Whom a job that another system vouches for logs in as (RFC 8693): the token is its password. */
+/** By which a job of a CI system exchanges its own token (RFC 8693): that is its password. */
 const EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange";
 
-async function proveByGrant(context: Context, form: URLSearchParams): Promise<Who> {
+async function loginByGrant(context: Context, form: URLSearchParams): Promise<Principal> {
   switch (form.get("grant_type")) {
     case "password": {
-      const [name, password] = [form.get("username") ?? "", form.get("password") ?? ""];
-      return name === "" && password === "" ? undefined : await prove(context, name, password);
+      const name = form.get("username") ?? "";
+      // In a header a name ends at its first colon (RFC 7617, 2): it is not to be read as another one.
+      if (name.includes(":"))
+        throw wrongCredentials({ kind: "rejected", scheme: "basic", reason: "unknown user", name });
+      return await login(context, basicHeader(name, form.get("password") ?? ""));
     }
-    case "refresh_token": {
-      const who = await deskOf(context.options).service.redeem(form.get("refresh_token") ?? "");
-      if (!who) throw wrongCredentials();
-      return who;
-    }
+    case "refresh_token":
+      return await loginByRefreshToken(context, form.get("refresh_token") ?? "");
     case EXCHANGE:
-      return await prove(context, JOB_USER, form.get("subject_token") ?? "");
+      return await login(context, basicHeader(JOB_USER, form.get("subject_token") ?? ""));
     default:
       throw new OciError("UNSUPPORTED", {
         status: 400,
@@ -76,26 +81,52 @@ async function proveByGrant(context: Context, form: URLSearchParams): Promise<Wh
   }
 }
 
-async function prove({ options, caller }: Context, name: string, password: string): Promise<Identity> {
-  const who = await deskOf(options).authenticator.authenticate(name, password, caller.address);
-  if (!who) throw wrongCredentials();
-  return who;
+/** By name and password alone: tokens are not exchanged for others. */
+async function login({ options, caller }: Context, header: string): Promise<Principal> {
+  const outcome = await issuerOf(options).authentication.authenticate(header, caller.address);
+  if (outcome.kind === "rejected") throw wrongCredentials(outcome);
+  const { principal, access } = outcome.proof;
+  if (access) throw wrongCredentials({ kind: "rejected", scheme: "bearer", reason: "unsupported" });
+  return principal;
+}
+
+async function loginByRefreshToken({ options }: Context, token: string): Promise<Principal> {
+  const { service, refreshTokens } = issuerOf(options);
+  if (!refreshTokens) throw wrongCredentials(wrongRefreshToken("unsupported"));
+  const verdict = await service.redeem(token);
+  if (verdict.kind === "rejection") throw wrongCredentials(wrongRefreshToken(verdict.reason));
+  const { principal, basis, generation } = verdict;
+  if (principal && (await basis.isAt(generation))) return principal;
+  throw wrongCredentials(wrongRefreshToken("changed", principal));
+}
+
+function wrongRefreshToken(reason: Reason, owner?: Principal): Rejected {
+  return { kind: "rejected", scheme: "bearer", reason, name: owner && nameOf(owner) };
 }
 
 /** Those who have an account get one: a job's own token is what lives as long as the job. */
-async function refreshToken(service: TokenDesk["service"], who: Who): Promise<{ readonly refresh_token?: string }> {
-  return who && who.kind !== "job" ? { refresh_token: await service.issueRefreshToken(who) } : {};
+async function refreshToken(
+  options: ServerOptions,
+  principal: Principal,
+): Promise<{ readonly refresh_token?: string }> {
+  const { service, refreshTokens } = issuerOf(options);
+  if (!refreshTokens || !principal || principal.kind === "job") return {};
+  return { refresh_token: await service.issueRefreshToken(principal) };
 }
 
-function tokenReply(value: object): Reply {
-  return json(200, value, { "cache-control": "no-store" });
+function tokenReply(value: object, principal: Principal): Reply {
+  return { ...json(200, value, { "cache-control": "no-store" }), user: principal && nameOf(principal) };
 }
 
 /** The same for a name that nobody has and a password that is wrong. */
-function wrongCredentials(): RefusedWithHeaders {
-  return new RefusedWithHeaders(
+function wrongCredentials(rejected: Rejected): AccessRefusal {
+  const { refusal, name } = rejected;
+  const client = { user: name, rejected };
+  if (refusal) return new AccessRefusal(refusal, {}, client);
+  return new AccessRefusal(
     new OciError("UNAUTHORIZED", { message: "the name or the password, or the token in its place, is not right" }),
     { "www-authenticate": 'Basic realm="stowage"' },
+    client,
   );
 }
 

@@ -19,10 +19,10 @@ type BlobRoute = Extract<Route, { kind: "blob" }>;
 /** What a digest names never changes: a client may keep it for a year. */
 const CACHE_CONTROL = "max-age=31536000";
 
-export async function getBlob({ namespace, request, admission }: Context, route: BlobRoute): Promise<Reply> {
+export async function getBlob({ namespace, request, authorization }: Context, route: BlobRoute): Promise<Reply> {
   const name = repositoryName(route.name);
   const digest = digestIn(route.digest);
-  const blob = await namespace.repository(name).blobs.get(digest, { renews: admission.may("push", name) });
+  const blob = await namespace.repository(name).blobs.get(digest, { renews: authorization.may("push", name) });
   return answersAbout(digest, blob)(request);
 }
 

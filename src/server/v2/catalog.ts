@@ -1,6 +1,6 @@
 /** The list of repositories (Docker's registry API, `_catalog`). */
 import type { RepositoryName } from "../../oci/repository-name.ts";
-import { EVERYTHING } from "../admission.ts";
+import { UNRESTRICTED } from "../../auth/authorization.ts";
 import type { Context } from "../context.ts";
 import { LIMITS } from "../limits.ts";
 import { nextPage } from "../links.ts";
@@ -8,11 +8,11 @@ import { pageParameters } from "../page-parameters.ts";
 import { json } from "../reply.ts";
 import type { Reply } from "../reply.ts";
 
-export async function getCatalog({ namespace, parameters, admission }: Context): Promise<Reply> {
+export async function getCatalog({ namespace, parameters, authorization }: Context): Promise<Reply> {
   const { limit = LIMITS.defaultCatalogPage, after } = pageParameters(parameters, LIMITS.maxCatalogPage);
   const names: RepositoryName[] = [];
   for await (const name of namespace.repositories(after === undefined ? {} : { after })) {
-    if (admission.mayList(name)) names.push(name);
+    if (authorization.mayList(name)) names.push(name);
     if (names.length > limit) break;
   }
   const page = names.slice(0, limit);
@@ -20,5 +20,5 @@ export async function getCatalog({ namespace, parameters, admission }: Context):
   const more = last !== undefined && names.length > limit;
   const headers = more ? { link: nextPage("/v2/_catalog", parameters, { n: String(limit), last }) } : {};
   const reply = json(200, { repositories: page }, headers);
-  return admission === EVERYTHING ? { ...reply, holds: () => true } : reply; // else others may see others
+  return authorization === UNRESTRICTED ? { ...reply, holds: () => true } : reply; // else others may see others
 }

@@ -20,11 +20,11 @@ type UploadRoute = Extract<Route, { kind: "upload" }>;
 
 /** Begins an upload, or does with one request: a mount, or a blob that comes with it. */
 export async function postUpload(context: Context, route: UploadsRoute): Promise<Reply> {
-  const { namespace, request, parameters, body, admission } = context;
+  const { namespace, request, parameters, body, authorization } = context;
   const name = repositoryName(route.name);
   const { blobs } = namespace.repository(name);
 
-  const mounted = await mount(blobs, parameters, (from) => admission.may("pull", from));
+  const mounted = await mount(blobs, parameters, (from) => authorization.may("pull", from));
   if (mounted) return created(name, mounted);
 
   const algorithm = announcedAlgorithm(parameters);

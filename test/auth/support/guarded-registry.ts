@@ -16,6 +16,8 @@ export interface GuardedRegistryOptions {
   readonly policies?: readonly Rule[];
   /** Clients are asked for a password in this realm, instead of for a token. */
   readonly basicRealm?: string;
+  /** Whether tokens are renewed without the password. */
+  readonly refreshTokens?: boolean;
   readonly limits?: Partial<RegistryLimits>;
 }
 
@@ -31,7 +33,7 @@ export interface GuardedRegistry extends AsyncDisposable {
 }
 
 export async function startGuarded(options: GuardedRegistryOptions): Promise<GuardedRegistry> {
-  const { policies, basicRealm, limits } = options;
+  const { policies, basicRealm, refreshTokens, limits } = options;
   let ahead = 0;
   const accounts = new ListedAccounts(options.accounts);
   const registry = await createRegistry({
@@ -43,6 +45,7 @@ export async function startGuarded(options: GuardedRegistryOptions): Promise<Gua
       authenticator: () => accounts,
       ...(policies ? { policies } : {}),
       ...(basicRealm === undefined ? {} : { basicRealm }),
+      ...(refreshTokens === undefined ? {} : { refreshTokens }),
     },
     ...(limits ? { limits } : {}),
   });

@@ -10,7 +10,7 @@ import type { Finding } from "../../../src/registry/check.ts";
 import { collectAll } from "../../../src/registry/gc/collector.ts";
 import { LocalNamespace } from "../../../src/registry/namespace.ts";
 import { CommonHeaders } from "../../../src/server/common-headers.ts";
-import { OPEN_GATE } from "../../../src/server/gate.ts";
+import { OPEN_ACCESS } from "../../../src/server/authorize.ts";
 import { createHandler } from "../../../src/server/handler.ts";
 import { listen } from "../../../src/server/listen.ts";
 import { Origins } from "../../../src/server/origin.ts";
@@ -56,7 +56,7 @@ export async function openWatchedRegistry(
       renewsManifests: false,
       commonHeaders: new CommonHeaders(),
       origins: new Origins(),
-      gate: OPEN_GATE,
+      authorizer: OPEN_ACCESS,
       asksForLogin: false,
       clock: systemClock,
       version: "test",

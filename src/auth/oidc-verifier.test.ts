@@ -5,13 +5,14 @@ import { join } from "node:path";
 import { SignJWT, UnsecuredJWT } from "jose";
 import type { JWTPayload } from "jose";
 import { scratchFolder } from "../../test/support/scratch.ts";
-import type { AuthenticatorSettings } from "./authenticators.ts";
-import { Jobs } from "./jobs.ts";
-import type { ClaimPattern, JobRule, JobTrust } from "./jobs.ts";
+import type { AccountSettings } from "./accounts.ts";
+import type { Identity } from "./identity.ts";
+import { OidcVerifier } from "./oidc-verifier.ts";
+import type { ClaimPattern, OidcRule, OidcTrust } from "./oidc-verifier.ts";
 import { Issuer } from "./testing/issuer.ts";
 import { hashOf } from "./testing/passwords.ts";
 import { ADDRESS, AuthSubject, StillClock, outcome, readableLog } from "./testing/subject.ts";
-import { basicCredentials } from "./verified-credentials.ts";
+import type { Proof } from "./verifier.ts";
 
 const scratch = await scratchFolder();
 const AUDIENCE = "registry.example.com";
@@ -21,7 +22,7 @@ const CLAIMS: JWTPayload = {
   repository: "octo/app",
   ref: "refs/heads/main",
 };
-const RULE: JobRule = {
+const RULE: OidcRule = {
   claims: { repository: "octo/app", ref: "refs/heads/**" },
   repositories: ["octo/app"],
   actions: ["pull", "push"],
@@ -36,40 +37,55 @@ beforeEach(async () => {
 });
 afterAll(() => issuer[Symbol.asyncDispose]());
 
-function jobs(more: Partial<JobTrust> = {}): Jobs {
-  return new Jobs([{ issuer: issuer.url, audience: AUDIENCE, rules: [RULE], ...more }], clock, readableLog().log);
+function jobs(more: Partial<OidcTrust> = {}): OidcVerifier {
+  return new OidcVerifier(
+    [{ issuer: issuer.url, audience: AUDIENCE, rules: [RULE], ...more }],
+    clock,
+    readableLog().log,
+  );
 }
 
 /** Who the job with such claims is. */
-async function identify(claims: JWTPayload, trust: Partial<JobTrust> = {}): Promise<string> {
+async function identify(claims: JWTPayload, trust: Partial<OidcTrust> = {}): Promise<string> {
   const token = await issuer.token({ ...CLAIMS, ...claims }, clock.ms);
   return await outcome(identityOf(jobs(trust), token));
 }
 
-function ruleAbout(claims: Readonly<Record<string, ClaimPattern>>): Pick<JobTrust, "rules"> {
+function ruleAbout(claims: Readonly<Record<string, ClaimPattern>>): Pick<OidcTrust, "rules"> {
   return { rules: [{ ...RULE, claims }] };
 }
 
-function trusting(rules: readonly JobRule[]): Pick<AuthenticatorSettings, "oidc"> {
+function trusting(rules: readonly OidcRule[]): Pick<AccountSettings, "oidc"> {
   return { oidc: [{ issuer: issuer.url, audience: AUDIENCE, rules }] };
 }
 
-async function identityOf(who: Jobs, token: string): ReturnType<AuthSubject["robots"]["find"]> {
-  return (await who.identify(token))?.identity;
+async function identityOf(who: OidcVerifier, token: string): Promise<Identity | undefined> {
+  return (await proofFor(who, token))?.principal;
+}
+
+/** Undefined when the token is not good; rejects when nobody knows. */
+async function proofFor(who: OidcVerifier, password: string): Promise<Proof | undefined> {
+  const verdict = await who.verify({ kind: "basic", name: "oidc", password });
+  if (verdict.kind === "rejection" && verdict.refusal) throw verdict.refusal;
+  return verdict.kind === "proof" ? verdict : undefined;
+}
+
+/** As it stands behind the name of a job. */
+function issuerName(): string {
+  return issuer.url; // not https
 }
 
 describe("a job", () => {
   test("is who its issuer says, and may do what the rules say of its claims", async () => {
-    const proven = await jobs().identify(await issuer.token(CLAIMS, clock.ms));
-    const { host } = new URL(issuer.url);
-    expect(proven?.identity).toEqual({
+    const proven = await proofFor(jobs(), await issuer.token(CLAIMS, clock.ms));
+    expect(proven?.principal).toEqual({
       kind: "job",
-      name: `${CLAIMS.sub}@${host}`,
+      name: `${CLAIMS.sub}@${issuerName()}`,
       groups: [],
       bound: [{ repositories: "octo/app", actions: ["pull", "push"] }],
       generation: expect.any(String),
     });
-    expect(proven?.until).toBe(clock.ms + 300_000);
+    expect(proven?.expiresAt).toBe(clock.ms + 300_000);
   });
 
   for (const algorithm of ["RS256", "EdDSA", "PS256"]) {
@@ -157,7 +173,7 @@ describe("a token of a job that is good for longer here than it says", () => {
       [HOUR_MS + 20_000, false],
     ] as const) {
       clock.ms = issuedAt + after;
-      expect((await who.identify(token))?.until).toBe(good ? issuedAt + HOUR_MS : undefined);
+      expect((await proofFor(who, token))?.expiresAt).toBe(good ? issuedAt + HOUR_MS : undefined);
     }
   });
 
@@ -217,7 +233,7 @@ describe("a rule about claims", () => {
   ] as const) {
     test(`that wants ${what} ${fits ? "fits" : "does not fit"}`, async () => {
       const who = await identify(actual, ruleAbout(wanted));
-      expect(who).toBe(fits ? `${CLAIMS.sub}@${new URL(issuer.url).host}` : "nobody");
+      expect(who).toBe(fits ? `${CLAIMS.sub}@${issuerName()}` : "nobody");
     });
   }
 });
@@ -301,59 +317,57 @@ describe("the keys of an issuer", () => {
   });
 });
 
-describe("an authenticator that trusts an issuer", () => {
+describe("a registry that trusts an issuer", () => {
   test("takes a job's token as the password of the user oidc, and of no other", async () => {
     await using subject = await AuthSubject.open(clock);
     await subject.addUser("alice", "wonderland");
-    const authenticator = subject.authenticator({ ...trusting([RULE]), users: { enabled: true } });
+    const logins = subject.logins({ ...trusting([RULE]), users: { enabled: true } });
     const token = await issuer.token(CLAIMS, clock.ms);
-    expect((await authenticator.authenticate("oidc", token, ADDRESS))?.kind).toBe("job");
-    expect(authenticator.remembered(basicCredentials("oidc", token))?.kind).toBe("job");
-    expect(await outcome(authenticator.authenticate("alice", token, ADDRESS))).toBe("nobody");
-    expect(await outcome(authenticator.authenticate("alice", "wonderland", ADDRESS))).toBe("alice");
+    expect((await logins.login("oidc", token, ADDRESS))?.kind).toBe("job");
+    expect(logins.cached("oidc", token)?.kind).toBe("job");
+    expect(await outcome(logins.login("alice", token, ADDRESS))).toBe("nobody");
+    expect(await outcome(logins.login("alice", "wonderland", ADDRESS))).toBe("alice");
   });
 
   test("says so when the htpasswd file has a user of that name, who cannot log in", async () => {
     await using subject = await AuthSubject.open(clock);
     const path = join(scratch, "oidc.htpasswd");
     await writeFile(path, `oidc:${await hashOf("looking-glass", "bcrypt")}\n`);
-    const authenticator = subject.authenticator({ ...trusting([RULE]), htpasswd: { path } });
+    const logins = subject.logins({ ...trusting([RULE]), htpasswd: { path } });
     expect(subject.lines).toMatchObject([{ msg: expect.stringContaining("the user oidc cannot log in") }]);
-    expect(await outcome(authenticator.authenticate("oidc", "looking-glass", ADDRESS))).toBe("nobody");
+    expect(await outcome(logins.login("oidc", "looking-glass", ADDRESS))).toBe("nobody");
   });
 
   test("lets in as many jobs as come at once from one address, and keeps out none for what others sent", async () => {
     await using subject = await AuthSubject.open(clock);
-    const authenticator = subject.authenticator(trusting([RULE]));
+    const logins = subject.logins(trusting([RULE]));
     const tokens = await Promise.all(
       Array.from({ length: 20 }, (_, job) => issuer.token({ ...CLAIMS, jti: `${job}` }, clock.ms)),
     );
-    for (let wrong = 0; wrong < 20; wrong++) await authenticator.authenticate("oidc", `wrong ${wrong}`, ADDRESS);
-    const outcomes = await Promise.all(
-      tokens.map((token) => outcome(authenticator.authenticate("oidc", token, ADDRESS))),
-    );
-    expect(new Set(outcomes)).toEqual(new Set([`${CLAIMS.sub}@${new URL(issuer.url).host}`]));
+    for (let wrong = 0; wrong < 20; wrong++) await logins.login("oidc", `wrong ${wrong}`, ADDRESS);
+    const outcomes = await Promise.all(tokens.map((token) => outcome(logins.login("oidc", token, ADDRESS))));
+    expect(new Set(outcomes)).toEqual(new Set([`${CLAIMS.sub}@${issuerName()}`]));
   });
 
   test("remembers a job no longer than its token is good", async () => {
     await using subject = await AuthSubject.open(clock);
-    const authenticator = subject.authenticator(trusting([RULE]));
+    const logins = subject.logins(trusting([RULE]));
     const token = await issuer.token({ ...CLAIMS, exp: clock.ms / 1000 + 20 }, clock.ms);
-    await authenticator.authenticate("oidc", token, ADDRESS);
+    await logins.login("oidc", token, ADDRESS);
     clock.ms += 19_999;
-    expect(authenticator.remembered(basicCredentials("oidc", token))).toBeDefined();
+    expect(logins.cached("oidc", token)).toBeDefined();
     clock.ms += 1;
-    expect(authenticator.remembered(basicCredentials("oidc", token))).toBeUndefined();
+    expect(logins.cached("oidc", token)).toBeUndefined();
   });
 
   test("holds what it issued to a job for good until the rules change", async () => {
     await using subject = await AuthSubject.open(clock);
     const [before, same, after] = [
-      subject.authenticator(trusting([RULE])),
-      subject.authenticator(trusting([RULE])),
-      subject.authenticator(trusting([{ ...RULE, actions: ["pull"] }])),
+      subject.logins(trusting([RULE])),
+      subject.logins(trusting([RULE])),
+      subject.logins(trusting([{ ...RULE, actions: ["pull"] }])),
     ];
-    const job = (await before.authenticate("oidc", await issuer.token(CLAIMS, clock.ms), ADDRESS))!;
+    const job = (await before.login("oidc", await issuer.token(CLAIMS, clock.ms), ADDRESS))!;
     expect([await before.isCurrent(job), await same.isCurrent(job), await after.isCurrent(job)]).toEqual([
       true,
       true,
@@ -363,10 +377,15 @@ describe("an authenticator that trusts an issuer", () => {
 
   test("says in the log why a job that is who it says may do nothing", async () => {
     await using subject = await AuthSubject.open(clock);
-    const authenticator = subject.authenticator(trusting([RULE]));
+    const logins = subject.logins(trusting([RULE]));
     const token = await issuer.token({ ...CLAIMS, repository: "octo/other" }, clock.ms);
-    expect(await outcome(authenticator.authenticate("oidc", token, ADDRESS))).toBe("nobody");
-    expect(subject.lines.at(-1)).toMatchObject({ subject: CLAIMS.sub, msg: expect.stringContaining("no rule") });
+    expect(await outcome(logins.login("oidc", token, ADDRESS))).toBe("nobody");
+    expect(subject.lines.at(-1)).toMatchObject({
+      level: 30,
+      issuer: issuer.url,
+      subject: CLAIMS.sub,
+      reason: "claims",
+    });
     expect(JSON.stringify(subject.lines)).not.toContain(token);
   });
 });

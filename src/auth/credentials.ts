@@ -1,10 +1,11 @@
 /** The `Authorization` header (RFC 9110, 11.6.2). */
 
-export type Credentials =
+import type { Credentials } from "./verifier.ts";
+
+export type HeaderCredentials =
+  | Credentials
   /** None that say who somebody is. */
   | { readonly kind: "none" }
-  | { readonly kind: "basic"; readonly name: string; readonly password: string }
-  | { readonly kind: "bearer"; readonly token: string }
   /** Of another scheme, or not readable. */
   | { readonly kind: "unknown" };
 
@@ -14,8 +15,7 @@ const USUAL: ReadonlyMap<string, string> = new Map([
   ["Basic", "basic"],
 ]);
 
-export function parseCredentials(header: string | null): Credentials {
-  if (header === null) return { kind: "none" };
+export function parseCredentials(header: string): HeaderCredentials {
   const space = header.indexOf(" ");
   const value = header.slice(space + 1).trim();
   const scheme = header.slice(0, Math.max(0, space));
@@ -29,7 +29,7 @@ export function parseCredentials(header: string | null): Credentials {
   }
 }
 
-function parseBasic(value: string): Credentials {
+function parseBasic(value: string): HeaderCredentials {
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(value)) return { kind: "unknown" };
   const text = Buffer.from(value, "base64").toString("utf8");
   const colon = text.indexOf(":");
@@ -37,4 +37,9 @@ function parseBasic(value: string): Credentials {
   const [name, password] = [text.slice(0, colon), text.slice(colon + 1)];
   // containers/image says so that it has nothing to say ("Basic Og==").
   return name === "" && password === "" ? { kind: "none" } : { kind: "basic", name, password };
+}
+
+/** The header by which a client shows a name and a password. */
+export function basicHeader(name: string, password: string): string {
+  return `Basic ${Buffer.from(`${name}:${password}`).toString("base64")}`;
 }

@@ -1,13 +1,13 @@
-/** What each request needs before it may pass. */
-import type { ResourceActions } from "../auth/access-token.ts";
+/** Which permission each request requires. */
+import type { ResourceActions } from "../auth/scope.ts";
 import type { Action } from "../auth/identity.ts";
 import { parseRepositoryName, repositoryName } from "../oci/repository-name.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { parametersOf, targetOf } from "./request-target.ts";
 import type { Route } from "./routes.ts";
 
-/** Nothing, to be somebody, or a right. */
-export type Need =
+/** None, any credentials that are good, or a right. */
+export type RequiredPermission =
   | { readonly kind: "nothing" | "credentials" | "catalog" }
   | {
       readonly kind: "action";
@@ -18,7 +18,7 @@ export type Need =
     };
 
 /** The right that each endpoint asks for. */
-export function needOf(request: Request, route: Route): Need {
+export function requiredPermission(request: Request, route: Route): RequiredPermission {
   const { method } = request;
   const reads = method === "GET" || method === "HEAD";
   switch (route.kind) {
@@ -50,15 +50,15 @@ export function needOf(request: Request, route: Route): Need {
 }
 
 /** Refused with `NAME_INVALID` for a name that cannot be: nothing is said by that which the grammar does not say. */
-function rightTo(name: string, wanted: Action): Extract<Need, { readonly kind: "action" }> {
+function rightTo(name: string, wanted: Action): Extract<RequiredPermission, { readonly kind: "action" }> {
   return { kind: "action", action: wanted, repository: repositoryName(name) };
 }
 
 /** What a token would have to allow, most important first. */
-export function scopesOf(need: Need): readonly ResourceActions[] {
-  if (need.kind === "catalog") return [{ type: "registry", name: "catalog", actions: ["*"] }];
-  if (need.kind !== "action") return [];
-  const { action, repository, from } = need;
+export function scopesOf(required: RequiredPermission): readonly ResourceActions[] {
+  if (required.kind === "catalog") return [{ type: "registry", name: "catalog", actions: ["*"] }];
+  if (required.kind !== "action") return [];
+  const { action, repository, from } = required;
   const actions = action === "push" ? ["pull", "push"] : [action];
   const own = { type: "repository", name: repository, actions };
   return from === undefined ? [own] : [own, { type: "repository", name: from, actions: ["pull"] }];
@@ -77,6 +77,6 @@ const VERBS: Readonly<Record<Action, string>> = {
 };
 
 /** For messages: "alice may not …". */
-export function wordsFor(need: Need): string {
-  return need.kind === "action" ? `${VERBS[need.action]} ${need.repository}` : "list repositories";
+export function wordsFor(required: RequiredPermission): string {
+  return required.kind === "action" ? `${VERBS[required.action]} ${required.repository}` : "list repositories";
 }

@@ -1,0 +1,115 @@
+/** What a principal may do. */
+import { textBytes } from "../lib/lru.ts";
+import type { ResourceActions } from "./scope.ts";
+import type { Action, Principal } from "./identity.ts";
+import type { Decision, Policy } from "./policy.ts";
+
+export interface Authorization {
+  readonly principal: Principal;
+  may(action: Action, repository: string): boolean;
+  /** As `may`, with the reason, for the audit. */
+  decide(action: Action, repository: string): Decision;
+  /** Whether the repository belongs into a list of those that are here. */
+  mayList(repository: string): boolean;
+  /** Whether there may be any that do. */
+  readonly mayListSome: boolean;
+}
+
+/** Of a registry without authentication. */
+export const OPEN_DECISION: Decision = {
+  allowed: true,
+  by: "the absence of authentication: everybody may do everything",
+};
+
+/** Of every client of a registry without authentication. */
+export const UNRESTRICTED: Authorization = {
+  principal: undefined,
+  may: () => true,
+  decide: () => OPEN_DECISION,
+  mayList: () => true,
+  mayListSome: true,
+};
+
+/** Bytes of a decision beside the name of its repository and its reason. */
+const DECISION_BYTES = 200;
+
+/** What bounds an authorization. */
+export type AuthorizationBounds =
+  /** A policy, and the scope of a token, if it is one. */
+  | { readonly policy: Policy; readonly access?: readonly ResourceActions[] | undefined }
+  /** The scope of a token alone, whose server decides what it may be. */
+  | { readonly policy?: undefined; readonly access: readonly ResourceActions[] };
+
+/** As far as its bounds reach. */
+export class BoundedAuthorization implements Authorization {
+  readonly principal: Principal;
+  readonly mayListSome: boolean;
+  readonly #access: readonly ResourceActions[] | undefined;
+  readonly #policy: Policy | undefined;
+  readonly #maxDecisionBytes: number;
+  /** They rest on nothing that changes: the settings are those of the process, and the principal is as it was proven. */
+  readonly #decisions = new Map<string, Partial<Record<Action, Decision>>>();
+  #decisionBytes = 0;
+
+  /** Keeps decisions of so many bytes at most: a client asks for the same again and again. */
+  constructor(principal: Principal, { access, policy }: AuthorizationBounds, maxDecisionBytes: number) {
+    this.principal = principal;
+    this.#access = access;
+    this.#policy = policy;
+    this.#maxDecisionBytes = maxDecisionBytes;
+    this.mayListSome = access
+      ? access.some(({ type, name, actions }) => type === "registry" && name === "catalog" && actions.includes("*"))
+      : (policy?.allowsSomePull(principal) ?? false);
+  }
+
+  /** What is kept of decisions: at most `maxDecisionBytes`. */
+  get decisionBytes(): number {
+    return this.#decisionBytes;
+  }
+
+  may(action: Action, repository: string): boolean {
+    return this.decide(action, repository).allowed;
+  }
+
+  decide(action: Action, repository: string): Decision {
+    const known = this.#decisions.get(repository)?.[action];
+    if (known) return known;
+    const decision = this.#decide(action, repository);
+    this.#keep(action, repository, decision);
+    return decision;
+  }
+
+  mayList(repository: string): boolean {
+    return this.#policy?.allows(this.principal, "pull", repository) ?? true;
+  }
+
+  #decide(action: Action, repository: string): Decision {
+    if (this.#access && !isInScope(this.#access, action, repository)) return OUT_OF_SCOPE;
+    return this.#policy?.decide(this.principal, action, repository) ?? BY_TOKEN_SERVER;
+  }
+
+  #keep(action: Action, repository: string, decision: Decision): void {
+    const bytes = DECISION_BYTES + textBytes(repository) + textBytes(decision.by);
+    if (this.#decisionBytes + bytes > this.#maxDecisionBytes) {
+      this.#decisions.clear();
+      this.#decisionBytes = 0;
+    }
+    if (bytes > this.#maxDecisionBytes) return;
+    this.#decisionBytes += bytes;
+    const decisions = this.#decisions.get(repository);
+    if (decisions) decisions[action] = decision;
+    // A part of an address would keep the whole of it in memory.
+    else this.#decisions.set(Buffer.from(repository).toString(), { [action]: decision });
+  }
+}
+
+const OUT_OF_SCOPE: Decision = { allowed: false, by: "the scope of the token" };
+
+const BY_TOKEN_SERVER: Decision = { allowed: true, by: "the token server" };
+
+function isInScope(access: readonly ResourceActions[], wanted: Action, repository: string): boolean {
+  return access.some(
+    ({ type, name, actions }) =>
+      type === "repository" && name === repository && (actions.includes(wanted) || actions.includes("*")),
+  );
+}

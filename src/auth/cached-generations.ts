@@ -1,0 +1,77 @@
+/** Which generation accounts in the database have, as of its last commit. */
+import type { Clock } from "../lib/clock.ts";
+import { LruCache, textBytes } from "../lib/lru.ts";
+import { SingleFlight } from "../lib/single-flight.ts";
+import type { Basis } from "./verifier.ts";
+
+/** Of all accounts: those of 4,000 and more. */
+const MAX_BYTES = 2 * 1024 ** 2;
+
+/** What one needs beside its key. */
+const GENERATION_BYTES = 300;
+
+/** What the database says of an account. */
+export interface StoredGeneration {
+  /** Undefined when there is no such account. */
+  readonly generation: string | undefined;
+  /** Milliseconds since 1970 from which on there is none; absent when it does not end by itself. */
+  readonly until?: number | undefined;
+}
+
+/** One for each account, whatever rests on it: its sessions share what is asked of the database after a commit. */
+export class CachedGenerations {
+  readonly #revision: () => number;
+  readonly #clock: Clock;
+  readonly #generations = new LruCache<string, CachedGeneration>(MAX_BYTES);
+
+  /** `revision` returns another number as soon as something was committed. */
+  constructor(revision: () => number, clock: Clock) {
+    this.#revision = revision;
+    this.#clock = clock;
+  }
+
+  /** That of the account that `key` names and `find` asks for. */
+  of(key: string, find: () => Promise<StoredGeneration>): Basis {
+    let found = this.#generations.get(key);
+    if (!found) {
+      found = new CachedGeneration(find, this.#revision, this.#clock);
+      this.#generations.set(key, found, GENERATION_BYTES + textBytes(key));
+    }
+    return found;
+  }
+}
+
+/** Invalidated by any commit, of any process. */
+class CachedGeneration implements Basis {
+  readonly #find: () => Promise<StoredGeneration>;
+  readonly #currentRevision: () => number;
+  readonly #clock: Clock;
+  #stored: StoredGeneration = { generation: undefined };
+  /** At which `#stored` was asked for; no revision is negative. */
+  #revision = -1;
+  /** By revision: an answer of before a commit is none to a request that came after it. */
+  readonly #asking = new SingleFlight<number, void>();
+
+  constructor(find: () => Promise<StoredGeneration>, revision: () => number, clock: Clock) {
+    this.#find = find;
+    this.#currentRevision = revision;
+    this.#clock = clock;
+  }
+
+  isAt(generation: string): boolean | Promise<boolean> {
+    const revision = this.#currentRevision();
+    if (this.#revision === revision) return this.#is(generation);
+    return this.#asking.run(revision, () => this.#ask(revision)).then(() => this.#is(generation));
+  }
+
+  #is(generation: string): boolean {
+    return this.#stored.generation === generation && this.#clock.now() < (this.#stored.until ?? Infinity);
+  }
+
+  async #ask(revision: number): Promise<void> {
+    const stored = await this.#find();
+    if (revision < this.#revision) return;
+    this.#stored = stored;
+    this.#revision = revision;
+  }
+}

@@ -1,0 +1,91 @@
+/** Ways to prove who sends a request. Each is a verifier; the first one of a list that takes the credentials decides. */
+import type { OciError } from "../oci/error.ts";
+import type { ResourceActions } from "./scope.ts";
+import type { Identity, Principal } from "./identity.ts";
+
+/** What a client shows. */
+export type Credentials = BasicCredentials | { readonly kind: "bearer"; readonly token: string };
+
+/** A name and a password, or what is sent in its place (RFC 7617). */
+export interface BasicCredentials {
+  readonly kind: "basic";
+  readonly name: string;
+  readonly password: string;
+}
+
+/** What a proof rests on: an account, the keys of an issuer, a list of rules. */
+export interface Basis {
+  /** Whether it still is what it was when it had this generation. At once, unless the database has to be asked. */
+  isAt(generation: string): boolean | Promise<boolean>;
+}
+
+/** Credentials that are good. */
+export interface Proof {
+  readonly kind: "proof";
+  /** Undefined for a token that was issued to nobody in particular. */
+  readonly principal: Principal;
+  /** The scope of a token, beyond which it allows nothing; absent for those who log in. */
+  readonly access?: readonly ResourceActions[] | undefined;
+  /** Milliseconds since 1970 from which on the credentials are not good any more. */
+  readonly expiresAt: number;
+  /** The proof holds as long as `basis` is at `generation`. */
+  readonly basis: Basis;
+  readonly generation: string;
+}
+
+/** Why credentials are not good. */
+export const REASONS = {
+  malformed: "it is not readable",
+  unsupported: "nothing of this kind is taken here",
+  "unknown user": "there is no such user",
+  "wrong password": "the password is wrong",
+  "unknown token": "there is no such token, or it was revoked",
+  "other robot": "the token is another robot's",
+  expired: "it has expired",
+  time: "it is not good yet, or says that it was issued in the future",
+  issuer: "its issuer is not trusted",
+  audience: "it was made for another audience",
+  key: "it was not signed with a key that is trusted",
+  signature: "its signature is wrong",
+  claims: "no rule is about its claims, or one that is needed is missing",
+  changed: "the account that it was issued for has changed since",
+  throttled: "there were too many failed logins",
+  unavailable: "it could not be checked",
+} as const;
+
+export type Reason = keyof typeof REASONS;
+
+/** Credentials that are not good: the reason is for the log, and never for the client. */
+export interface Rejection {
+  readonly kind: "rejection";
+  readonly reason: Reason;
+  /** What the client is told instead of that its credentials are wrong. */
+  readonly refusal?: OciError;
+}
+
+export type Verdict = Proof | Rejection;
+
+export interface Verifier {
+  /** Whether it is for this one to say whether such credentials are good. */
+  takes(credentials: Credentials): boolean;
+  /** `address` is the client's. Rejects for internal errors alone. */
+  verify(credentials: Credentials, address: string | undefined): Promise<Verdict>;
+}
+
+/** One that knows accounts, to which tokens may be issued. */
+export interface AccountVerifier extends Verifier {
+  /** What a token rests on that was issued to such a principal; undefined when it is none of this verifier's. */
+  basisOf(principal: Identity): Basis | undefined;
+  /** The user or robot of this name, as if they had just logged in. Undefined when there is none. */
+  find?(kind: Identity["kind"], name: string): Promise<Identity | undefined>;
+}
+
+export function rejection(reason: Reason, refusal?: OciError): Rejection {
+  return { kind: "rejection", reason, ...(refusal && { refusal }) };
+}
+
+/** What never holds: for principals that nobody knows any more. */
+export const NO_BASIS: Basis = { isAt: () => false };
+
+/** What always holds: for tokens that rest on nothing but their signature. */
+export const ALWAYS: Basis = { isAt: () => true };
