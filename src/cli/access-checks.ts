@@ -2,6 +2,7 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { parseHtpasswd } from "../auth/htpasswd.ts";
+import { tokenServerOf } from "../config/auth-settings.ts";
 import type { Settings } from "../config/schema.ts";
 import type { Registry } from "../create-registry.ts";
 import { systemClock } from "../lib/clock.ts";
@@ -51,7 +52,8 @@ function htpasswdWarnings({ htpasswd, users, oidc }: Auth): readonly string[] {
   ];
 }
 
-function tokenWarnings({ token }: Auth): readonly string[] {
+function tokenWarnings(auth: Auth): readonly string[] {
+  const token = tokenServerOf(auth);
   if (!token) return [];
   const warnings: string[] = [];
   if (!token.autoredirect && !/^https?:\/\//i.test(token.realm)) {

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { Policy } from "../auth/policy.ts";
 import { protectionOf } from "../auth/protected-tags.ts";
+import { tokenServerOf } from "../config/auth-settings.ts";
 import type { Settings } from "../config/schema.ts";
 import type { AccessOptions } from "../create-registry.ts";
 import { fileTrouble } from "../lib/file-trouble.ts";
@@ -12,16 +13,17 @@ import { bunPasswords } from "./passwords.ts";
 
 /** Undefined when nobody has to prove anything. */
 export function accessOf({ auth, policies }: Settings): AccessOptions | undefined {
-  const { htpasswd, token, users, oidc } = auth;
-  if (token && policies) {
+  const { htpasswd, users, oidc } = auth;
+  const tokenServer = tokenServerOf(auth);
+  if (tokenServer && policies) {
     throw new CommandError("policies do not go with auth.token: what its tokens allow, the token server decides");
   }
-  if (token) {
+  if (tokenServer) {
     return {
       kind: "tokens",
       async tokens({ clock, log }) {
         const { ExternalTokenVerifier } = await import("../auth/external-tokens.ts");
-        return new ExternalTokenVerifier(token, clock, log);
+        return new ExternalTokenVerifier(tokenServer, clock, log);
       },
     };
   }
@@ -34,6 +36,7 @@ export function accessOf({ auth, policies }: Settings): AccessOptions | undefine
       const { accountVerifiers } = await import("../auth/accounts.ts");
       return accountVerifiers(auth, { ...parts, passwords: bunPasswords });
     },
+    refreshTokens: auth.token?.refresh ?? false,
     ...(policies ? { policies } : {}),
     ...(passwordsOnly ? { basicRealm: htpasswd.realm } : {}),
   };

@@ -1,5 +1,6 @@
 /** Settings of who somebody is: distribution's as they are, and our own. */
 import { describe, expect, test } from "bun:test";
+import { tokenServerOf } from "./auth-settings.ts";
 import type { Settings } from "./schema.ts";
 import { SettingsError, loadSettings } from "./sources.ts";
 
@@ -64,6 +65,12 @@ describe("the settings of who somebody is", () => {
     expect(token?.signingalgorithms).toContain("ES256");
   });
 
+  test("have tokens of our own that are renewed", () => {
+    const settings = auth("auth: {token: {refresh: true}, users: {enabled: true}}");
+    expect([settings.token?.refresh, tokenServerOf(settings)]).toEqual([true, undefined]);
+    expect(tokenServerOf(auth(`auth: {token: {${TOKEN}, jwks: x}}`))).toMatchObject({ service: "registry", jwks: "x" });
+  });
+
   test("have users in the database, and jobs of CI systems", () => {
     const { users, oidc } = auth(
       `auth: {users: {enabled: true}, oidc: [{issuer: 'https://ci.example.com', audience: registry, rules: [${RULE}]}]}`,
@@ -84,7 +91,16 @@ describe("the settings of who somebody is", () => {
     expect(complaint("", { REGISTRY_AUTH: "htpasswd" })).toStartWith(
       "REGISTRY_AUTH: auth.htpasswd.path is not set, but expected",
     );
-    for (const text of ["auth: token", `auth: {token: {${TOKEN}}}`]) expect(complaint(text)).toContain("auth.token");
+    const withoutKeys = [
+      `auth: {token: {${TOKEN}}}`,
+      "auth: {token: {autoredirect: true}}",
+      "auth: {token: {jwks: x}}",
+    ];
+    for (const text of ["auth: token", ...withoutKeys]) expect(complaint(text)).toContain("auth.token");
+    expect(complaint("", { REGISTRY_AUTH: "token" })).toContain("auth.token");
+    for (const refresh of ["true", "false"]) {
+      expect(complaint(`auth: {token: {refresh: ${refresh}}}`)).toContain("auth.token");
+    }
     expect(complaint("auth: {silly: {realm: x, service: x}}")).toContain("everybody could read and write");
     expect(complaint("auth: {htpaswd: {path: x}}")).toContain("did you mean auth.htpasswd");
   });
@@ -93,6 +109,11 @@ describe("the settings of who somebody is", () => {
     ["secrets as keys of tokens", `auth: {token: {${TOKEN}, jwks: x, signingalgorithms: [HS256]}}`, "ES256"],
     ["no algorithm", `auth: {token: {${TOKEN}, jwks: x, signingalgorithms: [none]}}`, "ES256"],
     ["users beside another server's", `auth: {token: {${TOKEN}, jwks: x}, users: {enabled: true}}`, "auth.token alone"],
+    [
+      "tokens of another server that we renew",
+      `auth: {token: {${TOKEN}, jwks: x, refresh: true}}`,
+      "auth.token.refresh",
+    ],
     ["a realm of two lines", 'auth: {htpasswd: {realm: "a\\nb", path: x}}', "a text in one line"],
     [
       "a rule for everybody's jobs",

@@ -15,11 +15,20 @@ const signingAlgorithm = z.enum(
   { error: "expected names such as ES256 and RS256" },
 );
 
+/** What another server's tokens cannot be verified without. */
+const TOKEN_SERVER = {
+  realm: "expected the address of the token server",
+  service: "expected the name by which the token server knows this registry",
+  issuer: "expected the issuer that stands in the tokens",
+} as const;
+
 const token = z
   .strictObject({
-    realm: z.string({ error: "expected the address of the token server" }).min(1),
-    service: z.string({ error: "expected the name by which the token server knows this registry" }).min(1),
-    issuer: z.string({ error: "expected the issuer that stands in the tokens" }).min(1),
+    /** Whether our own tokens may be renewed without the password; false when absent. All others are about another server's. */
+    refresh: z.boolean().optional(),
+    realm: z.string({ error: TOKEN_SERVER.realm }).min(1).optional(),
+    service: z.string({ error: TOKEN_SERVER.service }).min(1).optional(),
+    issuer: z.string({ error: TOKEN_SERVER.issuer }).min(1).optional(),
     rootcertbundle: file.optional(),
     jwks: file.optional(),
     signingalgorithms: z
@@ -29,10 +38,32 @@ const token = z
     autoredirect: z.boolean().default(false),
     autoredirectpath: z.string().startsWith("/", 'expected a path such as "/auth/token"').default("/auth/token"),
   })
-  .refine(
-    ({ rootcertbundle, jwks }) => rootcertbundle !== undefined || jwks !== undefined,
-    "expected rootcertbundle or jwks, without which no token can be verified",
-  );
+  .superRefine((settings, context) => {
+    const { refresh, rootcertbundle, jwks } = settings;
+    const missing = Object.entries(TOKEN_SERVER).filter(
+      ([name]) => settings[name as keyof typeof TOKEN_SERVER] === undefined,
+    );
+    const namesKeys = rootcertbundle !== undefined || jwks !== undefined;
+    if (refresh !== undefined && missing.length === 3 && !namesKeys) return;
+    const complain = (path: readonly string[], message: string): void => {
+      context.addIssue({ code: "custom", path: [...path], message });
+    };
+    for (const [name, expected] of missing) complain([name], expected);
+    if (!namesKeys) complain([], "expected rootcertbundle or jwks, without which no token can be verified");
+    if (refresh) complain(["refresh"], "expected false: another server's tokens are renewed by that server");
+  });
+
+/** Another server that issues all tokens. */
+export type TokenServerSettings = z.output<typeof token> & Readonly<Record<"realm" | "service" | "issuer", string>>;
+
+/** Undefined when this registry knows by itself who logs in, or asks nobody. */
+export function tokenServerOf({ token: settings }: z.output<typeof authSettings>): TokenServerSettings | undefined {
+  return settings && isTokenServer(settings) ? settings : undefined;
+}
+
+function isTokenServer(settings: z.output<typeof token>): settings is TokenServerSettings {
+  return settings.realm !== undefined; // and then the others are there too
+}
 
 type Claim = string | number | boolean | Claim[] | { [claim: string]: Claim };
 
@@ -44,7 +75,12 @@ export const actions = z
   .array(z.enum(["pull", "push", "delete", "admin"], { error: "expected some of pull, push, delete and admin" }))
   .min(1, "expected some of pull, push, delete and admin");
 
-export const patterns = z.array(z.string().min(1)).min(1, 'expected patterns such as "team/**"');
+/** No name is longer (`lib/glob.ts`). */
+const MAX_PATTERN = 1024;
+
+export const patterns = z
+  .array(z.string().min(1).max(MAX_PATTERN, `expected patterns of at most ${MAX_PATTERN} characters`))
+  .min(1, 'expected patterns such as "team/**"');
 
 const rule = z.strictObject({
   claims: z
@@ -91,6 +127,15 @@ export const authSettings = z
   .prefault({})
   .refine(
     (auth) =>
-      auth.token === undefined || (auth.htpasswd === undefined && !auth.users.enabled && auth.oidc.length === 0),
+      auth.token?.realm === undefined || (auth.htpasswd === undefined && !auth.users.enabled && auth.oidc.length === 0),
     "expected auth.token alone: whom another server gives tokens to, that server knows",
+  )
+  .refine(
+    ({ token: tokens, htpasswd: passwords, users, oidc }) =>
+      tokens?.refresh === undefined ||
+      passwords !== undefined ||
+      users.enabled ||
+      oidc.length > 0 ||
+      tokens.realm !== undefined,
+    { path: ["token"], error: "expected a way to log in beside refresh, such as auth.users.enabled" },
   );

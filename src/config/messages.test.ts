@@ -186,6 +186,7 @@ function neededBeside(path: string): readonly (readonly [path: string, value: st
     "http.tls.letsencrypt.email": "you@example.com",
     "http.tls.letsencrypt.hosts": "[registry.example.com]",
   };
+  if (path === "auth.token.refresh") return [["auth.users.enabled", "true"]]; // all others are about another server
   const section = path.slice(0, path.lastIndexOf("."));
   return Object.entries(needed).filter(
     ([other]) => other !== path && other.slice(0, other.lastIndexOf(".")) === section,

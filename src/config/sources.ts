@@ -123,6 +123,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   "http.debug.prometheus.path": "/metrics",
   "auth.htpasswd.realm": "Registry",
   "auth.htpasswd.path": "/etc/stowage/htpasswd",
+  "auth.token.refresh": "true",
   "auth.token.realm": "https://auth.example.com/token",
   "auth.token.service": "registry.example.com",
   "auth.token.issuer": "auth.example.com",
