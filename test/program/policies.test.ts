@@ -55,7 +55,9 @@ describe("policies", () => {
   });
 
   test("do not go with tokens of another server, which stops the start", async () => {
-    const token = { realm: "https://auth.example.com", service: "x", issuer: "y", jwks: "/keys.json" };
+    const jwks = join(scratch, "keys.json");
+    await writeFile(jwks, JSON.stringify({ keys: [] }));
+    const token = { realm: "https://auth.example.com", service: "x", issuer: "y", jwks };
     const path = await fileWith({ auth: { token }, policies: [EVERYBODY_PULLS] });
     expect(await refusedStart({ words: ["serve", path] })).toContain("policies do not go with auth.token");
   });
