@@ -5,6 +5,7 @@ import { pushBlob, pushImage, putManifest } from "../support/client.ts";
 import { bytesOf, digestOf, imageManifest } from "../support/content.ts";
 import { expectRefused } from "../support/expect-refused.ts";
 import { runProgram } from "../support/program.ts";
+import { refusedStart } from "../support/refused-start.ts";
 import { RepositoryClient } from "../support/repository-client.ts";
 import { startListening } from "../support/server-process.ts";
 import { fillUp, mountDisk, useUpInodes } from "./support/system.ts";
@@ -134,3 +135,21 @@ function manifestOf({ config, layers }: Awaited<ReturnType<typeof pushImage>>, a
   const note = Buffer.from(bytesOf(`note ${at}`, 150_000)).toString("base64");
   return imageManifest(config, layers, { annotations: { note } });
 }
+
+test("a start and a backup on a full disk end with one line that says so, and leave no backup behind", async () => {
+  await using source = await startListening();
+  await pushImage(source.url, "team/app", "kept");
+  await source.stop();
+  await using disk = await mountDisk(1);
+  for (const leave of [0, 20_000, 70_000]) {
+    await using _ballast = await fillUp(disk, leave);
+    const dataDir = join(disk.folder, `data-${leave}`);
+    expect(await refusedStart({ dataDir })).toMatch(/its file system (?:is full|has no room)/);
+    const backup = join(disk.folder, `backup-${leave}`);
+    const { exitCode, stderr } = await runProgram(source.dataDir, ["backup", backup]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toMatch(/^stowage: [^\n]*its file system (?:is full|has no room)[^\n]*\n$/);
+    const restored = await runProgram(join(disk.folder, "none"), ["restore", backup]);
+    expect(restored.exitCode).toBe(2);
+  }
+});

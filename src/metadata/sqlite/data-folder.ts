@@ -84,20 +84,34 @@ export function makeFileLikeFolder(path: string): void {
 function explained(database: string, error: unknown): unknown {
   const code = sqliteCode(error);
   if (code === undefined) return error;
-  const why =
-    TROUBLES.find(([codes]) => codes.test(code))?.[1] ?? "cannot be opened: see that it is a file of this registry";
-  return new DataFolderError(`${database} ${why} (${code})`, { cause: error });
+  return new DataFolderError(`${database} ${troubleOf(code, dirname(database))} (${code})`, { cause: error });
+}
+
+function troubleOf(code: string, folder: string): string {
+  // What memory maps of a file does not fit is told as an I/O error.
+  if (code === "SQLITE_FULL" || (code.startsWith("SQLITE_IOERR") && isFull(folder))) {
+    return "cannot be written: its file system is full: make room";
+  }
+  const found = TROUBLES.find(([codes]) => codes.test(code));
+  return found?.[1] ?? "cannot be opened: see that it is a file of this registry";
 }
 
 const TROUBLES: readonly (readonly [codes: RegExp, why: string])[] = [
   [/^SQLITE_(?:NOTADB|CORRUPT)/, "is damaged: restore a backup with stowage restore"],
-  [/^SQLITE_FULL/, "cannot be written: its file system is full: make room"],
   [
     /^SQLITE_(?:READONLY|PERM|AUTH)/,
     "cannot be written: give this user the right, and see that its file system is not read-only",
   ],
   [/^SQLITE_IOERR/, "cannot be read or written: its disk reports an error, which the log of the system explains"],
 ];
+
+/** The files that SQLite keeps beside a database take some ten KiB. */
+const FULL_BYTES = 128 * 1024;
+
+function isFull(folder: string): boolean {
+  const { bavail, bsize, ffree, files } = statfsSync(folder);
+  return bavail * bsize < FULL_BYTES || (files > 0 && ffree === 0);
+}
 
 /** Whether the database is of an older schema. */
 function isOutdated(database: string): boolean {

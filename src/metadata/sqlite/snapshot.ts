@@ -72,7 +72,7 @@ async function copyPages(file: FileHandle, target: string, { onStep, signal }: C
       signal?.throwIfAborted();
       const { bytesRead } = await file.read(buffer, 0, STEP, position);
       if (bytesRead === 0) break;
-      await copy.write(buffer, 0, bytesRead, position);
+      await writeAll(copy, buffer.subarray(0, bytesRead), position);
       position += bytesRead;
       onStep?.(position);
     }
@@ -97,7 +97,7 @@ async function copyLog(path: string, target: string): Promise<void> {
     makeFileLikeFolder(target);
     const copy = await open(target, "r+");
     try {
-      await copy.write(head, 0, LOG_HEAD, 0);
+      await writeAll(copy, head, 0);
       await copyFrames(log, copy, head);
       await copy.sync();
     } finally {
@@ -121,9 +121,16 @@ async function copyFrames(log: FileHandle, copy: FileHandle, head: Buffer): Prom
     while (length + frameSize <= frames.length && frames.subarray(length + 8, length + 16).equals(salts)) {
       length += frameSize;
     }
-    await copy.write(frames, 0, length, position);
+    await writeAll(copy, frames.subarray(0, length), position);
     position += length;
     if (length < atOnce * frameSize) return;
+  }
+}
+
+/** A disk that becomes full takes a part of a write, and tells of it with the next one. */
+async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let written = 0; written < bytes.length;) {
+    written += (await file.write(bytes, written, bytes.length - written, position + written)).bytesWritten;
   }
 }
 

@@ -227,7 +227,7 @@ export class SqliteEngine implements SqlEngine {
       if (!this.#watcher) this.#revision++;
       return failures;
     } catch (error) {
-      this.#rollBack();
+      rollBack(this.#connection);
       if (isSyncFailure(error)) this.#broken = syncFailure(error);
       throw error;
     }
@@ -249,14 +249,6 @@ export class SqliteEngine implements SqlEngine {
       return;
     }
     this.#connection.run(KEEP);
-  }
-
-  #rollBack(): void {
-    try {
-      this.#connection.exec("rollback");
-    } catch {
-      // SQLite has rolled back by itself: after a full disk or an I/O error it does.
-    }
   }
 }
 
@@ -295,6 +287,14 @@ export function schemaVersion(connection: Connection): number {
   return Number(row?.["user_version"] ?? 0);
 }
 
+function rollBack(connection: Connection): void {
+  try {
+    connection.exec("rollback");
+  } catch {
+    // SQLite has rolled back by itself: after a full disk or an I/O error it does.
+  }
+}
+
 function migrate(connection: Connection): void {
   connection.exec("begin immediate");
   try {
@@ -303,7 +303,7 @@ function migrate(connection: Connection): void {
     if (pending.length > 0) connection.exec(`pragma user_version = ${SQLITE_MIGRATIONS.length}`);
     connection.exec("commit");
   } catch (error) {
-    connection.exec("rollback");
+    rollBack(connection);
     throw error;
   }
 }
