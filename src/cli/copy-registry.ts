@@ -1,6 +1,7 @@
 /** What `backup` and `restore` share: the files of a registry, copied as the copy of its database names them. */
-import { existsSync, mkdirSync, readdirSync, realpathSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
+import { fileTrouble } from "../lib/file-trouble.ts";
 import { formatSize } from "../lib/size.ts";
 import { allBlobs, manifestsNeeding } from "../metadata/inventory.ts";
 import type { HeldLease } from "../registry/gc/lease.ts";
@@ -77,6 +78,7 @@ export async function copyFiles(from: string, to: string, { copy, held }: CopyOp
 
 /** Sees that `to` is an empty folder outside of `from`, and makes it when it is not there. */
 export function makeEmptyFolder(to: string, from: string): void {
+  if (existsSync(to) && !statSync(to).isDirectory()) throw new CommandError(`${to} is a file: name a folder`);
   if (existsSync(to) && readdirSync(to).length > 0) {
     throw new CommandError(`${to} is not empty: name a folder that is, or is not there, such as ${join(to, "new")}`);
   }
@@ -85,7 +87,14 @@ export function makeEmptyFolder(to: string, from: string): void {
   if (path !== ".." && !path.startsWith("../")) {
     throw new CommandError(`${to} lies inside of ${from}, which is to be copied: name a folder outside of it`);
   }
-  mkdirSync(to, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(to, { recursive: true, mode: 0o700 });
+    accessSync(to, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const reason = code === "ENOENT" ? "no folder can be made there" : fileTrouble(error);
+    throw new CommandError(`${to} cannot be written: ${reason}`, { cause: error });
+  }
 }
 
 /** Of a folder that need not be there. */
