@@ -39,6 +39,7 @@ export type { Pin, TagEvent, TagFacts } from "./metadata/metadata-store.ts";
 export type { ReferrersFilter, ReferrersPage, ReferrersService } from "./registry/referrers.ts";
 export type { SignatureService } from "./registry/signatures.ts";
 export type { PageStart } from "./registry/pages.ts";
+export type { RepositoryFilter } from "./registry/repository-list.ts";
 export { GlobalScope } from "./registry/scope.ts";
 export type { Scope } from "./registry/scope.ts";
 export type { ByteRange } from "./lib/byte-range.ts";

@@ -2,15 +2,15 @@
 import { textBytes } from "../lib/lru.ts";
 import type { ResourceActions } from "./scope.ts";
 import type { Action, Principal } from "./identity.ts";
-import type { Decision, Policy } from "./policy.ts";
+import type { Decision, ListFilter, Policy } from "./policy.ts";
 
 export interface Authorization {
   readonly principal: Principal;
   may(action: Action, repository: string): boolean;
   /** As `may`, with the reason, for the audit. */
   decide(action: Action, repository: string): Decision;
-  /** Whether the repository belongs into a list of those that are here. */
-  mayList(repository: string): boolean;
+  /** Which repositories belong into a list of those that are here; undefined for all. */
+  readonly listFilter: ListFilter | undefined;
   /** Whether there may be any that do. */
   readonly mayListSome: boolean;
 }
@@ -26,7 +26,7 @@ export const UNRESTRICTED: Authorization = {
   principal: undefined,
   may: () => true,
   decide: () => OPEN_DECISION,
-  mayList: () => true,
+  listFilter: undefined,
   mayListSome: true,
 };
 
@@ -79,8 +79,8 @@ export class BoundedAuthorization implements Authorization {
     return decision;
   }
 
-  mayList(repository: string): boolean {
-    return this.#policy?.allows(this.principal, "pull", repository) ?? true;
+  get listFilter(): ListFilter | undefined {
+    return this.#policy?.listFilter(this.principal);
   }
 
   #decide(action: Action, repository: string): Decision {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import * as fc from "fast-check";
 import type { Action, Identity, Principal } from "./identity.ts";
 import { Policy, nameOf } from "./policy.ts";
 
@@ -131,5 +132,45 @@ describe("a decision", () => {
       "robot:ci",
       "job:x",
     ]);
+  });
+});
+
+describe("the repositories that may be listed", () => {
+  const NAMES = ["a", "a/a", "a/b", "a/b/c", "b", "b-a/x", "team/app", "team/app/x", "team0/app", "x/y"];
+  const pattern = fc.constantFrom("**", "*", "a/*", "a/**", "*/b", "team/app", "team/**", "**/x", "b-*/**", "z/**");
+  const actions = fc.subarray<Action>([...ACTIONS], { minLength: 1 });
+  const rule = fc.record({
+    who: fc.subarray(["alice", "group:dev", "robot:ci", "anonymous", "authenticated", "everyone"], { minLength: 1 }),
+    repositories: fc.array(pattern, { minLength: 1, maxLength: 3 }),
+    actions,
+  });
+  const bound = fc.option(fc.array(fc.record({ repositories: pattern, actions }), { maxLength: 3 }), {
+    nil: undefined,
+  });
+
+  test("are those that may be pulled, and none of them is skipped", () => {
+    fc.assert(
+      fc.property(
+        fc.option(fc.array(rule, { maxLength: 4 }), { nil: undefined }),
+        fc.constantFrom<Principal>(anonymous, alice, dev, admin, robot),
+        bound,
+        (rules, who, bounds) => {
+          const policy = new Policy(rules);
+          const principal = who && bounds ? { ...who, bound: bounds } : who;
+          const filter = policy.listFilter(principal);
+          for (const name of NAMES) {
+            const allowed = policy.allows(principal, "pull", name);
+            expect(filter?.allows(name) ?? true).toBe(allowed);
+            if (!allowed) continue;
+            // From wherever the list goes on, it comes to this one.
+            for (const from of ["", ...NAMES].filter((each) => each <= name)) {
+              const found = filter ? filter.seek(from) : from;
+              expect(found !== undefined && found <= name).toBeTrue();
+            }
+          }
+        },
+      ),
+      { numRuns: 500 },
+    );
   });
 });

@@ -1,7 +1,10 @@
 /** Who may do what with which repositories, and by which rule. */
 import { glob } from "../lib/glob.ts";
 import type { Glob } from "../lib/glob.ts";
+import { globSeek, seekAny } from "../lib/glob-seek.ts";
+import type { Seek } from "../lib/glob-seek.ts";
 import { LruCache, textBytes } from "../lib/lru.ts";
+import { NAME_CHARACTERS } from "../oci/repository-name.ts";
 import type { Action, Grant, Principal } from "./identity.ts";
 
 /** One entry of the settings' `policies`: a rule only allows, and what none allows is not. */
@@ -26,10 +29,19 @@ export interface Decision {
 /** Whose members may do everything, whatever the rules say. */
 export const ADMINISTRATORS = "admin";
 
+/** Which repositories may be listed. */
+export interface ListFilter {
+  allows(repository: string): boolean;
+  /** A text, from `text` on, before which no repository is allowed; undefined when none behind `text` is. */
+  seek(text: string): string | undefined;
+}
+
 interface CompiledRule {
   /** As `appliesTo` looks them up. */
   readonly principals: ReadonlySet<string>;
   readonly repositories: readonly Glob[];
+  /** Where repositories can stand that they match. */
+  readonly seek: Seek;
   readonly actions: ReadonlySet<Action>;
   /** What it decides when it applies. */
   readonly decision: Decision;
@@ -51,6 +63,7 @@ export class Policy {
     this.#rules = rules?.map((rule, index) => ({
       principals: new Set(rule.who.map(qualified)),
       repositories: rule.repositories.map(glob),
+      seek: seekOf(rule.repositories),
       actions: new Set(rule.actions),
       decision: { allowed: true, by: `policies.${index} (${wordsOf(rule)})` },
     }));
@@ -71,6 +84,22 @@ export class Policy {
     if (isSettled(principal)) return true;
     if (!this.#rules) return principal !== undefined;
     return this.#rules.some((rule) => appliesTo(rule, principal) && hasAction(rule, "pull"));
+  }
+
+  /** The repositories that this principal may pull; undefined for all. */
+  listFilter(principal: Principal): ListFilter | undefined {
+    const seek = this.#seekFor(principal);
+    return seek && { allows: (repository) => this.allows(principal, "pull", repository), seek };
+  }
+
+  /** It may find more than is allowed, never less. */
+  #seekFor(principal: Principal): Seek | undefined {
+    const patterns = principal?.bound?.filter(({ actions }) => includes(actions, "pull"));
+    if (patterns) return seekOf(patterns.map(({ repositories }) => repositories));
+    if (isSettled(principal)) return undefined;
+    if (!this.#rules) return principal ? undefined : seekAny([]);
+    const rules = this.#rules.filter((rule) => appliesTo(rule, principal) && hasAction(rule, "pull"));
+    return seekAny(rules.map(({ seek }) => seek));
   }
 
   decide(principal: Principal, action: Action, repository: string): Decision {
@@ -103,6 +132,10 @@ export class Policy {
     }
     return found;
   }
+}
+
+function seekOf(patterns: readonly string[]): Seek {
+  return seekAny(patterns.map((pattern) => globSeek(pattern, NAME_CHARACTERS)));
 }
 
 const BY_GROUP: Decision = { allowed: true, by: `the group ${ADMINISTRATORS}, which may do everything` };

@@ -7,10 +7,10 @@ export type Glob = (name: string) => boolean;
 export const MAX_MATCHED_LENGTH = 1024;
 
 /** What a pattern consists of, beside letters that stand for themselves (their code units, which are not negative). */
-const STAR = -1; // any number of characters but slashes
-const DOUBLE_STAR = -2; // any number of characters
-const ONE = -3; // one character that is no slash
-const ANY_ONE = -4; // one character
+export const STAR = -1; // any number of characters but slashes
+export const DOUBLE_STAR = -2; // any number of characters
+export const ONE = -3; // one character that is no slash
+export const ANY_ONE = -4; // one character
 
 const SLASH = 0x2f;
 
@@ -30,7 +30,12 @@ export function glob(pattern: string): Glob {
     name.length <= MAX_MATCHED_LENGTH && name.startsWith(prefix) && matches(tokens, name, prefix.length, row);
 }
 
-/** The tokens of a pattern from its first star on. */
+/** All tokens of a pattern; letters that stand for themselves are their code units. */
+export function globTokens(pattern: string): readonly number[] {
+  return tokensOf(pattern, 0);
+}
+
+/** The tokens of a pattern from a place on. */
 function tokensOf(pattern: string, start: number): readonly number[] {
   const tokens: number[] = [];
   for (let at = start; at < pattern.length;) {

@@ -16,6 +16,11 @@ export interface Page {
   readonly limit: number;
 }
 
+/** A page that may also begin with a certain item, `from`, if that is there, instead of behind one. */
+export interface PageFrom extends Page {
+  readonly from?: string;
+}
+
 /** An upload as its row has it. */
 export interface UploadRecord {
   readonly id: string;
@@ -360,7 +365,7 @@ export interface MetadataStore {
   /** Whether something is in the repository: a manifest, a blob or an upload. */
   repositoryExists(name: RepositoryName): Promise<boolean>;
   /** Repositories with at least one manifest. */
-  repositories(page: Page): Promise<readonly RepositoryName[]>;
+  repositories(page: PageFrom): Promise<readonly RepositoryName[]>;
 
   /** Records the intent to upload; the repository begins with it when it is new. Durable with the next write that is. */
   createUpload(name: RepositoryName, upload: NewUpload): Promise<void>;

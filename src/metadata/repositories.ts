@@ -1,6 +1,6 @@
 /** Statements about repositories. */
 import type { RepositoryName } from "../oci/repository-name.ts";
-import type { Page } from "./metadata-store.ts";
+import type { PageFrom } from "./metadata-store.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
@@ -16,9 +16,14 @@ const EXISTS = `
 
 const HAS_MANIFEST = `select 1 as found from manifest where repo = $1 and digest = $2`;
 
-const LIST = `
+const LIST_AFTER = `
   select name from repo
   where name > $1 and exists (select 1 from manifest where repo = repo.id)
+  order by name limit $2`;
+
+const LIST_FROM = `
+  select name from repo
+  where name >= $1 and exists (select 1 from manifest where repo = repo.id)
   order by name limit $2`;
 
 const IS_EMPTY = `
@@ -53,8 +58,10 @@ export function* hasManifest(repo: number, digest: string): Transaction<boolean>
   return (yield* first(HAS_MANIFEST, repo, digest)) !== undefined;
 }
 
-export function* listRepositories(page: Page): Transaction<readonly RepositoryName[]> {
-  const found = yield* rows<{ name: RepositoryName }>(LIST, page.after ?? "", page.limit);
+export function* listRepositories({ after = "", from, limit }: PageFrom): Transaction<readonly RepositoryName[]> {
+  const found = yield* from === undefined
+    ? rows<{ name: RepositoryName }>(LIST_AFTER, after, limit)
+    : rows<{ name: RepositoryName }>(LIST_FROM, from, limit);
   return found.map((row) => row.name);
 }
 

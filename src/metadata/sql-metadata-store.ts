@@ -56,7 +56,7 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.read(() => repositories.repositoryExists(name));
   }
 
-  repositories(page: port.Page): Promise<readonly RepositoryName[]> {
+  repositories(page: port.PageFrom): Promise<readonly RepositoryName[]> {
     return this.#engine.read(() => repositories.listRepositories(page));
   }
 

@@ -9,6 +9,9 @@ export type RepositoryName = string & { readonly [brand]: "RepositoryName" };
 /** The spec's grammar. Each repetition begins with another character, so that no text makes it slow. */
 const GRAMMAR = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
 
+/** What names consist of, in byte order. */
+export const NAME_CHARACTERS = "-./0123456789_abcdefghijklmnopqrstuvwxyz";
+
 /** Bytes. "Many clients impose a limit of 255 characters" on host and name together; distribution's limit is this. */
 export const MAX_NAME_LENGTH = 255;
 

@@ -1,8 +1,9 @@
 /** A collection of repositories, addressable by name. */
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Backend } from "./backend.ts";
-import { paged } from "./pages.ts";
 import type { PageStart } from "./pages.ts";
+import { listRepositories } from "./repository-list.ts";
+import type { RepositoryFilter } from "./repository-list.ts";
 import { LocalRepository } from "./repository.ts";
 import type { Repository } from "./repository.ts";
 import { GlobalScope } from "./scope.ts";
@@ -13,8 +14,8 @@ export interface Namespace {
   readonly scope: Scope;
   /** A reference to the repository, whether or not there is anything in it. */
   repository(name: RepositoryName): Repository;
-  /** The repositories that hold at least one manifest, in byte order of their names. */
-  repositories(from?: PageStart): AsyncIterable<RepositoryName>;
+  /** The repositories that hold at least one manifest, in byte order of their names; with `filter` those that it allows. */
+  repositories(from?: PageStart, filter?: RepositoryFilter): AsyncIterable<RepositoryName>;
   /** Rejects, saying why, when it could not serve now. */
   checkReady(): Promise<void>;
 }
@@ -32,12 +33,8 @@ export class LocalNamespace implements Namespace {
     return new LocalRepository(this.#backend, name);
   }
 
-  repositories(from: PageStart = {}): AsyncIterable<RepositoryName> {
-    return paged(
-      from,
-      (page) => this.#backend.metadata.repositories(page),
-      (name) => name,
-    );
+  repositories(from: PageStart = {}, filter?: RepositoryFilter): AsyncIterable<RepositoryName> {
+    return listRepositories(this.#backend.metadata, from, filter);
   }
 
   async checkReady(): Promise<void> {

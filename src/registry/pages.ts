@@ -1,4 +1,5 @@
 /** Lists that are read page by page, from any place on. */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Page } from "../metadata/metadata-store.ts";
 
 export interface PageStart {
@@ -8,9 +9,12 @@ export interface PageStart {
   readonly limit?: number;
 }
 
-const PAGE_SIZE = 1000;
+export const PAGE_SIZE = 1000;
 
-/** All items from a place on. At most one page is in memory; what is added or removed meanwhile may or may not show. */
+/**
+ * All items from a place on. At most one page is in memory; what is added or removed meanwhile may or may not show. Between
+ * two pages other work gets its turn of the event loop.
+ */
 export async function* paged<Item>(
   from: PageStart,
   read: (page: Page) => Promise<readonly Item[]>,
@@ -26,5 +30,6 @@ export async function* paged<Item>(
     if (last === undefined || page.length < limit) return;
     after = keyOf(last);
     left -= page.length;
+    await nextTurn();
   }
 }

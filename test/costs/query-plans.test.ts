@@ -65,6 +65,7 @@ const MAY_WALK: Readonly<Record<string, string>> = {
   "select 1 as found from repo where name = $1 and (": "each `exists` ends at its first row",
   "select 1 as found from repo where id = $1 and not exists": "each `exists` ends at its first row",
   "select name from repo where name > $1 and exists": "`exists` ends at its first row",
+  "select name from repo where name >= $1 and exists": "`exists` ends at its first row",
   "delete from tag_history where repo = $1": "of a repository that goes, all of it goes",
   "select (select count(*) from gc_queue)": "counts what waits for collection, for a command and no request",
   "select (select count(*) from repo r": "counts everything, for a command and no request",

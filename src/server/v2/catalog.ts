@@ -1,5 +1,5 @@
 /** The list of repositories (Docker's registry API, `_catalog`). */
-import type { RepositoryName } from "../../oci/repository-name.ts";
+import { collect } from "../../lib/collect.ts";
 import { UNRESTRICTED } from "../../auth/authorization.ts";
 import type { Context } from "../context.ts";
 import { LIMITS } from "../limits.ts";
@@ -10,11 +10,8 @@ import type { Reply } from "../reply.ts";
 
 export async function getCatalog({ namespace, parameters, authorization }: Context): Promise<Reply> {
   const { limit = LIMITS.defaultCatalogPage, after } = pageParameters(parameters, LIMITS.maxCatalogPage);
-  const names: RepositoryName[] = [];
-  for await (const name of namespace.repositories(after === undefined ? {} : { after })) {
-    if (authorization.mayList(name)) names.push(name);
-    if (names.length > limit) break;
-  }
+  const from = { ...(after === undefined ? {} : { after }), limit: limit + 1 };
+  const names = await collect(namespace.repositories(from, authorization.listFilter));
   const page = names.slice(0, limit);
   const last = page.at(-1);
   const more = last !== undefined && names.length > limit;

@@ -86,6 +86,7 @@ async function manifests(subject: Subject): Promise<void> {
   for (const read of ["findManifestByTag", "readManifestByTag"] as const) await store[read](APP, LATEST);
   await store.manifests(APP, PAGE);
   await store.repositories(PAGE);
+  await store.repositories({ from: "team", limit: 10 });
   await store.manifestsNeeding(layer.digest, 10);
   const untagged = await subject.image("untagged");
   await store.touchManifest(APP, untagged, clock.ms + 1);

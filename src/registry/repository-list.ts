@@ -1,0 +1,59 @@
+/** The list of repositories, or of those among them that somebody may see. */
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { MetadataStore } from "../metadata/metadata-store.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
+import { PAGE_SIZE, paged } from "./pages.ts";
+import type { PageStart } from "./pages.ts";
+
+/** Which repositories belong into a list. */
+export interface RepositoryFilter {
+  allows(name: RepositoryName): boolean;
+  /** A text, from `text` on, before which no repository is allowed; undefined when none behind `text` is. */
+  seek(text: string): string | undefined;
+}
+
+/** Repositories that are read behind a place to which the list has skipped: there may be few that are allowed. */
+const SMALL_PAGE = 8;
+
+/** What a page costs beside its names, in names: to skip costs as much as to read so many. */
+const SKIP_COST = 64;
+
+/** The smallest character of a name: what comes behind a text begins with both, or comes later. */
+const SMALLEST = "-";
+
+/** Repositories in byte order. Those that the filter cannot allow are skipped by the filter's `seek`, not read. */
+export async function* listRepositories(
+  metadata: Pick<MetadataStore, "repositories">,
+  { after, limit: wanted = Infinity }: PageStart,
+  filter: RepositoryFilter | undefined,
+): AsyncGenerator<RepositoryName> {
+  if (!filter) {
+    const start = { ...(after === undefined ? {} : { after }), limit: wanted };
+    return yield* paged(
+      start,
+      (page) => metadata.repositories(page),
+      (name) => name,
+    );
+  }
+  let left = wanted;
+  let limit = Math.min(left, PAGE_SIZE);
+  let sinceTurn = 0;
+  let from = filter.seek(after === undefined ? "" : after + SMALLEST);
+  while (left > 0 && from !== undefined) {
+    const page = await metadata.repositories({ from, limit });
+    for (const name of page) {
+      if (!filter.allows(name)) continue;
+      yield name;
+      if (--left === 0) return;
+    }
+    const last = page.at(-1);
+    if (last === undefined || page.length < limit) return;
+    const next = last + SMALLEST;
+    from = filter.seek(next);
+    limit = from === next ? Math.min(2 * limit, PAGE_SIZE) : SMALL_PAGE;
+    sinceTurn += page.length + SKIP_COST;
+    if (sinceTurn < PAGE_SIZE) continue;
+    await nextTurn(); // other requests get theirs, however much is skipped
+    sinceTurn = 0;
+  }
+}
