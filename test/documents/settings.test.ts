@@ -83,8 +83,8 @@ const BESIDE = [
   ["auth.token.", "auth.token: {realm: 'https://a.example', service: r, issuer: a, jwks: /keys.json}\n"],
 ] as const;
 
-/** Their defaults depend on the machine, or on where the output goes. */
-const WITHOUT_A_VALUE: ReadonlySet<string> = new Set(["workers", "log.formatter"]);
+/** Their defaults depend on the machine, or on where the output goes; or the default is their absence. */
+const WITHOUT_A_VALUE: ReadonlySet<string> = new Set(["workers", "log.formatter", "auth.token.refresh"]);
 
 const DIRECTORY = "https://acme-v02.api.letsencrypt.org/directory";
 

@@ -9,14 +9,13 @@ import { expectRefused } from "../support/expect-refused.ts";
 import { runProgram } from "../support/program.ts";
 import { refusedStart } from "../support/refused-start.ts";
 import { RepositoryClient } from "../support/repository-client.ts";
-import { scratchFolder } from "../support/scratch.ts";
+import { sharedScratchFolder } from "../support/scratch.ts";
 import { startListening } from "../support/server-process.ts";
 import { makeReadOnly } from "./support/system.ts";
 
 setDefaultTimeout(120_000);
 
-const scratch = await scratchFolder();
-await chmod(scratch, 0o755);
+const scratch = await sharedScratchFolder();
 
 /** Neither root nor the owner of anything; may read everything, so that it finds the program wherever that lies. */
 const NOBODY = 65_534;

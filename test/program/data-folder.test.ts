@@ -8,13 +8,12 @@ import { bytesOf, digestOf } from "../support/content.ts";
 import { filesBesideDatabase, makeDataFolder, queryFolder } from "../support/data-folder.ts";
 import { runProgram } from "../support/program.ts";
 import { refusedStart } from "../support/refused-start.ts";
-import { scratchFolder } from "../support/scratch.ts";
+import { sharedScratchFolder } from "../support/scratch.ts";
 import { startListening } from "../support/server-process.ts";
 
 setDefaultTimeout(60_000);
 
-const scratch = await scratchFolder();
-await chmod(scratch, 0o755); // for users who are not its owner
+const scratch = await sharedScratchFolder();
 let folders = 0;
 
 /** One line for each command that opens a data folder, but those that make or read a backup. */

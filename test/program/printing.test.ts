@@ -43,7 +43,7 @@ function addRobots(names: readonly string[]): void {
 test("a list is printed whole to a reader that is slow", async () => {
   addRobots(Array.from({ length: COUNT }, (_, index) => `r${String(index).padStart(6, "0")}`));
   const { stdout, stderr } = await shell('"$STOWAGE" token list | { sleep 1; wc -l; }');
-  expect([stdout.trim(), stderr]).toEqual([String(COUNT + 1), ""]);
+  expect([stdout.trim(), stderr]).toEqual([String(COUNT + 1), `stowage: the registry in ${folder}\n`]);
 });
 
 test("a reader that has seen enough ends the command quietly, with the exit code of SIGPIPE", async () => {
