@@ -14,7 +14,7 @@ import type { Race, Send, Tally } from "./support/racers.ts";
 
 const SEED = Number(process.env["STOWAGE_COLLECTION_SEED"] ?? randomInt(2 ** 31));
 const CLIENTS = 6;
-const LASTS_MS = 7000;
+const LASTS_MS = Number(process.env["STOWAGE_COLLECTION_SECONDS"] ?? 2) * 1000;
 const REPOSITORIES = ["race/one", "race/two", "race/three"];
 const TABLES = ["blob", "blob_inline", "repo_blob", "manifest", "manifest_blob", "upload", "trash", "gc_queue"];
 const TIMEOUT = { timeout: 120_000 };
