@@ -10,6 +10,8 @@ export class RequestBody {
 
   /** Whether it was taken in one piece. */
   #isTaken = false;
+  /** Bytes that were read piece by piece. */
+  #received = 0;
 
   /** `whole` is called when the last byte has arrived; at once when there is no body. */
   constructor(request: Request, whole: () => void = () => {}) {
@@ -21,6 +23,12 @@ export class RequestBody {
   /** Whether the request says that it has no bytes. */
   get isEmpty(): boolean {
     return this.#request.body === null || this.#announcedBytes() === 0;
+  }
+
+  /** How many bytes the request says that it has; undefined when it does not say. */
+  get announced(): number | undefined {
+    const bytes = this.#announcedBytes();
+    return Number.isSafeInteger(bytes) ? bytes : undefined;
   }
 
   /** The pieces as they arrive, from where reading stopped last; none when there is no body. Rejects when it breaks. */
@@ -36,6 +44,7 @@ export class RequestBody {
         this.#whole();
         return;
       }
+      this.#received += value.length;
       yield value;
     }
   }
@@ -79,19 +88,37 @@ export class RequestBody {
 
   /**
    * Reads on and throws away, so that a client that sends before it listens gets to see its refusal; up to a bound of
-   * bytes and of time. False when more would come, or the client is gone: the connection has to be closed then.
+   * bytes and of time, and not at all when more is announced. False when more would come, or the client is gone: the
+   * connection has to be closed then.
    */
   async drain(): Promise<boolean> {
+    const left = this.#announcedBytes() - this.#received;
+    if (left !== Infinity && left > LIMITS.maxDrainBytes) return false;
     const deadline = performance.now() + LIMITS.maxDrainMs;
+    const pieces = this.pieces();
     let size = 0;
     try {
-      for await (const piece of this.pieces()) {
-        size += piece.length;
-        if (size > LIMITS.maxDrainBytes || performance.now() > deadline) return false;
+      for (;;) {
+        const step = await within(LIMITS.maxDrainSilenceMs, pieces.next());
+        if (step?.done) return true;
+        size += step?.value.length ?? 0;
+        if (!step || size > LIMITS.maxDrainBytes || performance.now() > deadline) return false;
       }
-      return true;
     } catch {
       return false;
     }
+  }
+}
+
+/** What comes in time; undefined when nothing does. */
+async function within<Result>(milliseconds: number, coming: Promise<Result>): Promise<Result | undefined> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  try {
+    return await Promise.race([
+      coming,
+      new Promise<undefined>((resolve) => (timer = setTimeout(() => resolve(undefined), milliseconds))),
+    ]);
+  } finally {
+    clearTimeout(timer);
   }
 }

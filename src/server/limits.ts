@@ -15,8 +15,10 @@ export const LIMITS = {
   maxWholeBytes: 64 * 1024,
   /** Bytes of a refused body that are read so that the client gets to see why … */
   maxDrainBytes: 64 * 1024 * 1024,
-  /** … and milliseconds that are spent on it. */
+  /** … and milliseconds that are spent on it … */
   maxDrainMs: 30_000,
+  /** … or without a byte. */
+  maxDrainSilenceMs: 5_000,
   /** Ranges in one request: beyond that the whole blob costs less. */
   maxRanges: 4096,
   /** Tags on one push (`?tag=`): "A registry SHOULD support at least 10". */

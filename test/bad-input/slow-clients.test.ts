@@ -165,6 +165,16 @@ test("64 readers that go away after a part leave nothing open", async () => {
   while ((await openHandles()) > before + 8) await Bun.sleep(10);
 });
 
+test.each([
+  ["at once when it would be very large", 3_000_000_000],
+  ["in seconds when the client may be waiting", 3_000_000],
+])("a request that is refused, and whose body does not come, is answered %s", async (_when, size) => {
+  const target = `/v2/${REPOSITORY}/blobs/uploads/0b5a2e0e-3f5e-4a53-9d0f-3f6f0f8f1a11`;
+  const head = `PATCH ${target} HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\n`;
+  const { status, headers } = await sendRaw(witness().registry.port, head, { timeoutMs: 30_000 });
+  expect([status, headers["connection"]]).toEqual([404, "close"]);
+});
+
 test("a client that speaks TLS to the plain port is refused, and told nothing it could take for TLS", async () => {
   // The beginning of a ClientHello (RFC 8446, 4.1.2): record type 22, version 3.1, a handshake of 0x1fc bytes.
   const hello = Buffer.concat([
