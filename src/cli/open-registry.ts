@@ -47,6 +47,7 @@ export async function openRegistry(
       sparse: settings.validation.manifests.sparse,
       strict: settings.validation.manifests.strict && !settings.validation.disabled,
       schema1: settings.compatibility.schema1.enabled,
+      openUploads: settings.limits.uploads,
       uploadExpiryMs: enabled && !dryrun ? age : NEVER_MS,
       ...(serving ? { ...tagProtectionOf(settings), ...(await urlRuleOf(settings)) } : {}),
     },

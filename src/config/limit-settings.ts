@@ -1,4 +1,4 @@
-/** Settings of how much is allowed: reads in a time, and what may lie below a prefix. */
+/** Settings of how much is allowed: reads in a time, unfinished uploads, and what may lie below a prefix. */
 import { z } from "zod";
 import { parseRepositoryName } from "../oci/repository-name.ts";
 import { bytes } from "./values.ts";
@@ -15,6 +15,8 @@ export const limitsSettings = z
         anonymousperminute: count.default(0),
       })
       .prefault({}),
+    /** How many unfinished uploads one user, robot or anonymous address may have; 0: no limit. */
+    uploads: count.default(10_000),
   })
   .prefault({});
 

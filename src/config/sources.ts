@@ -140,6 +140,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
     "rules: [{claims: {repository: octo/app}, repositories: [octo/app], actions: [pull, push]}]}]",
   "limits.reads.perminute": "1000",
   "limits.reads.anonymousperminute": "100",
+  "limits.uploads": "10000",
   quotas: "[{prefix: team, bytes: 100GiB, tags: 1000, repositories: 50}]",
   workers: "4",
   "storage.filesystem.rootdirectory": "/var/lib/stowage",

@@ -166,6 +166,8 @@ export interface NewUpload {
   readonly expiresAt: number;
   /** How many bytes will come, when that is known. */
   readonly announced?: number | undefined;
+  /** The client that begins it, of which no more than `atMost` uploads may be unfinished; not counted when absent. */
+  readonly begunBy?: { readonly client: string; readonly atMost: number } | undefined;
 }
 
 export interface UploadClaim {
@@ -367,7 +369,10 @@ export interface MetadataStore {
   /** Repositories with at least one manifest. */
   repositories(page: PageFrom): Promise<readonly RepositoryName[]>;
 
-  /** Records the intent to upload; the repository begins with it when it is new. Durable with the next write that is. */
+  /**
+   * Records the intent to upload; the repository begins with it when it is new. Durable with the next write that is. Refused
+   * with `DENIED` by a quota, and with `TOOMANYREQUESTS` when the client has too many.
+   */
   createUpload(name: RepositoryName, upload: NewUpload): Promise<void>;
   findUpload(name: RepositoryName, id: string): Promise<UploadRecord | undefined>;
   /**
@@ -385,6 +390,15 @@ export interface MetadataStore {
     uploads: readonly { readonly id: string; readonly version: number }[],
   ): Promise<readonly string[]>;
 
+  /** Refused with `DENIED` when the upload cannot have `bytes` in all, because of a quota. */
+  checkUpload(id: string, bytes: number): Promise<void>;
+  /**
+   * Lets the upload, of which the writer holds `version`, count in quotas for at least `least` and at most `most` bytes in all,
+   * until it is recorded, claimed or released; returns for how many. Infinite when no quota bounds it. Refused with `DENIED`
+   * when `least` bytes do not fit. Undefined when the writer had lost the upload. Durable after `flush`.
+   */
+  reserveUpload(id: string, version: number, least: number, most: number): Promise<number | undefined>;
+
   /** The new version; undefined when another holder that runs has the upload, or it was changed since `version`. */
   claimUpload(claim: UploadClaim): Promise<number | undefined>;
   /** Gives a claim up and leaves the upload as it is, its version too. False when the holder had lost it. Durable after `flush`. */
@@ -399,12 +413,12 @@ export interface MetadataStore {
   /** Lets the holder of a claim write to another draft; the old one goes to the trash. False when he lost the claim. */
   moveUpload(id: string, version: number, draftKey: string): Promise<boolean>;
   /**
-   * Records what has arrived and gives the claim up. The new version; undefined when the writer had lost the claim, or a
+   * Records what has arrived and gives the claim up. Refused with `DENIED` when it does not fit into a quota. The new version; undefined when the writer had lost the claim, or a
    * client was told where the upload stands since `told`.
    */
   saveUpload(progress: UploadProgress): Promise<number | undefined>;
   /**
-   * Turns the upload into a blob of its repository. False when the upload is gone (its own bytes are then the caller's to
+   * Turns the upload into a blob of its repository. Refused with `DENIED` when that does not fit into a quota. False when the upload is gone (its own bytes are then the caller's to
    * remove). Bytes of the same digest that were here already go to the trash.
    */
   finishUpload(finished: FinishedUpload): Promise<boolean>;

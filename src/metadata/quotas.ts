@@ -2,6 +2,7 @@
 import type { Digest } from "../oci/digest.ts";
 import { OciError } from "../oci/error.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import type { Signature } from "../oci/signature.ts";
 import type { Tag } from "../oci/tag.ts";
 import { formatSize } from "../lib/size.ts";
 import type { QuotaUsage } from "./metadata-store.ts";
@@ -24,8 +25,11 @@ export interface Addition {
   readonly bytes?: number;
   /** A blob of another repository. */
   readonly blob?: Digest;
+  /** A blob that an upload becomes. */
+  readonly linked?: { readonly digest: Digest; readonly size: number };
   readonly manifest?: { readonly digest: Digest; readonly size: number };
   readonly tags?: readonly Tag[];
+  readonly signatures?: { readonly manifest: Digest; readonly given: readonly Signature[] };
 }
 
 /** Every statement that takes a prefix as $1 means the repository of that name and all below it; `*` means all. */
@@ -55,6 +59,7 @@ const NEXT_COLLECTION = `
 const LINKED = `select 1 as found from repo_blob where repo = $1 and digest = $2`;
 const BLOB_SIZE = `select size from blob where digest = $1`;
 const HAS_MANIFEST = `select 1 as found from manifest where repo = $1 and digest = $2`;
+const HAS_SIGNATURE = `select 1 as found from signature where repo = $1 and manifest = $2 and name = $3`;
 const HAS_TAG = `select 1 as found from tag where repo = $1 and name = $2`;
 
 /** Those of the quotas that bound a repository. */
@@ -85,6 +90,23 @@ export function* requireRoom(
     }
   }
   return undefined;
+}
+
+/** So many of the bytes that are wanted fit into all of the quotas, which were counted; `least` do. */
+export function* freeBytes(quotas: readonly Quota[], least: number, most: number): Transaction<number> {
+  let free = most;
+  for (const { prefix, bytes = Infinity } of quotas) {
+    free = Math.min(free, bytes - ((yield* countedUsage(prefix))?.bytes ?? 0));
+  }
+  return Math.max(least, free);
+}
+
+/** Throws `DENIED` when so many bytes more do not fit into one of the quotas, as far as they are counted. Only reads. */
+export function* requireFreeBytes(quotas: readonly Quota[], bytes: number): Transaction<void> {
+  for (const quota of quotas) {
+    const usage = yield* countedUsage(quota.prefix);
+    if (usage && exceeds(quota, "bytes", usage, bytes)) throw yield* refusal(quota, "bytes", usage);
+  }
 }
 
 /** Forgets what lies below prefixes that have no quota any more, and begins to count for those that have one since now. */
@@ -185,12 +207,18 @@ function* refusal(quota: Quota, what: keyof QuotaUsage, usage: QuotaUsage): Tran
   });
 }
 
-function* bytesOf(repo: number | undefined, { bytes = 0, blob, manifest }: Addition): Transaction<number> {
+function* bytesOf(repo: number | undefined, addition: Addition): Transaction<number> {
+  const { bytes = 0, blob, linked, manifest, signatures } = addition;
   let sum = bytes;
+  if (linked && !(repo !== undefined && (yield* first(LINKED, repo, linked.digest)))) sum += linked.size;
   if (blob && !(repo !== undefined && (yield* first(LINKED, repo, blob)))) {
     sum += (yield* first<{ size: number }>(BLOB_SIZE, blob))?.size ?? 0;
   }
   if (manifest && !(repo !== undefined && (yield* first(HAS_MANIFEST, repo, manifest.digest)))) sum += manifest.size;
+  for (const { name, content } of signatures?.given ?? []) {
+    const isNew = repo === undefined || !(yield* first(HAS_SIGNATURE, repo, signatures?.manifest ?? "", name));
+    if (isNew) sum += content.length;
+  }
   return sum;
 }
 

@@ -17,7 +17,16 @@ import * as manifests from "./manifests.ts";
 import * as port from "./metadata-store.ts";
 import * as overview from "./overview.ts";
 import * as pins from "./pins.ts";
-import { countedUsage, beingCounted, keepQuotas, quotasOf, requireRoom, usageBelow } from "./quotas.ts";
+import {
+  beingCounted,
+  countedUsage,
+  freeBytes,
+  keepQuotas,
+  quotasOf,
+  requireFreeBytes,
+  requireRoom,
+  usageBelow,
+} from "./quotas.ts";
 import type { Addition, Quota } from "./quotas.ts";
 import * as repositories from "./repositories.ts";
 import * as robotTokens from "./robot-tokens.ts";
@@ -110,15 +119,32 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.write(() => uploads.moveUpload(id, version, draftKey, this.#clock.now()));
   }
 
+  async checkUpload(id: string, bytes: number): Promise<void> {
+    if (this.#quotas.length > 0) await this.#engine.read(() => requireUploadRoom(this.#quotas, id, bytes));
+  }
+
+  async reserveUpload(id: string, version: number, least: number, most: number): Promise<number | undefined> {
+    if (this.#quotas.length === 0) return Infinity;
+    return await this.#writeCounted(() => reserveUpload(this.#quotas, id, version, least, most), "soon");
+  }
+
   saveUpload(progress: port.UploadProgress): Promise<number | undefined> {
-    return this.#engine.write(() => uploads.saveUpload(progress));
+    return this.#writeToUpload(
+      progress.id,
+      ({ counted }) => ({ bytes: progress.received - counted }),
+      () => uploads.saveUpload(progress),
+    );
   }
 
   finishUpload(finished: port.FinishedUpload): Promise<boolean> {
-    return this.#engine.write(() => {
-      const now = this.#clock.now();
-      return uploads.finishUpload(finished, now, this.#leaseAfter(now));
-    });
+    return this.#writeToUpload(
+      finished.id,
+      ({ counted }) => ({ bytes: -counted, linked: { digest: finished.digest, size: finished.size } }),
+      () => {
+        const now = this.#clock.now();
+        return uploads.finishUpload(finished, now, this.#leaseAfter(now));
+      },
+    );
   }
 
   cancelUpload(name: RepositoryName, id: string, version?: number): Promise<boolean> {
@@ -247,7 +273,9 @@ export class SqlMetadataStore implements port.MetadataStore {
     given: readonly Signature[],
     limits: Parameters<port.MetadataStore["putSignatures"]>[3],
   ): Promise<"done" | "absent" | "exists" | "full"> {
-    return this.#engine.write(() => signatures.putSignatures(name, manifest, given, limits));
+    return this.#writeWithin(name, { signatures: { manifest, given } }, () =>
+      signatures.putSignatures(name, manifest, given, limits),
+    );
   }
 
   pinManifest(name: RepositoryName, digest: Digest, why: string): Promise<boolean> {
@@ -443,9 +471,23 @@ export class SqlMetadataStore implements port.MetadataStore {
   ): Promise<Result> {
     const quotas = this.#quotas.length > 0 ? quotasOf(this.#quotas, name) : this.#quotas;
     if (quotas.length === 0) return await this.#engine.write(work, durability);
+    return await this.#writeCounted(() => within(quotas, name, addition, work), durability);
+  }
+
+  /** As `#writeWithin`, for what is added to an upload that is there already. */
+  async #writeToUpload<Result>(
+    id: string,
+    addition: (upload: uploads.CountedUpload) => Addition,
+    work: () => Transaction<Result>,
+  ): Promise<Result> {
+    if (this.#quotas.length === 0) return await this.#engine.write(work);
+    return await this.#writeCounted(() => withinUpload(this.#quotas, id, addition, work), "durable");
+  }
+
+  async #writeCounted<Result>(attempt: () => Transaction<Within<Result>>, durability: Durability): Promise<Result> {
     const deadline = performance.now() + COUNTING_LIMIT_MS;
     for (;;) {
-      const outcome = await this.#engine.write(() => within(quotas, name, addition, work), durability);
+      const outcome = await this.#engine.write(attempt, durability);
       if (outcome.isCounted) return outcome.result;
       if (performance.now() > deadline) throw beingCounted(outcome.prefix);
     }
@@ -469,4 +511,39 @@ function* within<Result>(
 ): Transaction<Within<Result>> {
   const prefix = yield* requireRoom(quotas, name, addition);
   return prefix === undefined ? { isCounted: true, result: yield* work() } : { isCounted: false, prefix };
+}
+
+function* withinUpload<Result>(
+  all: readonly Quota[],
+  id: string,
+  addition: (upload: uploads.CountedUpload) => Addition,
+  work: () => Transaction<Result>,
+): Transaction<Within<Result>> {
+  const upload = yield* uploads.countedUpload(id);
+  if (!upload) return { isCounted: true, result: yield* work() };
+  return yield* within(quotasOf(all, upload.name), upload.name, addition(upload), work);
+}
+
+function* reserveUpload(
+  all: readonly Quota[],
+  id: string,
+  version: number,
+  least: number,
+  most: number,
+): Transaction<Within<number | undefined>> {
+  const upload = yield* uploads.countedUpload(id);
+  if (!upload) return { isCounted: true, result: undefined };
+  const { name, counted } = upload;
+  const quotas = quotasOf(all, name);
+  if (quotas.length === 0) return { isCounted: true, result: Infinity };
+  return yield* within(quotas, name, { bytes: least - counted }, function* () {
+    const bytes = counted + (yield* freeBytes(quotas, least - counted, most - counted));
+    return (yield* uploads.reserveUpload(id, version, bytes)) ? bytes : undefined;
+  });
+}
+
+/** Only reads: a quota that is not counted yet bounds nothing. */
+function* requireUploadRoom(all: readonly Quota[], id: string, bytes: number): Transaction<void> {
+  const upload = yield* uploads.countedUpload(id);
+  if (upload) yield* requireFreeBytes(quotasOf(all, upload.name), bytes - upload.counted);
 }

@@ -1,17 +1,24 @@
 /** Statements about uploads: the journal of intents. */
 import type { Algorithm, Digest } from "../oci/digest.ts";
+import { OciError } from "../oci/error.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { addBlob, linkBlob } from "./blobs.ts";
 import { renewHolder } from "./holder-leases.ts";
 import type { FinishedUpload, NewUpload, UploadClaim, UploadRecord, UploadProgress } from "./metadata-store.ts";
 import { beginRepository, forgetIfEmpty } from "./repositories.ts";
 import { first, rows } from "./sql.ts";
-import type { Transaction } from "./sql.ts";
+import type { Row, Transaction } from "./sql.ts";
 import { discard, forgetTrash } from "./trash.ts";
 
 const CREATE = `
-  insert into upload (id, repo, storage_key, algorithm, received, version, started_at, expires_at)
-  values ($1, $2, $3, $4, 0, 1, $5, $6)`;
+  insert into upload (id, repo, storage_key, algorithm, received, version, started_at, expires_at, begun_by)
+  values ($1, $2, $3, $4, 0, 1, $5, $6, $7)`;
+
+const BEGUN = `select 1 as found from upload where begun_by = $1 limit 1 offset $2`;
+
+const COUNTED = `select r.name, u.repo, u.counted from upload u join repo r on r.id = u.repo where u.id = $1`;
+
+const RESERVE = `update upload set counted = $3 where id = $1 and version = $2 returning id`;
 
 const FIND = `
   select u.storage_key, u.final_key, u.algorithm, u.received, u.digest_so_far, u.version, u.claimed_by, u.started_at, u.told,
@@ -24,12 +31,14 @@ const HOLDER_RUNS = `exists (select 1 from holder where id = upload.claimed_by a
 
 const CLAIM = `
   update upload
-  set claimed_by = $4, expires_at = $5, final_key = coalesce($6, final_key), part_file = 1, version = version + 1
+  set claimed_by = $4, expires_at = $5, final_key = coalesce($6, final_key), part_file = 1, counted = received,
+    version = version + 1
   where id = $2 and version = $3
     and (claimed_by is null or claimed_by = $4 or claimed_by = $7 or not ${HOLDER_RUNS})
   returning version`;
 
-const RELEASE = `update upload set claimed_by = null where id = $1 and claimed_by = $2 returning id`;
+const RELEASE = `
+  update upload set claimed_by = null, counted = received where id = $1 and claimed_by = $2 returning id`;
 
 const NAME_FINAL_KEY = `update upload set final_key = $3 where id = $1 and version = $2 returning id`;
 
@@ -39,7 +48,8 @@ const KEY = `select storage_key from upload where id = $1 and version = $2`;
 const MOVE = `update upload set storage_key = $3 where id = $1 and version = $2`;
 
 const SAVE = `
-  update upload set received = $3, digest_so_far = $4, expires_at = $5, claimed_by = null, version = version + 1
+  update upload
+  set received = $3, counted = $3, digest_so_far = $4, expires_at = $5, claimed_by = null, version = version + 1
   where id = $1 and version = $2 and ($6 is null or told = $6)
   returning version`;
 
@@ -70,8 +80,37 @@ interface Ended {
 }
 
 export function* createUpload(name: RepositoryName, upload: NewUpload, now: number): Transaction<void> {
+  const { id, draftKey, algorithm, expiresAt, begunBy } = upload;
+  if (begunBy) yield* requireFewBegun(begunBy);
   const repo = yield* beginRepository(name, now);
-  yield* rows(CREATE, upload.id, repo, upload.draftKey, upload.algorithm, now, upload.expiresAt);
+  yield* rows(CREATE, id, repo, draftKey, algorithm, now, expiresAt, begunBy?.client ?? null);
+}
+
+function* requireFewBegun({ client, atMost }: NonNullable<NewUpload["begunBy"]>): Transaction<void> {
+  if (!(yield* first(BEGUN, client, atMost - 1))) return;
+  throw new OciError("TOOMANYREQUESTS", {
+    message:
+      `${client} has ${atMost} uploads that are neither closed nor cancelled, and no more are allowed (limits.uploads): ` +
+      "cancel them with DELETE, or wait until they expire",
+    detail: { client, uploads: atMost },
+  });
+}
+
+/** What an upload counts for in quotas, and where. */
+export interface CountedUpload {
+  readonly name: RepositoryName;
+  readonly repo: number;
+  /** Bytes. */
+  readonly counted: number;
+}
+
+export function* countedUpload(id: string): Transaction<CountedUpload | undefined> {
+  return yield* first<CountedUpload & Row>(COUNTED, id);
+}
+
+/** Lets an upload count for so many bytes. False when the writer had lost it. */
+export function* reserveUpload(id: string, version: number, bytes: number): Transaction<boolean> {
+  return (yield* first(RESERVE, id, version, bytes)) !== undefined;
 }
 
 export function* findUpload(name: RepositoryName, id: string): Transaction<UploadRecord | undefined> {

@@ -12,6 +12,8 @@ import { UploadClaims } from "./upload-claims.ts";
 import type { UploadTimes } from "./upload-claims.ts";
 
 export interface RegistryLimits extends UploadTimes {
+  /** How many unfinished uploads one client may have: a user, a robot, or an address; 0 for any number. */
+  readonly openUploads: number;
   /** Bytes up to which a blob lies in the database instead of a file; 0 keeps every blob a file. */
   readonly inlineBytes: number;
   /** Whether manifests may name blobs and manifests that are not here. */
@@ -35,6 +37,7 @@ export const DEFAULT_LIMITS: RegistryLimits = {
   strict: false,
   schema1: false,
   fixedTagsOf: () => undefined,
+  openUploads: 10_000,
   uploadExpiryMs: 168 * 3_600_000,
   leaseMs: 10_000,
   silenceMs: 5_000,

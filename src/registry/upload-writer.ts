@@ -9,6 +9,17 @@ import { BrokenBodyError } from "./broken-body-error.ts";
 import { busyUpload } from "./upload-claims.ts";
 import type { UploadClaim } from "./upload-claims.ts";
 
+/** Bytes that are reserved in quotas at once for a stream of unknown length. */
+const RESERVED_AT_ONCE = 64 * 1024 * 1024;
+
+/** What a request is about to do with an upload. */
+export interface UploadPlan {
+  /** The digests that the upload is about to be closed with; none when it is not. */
+  readonly intents: readonly Digest[];
+  /** How many bytes the request says that it brings. */
+  readonly announced?: number | undefined;
+}
+
 /** Where the bytes of an upload are while a request writes to it. */
 type Content =
   /** Few: in memory, and between requests in the row. */
@@ -33,6 +44,9 @@ export class UploadWriter implements AsyncDisposable {
   readonly #claim: UploadClaim;
   /** What the upload is about to be closed with, the first one in its final key; none when it is not. */
   readonly #intents: readonly Digest[];
+  readonly #announced: number | undefined;
+  /** For how many bytes of a part file there is room in the quotas. */
+  #reserved = 0;
   #content: Content;
   #draftKey: DraftKey;
   /** What the blob's key is made of. */
@@ -45,11 +59,12 @@ export class UploadWriter implements AsyncDisposable {
   #version: number;
   #received: number;
 
-  private constructor(backend: Backend, record: UploadRecord, claim: UploadClaim, intents: readonly Digest[]) {
+  private constructor(backend: Backend, record: UploadRecord, claim: UploadClaim, plan: UploadPlan) {
     this.#backend = backend;
     this.#record = record;
     this.#claim = claim;
-    this.#intents = intents;
+    this.#intents = plan.intents;
+    this.#announced = plan.announced;
     this.#content = { kind: "staged", pieces: record.staged ? [record.staged] : [] };
     this.#draftKey = record.draftKey as DraftKey;
     this.#version = record.version;
@@ -60,15 +75,14 @@ export class UploadWriter implements AsyncDisposable {
 
   /**
    * Refused with 409 when another writer holds the upload. Undefined when the bytes that were recorded are lost.
-   * `intents` are the digests that the upload is about to be closed with.
    */
   static async open(
     backend: Backend,
     record: UploadRecord,
     claim: UploadClaim,
-    intents: readonly Digest[] = [],
+    plan: UploadPlan,
   ): Promise<UploadWriter | undefined> {
-    const writer = new UploadWriter(backend, record, claim, intents);
+    const writer = new UploadWriter(backend, record, claim, plan);
     if (writer.#hasPartFile()) return (await writer.#reopenPartFile()) ? writer : undefined;
     if (record.claimedBy !== undefined) await writer.#takeOver();
     return writer;
@@ -199,7 +213,18 @@ export class UploadWriter implements AsyncDisposable {
       return;
     }
     const draft = await this.#partFile();
+    if (this.#received > this.#reserved) await this.#reserve();
     await draft.append(bytes);
+  }
+
+  /** Makes sure that what has come fits into the quotas, before it lies on the disk. */
+  async #reserve(): Promise<void> {
+    const { id, received } = this.#record;
+    const expected = received + (this.#announced ?? 0);
+    const most = this.#received <= expected ? expected : this.#received + RESERVED_AT_ONCE;
+    const reserved = await this.#backend.metadata.reserveUpload(id, this.#version, this.#received, most);
+    if (reserved === undefined) throw busyUpload(id);
+    this.#reserved = reserved;
   }
 
   /** The part file, which is made, with the staged bytes in it, when the bytes were few until now. */
@@ -264,6 +289,7 @@ export class UploadWriter implements AsyncDisposable {
     await draft.flush();
     await draft[Symbol.asyncDispose]();
     this.#content = { kind: "suspended" };
+    this.#reserved = 0;
     if (!(await this.#claim.release())) throw busyUpload(this.#record.id);
   }
 

@@ -22,6 +22,8 @@ export interface UploadOptions {
   readonly algorithm?: Algorithm;
   /** How many bytes will come, when that is known: refused at once when they cannot fit. */
   readonly announced?: number;
+  /** Who begins it: no client may have too many that are unfinished. Nobody is counted when absent. */
+  readonly client?: string | undefined;
 }
 
 /** Where bytes belong, when the sender says so. */
@@ -30,6 +32,8 @@ export interface ChunkPlace {
   readonly start?: number;
   /** Refused unless exactly this many bytes come. Absent for a stream of unknown length. */
   readonly length?: number;
+  /** How many bytes will come, when that is known: refused at once when they cannot fit. */
+  readonly announced?: number | undefined;
 }
 
 /**
@@ -87,13 +91,15 @@ export class LocalUpload implements BlobUpload {
 
   static async begin(backend: Backend, name: RepositoryName, options: UploadOptions): Promise<LocalUpload> {
     const { store, metadata, clock, limits } = backend;
-    await store.checkRoom(); // better refused now than after a gigabyte
+    const { announced, client } = options;
+    await store.checkRoom(announced ?? 0); // better refused now than after a gigabyte
     const id = randomUUID();
     const draftKey = store.draftKey(id);
     const algorithm = options.algorithm ?? "sha256";
     const startedAt = clock.now();
     const expiresAt = startedAt + limits.uploadExpiryMs;
-    await metadata.createUpload(name, { id, draftKey, algorithm, expiresAt, announced: options.announced });
+    const begunBy = client !== undefined && limits.openUploads > 0 ? { client, atMost: limits.openUploads } : undefined;
+    await metadata.createUpload(name, { id, draftKey, algorithm, expiresAt, announced, begunBy });
     const record = {
       id,
       draftKey,
@@ -132,7 +138,8 @@ export class LocalUpload implements BlobUpload {
     await using claim = await this.#backend.claims.take(this.id);
     await this.#refresh();
     this.#checkStart(place);
-    await using writer = await this.#open(claim);
+    await this.#checkRoom(place);
+    await using writer = await this.#open(claim, place);
     try {
       await this.#take(writer, bytes, place);
     } catch (error) {
@@ -154,7 +161,8 @@ export class LocalUpload implements BlobUpload {
     const [digest] = digests;
     const expected = onePerAlgorithm(digests);
     if ("contradiction" in expected) throw await this.#mismatch(expected.contradiction, this.#record.version);
-    await using writer = await this.#open(claim, expected);
+    await this.#checkRoom(place);
+    await using writer = await this.#open(claim, place, expected);
     try {
       if (bytes) await writer.writeAll(bytes);
       this.#checkLength(writer, place);
@@ -223,8 +231,8 @@ export class LocalUpload implements BlobUpload {
     this.#record = { ...this.#record, received: this.#record.received + writer.added };
   }
 
-  async #open(claim: UploadClaim, intents?: readonly Digest[]): Promise<UploadWriter> {
-    const writer = await UploadWriter.open(this.#backend, this.#record, claim, intents);
+  async #open(claim: UploadClaim, { announced }: ChunkPlace, intents: readonly Digest[] = []): Promise<UploadWriter> {
+    const writer = await UploadWriter.open(this.#backend, this.#record, claim, { intents, announced });
     if (writer) return writer;
     // Its bytes are lost: the client has to begin again.
     this.#backend.hashStates.delete(this.id);
@@ -240,6 +248,14 @@ export class LocalUpload implements BlobUpload {
       message: `the chunk begins at byte ${start}, but the upload stands at byte ${this.size}: go on from there`,
       detail: { id: this.id, start, size: this.size },
     });
+  }
+
+  /** Better refused now than after a gigabyte. Few bytes are refused when they are recorded, if they do not fit. */
+  async #checkRoom({ announced = 0 }: ChunkPlace): Promise<void> {
+    const { store, metadata, limits } = this.#backend;
+    if (announced <= limits.inlineBytes) return;
+    await store.checkRoom(announced);
+    await metadata.checkUpload(this.id, this.size + announced);
   }
 
   #checkLength(writer: UploadWriter, { length }: ChunkPlace): void {

@@ -97,8 +97,8 @@ export interface BlobStore {
   /** Keys that are not there are no error. */
   delete(keys: readonly (DraftKey | StorageKey)[]): Promise<void>;
 
-  /** Rejects as a full disk does (an error with the code `ENOSPC`) when there is no room for another blob. */
-  checkRoom(): Promise<void>;
+  /** Rejects as a full disk does (an error with the code `ENOSPC`) when there is no room for `bytes` more. */
+  checkRoom(bytes: number): Promise<void>;
 
   /** Rejects, saying why, when the store could not take a blob now. */
   checkReady(): Promise<void>;

@@ -9,6 +9,7 @@ import sqlite0007 from "./sqlite/0007_last_runs.sql" with { type: "text" };
 import sqlite0008 from "./sqlite/0008_usage.sql" with { type: "text" };
 import sqlite0009 from "./sqlite/0009_upload_status.sql" with { type: "text" };
 import sqlite0010 from "./sqlite/0010_secrets.sql" with { type: "text" };
+import sqlite0011 from "./sqlite/0011_upload_bounds.sql" with { type: "text" };
 
 /** The statements that make each version out of the one before; the first makes version 1 out of nothing. */
 export const SQLITE_MIGRATIONS: readonly string[] = [
@@ -22,6 +23,7 @@ export const SQLITE_MIGRATIONS: readonly string[] = [
   sqlite0008,
   sqlite0009,
   sqlite0010,
+  sqlite0011,
 ];
 
 /** A database that this program cannot use: a person has to do something first. */

@@ -6,11 +6,11 @@ import { repositoryName } from "../../oci/repository-name.ts";
 import type { RepositoryName } from "../../oci/repository-name.ts";
 import { tag } from "../../oci/tag.ts";
 import { DEFAULT_RULES } from "../metadata-store.ts";
-import type { MetadataStore } from "../metadata-store.ts";
+import type { MetadataStore, NewUpload } from "../metadata-store.ts";
 import { usageBelow } from "../quotas.ts";
 import type { Quota } from "../quotas.ts";
 import { SqlMetadataStore } from "../sql-metadata-store.ts";
-import { APP, OTHER, Subject, newManifest, textDigest } from "./subject.ts";
+import { APP, HOLDER, OTHER, Subject, inline, newManifest, textDigest } from "./subject.ts";
 import type { OpenMetadata } from "./subject.ts";
 
 const ELSEWHERE = repositoryName("elsewhere/app");
@@ -28,6 +28,109 @@ export function testQuotas(open: OpenMetadata): void {
     await subject.push("0123456789", { to: OTHER });
     await expect(begin(store, APP)).rejects.toThrow("quota of team does not allow more (quotas): 10 B of 10 B");
     await begin(store, ELSEWHERE);
+  });
+
+  test("an upload that has begun is recorded and finished only with the bytes that fit", async () => {
+    await using subject = await Subject.open(open);
+    const store = withQuotas(subject, { prefix: "team", bytes: 10 });
+    const [one, two] = [await begin(store, APP), await begin(store, APP)];
+    const received = (id: string, version: number, bytes: number): Promise<number | undefined> =>
+      store.saveUpload({
+        id,
+        version,
+        received: bytes,
+        digestSoFar: undefined,
+        staged: new Uint8Array(bytes),
+        expiresAt: 1,
+      });
+    const version = (await received(one, 1, 6))!;
+    await expect(received(two, 1, 5)).rejects.toMatchObject({ code: "DENIED", status: 403 });
+    expect(await store.findUpload(APP, two)).toMatchObject({ received: 0, version: 1 });
+    const end = { at: inline("12345"), size: 5, digest: textDigest("12345") };
+    await expect(store.finishUpload({ id: two, version: 1, ...end })).rejects.toMatchObject({ code: "DENIED" });
+    expect(await store.findUpload(APP, two)).toMatchObject({ received: 0, version: 1 });
+    // Its bytes are counted already.
+    expect(
+      await store.finishUpload({ id: one, version, at: inline("123456"), size: 6, digest: textDigest("123456") }),
+    ).toBe(true);
+    expect(await usage(subject, "team")).toMatchObject({ bytes: 6 });
+    // What is here already adds nothing.
+    expect(
+      await store.finishUpload({ id: two, version: 1, at: inline("123456"), size: 6, digest: textDigest("123456") }),
+    ).toBe(true);
+    expect(await usage(subject, "team")).toMatchObject({ bytes: 6 });
+  });
+
+  test("bytes are reserved for an upload as far as they fit, and are free again when it is recorded or released", async () => {
+    await using subject = await Subject.open(open);
+    const store = withQuotas(subject, { prefix: "team", bytes: 100 }, { prefix: "*", bytes: 1000 });
+    const [one, two] = [await begin(store, APP), await begin(store, OTHER)];
+    const [versionOne, versionTwo] = [await subject.claim(one), await subject.claim(two)];
+    expect(await store.reserveUpload(one, versionOne, 10, 80)).toBe(80);
+    expect(await store.reserveUpload(two, versionTwo, 10, 80)).toBe(20);
+    expect(await usage(subject, "team")).toMatchObject({ bytes: 100 });
+    await expect(store.reserveUpload(two, versionTwo, 21, 80)).rejects.toMatchObject({ code: "DENIED" });
+    expect(await store.reserveUpload(one, versionOne - 1, 1, 1)).toBeUndefined();
+    expect(await store.reserveUpload("nobody's", 1, 1, 1)).toBeUndefined();
+    const progress = { received: 30, digestSoFar: undefined, staged: undefined, expiresAt: subject.clock.ms + 1000 };
+    await store.saveUpload({ id: one, version: versionOne, ...progress });
+    expect(await usage(subject, "team")).toMatchObject({ bytes: 50 });
+    expect(await store.reserveUpload(two, versionTwo, 21, 80)).toBe(70);
+    await store.releaseUpload(two, HOLDER);
+    expect(await usage(subject, "team")).toMatchObject({ bytes: 30 });
+    await store.cancelUpload(APP, one);
+    expect(await usage(subject, "team")).toMatchObject({ bytes: 0 });
+    const elsewhere = await begin(store, ELSEWHERE);
+    expect(await store.reserveUpload(elsewhere, 1, 10, 2000)).toBe(1000);
+    expect(await subject.store.reserveUpload(elsewhere, 1, 10, 2000)).toBe(Infinity);
+  });
+
+  test("what a writer that died had reserved is free when the next one claims the upload", async () => {
+    await using subject = await Subject.open(open);
+    const store = withQuotas(subject, { prefix: "team", bytes: 100 });
+    const id = await begin(store, APP);
+    const version = await subject.claim(id);
+    await store.reserveUpload(id, version, 10, 80);
+    await subject.claim(id, { version, holder: "another", ended: HOLDER });
+    expect(await usage(subject, "team")).toMatchObject({ bytes: 0 });
+  });
+
+  test("a request is refused before it brings more bytes than fit", async () => {
+    await using subject = await Subject.open(open);
+    const store = withQuotas(subject, { prefix: "team", bytes: 10 });
+    const id = await begin(store, APP);
+    expect(await store.checkUpload(id, 10)).toBeUndefined();
+    await expect(store.checkUpload(id, 11)).rejects.toMatchObject({ code: "DENIED" });
+    expect(await store.checkUpload(await begin(store, ELSEWHERE), 11)).toBeUndefined();
+    expect(await store.checkUpload("nobody's", 11)).toBeUndefined();
+    expect(await subject.store.checkUpload(id, 11)).toBeUndefined();
+  });
+
+  test("a signature is put only where its bytes fit, and again where it is already", async () => {
+    await using subject = await Subject.open(open);
+    const manifest = await subject.image("image");
+    const { bytes } = await usage(subject, "*");
+    const store = withQuotas(subject, { prefix: "*", bytes: bytes + 5 });
+    const put = (name: string): Promise<string> =>
+      store.putSignatures(APP, manifest, [{ name, content: new Uint8Array(5) }], { maxBytes: 100, taken: "skip" });
+    expect(await put("one")).toBe("done");
+    await expect(put("two")).rejects.toMatchObject({ code: "DENIED" });
+    expect(await put("one")).toBe("done");
+  });
+
+  test("one client has so many unfinished uploads at most, whatever others have", async () => {
+    await using subject = await Subject.open(open);
+    const { store } = subject;
+    const by = (client: string, repository = APP): Promise<string> =>
+      begin(store, repository, undefined, { client, atMost: 2 });
+    const [first] = [await by("alice"), await by("alice", OTHER)];
+    await expect(by("alice", ELSEWHERE)).rejects.toMatchObject({ code: "TOOMANYREQUESTS", status: 429 });
+    expect(await store.repositoryExists(ELSEWHERE)).toBe(false);
+    await by("10.0.0.1", ELSEWHERE);
+    await begin(store, ELSEWHERE);
+    await store.cancelUpload(APP, first);
+    await by("alice", ELSEWHERE);
+    await expect(by("alice")).rejects.toMatchObject({ code: "TOOMANYREQUESTS" });
   });
 
   test("a blob is mounted only where its bytes fit, and again where it is already", async () => {
@@ -162,7 +265,7 @@ export function testQuotas(open: OpenMetadata): void {
   test("after any changes, what was kept is what is there when it is counted again", async () => {
     const repositories = [APP, NEIGHBOUR, repositoryName("team")];
     const step = fc.record({
-      what: fc.constantFrom("push", "image", "mount", "unlink", "delete", "untag", "sign", "receive", "collect"),
+      what: fc.constantFrom(...CHANGES),
       where: fc.constantFrom(...repositories),
       from: fc.constantFrom(...repositories),
       name: fc.constantFrom("one", "two"),
@@ -188,9 +291,16 @@ function withQuotas({ engine, clock }: Subject, ...quotas: readonly Quota[]): Me
   return new SqlMetadataStore(engine, clock, DEFAULT_RULES, quotas);
 }
 
-async function begin(store: MetadataStore, repository: RepositoryName, announced?: number): Promise<void> {
+/** Begins an upload and gives its id. */
+async function begin(
+  store: MetadataStore,
+  repository: RepositoryName,
+  announced?: number,
+  begunBy?: NewUpload["begunBy"],
+): Promise<string> {
   const id = randomUUID();
-  await store.createUpload(repository, { id, draftKey: id, algorithm: "sha256", expiresAt: 0, announced });
+  await store.createUpload(repository, { id, draftKey: id, algorithm: "sha256", expiresAt: 0, announced, begunBy });
+  return id;
 }
 
 interface Usage {
@@ -216,7 +326,7 @@ async function countedUsage(subject: Subject, prefix: string): Promise<Usage> {
          coalesce((select sum(b.size) from repo_blob l join blob b on b.digest = l.digest where l.repo = r.id), 0)
          + coalesce((select sum(size) from manifest where repo = r.id), 0)
          + coalesce((select sum(length(content)) from signature where repo = r.id), 0)
-         + coalesce((select sum(received) from upload where repo = r.id), 0)), 0) as bytes
+         + coalesce((select sum(counted) from upload where repo = r.id), 0)), 0) as bytes
      from repo r where ${below}`,
     prefix,
   );
@@ -227,7 +337,20 @@ function usages(subject: Subject): Promise<readonly unknown[]> {
   return Promise.all(PREFIXES.map((prefix) => usage(subject, prefix)));
 }
 
-type Change = "push" | "image" | "mount" | "unlink" | "delete" | "untag" | "sign" | "receive" | "collect";
+const CHANGES = [
+  "push",
+  "image",
+  "mount",
+  "unlink",
+  "delete",
+  "untag",
+  "sign",
+  "receive",
+  "reserve",
+  "release",
+  "collect",
+] as const;
+type Change = (typeof CHANGES)[number];
 
 async function take(
   subject: Subject,
@@ -267,6 +390,14 @@ async function take(
       for (const received of [5, 11]) {
         await store.saveUpload({ ...progress, received, version: received === 5 ? 1 : 2 });
       }
+      return;
+    }
+    case "reserve":
+    case "release": {
+      const id = await subject.begin(where, clock.ms + 40 * 86_400_000);
+      const version = await subject.claim(id, { expiresAt: clock.ms + 40 * 86_400_000 });
+      await withQuotas(subject, { prefix: "*", bytes: 1000 }).reserveUpload(id, version, 7, 13);
+      if (what === "release") await store.releaseUpload(id, HOLDER);
       return;
     }
     case "collect":

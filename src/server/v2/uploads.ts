@@ -1,4 +1,6 @@
 /** Uploads over HTTP (distribution-spec, "Pushing blobs"): end-4a, 4b, 4c, 5, 6, 11, 13, 14. */
+import { nameOf } from "../../auth/policy.ts";
+import { customerNetwork } from "../../lib/network.ts";
 import { digest as digestIn, parseAlgorithm, parseDigest } from "../../oci/digest.ts";
 import type { Algorithm, Digest } from "../../oci/digest.ts";
 import { OciError } from "../../oci/error.ts";
@@ -28,16 +30,17 @@ export async function postUpload(context: Context, route: UploadsRoute): Promise
   if (mounted) return created(name, mounted);
 
   const algorithm = announcedAlgorithm(parameters);
+  const client = clientOf(context);
   if (!parameters.has("digest")) {
-    const upload = await blobs.upload(algorithm ? { algorithm } : {});
+    const upload = await blobs.upload({ ...(algorithm ? { algorithm } : {}), client });
     return empty(202, { ...sessionHeaders(name, upload.id, 0), location: uploadPath(name, upload.id) });
   }
   // "POST … ?digest=": the blob comes with the request.
   const digests = digestsOf(parameters);
-  const announced = Number(request.headers.get("content-length"));
-  const upload = await blobs.upload({ announced });
+  const announced = body.announced ?? 0;
+  const upload = await blobs.upload({ announced, client });
   try {
-    await upload.finish(digests, body.whole(), {}, request.signal);
+    await upload.finish(digests, body.whole(), { announced }, request.signal);
   } catch (error) {
     await cancelIfThere(upload); // nobody was told its address
     throw error;
@@ -127,6 +130,11 @@ function parametersOf({ url }: Request): URLSearchParams {
   return new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1).replaceAll("?", "&"));
 }
 
+/** For whom uploads are counted: whoever has logged in, else the network of the client; undefined when neither is known. */
+function clientOf({ authorization: { principal }, caller: { address } }: Context): string | undefined {
+  return principal ? nameOf(principal) : address && customerNetwork(address);
+}
+
 /** Every digest that the client names: all of them are verified. */
 function digestsOf(parameters: URLSearchParams): readonly [Digest, ...Digest[]] {
   const [first, ...others] = parameters.getAll("digest");
@@ -144,11 +152,12 @@ function digestsOf(parameters: URLSearchParams): readonly [Digest, ...Digest[]] 
  * the same bytes twice. A request without bytes belongs anywhere.
  */
 function placeOf({ request, body }: Context): ChunkPlace {
+  const { announced } = body;
   const header = request.headers.get("content-range");
-  if (header !== null) return parseContentRange(header) ?? refuseRange("content-range", header);
+  if (header !== null) return { ...(parseContentRange(header) ?? refuseRange("content-range", header)), announced };
   const offset = parametersOf(request).get(OFFSET) ?? "";
-  if (offset === "" || body.isEmpty) return {};
-  return /^\d{1,16}$/.test(offset) ? { start: Number(offset) } : refuseRange(OFFSET, offset);
+  if (offset === "" || body.isEmpty) return { announced };
+  return /^\d{1,16}$/.test(offset) ? { start: Number(offset), announced } : refuseRange(OFFSET, offset);
 }
 
 function refuseRange(where: "content-range" | typeof OFFSET, said: string): never {

@@ -200,8 +200,8 @@ export class FilesystemBlobStore implements BlobStore {
     }
   }
 
-  checkRoom(): Promise<void> {
-    return this.#room.check(0);
+  checkRoom(bytes: number): Promise<void> {
+    return this.#room.checkAnnounced(bytes);
   }
 
   async checkReady(): Promise<void> {

@@ -20,12 +20,24 @@ export class Room {
     this.#folder = folder;
   }
 
-  /** Rejects as a full disk does (`ENOSPC`) when `bytes` more would eat into what has to stay free. */
+  /** Rejects as a full disk does (`ENOSPC`) when `bytes`, about to be written, would eat into what has to stay free. */
   async check(bytes: number): Promise<void> {
     if (this.#isStillRoomFor(bytes)) return;
+    await this.#lookAgain(bytes, bytes);
+  }
+
+  /** As `check`, for bytes that a client announces: they are written later, piece by piece. */
+  async checkAnnounced(bytes: number): Promise<void> {
+    const look = this.#look;
+    const isRecent = look !== undefined && performance.now() - look.at <= LOOK_MS;
+    if (isRecent && look.free - look.written >= bytes) return;
+    await this.#lookAgain(bytes, 0);
+  }
+
+  async #lookAgain(bytes: number, written: number): Promise<void> {
     const { bavail, blocks, bsize } = await statfs(this.#folder);
     const reserve = Math.min(RESERVE, blocks * bsize * SHARE);
-    this.#look = { at: performance.now(), free: bavail * bsize - reserve, reserve, written: bytes };
+    this.#look = { at: performance.now(), free: bavail * bsize - reserve, reserve, written };
     if (this.#look.free >= bytes) return;
     throw Object.assign(new Error(`no space left in ${this.#folder} but the reserve of ${Math.round(reserve)} bytes`), {
       code: "ENOSPC",

@@ -337,7 +337,7 @@ function testReading(open: () => Promise<BlobStore>): void {
   test("a store that is well says so, and that there is room", async () => {
     const store = await open();
     expect(await store.checkReady()).toBeUndefined();
-    expect(await store.checkRoom()).toBeUndefined();
+    expect(await store.checkRoom(0)).toBeUndefined();
   });
 }
 

@@ -11,6 +11,7 @@ import {
   needs,
   newManifest,
   HOLDER,
+  textDigest,
 } from "../../../src/metadata/testing/subject.ts";
 import type { Subject } from "../../../src/metadata/testing/subject.ts";
 import { repositoryName } from "../../../src/oci/repository-name.ts";
@@ -127,6 +128,17 @@ async function quotas({ store, engine, clock }: Subject): Promise<void> {
   const [blob] = await store.allBlobs(PAGE);
   await bounded.mountBlob(APP, APP, blob!.digest);
   await bounded.putManifest(APP, newManifest("image", { tags: [LATEST] }));
+  const { id, ...upload } = { ...newUpload(clock.ms), begunBy: { client: "alice", atMost: 10 } };
+  await bounded.createUpload(APP, { id, ...upload });
+  await bounded.checkUpload(id, 100);
+  await bounded.reserveUpload(id, 1, 50, 100);
+  await bounded.cancelUpload(APP, id);
+  const signatures = [{ name: "bounded", content: new Uint8Array(3) }];
+  await bounded.putSignatures(APP, textDigest("image"), signatures, { maxBytes: 100, taken: "skip" });
+}
+
+function newUpload(now: number) {
+  return { id: "bounded", draftKey: "uploads/bounded", algorithm: "sha256", expiresAt: now + HOUR_MS } as const;
 }
 
 async function accounts({ store, clock }: Subject): Promise<void> {

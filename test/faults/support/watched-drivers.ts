@@ -38,7 +38,7 @@ export function watchedStore(store: BlobStore, watch: Watcher): BlobStore {
     read: (key, range) => watchedPieces(store.read(key, range), "store.read", watch),
     list: () => watchedPieces(store.list(), "store.list", watch),
     delete: (keys) => watch("store.delete", () => store.delete(keys)),
-    checkRoom: () => watch("store.checkRoom", () => store.checkRoom()),
+    checkRoom: (bytes) => watch("store.checkRoom", () => store.checkRoom(bytes)),
     checkReady: () => watch("store.checkReady", () => store.checkReady()),
   };
 }
