@@ -10,7 +10,7 @@ import type { Action, Grant, Principal } from "./identity.ts";
 /** One entry of the settings' `policies`: a rule only allows, and what none allows is not. */
 export interface Rule {
   /**
-   * `alice` (or `user:alice`), `group:dev`, `robot:ci`, `job:…`; `anonymous`: whoever shows no credentials;
+   * `alice` (or `user:alice`), `group:dev`; `anonymous`: whoever shows no credentials;
    * `authenticated`: whoever shows good ones; `everyone`: both.
    */
   readonly who: readonly string[];

@@ -99,22 +99,27 @@ async function userWarnings({ users, htpasswd, oidc }: Auth, registry: Registry)
   ];
 }
 
-/** Which kinds of names in a rule can stand for somebody, and by which setting. */
+/** One line for each name in a rule that the rule never counts for. */
 function policyWarnings({ auth: { htpasswd, users, oidc }, policies = [] }: Settings): readonly string[] {
-  const ways: Readonly<Record<string, readonly [isOpen: boolean, setting: string]>> = {
-    user: [htpasswd !== undefined || users.enabled, "auth.users.enabled or auth.htpasswd.path"],
-    group: [users.enabled, "auth.users.enabled (users of an htpasswd file are in no group)"],
-    robot: [users.enabled, "auth.users.enabled"],
-    job: [oidc.length > 0, "auth.oidc"],
-    authenticated: [htpasswd !== undefined || users.enabled || oidc.length > 0, "a way to log in below auth"],
+  const hasUsers = htpasswd !== undefined || users.enabled;
+  const obstacles: Readonly<Record<string, string | false>> = {
+    user: !hasUsers && without("auth.users.enabled or auth.htpasswd.path"),
+    group: !users.enabled && without("auth.users.enabled (users of an htpasswd file are in no group)"),
+    robot: "a robot may do what its token was made for, and nothing else (stowage token create)",
+    job: "a job may do what the rules of auth.oidc give it, and nothing else",
+    authenticated: !hasUsers && oidc.length === 0 && without("a way to log in below auth"),
   };
   return policies.flatMap(({ who }, at) =>
     who.flatMap((name) => {
       const kind = name.includes(":") ? name.slice(0, name.indexOf(":")) : COLLECTIVE.has(name) ? name : "user";
-      const [isOpen, setting] = ways[kind] ?? [true, ""];
-      return isOpen ? [] : [`policies.${at}: nobody can be ${name} without ${setting}: the rule never counts for it`];
+      const obstacle = obstacles[kind];
+      return obstacle ? [`policies.${at}: the rule never counts for ${name}: ${obstacle}`] : [];
     }),
   );
+}
+
+function without(setting: string): string {
+  return `nobody can be that without ${setting}`;
 }
 
 const COLLECTIVE: ReadonlySet<string> = new Set(["anonymous", "authenticated", "everyone"]);
