@@ -60,10 +60,11 @@ describe("bytes are bounded", () => {
   });
 });
 
-describe("bytes of unfinished uploads count", () => {
-  const begin = async (repository: RepositoryClient): Promise<string> =>
-    (await repository.send("POST", "blobs/uploads/")).headers.get("location") ?? "";
+async function begin(repository: RepositoryClient): Promise<string> {
+  return (await repository.send("POST", "blobs/uploads/")).headers.get("location") ?? "";
+}
 
+describe("bytes of unfinished uploads count", () => {
   test("those that were received, until they are cancelled", async () => {
     const [one, other] = [at("large/one"), at("large/other")];
     const [first, second] = [await begin(one), await begin(other)];
