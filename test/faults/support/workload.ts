@@ -83,7 +83,7 @@ export class Workload {
     const begun = await client.begin(app, UNFINISHED);
     if (begun !== undefined) {
       await client.sendChunk(app, begun, 20_000);
-      await options.abandon?.(begun.slice(begun.lastIndexOf("/") + 1));
+      await options.abandon?.(/[^/?]+(?=\?|$)/.exec(begun)?.[0] ?? "");
       await client.sendChunk(app, begun, 30_000);
     }
     const cancelled = await client.begin(app, CANCELLED);
