@@ -60,14 +60,14 @@ describe("bytes are bounded", () => {
   });
 });
 
-async function begin(repository: RepositoryClient): Promise<string> {
+async function beginIn(repository: RepositoryClient): Promise<string> {
   return (await repository.send("POST", "blobs/uploads/")).headers.get("location") ?? "";
 }
 
 describe("bytes of unfinished uploads count", () => {
   test("those that were received, until they are cancelled", async () => {
     const [one, other] = [at("large/one"), at("large/other")];
-    const [first, second] = [await begin(one), await begin(other)];
+    const [first, second] = [await beginIn(one), await beginIn(other)];
     const half = bytesOf("half", 600_000);
     expect((await one.send("PATCH", first, { body: half })).status).toBe(202);
     await expectFull(other.send("PATCH", second, { body: half }), "the quota of large");
@@ -82,7 +82,7 @@ describe("bytes of unfinished uploads count", () => {
 
   test("those that a request is about to bring, before they have come: of two that do not fit together one is refused", async () => {
     const client = at("announced/app");
-    const [one, other] = [await begin(client), await begin(client)];
+    const [one, other] = [await beginIn(client), await beginIn(client)];
     const socket = connect(Number(new URL(running().url).port), "127.0.0.1");
     try {
       socket.write(`PATCH ${one} HTTP/1.1\r\nHost: registry\r\nContent-Length: 600000\r\n\r\n`);
@@ -108,7 +108,7 @@ describe("bytes of unfinished uploads count", () => {
     ["PATCH", 3_000_000, ""], // few enough to be waited for, for a moment
   ])("%s that announces %d bytes is refused before it sends them", async (method, size, query) => {
     const client = at("announced/large");
-    const location = await begin(client);
+    const location = await beginIn(client);
     const head = `${method} ${location}${query} HTTP/1.1\r\nHost: registry\r\nContent-Length: ${size}\r\n\r\n`;
     const { status, body } = await sendRaw(Number(new URL(running().url).port), head, { timeoutMs: 30_000 });
     expect([status, body]).toEqual([403, expect.stringContaining("the quota of announced")]);
