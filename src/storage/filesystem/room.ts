@@ -37,14 +37,16 @@ export class Room {
   async #lookAgain(bytes: number, written: number): Promise<void> {
     const { bavail, blocks, bsize } = await statfs(this.#folder);
     const reserve = Math.min(RESERVE, blocks * bsize * SHARE);
-    this.#look = { at: performance.now(), free: bavail * bsize - reserve, reserve, written };
-    if (this.#look.free >= bytes) return;
+    const free = bavail * bsize - reserve;
+    // A disk that was full is looked at again each time.
+    this.#look = free >= bytes ? { at: performance.now(), free, reserve, written } : undefined;
+    if (this.#look) return;
     throw Object.assign(new Error(`no space left in ${this.#folder} but the reserve of ${Math.round(reserve)} bytes`), {
       code: "ENOSPC",
     });
   }
 
-  /** Whether the last look says so. A disk that was full is looked at again each time. */
+  /** Whether the last look says so. */
   #isStillRoomFor(bytes: number): boolean {
     const look = this.#look;
     if (!look || performance.now() - look.at > LOOK_MS) return false;
