@@ -1,7 +1,15 @@
-/** `stowage explain`: whether somebody may do something, and which rule decides. */
+/** `stowage explain`: whether a principal may do something, which rule decides, and what else stands in the way. */
 import type { Action } from "../auth/identity.ts";
-import { parseRepositoryName } from "../oci/repository-name.ts";
+import type { Decision } from "../auth/policy.ts";
+import type { Settings } from "../config/schema.ts";
+import type { Registry } from "../create-registry.ts";
 import { escapeControls } from "../lib/control-characters.ts";
+import { glob } from "../lib/glob.ts";
+import { formatSize } from "../lib/size.ts";
+import { parseRepositoryName } from "../oci/repository-name.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
+import { parseTag } from "../oci/tag.ts";
+import type { Tag } from "../oci/tag.ts";
 import { silentLogger } from "../observe/logger.ts";
 import { CommandError, failingWith2 } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
@@ -9,18 +17,30 @@ import { openRegistry } from "./open-registry.ts";
 import { print } from "./print.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
-const HELP = `stowage explain USER ACTION REPOSITORY [options]: says whether somebody may do something, and why
+const HELP = `stowage explain NAME ACTION REPOSITORY[:TAG] [options]: says whether somebody may do something, and why
 
-  stowage explain alice push team/app
+  stowage explain alice push team/app:v1.0
   stowage explain robot:ci delete team/app
   stowage explain anonymous pull public/base
+  stowage explain job push team/app            which CI jobs may (setting auth.oidc)
 
-ACTION is pull, push, delete or admin. The exit code is 0 for yes, 1 for no, and 2 when there is no answer.
+ACTION is pull, push, delete or admin. Beside the rules it looks at protected tags and at quotas. The exit code is 0 for
+yes, 1 for no, and 2 when there is no answer.
 
 ${SETTINGS_HELP}
 `;
 
 const ACTIONS: readonly Action[] = ["pull", "push", "delete", "admin"];
+
+/** Any CI job, as a NAME: what a job may do depends on the claims in its token. */
+const JOB = "job";
+
+interface Question {
+  readonly name: string;
+  readonly action: Action;
+  readonly repository: RepositoryName;
+  readonly tag: Tag | undefined;
+}
 
 export async function explain(
   args: readonly string[],
@@ -30,18 +50,83 @@ export async function explain(
     const line = readCommandLine(args, { help: HELP, options: SETTINGS_OPTIONS, maxWords: 3 });
     if (!line) return 0;
     const { values, positionals } = line;
-    const [name, word, text] = positionals;
-    const action = ACTIONS.find((each) => each === word);
-    const repository = parseRepositoryName(text ?? "");
-    if (name === undefined || !action || repository === undefined) {
-      throw new CommandError("explain takes a name, an action and a repository: stowage explain alice push team/app");
-    }
+    const question = questionIn(positionals);
     const { settings } = settingsFrom(values, environment);
     await using registry = await openRegistry(settings, silentLogger(), { mustExist: true, serving: true });
-    const decision = await registry.explain(name, action, repository);
-    if (!decision) throw new CommandError(`nobody is called ${name} here: robots are written robot:NAME`);
+    const decision =
+      question.name === JOB
+        ? jobDecision(settings, question)
+        : await registry.explain(question.name, question.action, question.repository);
+    if (!decision) {
+      throw new CommandError(`nobody is called ${question.name} here: robots are written robot:NAME, CI jobs job`);
+    }
+    const obstacle = decision.allowed ? await obstacleTo(registry, settings, question) : undefined;
     const { allowed, by } = decision;
-    print(`${allowed ? "yes" : "no"}: ${allowed ? "allowed" : "refused"} by ${escapeControls(by)}\n`);
-    return allowed ? 0 : 1;
+    const refusedBy = allowed ? obstacle && `${obstacle} (the rules allow it: ${by})` : by;
+    print(
+      refusedBy === undefined
+        ? `yes: allowed by ${escapeControls(by)}\n`
+        : `no: refused by ${escapeControls(refusedBy)}\n`,
+    );
+    return refusedBy === undefined ? 0 : 1;
   });
+}
+
+function questionIn([name, word, text = ""]: readonly string[]): Question {
+  const action = ACTIONS.find((each) => each === word);
+  const colon = text.indexOf(":");
+  const repository = parseRepositoryName(colon < 0 ? text : text.slice(0, colon));
+  const tag = colon < 0 ? undefined : parseTag(text.slice(colon + 1));
+  if (name === undefined || !action || repository === undefined || (colon >= 0 && tag === undefined)) {
+    throw new CommandError("explain takes a name, an action and a repository: stowage explain alice push team/app:v1");
+  }
+  return { name, action, repository, tag };
+}
+
+/** What the rules about CI jobs say: which claims a token needs. */
+function jobDecision({ auth }: Settings, { action, repository }: Question): Decision {
+  const fitting = auth.oidc.flatMap(({ issuer, rules }, at) =>
+    rules.flatMap(({ claims, repositories, actions }, index) =>
+      actions.includes(action) && repositories.some((pattern) => glob(pattern)(repository))
+        ? [`auth.oidc.${at}.rules.${index}, for jobs of ${issuer} with ${JSON.stringify(claims)}`]
+        : [],
+    ),
+  );
+  if (fitting.length > 0) return { allowed: true, by: fitting.join("; and by ") };
+  return { allowed: false, by: "the rules of auth.oidc, none of which allows it to any job" };
+}
+
+/** What refuses that the rules allow: a protected tag that would move or go, or a quota that is full. */
+async function obstacleTo(
+  registry: Registry,
+  { protectedtags, quotas }: Settings,
+  { action, repository, tag }: Question,
+): Promise<string | undefined> {
+  const changes = action === "push" || action === "delete";
+  if (changes && tag !== undefined && (await registry.namespace.repository(repository).tags.exists(tag))) {
+    const at = protectedtags.findIndex(
+      (entry) =>
+        entry.repositories.some((pattern) => glob(pattern)(repository)) &&
+        entry.tags.some((pattern) => glob(pattern)(tag)),
+    );
+    if (at >= 0) return `protectedtags.${at}: ${repository}:${tag} is there and stays where it is`;
+  }
+  if (action !== "push") return undefined;
+  for (const [at, { prefix, ...limits }] of quotas.entries()) {
+    if (prefix !== "*" && repository !== prefix && !repository.startsWith(`${prefix}/`)) continue;
+    const used = await registry.quotaUsage(prefix);
+    if (!used) continue;
+    if (limits.bytes !== undefined && used.bytes >= limits.bytes) {
+      return `quotas.${at}: ${formatSize(used.bytes)} of ${formatSize(limits.bytes)} are used below ${prefix}`;
+    }
+    if (limits.tags !== undefined && used.tags >= limits.tags && !(await isThere(registry, repository, tag))) {
+      return `quotas.${at}: ${used.tags} of ${limits.tags} tags are used below ${prefix}`;
+    }
+  }
+  return undefined;
+}
+
+/** Whether a push would not add a tag: it names none, or one that is there. */
+async function isThere(registry: Registry, repository: RepositoryName, tag: Tag | undefined): Promise<boolean> {
+  return tag === undefined || (await registry.namespace.repository(repository).tags.exists(tag));
 }

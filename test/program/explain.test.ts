@@ -2,7 +2,9 @@
 import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { makeDataFolder } from "../support/data-folder.ts";
+import { exportJWK, generateKeyPair } from "jose";
+import { createRegistry } from "../../src/create-registry.ts";
+import { pushImage } from "../../src/registry/push-image.ts";
 import { runProgram } from "../support/program.ts";
 import type { Ended } from "../support/program.ts";
 import { scratchFolder } from "../support/scratch.ts";
@@ -14,7 +16,14 @@ const data = join(folder, "data");
 const config = join(folder, "config.yml");
 
 const SETTINGS = `
-auth: {users: {enabled: true}}
+auth:
+  users: {enabled: true}
+  oidc:
+    - issuer: https://ci.example.com
+      audience: registry
+      jwks: ${join(folder, "keys.json")}
+      rules: [{claims: {repository: octo/app}, repositories: ["team/*"], actions: [pull, push]}]
+protectedtags: [{repositories: ["team/**"], tags: ["v*"]}]
 policies:
   - {who: [everyone], repositories: ["public/*"], actions: [pull]}
   - {who: ["group:dev"], repositories: ["team/**"], actions: [pull, push]}
@@ -26,7 +35,15 @@ function stowage(...words: readonly string[]): Promise<Ended> {
 
 beforeAll(async () => {
   await writeFile(config, SETTINGS);
-  await makeDataFolder(data);
+  await writeFile(
+    join(folder, "keys.json"),
+    JSON.stringify({ keys: [await exportJWK((await generateKeyPair("ES256")).publicKey)] }),
+  );
+  {
+    await using registry = await createRegistry({ storage: { folder: data } });
+    await pushImage(registry.namespace, "team/app:v1,latest");
+    await pushImage(registry.namespace, "team/other:v1");
+  }
   for (const words of [
     ["user", "add", "alice", "--group", "dev", "--password-stdin"],
     ["user", "add", "root", "--admin", "--password-stdin"],
@@ -44,6 +61,20 @@ describe("stowage explain", () => {
     ["anonymous pull public/base", 0, "yes: allowed by policies.0 (everyone: pull on public/*)"],
     ["anonymous pull team/app", 1, "no: refused by the policies, none of which allows it"],
     ["root admin team/app", 0, "yes: allowed by the group admin, which may do everything"],
+    ["alice push team/app:v2", 0, "yes: allowed by policies.1 (group:dev: pull, push on team/**)"],
+    ["alice push team/app:latest", 0, "yes: allowed by policies.1 (group:dev: pull, push on team/**)"],
+    ["alice pull team/app:v1", 0, "yes: allowed by policies.1 (group:dev: pull, push on team/**)"],
+    [
+      "root delete team/app:v1",
+      1,
+      "no: refused by protectedtags.0: team/app:v1 is there and stays where it is (the rules allow it: the group admin, which may do everything)",
+    ],
+    [
+      "job push team/app",
+      0,
+      'yes: allowed by auth.oidc.0.rules.0, for jobs of https://ci.example.com with {"repository":"octo/app"}',
+    ],
+    ["job push other/app", 1, "no: refused by the rules of auth.oidc, none of which allows it to any job"],
     ["robot:ci push team/app", 0, "yes: allowed by what robot:ci was made for"],
     ["robot:ci delete team/app", 1, "no: refused by the bound of robot:ci, which does not reach so far"],
   ] as const) {
@@ -52,6 +83,24 @@ describe("stowage explain", () => {
       expect(ended).toEqual({ exitCode, stdout: `${answer}\n`, stderr: "" });
     });
   }
+
+  test("says when a quota is full, where the rules allow a push", async () => {
+    const quotas = JSON.stringify([{ prefix: "team/app", bytes: 1 }]);
+    {
+      await using registry = await createRegistry({
+        storage: { folder: data },
+        quotas: [{ prefix: "team/app", bytes: 1 }],
+      });
+      await pushImage(registry.namespace, "elsewhere/app:1");
+      while (!(await registry.quotaUsage("team/app"))) await Bun.sleep(1);
+    }
+    const words = ["explain", "alice", "push", "team/app:v2", "--config", config];
+    const { exitCode, stdout } = await runProgram(data, words, { REGISTRY_QUOTAS: quotas });
+    expect([exitCode, stdout]).toEqual([
+      1,
+      expect.stringMatching(/^no: refused by quotas\.0: .* of 1 B are used below team\/app/),
+    ]);
+  });
 
   test("says that everybody may do everything where nobody is asked", async () => {
     const { exitCode, stdout } = await stowage("explain", "anonymous", "delete", "any/thing");
