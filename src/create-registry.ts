@@ -41,6 +41,7 @@ import type { CollectionHooks, CollectionReport } from "./registry/gc/collector.
 import { Lease } from "./registry/gc/lease.ts";
 import type { HeldLease } from "./registry/gc/lease.ts";
 import { emptyTrash } from "./registry/gc/trash.ts";
+import { auditOperations } from "./registry/operations-audit.ts";
 import { LocalNamespace } from "./registry/namespace.ts";
 import type { Namespace } from "./registry/namespace.ts";
 import { scrubInBackground } from "./registry/gc/scrub.ts";
@@ -180,6 +181,10 @@ export interface Registry extends AsyncDisposable {
   repositoryUsage(): AsyncIterable<RepositoryUsage>;
   /** How much lies below the prefix of a quota; undefined while that is not counted, which a server does that has the quota. */
   quotaUsage(prefix: string): Promise<QuotaUsage | undefined>;
+  /** Records what an operator changed by a command, such as `tag delete team/app:v1`: a server writes it to its audit. */
+  recordOperation(who: string, command: string): Promise<void>;
+  /** Writes to the audit what operators change by commands, until `signal` says stop. */
+  auditOperations(signal: AbortSignal): Promise<void>;
   /** Records that a kind of work on the whole registry was done to its end: `overview` says when. */
   recordRun(job: RunName): Promise<void>;
   /** Every blob there is, whatever repositories show it. */
@@ -279,6 +284,8 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
         (usage) => usage.name,
       ),
     quotaUsage: (prefix) => metadata.quotaUsage(prefix),
+    recordOperation: (who, command) => metadata.recordOperation(who, command),
+    auditOperations: (signal) => auditOperations(backend, log, signal),
     recordRun: (job) => metadata.recordRun(job),
     holdUnlinking: () => holdUnlinking(backend),
     allBlobs: () =>

@@ -11,6 +11,7 @@ import { accessByOthers } from "./folder-access.ts";
 import { openRegistry } from "./open-registry.ts";
 import { print } from "./print.ts";
 import { showProgress } from "./progress.ts";
+import { recordOperation } from "./record-operation.ts";
 import { SETTINGS_HELP } from "./settings-options.ts";
 
 const HELP = `stowage backup FOLDER [options]: copies everything into a folder; a server may go on serving
@@ -58,6 +59,7 @@ export function backup(
     print(`${to} holds ${report.what}.\n${accessTo(to)}\n`);
     if (report.missing === 0) {
       await registry.recordRun("backup");
+      await recordOperation(registry, "backup", to);
       return 0;
     }
     print(missingText(report));

@@ -6,6 +6,7 @@ import { findingText } from "./finding-text.ts";
 import { openRegistry } from "./open-registry.ts";
 import { print } from "./print.ts";
 import { showProgress } from "./progress.ts";
+import { recordOperation } from "./record-operation.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
 const HELP = `stowage check [CONFIG.yml] [options]: compares what is recorded with what is there; a server may go on serving
@@ -48,6 +49,7 @@ export function check(
     }
     progress.end();
     await registry.recordRun("check");
+    if (values.repair) await recordOperation(registry, "check --repair");
     if (!values.json) print(summary(findings, values.repair));
     return findings === 0 ? 0 : 1;
   });

@@ -10,6 +10,7 @@ import { readCommandLine } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
 import { print } from "./print.ts";
 import { showProgress } from "./progress.ts";
+import { recordOperation } from "./record-operation.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
 const HELP = `stowage gc [CONFIG.yml] [options]: removes what nothing needs any more; a server may go on serving
@@ -83,6 +84,7 @@ async function collect(registry: Registry, rules: Partial<CollectionRules>, asJs
   });
   progress.unlinking.end();
   await registry.recordRun("gc");
+  await recordOperation(registry, "gc");
   const shown = { dryRun: false, ...report };
   if (asJson) return shown;
   const { manifests, links, blobs, bytes, uploads, files } = report;

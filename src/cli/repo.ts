@@ -9,6 +9,7 @@ import { readCommandLine, readVerb } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
 import { repositoryIn } from "./parsed-names.ts";
 import { print } from "./print.ts";
+import { recordOperation } from "./record-operation.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 import { workingIn } from "./working-in.ts";
 import { moment, table } from "./table.ts";
@@ -102,6 +103,7 @@ function remove([word]: readonly string[]): (asked: Asked) => Promise<void> {
     }
     if (!yes) await confirm(name);
     const removed = await empty(repository);
+    await recordOperation(registry, "repo delete", name);
     print(`${name} was deleted: ${removed} ${removed === 1 ? "manifest" : "manifests"}\n`);
   };
 }

@@ -9,6 +9,7 @@ import { readCommandLine, readVerb } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
 import { repositoryIn } from "./parsed-names.ts";
 import { print } from "./print.ts";
+import { recordOperation } from "./record-operation.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 import { workingIn } from "./working-in.ts";
 import { moment, table } from "./table.ts";
@@ -91,6 +92,7 @@ function remove(references: readonly string[]): (asked: Asked) => Promise<void> 
         throw new CommandError(`there is no ${repository}:${name}: stowage tag list ${repository} shows what there is`);
       }
       await service.delete(name);
+      await recordOperation(registry, "tag delete", `${repository}:${name}`);
       print(`${repository}:${name} was deleted\n`);
     }
   };

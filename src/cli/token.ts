@@ -9,6 +9,7 @@ import { CommandError } from "./command-error.ts";
 import { readCommandLine, readVerb } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
 import { print, printError } from "./print.ts";
+import { recordOperation } from "./record-operation.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 import { workingIn } from "./working-in.ts";
 import { day, table } from "./table.ts";
@@ -74,6 +75,11 @@ export async function token(
   await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
   const { for: robot, repo: patterns, actions, expires, json: asJson } = values;
   await workingIn(settings, () => act({ robots: registry.robots, words, robot, patterns, actions, expires, asJson }));
+  if (verb !== "list") {
+    const forWhom = robot === undefined ? [] : ["--for", robot];
+    const what = verb === "create" ? [...patterns.flatMap((each) => ["--repo", each]), "--actions", actions] : words;
+    await recordOperation(registry, "token", verb, ...forWhom, ...what);
+  }
   if (verb === "create" && !settings.auth.users.enabled) {
     printError("stowage: tokens do not count until the server's settings say auth.users.enabled: true\n");
   }

@@ -9,6 +9,7 @@ import { openRegistry } from "./open-registry.ts";
 import { bunPasswords } from "./passwords.ts";
 import { print, printError } from "./print.ts";
 import { readPassword } from "./read-password.ts";
+import { recordOperation } from "./record-operation.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 import { workingIn } from "./working-in.ts";
 import { day, table } from "./table.ts";
@@ -75,7 +76,9 @@ export async function user(
     fromStdin: values["password-stdin"],
     asJson: values.json,
   };
-  print(await workingIn(settings, () => act(asked)));
+  const done = await workingIn(settings, () => act(asked));
+  if (verb !== "list") await recordOperation(registry, "user", verb, ...words);
+  print(done);
   if (verb !== "list" && !settings.auth.users.enabled) {
     printError("stowage: users do not count until the server's settings say auth.users.enabled: true\n");
   }

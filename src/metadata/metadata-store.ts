@@ -250,6 +250,17 @@ export interface CollectionStep {
   readonly next: QueuePosition | undefined;
 }
 
+/** What an operator changed by a command. */
+export interface Operation {
+  readonly id: number;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  /** The user of the system that ran the command, such as `system:root`. */
+  readonly who: string;
+  /** Such as `tag delete team/app:v1`. */
+  readonly command: string;
+}
+
 /** How much there is, and what was last done. */
 export interface Overview {
   readonly repositories: number;
@@ -592,6 +603,13 @@ export interface MetadataStore {
   repositoryUsage(page: Page): Promise<readonly RepositoryUsage[]>;
   /** Records that a kind of work on the whole registry was done to its end. */
   recordRun(job: RunName): Promise<void>;
+
+  /** Records what an operator changed by a command: it waits for a server that writes it to the audit. */
+  recordOperation(who: string, command: string): Promise<void>;
+  /** The oldest operations that no server has written to the audit yet. */
+  waitingOperations(limit: number): Promise<readonly Operation[]>;
+  /** Forgets the operations up to `id`. */
+  forgetOperations(id: number): Promise<void>;
 
   /** Removes every repository and all that was pushed; its bytes are trash that is due. Accounts, tokens and keys stay. */
   clear(): Promise<void>;

@@ -15,6 +15,7 @@ import * as inventory from "./inventory.ts";
 import * as leases from "./leases.ts";
 import * as manifests from "./manifests.ts";
 import * as port from "./metadata-store.ts";
+import * as operations from "./operations.ts";
 import * as overview from "./overview.ts";
 import * as pins from "./pins.ts";
 import {
@@ -426,6 +427,18 @@ export class SqlMetadataStore implements port.MetadataStore {
 
   repositoryUsage(page: port.Page): Promise<readonly port.RepositoryUsage[]> {
     return this.#engine.read(() => overview.repositoryUsage(page));
+  }
+
+  recordOperation(who: string, command: string): Promise<void> {
+    return this.#engine.write(() => operations.recordOperation(who, command, this.#clock.now()));
+  }
+
+  waitingOperations(limit: number): Promise<readonly port.Operation[]> {
+    return this.#engine.read(() => operations.waitingOperations(limit));
+  }
+
+  forgetOperations(id: number): Promise<void> {
+    return this.#engine.write(() => operations.forgetOperations(id));
   }
 
   recordRun(job: port.RunName): Promise<void> {

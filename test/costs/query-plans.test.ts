@@ -78,6 +78,7 @@ const MAY_WALK: Readonly<Record<string, string>> = {
   "from (select repo, review_after from gc_queue": "a thousand rows at most, for a refusal alone",
   "select prefix from quota": "there is one for each quota of the settings",
   "delete from holder where until": "there is one for each process that wrote to uploads in the last seconds",
+  "from operation order by id": "in the order of its key, and a server empties it each second",
   "from signing_key": "of those there are a few, however large the registry",
 };
 

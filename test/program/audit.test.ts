@@ -1,5 +1,6 @@
 /** What clients changed: a line of the log for each change, and an event for a program that embeds the registry. */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { userInfo } from "node:os";
 import { createRegistry } from "../../src/index.ts";
 import type { ChangeEvent } from "../../src/index.ts";
 import { Issuer } from "../../src/auth/testing/issuer.ts";
@@ -7,6 +8,7 @@ import { basic } from "../auth/support/guarded-registry.ts";
 import { pushBlob, pushImage } from "../support/client.ts";
 import { bytesOf, digestOf } from "../support/content.ts";
 import { startRegistry } from "../support/registry.ts";
+import { runProgram } from "../support/program.ts";
 import { RepositoryClient } from "../support/repository-client.ts";
 
 setDefaultTimeout(60_000);
@@ -41,6 +43,30 @@ test("every change has a line that says who, what, from where and why it was all
     expect(audit).toMatchObject({ who: "anonymous", address: "127.0.0.1", rule: expect.stringContaining("everybody") });
   }
   expect(new Set(lines.map(({ audit }) => audit["id"])).size).toBe(lines.length);
+});
+
+test("what an operator changes by a command has a line, also when no server ran then", async () => {
+  await using registry = await startRegistry();
+  await pushImage(registry.url, "team/app", "v1");
+  const run = (...words: string[]) => runProgram(registry.dataDir, words, {}, "a long password");
+  await run("user", "add", "alice", "--group", "dev", "--password-stdin");
+  await run("tag", "delete", "team/app:v1");
+  await run("tag", "delete", "team/app:v1"); // it is gone: nothing is changed
+  await run("repo", "list");
+  await run("token", "create", "--for", "ci", "--repo", "team/**");
+  await registry.stop();
+  await run("gc");
+  await using again = await startRegistry({ dataDir: registry.dataDir });
+  await again.stop();
+  const who = `system:${userInfo().username}`;
+  const lines = [...changes(registry.output()), ...changes(again.output())].filter(({ audit }) => audit["who"] === who);
+  expect(lines.map(({ msg }) => msg)).toEqual([
+    `${who} ran stowage user add alice`,
+    `${who} ran stowage tag delete team/app:v1`,
+    `${who} ran stowage token create --for ci --repo team/** --actions pull`,
+    `${who} ran stowage gc`,
+  ]);
+  expect(registry.output() + again.output()).not.toContain("a long password");
 });
 
 test("what changes nothing has none: reading, uploads that go on, refusals", async () => {

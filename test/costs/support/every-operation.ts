@@ -187,6 +187,9 @@ async function background(subject: Subject): Promise<void> {
   await store.forgetTrash(["uploads/mine"]);
   await store.checkReady();
   await store.recordRun("backup");
+  await store.recordOperation("system:root", "gc");
+  await store.waitingOperations(10);
+  await store.forgetOperations(1);
   await store.quotaUsage("*");
   await store.overview();
   await store.repositoryUsage(PAGE);

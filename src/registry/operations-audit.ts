@@ -1,0 +1,45 @@
+/** Writes to the audit what operators changed by commands, which run in processes of their own. */
+import { escapeControls } from "../lib/control-characters.ts";
+import { pause } from "../lib/pause.ts";
+import type { Logger } from "../observe/logger.ts";
+import type { Backend } from "./backend.ts";
+import { Lease } from "./gc/lease.ts";
+
+/** Milliseconds after which an operation is in the audit at the latest, while a server runs. */
+const INTERVAL_MS = 1000;
+const LEASE_MS = 30_000;
+/** Operations that are written in one step. */
+const STEP = 100;
+
+/** Runs until `signal` says stop; of all processes one at a time writes. A line may come twice when its server dies. */
+export async function auditOperations(backend: Backend, log: Logger, signal: AbortSignal): Promise<void> {
+  const lease = new Lease(backend, "audit of operations", LEASE_MS);
+  let revision: number | undefined;
+  do {
+    const now = backend.metadata.revision();
+    if (now === revision) continue; // nothing was committed
+    revision = now;
+    try {
+      await writeWaiting(backend, lease, log);
+    } catch (error) {
+      log.error({ err: error }, "what operators did was not written to the audit: it is tried again");
+      revision = undefined;
+    }
+  } while (await pause(INTERVAL_MS, signal));
+}
+
+async function writeWaiting({ metadata }: Backend, lease: Lease, log: Logger): Promise<void> {
+  if ((await metadata.waitingOperations(1)).length === 0) return;
+  await using held = await lease.hold();
+  if (!held) return; // another server does it
+  for (;;) {
+    const operations = await metadata.waitingOperations(STEP);
+    const last = operations.at(-1);
+    if (!last || !(await held.confirm())) return;
+    for (const { at, who, command } of operations) {
+      const audit = { action: "operate", time: new Date(at), who, command, rule: "who may write the data folder" };
+      log.info({ audit }, escapeControls(`${who} ran stowage ${command}`));
+    }
+    await metadata.forgetOperations(last.id);
+  }
+}
