@@ -12,6 +12,7 @@ import type { Logs } from "../observe/logger.ts";
 import { faultReply, refusalIn, refusalReply } from "./error-reply.ts";
 import { CommonHeaders } from "./common-headers.ts";
 import type { Handler } from "./handler.ts";
+import { FileOpenings } from "./file-openings.ts";
 import { LIMITS } from "./limits.ts";
 import { gathered, isShortStream, streamFile, toResponse } from "./reply.ts";
 import type { OpenFile, Reply } from "./reply.ts";
@@ -148,6 +149,7 @@ function serve(
   { tls, http2 = false, reusePort = false }: ServeOptions,
 ): Server<undefined> {
   const { log } = edge.logs;
+  const openings = new FileOpenings();
   const blobHeaders = edge.commonHeaders.at("/v2/"); // blobs are the only files that are sent
   // Elsewhere the kernel copies files to the socket.
   const buffersFiles = http2 || tls !== undefined;
@@ -160,17 +162,21 @@ function serve(
     reusePort, // said aloud: outside of development Bun would share the port
     http2,
     ...(tls && { tls }),
-    fetch: (request: Request, server: Server<undefined>) => answer(request, server, edge, buffersFiles),
+    fetch: (request: Request, server: Server<undefined>) => answer(request, server, edge, openings, buffersFiles),
     error(error: unknown): Response {
-      // A blob that was collected between its row and its opening: nothing needed it any more.
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") {
-        return toResponse(refusalReply(new OciError("BLOB_UNKNOWN"), blobHeaders), "GET", sendFile);
-      }
-      log.error({ err: error }, "the edge failed");
-      const refusal = refusalIn(error); // a file that cannot be opened now
-      return toResponse(refusal ? refusalReply(refusal, blobHeaders) : faultReply(), "GET", sendFile);
+      const { code, path } = error as NodeJS.ErrnoException;
+      const reply = replyTo(code, error);
+      openings.fail(path, reply.status);
+      return toResponse(reply, "GET", sendFile);
     },
   };
+  function replyTo(code: string | undefined, error: unknown): Reply {
+    // A blob that was collected between its row and its opening: nothing needed it any more.
+    if (code === "ENOENT") return refusalReply(new OciError("BLOB_UNKNOWN"), blobHeaders);
+    log.error({ err: error }, "the edge failed");
+    const refusal = refusalIn(error); // a file that cannot be opened now
+    return refusal ? refusalReply(refusal, blobHeaders) : faultReply();
+  }
   try {
     return Bun.serve(options as Parameters<typeof Bun.serve<undefined>>[0]);
   } catch (error) {
@@ -182,6 +188,7 @@ function answer(
   request: Request,
   server: Server<undefined>,
   { handle, logs: { access }, sends, commonHeaders }: Edge,
+  openings: FileOpenings,
   buffersFiles: boolean,
 ): Response | Promise<Response> {
   const started = performance.now();
@@ -221,18 +228,32 @@ function answer(
   }
 
   function finish(made: Reply): Response {
+    const open = repeatsRange(request) ? streamFile : sendFile;
+    const path = request.method === "HEAD" || open === streamFile ? undefined : fileIn(made);
+    if (access && path === undefined) log(made, undefined);
+    else if (access && path !== undefined) openings.add(path, (failed) => log(made, failed));
+    return toResponse(made, request.method, open);
+  }
+
+  /** `failed` is what is answered instead, because the file of the reply could not be opened. */
+  function log({ status, headers, address, user }: Reply, failed: number | undefined): void {
     access?.({
       method: request.method,
       uri: targetOf(request.url),
-      remoteAddress: made.address,
-      user: made.user,
+      remoteAddress: address,
+      user,
       userAgent: request.headers.get("user-agent"),
-      status: made.status,
+      status: failed ?? status,
       duration: Math.round((performance.now() - started) * 1000) / 1000,
-      written: request.method === "HEAD" ? 0 : Number(made.headers["content-length"] ?? 0),
+      written: failed !== undefined || request.method === "HEAD" ? 0 : Number(headers["content-length"] ?? 0),
     });
-    return toResponse(made, request.method, repeatsRange(request) ? streamFile : sendFile);
   }
+}
+
+/** The file that the runtime opens for a reply. */
+function fileIn({ body }: Reply): string | undefined {
+  const isFile = typeof body === "object" && !(body instanceof Blob) && body.kind === "file";
+  return isFile ? body.path : undefined;
 }
 
 /** Bytes of a file that Bun reads before the client takes them, and from which on it lets the kernel send the file. */
