@@ -33,7 +33,7 @@ function settingsFor({ directory, challengePort, trust }: Reached, cachefile: st
     REGISTRY_HTTP_TLS_LETSENCRYPT_EMAIL: "operator@example.com",
     REGISTRY_HTTP_TLS_LETSENCRYPT_HOSTS: `[${NAME}]`,
     REGISTRY_HTTP_TLS_LETSENCRYPT_DIRECTORYURL: directory,
-    REGISTRY_HTTP_TLS_LETSENCRYPT_CHALLENGEADDR: `"[::]:${challengePort}"`,
+    REGISTRY_HTTP_TLS_LETSENCRYPT_CHALLENGEADDR: `[::]:${challengePort}`,
   };
 }
 
