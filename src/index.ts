@@ -1,7 +1,7 @@
 /** Stowage as a library: a registry inside another program. */
 export { createRegistry } from "./create-registry.ts";
 export type { AccessOptions, Registry, RegistryOptions } from "./create-registry.ts";
-export type { ListenOptions, RegistryListener } from "./server/embedded-listener.ts";
+export type { ListenOptions, RegistryListener } from "./server/listen/embedded-listener.ts";
 export { pushImage } from "./registry/push-image.ts";
 export type { ImageLayer, ImageOptions } from "./registry/push-image.ts";
 export type { Action, Authenticator, Grant, Identity } from "./auth/identity.ts";
@@ -45,10 +45,10 @@ export type { Scope } from "./registry/scope.ts";
 export type { ByteRange } from "./lib/byte-range.ts";
 export type { Clock } from "./lib/clock.ts";
 export type { ChangeEvent, ChangeListener } from "./server/change-event.ts";
-export type { Handler } from "./server/handler.ts";
-export type { ConfiguredHeaders } from "./server/common-headers.ts";
-export type { OriginOptions } from "./server/origin.ts";
-export type { ReadLimitOptions } from "./server/read-limits.ts";
+export type { Handler } from "./server/http/handler.ts";
+export type { ConfiguredHeaders } from "./server/http/common-headers.ts";
+export type { OriginOptions } from "./server/http/origin.ts";
+export type { ReadLimitOptions } from "./server/access/read-limits.ts";
 export type { Quota } from "./metadata/quotas.ts";
 export type { Logger } from "./observe/logger.ts";
 export { digest, digestOf, parseDigest } from "./oci/digest.ts";

@@ -40,8 +40,27 @@ const MAY_LOOK_INTO: Readonly<Record<string, readonly string[]>> = {
   version: [],
 };
 
+/**
+ * The same inside server/, top first: a room is a folder there, or a file beside them. A request goes down through them, and
+ * what a room knows of the ones above it comes as an argument.
+ */
+const SERVER_MAY_LOOK_INTO: Readonly<Record<string, readonly string[]>> = {
+  listen: ["http"],
+  pipeline: ["v2", "token", "ops", "context", "audit", "change-event", "response-cache", "access", "http", "routes"],
+  v2: ["context", "http", "routes"],
+  token: ["context", "access", "http"],
+  ops: ["context", "http"],
+  audit: ["change-event", "context", "access", "http", "routes"],
+  "response-cache": ["access", "http", "routes"],
+  context: ["change-event", "access", "http"],
+  "change-event": [],
+  access: ["http", "routes"],
+  http: [],
+  routes: [],
+};
+
 /** Where Bun's own modules and its global may appear: the rest runs on other runtimes too. */
-const KNOWS_BUN = /^(?:server\/listen\.ts$|metadata\/sqlite\/|cli\/)/;
+const KNOWS_BUN = /^(?:server\/listen\/listen\.ts$|metadata\/sqlite\/|cli\/)/;
 
 /** A driver's folder, such as `storage/filesystem`: what lies below a port and is neither its tests nor its statements. */
 const DRIVER = /^(?:storage|metadata)\/(?!testing\/|migrations\/)[^/]+(?=\/)/;
@@ -72,22 +91,17 @@ const SHIPPED = FILES.filter(({ path }) => !isTest(path));
 
 describe("a room of src/", () => {
   test("is one that has its place in the order of rooms", () => {
-    const rooms = new Set(FILES.map(({ path }) => roomOf(path)));
-    expect([...rooms].filter((room) => !Object.hasOwn(MAY_LOOK_INTO, room))).toEqual([]);
-    expect([...rooms]).toEqual(
+    expect(roomsWithoutPlace(FILES, roomOf, MAY_LOOK_INTO)).toEqual([]);
+    expect(FILES.map(({ path }) => roomOf(path))).toEqual(
       expect.arrayContaining(["main", "cli", "server", "registry", "storage", "metadata", "oci"]),
     );
   });
 
   for (const [room, allowed] of Object.entries(MAY_LOOK_INTO)) {
     test(`${room} looks into ${allowed.length > 0 ? allowed.join(", ") : "none"}, and into no other`, () => {
-      const files = FILES.filter(({ path }) => roomOf(path) === room);
-      const arrows = files.flatMap((file) =>
-        importedFiles(file)
-          .filter((target) => roomOf(target) !== room && !allowed.includes(roomOf(target)))
-          // A test of the registry as a whole opens one.
-          .filter((target) => !(file.path.endsWith(".test.ts") && target === "create-registry.ts"))
-          .map((target) => `${file.path} → ${target}`),
+      // A test of the registry as a whole opens one.
+      const arrows = arrowsOutOf(room, allowed, roomOf, FILES).filter(
+        ({ from, to }) => !(from.endsWith(".test.ts") && to === "create-registry.ts"),
       );
       expect(arrows).toEqual([]);
     });
@@ -95,6 +109,32 @@ describe("a room of src/", () => {
 
   test("lies below the rooms that look into it: the order of rooms has no circle", () => {
     expect(circlesIn(new Map(Object.entries(MAY_LOOK_INTO)))).toEqual([]);
+  });
+});
+
+describe("a room of src/server/", () => {
+  const files = FILES.filter(({ path }) => roomOf(path) === "server");
+
+  test("is one that has its place in the order of rooms, and all of them are there", () => {
+    expect(roomsWithoutPlace(files, serverRoomOf, SERVER_MAY_LOOK_INTO)).toEqual([]);
+    const rooms = new Set(files.map(({ path }) => serverRoomOf(path)));
+    expect(Object.keys(SERVER_MAY_LOOK_INTO).filter((room) => !rooms.has(room))).toEqual([]);
+  });
+
+  for (const [room, allowed] of Object.entries(SERVER_MAY_LOOK_INTO)) {
+    test(`${room} looks into ${allowed.length > 0 ? allowed.join(", ") : "none"}, and into no other`, () => {
+      const shipped = files.filter(({ path }) => !isTest(path));
+      expect(arrowsOutOf(room, allowed, serverRoomOf, shipped)).toEqual([]);
+    });
+  }
+
+  test("lies below the rooms that look into it: the order of rooms has no circle", () => {
+    expect(circlesIn(new Map(Object.entries(SERVER_MAY_LOOK_INTO)))).toEqual([]);
+  });
+
+  test("is the first folder or file below server/", () => {
+    const paths = ["server/http/reply.ts", "server/routes.ts", "server/routes.test.ts", "lib/lru.ts"];
+    expect(paths.map(serverRoomOf)).toEqual(["http", "routes", "routes", undefined]);
   });
 });
 
@@ -164,7 +204,7 @@ describe("Bun", () => {
   test("is known to the edge, to its database and to the command line, and nowhere else", () => {
     const users = SHIPPED.filter(({ imports, code }) => imports.some(({ target }) => isBun(target)) || usesBun(code));
     expect(users.map(({ path }) => path).filter((path) => !KNOWS_BUN.test(path))).toEqual([]);
-    expect(users.map(({ path }) => path)).toContain("server/listen.ts");
+    expect(users.map(({ path }) => path)).toContain("server/listen/listen.ts");
   });
 });
 
@@ -260,6 +300,43 @@ describe("the reader of imports, which all of this depends on,", () => {
 /** `storage` for `storage/memory/x.ts`, `main` for `main.ts`. */
 function roomOf(path: string): string {
   return path.includes("/") ? path.slice(0, path.indexOf("/")) : path.replace(/\.ts$/, "");
+}
+
+/** `http` for `server/http/reply.ts`, `routes` for `server/routes.ts`; undefined outside of server/. */
+function serverRoomOf(path: string): string | undefined {
+  return /^server\/([^/.]+)/.exec(path)?.[1];
+}
+
+type RoomOf = (path: string) => string | undefined;
+
+function roomsWithoutPlace(
+  files: readonly SourceFile[],
+  room: RoomOf,
+  places: object,
+): readonly (string | undefined)[] {
+  const rooms = new Set(files.map(({ path }) => room(path)));
+  return [...rooms].filter((each) => each === undefined || !Object.hasOwn(places, each));
+}
+
+interface Arrow {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** Imports of the files of a room that lead into a room which is not allowed. */
+function arrowsOutOf(
+  room: string,
+  allowed: readonly string[],
+  roomIn: RoomOf,
+  files: readonly SourceFile[],
+): readonly Arrow[] {
+  return files
+    .filter(({ path }) => roomIn(path) === room)
+    .flatMap((file) => importedFiles(file).map((to): Arrow => ({ from: file.path, to })))
+    .filter(({ to }) => {
+      const target = roomIn(to);
+      return target !== undefined && target !== room && !allowed.includes(target);
+    });
 }
 
 function isTest(path: string): boolean {

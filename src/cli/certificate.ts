@@ -7,8 +7,8 @@ import type { Settings } from "../config/schema.ts";
 import type { Registry } from "../create-registry.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { Logger } from "../observe/logger.ts";
-import { createChallengeHandler } from "../server/acme-challenge.ts";
-import { ListenError, listen } from "../server/listen.ts";
+import { createChallengeHandler } from "../server/ops/acme-challenge.ts";
+import { ListenError, listen } from "../server/listen/listen.ts";
 import { CommandError } from "./command-error.ts";
 
 export interface ProvidedCertificate {

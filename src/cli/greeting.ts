@@ -1,6 +1,6 @@
 /** What a person wants to know when the server is up, and what they should know of who can reach it. */
 import { isLoopbackHost } from "../lib/network.ts";
-import { dockerHost } from "../server/docker-host.ts";
+import { dockerHost } from "../server/ops/docker-host.ts";
 import { VERSION } from "../version.ts";
 
 export interface Greeted {

@@ -5,12 +5,12 @@ import { Settings } from "../config/schema.ts";
 import { OPTIONS } from "../config/sources.ts";
 import { variableOf } from "../config/variables.ts";
 import type { Logs } from "../observe/logger.ts";
-import type { Handler } from "../server/handler.ts";
-import { CommonHeaders } from "../server/common-headers.ts";
-import { ListenError, listen } from "../server/listen.ts";
-import type { Address, Listening } from "../server/listen.ts";
-import { TlsError } from "../server/tls.ts";
-import type { TlsOptions } from "../server/tls.ts";
+import type { Handler } from "../server/http/handler.ts";
+import { CommonHeaders } from "../server/http/common-headers.ts";
+import { ListenError, listen } from "../server/listen/listen.ts";
+import type { Address, Listening } from "../server/listen/listen.ts";
+import { TlsError } from "../server/http/tls.ts";
+import type { TlsOptions } from "../server/http/tls.ts";
 import { CommandError } from "./command-error.ts";
 
 /** Listens at `address` rather than where the settings say, and beside others, when it is given. */

@@ -1,4 +1,5 @@
 /** The manifests of a repository, by digest. */
+import { conditionFailed } from "../oci/tag-condition.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
 import type { Hold, PutManifestResult, WrongSize } from "../metadata/metadata-store.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -201,13 +202,5 @@ export function isHeld(hold: Hold, digest: Digest): OciError {
   return new OciError("DENIED", {
     message: `the tag ${hold.fixed} is protected (protectedtags): its image stays, and so does all that it needs`,
     detail: { tag: hold.fixed, digest },
-  });
-}
-
-/** "The server MUST … respond with 412" when a condition does not hold (RFC 9110, 13.1.1 and 13.1.2). */
-export function conditionFailed(): OciError {
-  return new OciError("UNSUPPORTED", {
-    status: 412,
-    message: "what is here is not what If-Match or If-None-Match says: look at it again",
   });
 }

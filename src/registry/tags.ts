@@ -1,11 +1,12 @@
 /** The tags of a repository. */
+import { conditionFailed } from "../oci/tag-condition.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
 import type { ChangeResult, TagEvent, TagFacts, TagRules } from "../metadata/metadata-store.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { Backend } from "./backend.ts";
-import { conditionFailed, manifestUnknown, tagIsFixed } from "./manifests.ts";
+import { manifestUnknown, tagIsFixed } from "./manifests.ts";
 import type { Manifest, ManifestDescriptor } from "./manifests.ts";
 import { paged } from "./pages.ts";
 import type { PageStart } from "./pages.ts";

@@ -7,10 +7,10 @@ import type { Reason } from "../auth/verifier.ts";
 import { escapeControls } from "../lib/control-characters.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Logger } from "../observe/logger.ts";
-import type { AccessRefusal, RefusedPermission } from "./access-refusal.ts";
+import type { AccessRefusal, RefusedPermission } from "./access/access-refusal.ts";
 import type { ChangeEvent } from "./change-event.ts";
 import type { Context } from "./context.ts";
-import type { Reply } from "./reply.ts";
+import type { Reply } from "./http/reply.ts";
 import type { Route } from "./routes.ts";
 
 /** A request, whoever sent it. */

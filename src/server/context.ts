@@ -4,13 +4,13 @@ import type { TokenService } from "../auth/token-service.ts";
 import type { Namespace } from "../registry/namespace.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { ChangeListener } from "./change-event.ts";
-import type { RequestBody } from "./body.ts";
+import type { RequestBody } from "./http/body.ts";
 import type { Authentication } from "../auth/authentication.ts";
-import type { Authorizer } from "./authorize.ts";
-import type { CommonHeaders } from "./common-headers.ts";
-import type { Caller, Origins } from "./origin.ts";
-import type { OtherSites } from "./other-sites.ts";
-import type { ReadLimits } from "./read-limits.ts";
+import type { Authorizer } from "./access/authorize.ts";
+import type { CommonHeaders } from "./http/common-headers.ts";
+import type { Caller, Origins } from "./http/origin.ts";
+import type { OtherSites } from "./access/other-sites.ts";
+import type { ReadLimits } from "./access/read-limits.ts";
 
 /** What an operator decides about the wire. */
 export interface ServerOptions {

@@ -7,7 +7,7 @@ import { Issuer } from "../../src/auth/testing/issuer.ts";
 import { ALWAYS } from "../../src/auth/verifier.ts";
 import { createRegistry } from "../../src/create-registry.ts";
 import { silentLogger } from "../../src/observe/logger.ts";
-import { listen } from "../../src/server/listen.ts";
+import { listen } from "../../src/server/listen/listen.ts";
 import { scratchFolder } from "../support/scratch.ts";
 import { bearer } from "./support/guarded-registry.ts";
 

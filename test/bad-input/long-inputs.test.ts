@@ -13,10 +13,10 @@ import { repeatedKey } from "../../src/oci/json-keys.ts";
 import { essenceOf, isMediaType } from "../../src/oci/media-type.ts";
 import { parseRepositoryName } from "../../src/oci/repository-name.ts";
 import { parseTag } from "../../src/oci/tag.ts";
-import { tagCondition } from "../../src/server/conditions.ts";
+import { tagCondition } from "../../src/server/http/conditions.ts";
 import { parseCredentials } from "../../src/auth/credentials.ts";
-import { Origins } from "../../src/server/origin.ts";
-import { parseContentRange, parseRange } from "../../src/server/ranges.ts";
+import { Origins } from "../../src/server/http/origin.ts";
+import { parseContentRange, parseRange } from "../../src/server/http/ranges.ts";
 import { parseRoute } from "../../src/server/routes.ts";
 
 setDefaultTimeout(60_000);

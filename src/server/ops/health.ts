@@ -1,8 +1,8 @@
 /** Answers for probes. */
 import { OciError } from "../../oci/error.ts";
 import type { Context } from "../context.ts";
-import { json } from "../reply.ts";
-import type { Reply } from "../reply.ts";
+import { json } from "../http/reply.ts";
+import type { Reply } from "../http/reply.ts";
 
 /** The process is alive. */
 export function getHealth(): Reply {

@@ -1,8 +1,8 @@
 /** What a person sees who opens the address in a browser. */
 import type { Context } from "../context.ts";
-import { dockerHost } from "../docker-host.ts";
-import { text } from "../reply.ts";
-import type { Reply } from "../reply.ts";
+import { dockerHost } from "./docker-host.ts";
+import { text } from "../http/reply.ts";
+import type { Reply } from "../http/reply.ts";
 
 /** Of a request of HTTP/1.0, which need not say by what name it came. */
 const UNKNOWN_HOST = "http://this-registry.example.org";

@@ -5,13 +5,13 @@ import { nameOf } from "../../auth/policy.ts";
 import { formatScope, parseScopes } from "../../auth/scope.ts";
 import type { Reason } from "../../auth/verifier.ts";
 import { OciError } from "../../oci/error.ts";
-import { AccessRefusal } from "../access-refusal.ts";
+import { AccessRefusal } from "../access/access-refusal.ts";
 import type { Rejected } from "../../auth/authentication.ts";
 import type { Context, ServerOptions, TokenIssuer } from "../context.ts";
 import { basicHeader } from "../../auth/credentials.ts";
-import { LIMITS } from "../limits.ts";
-import { json } from "../reply.ts";
-import type { Reply } from "../reply.ts";
+import { LIMITS } from "../http/limits.ts";
+import { json } from "../http/reply.ts";
+import type { Reply } from "../http/reply.ts";
 
 /** A right that is missing is no error: the token then allows less. Wrong credentials are one. */
 export async function getToken(context: Context): Promise<Reply> {

@@ -1,7 +1,7 @@
 /** `GET /v2/`: "is this a registry?" (distribution-spec, "Determining Support", end-1). */
 import type { Context } from "../context.ts";
-import { json } from "../reply.ts";
-import type { Reply } from "../reply.ts";
+import { json } from "../http/reply.ts";
+import type { Reply } from "../http/reply.ts";
 import { SIGNATURES_HEADER } from "./signatures.ts";
 
 export function getBase({ options }: Context): Reply {

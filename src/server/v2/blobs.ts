@@ -6,12 +6,12 @@ import { OciError } from "../../oci/error.ts";
 import { repositoryName } from "../../oci/repository-name.ts";
 import type { Blob } from "../../registry/blobs.ts";
 import type { ByteRange } from "../../lib/byte-range.ts";
-import { entityTag, notModified, rangeApplies } from "../conditions.ts";
+import { entityTag, notModified, rangeApplies } from "../http/conditions.ts";
 import type { Context } from "../context.ts";
-import { RefusedWithHeaders } from "../error-reply.ts";
-import { parseRange } from "../ranges.ts";
-import { bytesBody, empty } from "../reply.ts";
-import type { Reply, ReplyBody } from "../reply.ts";
+import { RefusedWithHeaders } from "../http/error-reply.ts";
+import { parseRange } from "../http/ranges.ts";
+import { bytesBody, empty } from "../http/reply.ts";
+import type { Reply, ReplyBody } from "../http/reply.ts";
 import type { Route } from "../routes.ts";
 
 type BlobRoute = Extract<Route, { kind: "blob" }>;

@@ -2,11 +2,11 @@
 import { collect } from "../../lib/collect.ts";
 import { UNRESTRICTED } from "../../auth/authorization.ts";
 import type { Context } from "../context.ts";
-import { LIMITS } from "../limits.ts";
-import { nextPage } from "../links.ts";
-import { pageParameters } from "../page-parameters.ts";
-import { json } from "../reply.ts";
-import type { Reply } from "../reply.ts";
+import { LIMITS } from "../http/limits.ts";
+import { nextPage } from "../http/links.ts";
+import { pageParameters } from "../http/page-parameters.ts";
+import { json } from "../http/reply.ts";
+import type { Reply } from "../http/reply.ts";
 
 export async function getCatalog({ namespace, parameters, authorization }: Context): Promise<Reply> {
   const { limit = LIMITS.defaultCatalogPage, after } = pageParameters(parameters, LIMITS.maxCatalogPage);

@@ -19,14 +19,14 @@ import type { Tag } from "../../oci/tag.ts";
 import { manifestTooLarge, manifestUnknown } from "../../registry/manifests.ts";
 import type { Manifest, ManifestDescriptor, PutManifest } from "../../registry/manifests.ts";
 import type { Repository } from "../../registry/repository.ts";
-import { entityTag, notModified, tagCondition } from "../conditions.ts";
+import { entityTag, notModified, tagCondition } from "../http/conditions.ts";
 import type { Context } from "../context.ts";
-import { LIMITS } from "../limits.ts";
-import { manifestPath } from "../links.ts";
-import { bytesBody, empty } from "../reply.ts";
-import type { Reply } from "../reply.ts";
+import { LIMITS } from "../http/limits.ts";
+import { manifestPath } from "../http/links.ts";
+import { bytesBody, empty } from "../http/reply.ts";
+import type { Reply } from "../http/reply.ts";
 import type { Route } from "../routes.ts";
-import { warningHeaders } from "../warnings.ts";
+import { warningHeaders } from "../http/warnings.ts";
 
 /** From this share of a limit on its nearness is told. */
 const NEAR = 0.75;

@@ -4,10 +4,10 @@ import { OciError } from "../../oci/error.ts";
 import { OCI_INDEX } from "../../oci/media-type.ts";
 import { repositoryName } from "../../oci/repository-name.ts";
 import type { Context } from "../context.ts";
-import { LIMITS } from "../limits.ts";
-import { nextPage } from "../links.ts";
-import { text } from "../reply.ts";
-import type { Reply } from "../reply.ts";
+import { LIMITS } from "../http/limits.ts";
+import { nextPage } from "../http/links.ts";
+import { text } from "../http/reply.ts";
+import type { Reply } from "../http/reply.ts";
 import type { Route } from "../routes.ts";
 
 export async function getReferrers(

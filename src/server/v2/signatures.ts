@@ -4,9 +4,9 @@ import { OciError } from "../../oci/error.ts";
 import { repositoryName } from "../../oci/repository-name.ts";
 import { parseSignature } from "../../oci/signature.ts";
 import type { Context } from "../context.ts";
-import { LIMITS } from "../limits.ts";
-import { empty, json } from "../reply.ts";
-import type { Reply } from "../reply.ts";
+import { LIMITS } from "../http/limits.ts";
+import { empty, json } from "../http/reply.ts";
+import type { Reply } from "../http/reply.ts";
 import type { Route } from "../routes.ts";
 import { manifestUnknown } from "../../registry/manifests.ts";
 

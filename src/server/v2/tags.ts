@@ -3,11 +3,11 @@ import { collect } from "../../lib/collect.ts";
 import { OciError } from "../../oci/error.ts";
 import { repositoryName } from "../../oci/repository-name.ts";
 import type { Context } from "../context.ts";
-import { LIMITS } from "../limits.ts";
-import { nextPage } from "../links.ts";
-import { pageParameters } from "../page-parameters.ts";
-import { bytesBody, json } from "../reply.ts";
-import type { Reply } from "../reply.ts";
+import { LIMITS } from "../http/limits.ts";
+import { nextPage } from "../http/links.ts";
+import { pageParameters } from "../http/page-parameters.ts";
+import { bytesBody, json } from "../http/reply.ts";
+import type { Reply } from "../http/reply.ts";
 import type { Route } from "../routes.ts";
 
 export async function getTags(

@@ -10,11 +10,11 @@ import type { BlobService } from "../../registry/blobs.ts";
 import { unknownUpload } from "../../registry/uploads.ts";
 import type { BlobUpload, ChunkPlace } from "../../registry/uploads.ts";
 import type { Context } from "../context.ts";
-import { RefusedWithHeaders, refusalIn } from "../error-reply.ts";
-import { OFFSET, blobPath, uploadPath } from "../links.ts";
-import { parseContentRange } from "../ranges.ts";
-import { empty } from "../reply.ts";
-import type { Reply } from "../reply.ts";
+import { RefusedWithHeaders, refusalIn } from "../http/error-reply.ts";
+import { OFFSET, blobPath, uploadPath } from "../http/links.ts";
+import { parseContentRange } from "../http/ranges.ts";
+import { empty } from "../http/reply.ts";
+import type { Reply } from "../http/reply.ts";
 import type { Route } from "../routes.ts";
 
 type UploadsRoute = Extract<Route, { kind: "uploads" }>;

@@ -8,7 +8,7 @@ import { systemClock } from "../../../src/lib/clock.ts";
 import type { Access } from "../../../src/observe/access-log.ts";
 import { silentLogger } from "../../../src/observe/logger.ts";
 import type { RegistryLimits } from "../../../src/registry/backend.ts";
-import { listen } from "../../../src/server/listen.ts";
+import { listen } from "../../../src/server/listen/listen.ts";
 
 export interface GuardedRegistryOptions {
   readonly accounts: readonly ListedAccount[];

@@ -1,0 +1,77 @@
+/**
+ * Keeps web pages of other sites from reaching, through the browser of somebody on this machine, a registry that listens to
+ * this machine alone and asks for no login. Such a page can send a POST to any address, and one whose name leads to
+ * 127.0.0.1 (DNS rebinding) is of the same origin as the registry to its browser.
+ */
+import { isIP } from "node:net";
+import { OciError } from "../../oci/error.ts";
+import type { CrossOrigin } from "../http/cross-origin.ts";
+
+export interface OtherSitesOptions {
+  /** Only what pages send, or names that are not the registry's, too. */
+  readonly refused: "pages" | "names and pages";
+  /** What clients call the registry, such as `https://registry.example.com`. */
+  readonly host?: string | undefined;
+  /** Pages of other origins that are let in. */
+  readonly crossOrigin?: CrossOrigin | undefined;
+}
+
+export class OtherSites {
+  readonly #refusesNames: boolean;
+  readonly #own: URL | undefined;
+  readonly #crossOrigin: CrossOrigin | undefined;
+
+  constructor({ refused, host, crossOrigin }: OtherSitesOptions) {
+    this.#refusesNames = refused === "names and pages";
+    this.#own = host === undefined ? undefined : new URL(host);
+    this.#crossOrigin = crossOrigin;
+  }
+
+  /** Throws `DENIED` when a page of another site makes a browser send this, or could. */
+  refuse(request: Request): void {
+    const url = URL.parse(request.url);
+    if (!url) return; // no Host: no browser sends such a request
+    if (this.#refusesNames && !this.#isOwnName(url.hostname)) {
+      throw new OciError("DENIED", {
+        message:
+          `${url.hostname.slice(0, 255)} is no name of this registry, which listens to this machine alone and asks for no ` +
+          "login: use localhost or an address, set http.host to what clients call it, or set up a login",
+      });
+    }
+    if (isUnsafe(request.method) && this.#isForeign(request, url)) {
+      throw new OciError("DENIED", {
+        message:
+          "a page of another site sends this, and this registry asks for no login: " +
+          "name its origin in Access-Control-Allow-Origin (http.headers), or set http.host to what clients call the registry",
+      });
+    }
+  }
+
+  /** No page of the web can have one of these: an address, or a name that the public DNS does not know. */
+  #isOwnName(hostname: string): boolean {
+    const name = hostname.replace(/\.$/, "");
+    return (
+      isIP(name.replace(/^\[(.*)\]$/, "$1")) !== 0 ||
+      !name.includes(".") || // localhost, and names of machines and containers, such as kind-registry
+      name.endsWith(".localhost") || // "name resolution APIs … SHOULD … return the IP loopback address" (RFC 6761, 6.3)
+      /^host\.[\w-]+\.internal$/.test(name) || // what containers and virtual machines call the machine that they run on
+      name === this.#own?.hostname
+    );
+  }
+
+  /** Whether a browser says that a page of another origin made it send this; other programs say nothing. */
+  #isForeign({ headers, method }: Request, url: URL): boolean {
+    const origin = headers.get("origin");
+    if (origin !== null && this.#crossOrigin?.allows(origin, method)) return false;
+    const site = headers.get("sec-fetch-site");
+    if (site !== null) return site !== "same-origin" && site !== "none";
+    if (origin === null) return false;
+    const host = URL.parse(origin)?.host; // none of an origin that a page hides ("null")
+    return host === undefined || (host !== url.host && host !== this.#own?.host);
+  }
+}
+
+/** Whether a method may change something (RFC 9110, 9.2.1). */
+function isUnsafe(method: string): boolean {
+  return method !== "GET" && method !== "HEAD" && method !== "OPTIONS";
+}

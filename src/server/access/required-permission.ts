@@ -1,0 +1,82 @@
+/** Which permission each request requires. */
+import type { ResourceActions } from "../../auth/scope.ts";
+import type { Action } from "../../auth/identity.ts";
+import { parseRepositoryName, repositoryName } from "../../oci/repository-name.ts";
+import type { RepositoryName } from "../../oci/repository-name.ts";
+import { parametersOf, targetOf } from "../http/request-target.ts";
+import type { Route } from "../routes.ts";
+
+/** None, any credentials that are good, or a right. */
+export type RequiredPermission =
+  | { readonly kind: "nothing" | "credentials" | "catalog" }
+  | {
+      readonly kind: "action";
+      readonly action: Action;
+      readonly repository: RepositoryName;
+      /** Where a blob is to be mounted from. */
+      readonly from?: RepositoryName | undefined;
+    };
+
+/** The right that each endpoint asks for. */
+export function requiredPermission(request: Request, route: Route): RequiredPermission {
+  const { method } = request;
+  const reads = method === "GET" || method === "HEAD";
+  switch (route.kind) {
+    case "welcome":
+    case "health":
+    case "ready":
+    case "token":
+    case "keys":
+      return { kind: "nothing" };
+    case "base":
+      return { kind: "credentials" };
+    case "catalog":
+      return { kind: "catalog" };
+    case "tags":
+    case "referrers":
+      return rightTo(route.name, "pull");
+    case "blob":
+      return rightTo(route.name, reads ? "pull" : "delete");
+    case "manifest":
+      return rightTo(route.name, reads ? "pull" : method === "DELETE" ? "delete" : "push");
+    case "signatures":
+      return rightTo(route.name, reads ? "pull" : "push");
+    // Whoever may push may also look where an upload stands, and give it up.
+    case "upload":
+      return rightTo(route.name, "push");
+    case "uploads":
+      return { ...rightTo(route.name, "push"), from: mountedFrom(request) };
+  }
+}
+
+/** Refused with `NAME_INVALID` for a name that cannot be: nothing is said by that which the grammar does not say. */
+function rightTo(name: string, wanted: Action): Extract<RequiredPermission, { readonly kind: "action" }> {
+  return { kind: "action", action: wanted, repository: repositoryName(name) };
+}
+
+/** What a token would have to allow, most important first. */
+export function scopesOf(required: RequiredPermission): readonly ResourceActions[] {
+  if (required.kind === "catalog") return [{ type: "registry", name: "catalog", actions: ["*"] }];
+  if (required.kind !== "action") return [];
+  const { action, repository, from } = required;
+  const actions = action === "push" ? ["pull", "push"] : [action];
+  const own = { type: "repository", name: repository, actions };
+  return from === undefined ? [own] : [own, { type: "repository", name: from, actions: ["pull"] }];
+}
+
+function mountedFrom({ url }: Request): RepositoryName | undefined {
+  if (!url.includes("from=")) return undefined;
+  return parseRepositoryName(parametersOf(targetOf(url)).get("from") ?? "");
+}
+
+const VERBS: Readonly<Record<Action, string>> = {
+  pull: "pull from",
+  push: "push to",
+  delete: "delete from",
+  admin: "administer",
+};
+
+/** For messages: "alice may not …". */
+export function wordsFor(required: RequiredPermission): string {
+  return required.kind === "action" ? `${VERBS[required.action]} ${required.repository}` : "list repositories";
+}

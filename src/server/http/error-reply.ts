@@ -1,0 +1,66 @@
+/** What a client is told of an error. */
+import { OciError } from "../../oci/error.ts";
+import type { ErrorCode } from "../../oci/error.ts";
+import { BrokenBodyError } from "../../registry/broken-body-error.ts";
+import { json } from "./reply.ts";
+import type { Reply } from "./reply.ts";
+
+/** Codes of errors by which a disk says that it is full. */
+const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "SQLITE_FULL"]);
+
+/** … and by which it, or the system, says that it cannot now. */
+const TROUBLED = /^(?:EIO|EROFS|EACCES|EPERM|EMFILE|ENFILE|ENOMEM|SQLITE_IOERR.*|SQLITE_READONLY.*|SQLITE_CANTOPEN.*)$/;
+
+/** A refusal, or a fault that amounts to one, with headers that its reply shall have. */
+export class RefusedWithHeaders extends Error {
+  override readonly name = "RefusedWithHeaders";
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(cause: unknown, headers: Readonly<Record<string, string>>) {
+    super("refused", { cause });
+    this.headers = headers;
+  }
+}
+
+/** The refusal in an error: its own, or the one that a disk's trouble amounts to. Undefined for a fault of ours. */
+export function refusalIn(error: unknown): OciError | undefined {
+  if (error instanceof OciError) return error;
+  if (error instanceof BrokenBodyError) {
+    return new OciError("BLOB_UPLOAD_INVALID", { message: "the body broke off", cause: error });
+  }
+  for (let each: unknown = error; each instanceof Error; each = each.cause) {
+    const { code } = each as { code?: unknown };
+    if (typeof code !== "string") continue;
+    if (FULL.has(code)) {
+      return new OciError("DENIED", {
+        status: 507,
+        message: "the registry's disk is full: ask its operator to make room, then push again",
+        cause: error,
+      });
+    }
+    if (TROUBLED.test(code)) {
+      return new OciError("UNAVAILABLE", {
+        message: "the registry's storage does not answer: try again",
+        cause: error,
+      });
+    }
+  }
+  return undefined;
+}
+
+/** The reply to a refusal (distribution-spec, "Error Codes"): one entry for each detail. */
+export function refusalReply(error: OciError, headers: Readonly<Record<string, string>> = {}): Reply {
+  const errors = error.details.map((detail) => entry(error.code, error.message, detail));
+  const retry =
+    error.status === 503 || error.status === 429 ? { "retry-after": String(error.retryAfterSeconds ?? 5) } : {};
+  return json(error.status, { errors }, { ...retry, ...headers });
+}
+
+/** The reply to a fault: nothing of its cause, which the log has. */
+export function faultReply(): Reply {
+  return json(500, { errors: [entry("UNKNOWN", "the registry failed; its log says why", undefined)] });
+}
+
+function entry(code: ErrorCode, message: string, detail: unknown): object {
+  return detail === undefined ? { code, message } : { code, message, detail };
+}

@@ -1,0 +1,8 @@
+/** What answers a request: the registry, its debug address, or what stands at the plain port beside TLS. */
+import type { Reply } from "./reply.ts";
+
+/**
+ * Answers any request; it never rejects, and returns at once what takes no waiting. `whole` is called once the request has
+ * arrived to its last byte; `peer` is the address at the other end of the connection.
+ */
+export type Handler = (request: Request, whole?: () => void, peer?: string) => Reply | Promise<Reply>;
