@@ -113,7 +113,7 @@ describe("a token of another server", () => {
 
   test("may be a minute off", async () => {
     const seconds = Math.floor(clock.ms / 1000);
-    expect(await withSet({ nbf: seconds + 59, exp: seconds - 59 })).toBeDefined();
+    expect(await withSet({ nbf: seconds + 59, exp: seconds - 59, iat: seconds + 59 })).toBeDefined();
   });
 
   const seconds = Math.floor(clock.ms / 1000);
@@ -125,6 +125,8 @@ describe("a token of another server", () => {
     ["that has expired", { exp: seconds - 61 }],
     ["that never expires", { exp: undefined }],
     ["that is not good yet", { nbf: seconds + 62 }],
+    ["that says it will be issued", { iat: seconds + 62 }],
+    ["with an iat that is no number", { iat: "now" }],
   ] as const) {
     test(`is not good ${what}`, async () => {
       expect(await withSet(claims)).toBeUndefined();
@@ -267,14 +269,15 @@ describe("the key of a token", () => {
 
   test("is trusted beside others of kinds that are not understood, which nobody dies of", async () => {
     const odd = root.issue("odd", { curve: "P-224" });
+    const off = { ...own.jwk, x: "AA", kid: "off" }; // no point of its curve
     const verifier = tokens({
-      jwks: await file(JSON.stringify({ keys: [{ kty: "XYZ", kid: "odd" }, { kty: "RSA" }, null, own.jwk] })),
+      jwks: await file(JSON.stringify({ keys: [{ kty: "XYZ", kid: "odd" }, { kty: "RSA" }, null, off, own.jwk] })),
       rootcertbundle: await file(`${odd.cert}\n${root.cert}\n${signer.cert}`),
     });
     expect(await verify(verifier, await signed(own.key, { kid: "own" }))).toBeDefined();
     const kid = await calculateJwkThumbprint(createPublicKey(signer.cert).export({ format: "jwk" }));
     expect(await verify(verifier, await signed(await keyOf(signer), { kid }))).toBeDefined();
-    for (const header of [{ kid: "odd" }, { x5c: [der(odd.cert)] }]) {
+    for (const header of [{ kid: "odd" }, { kid: "off" }, { x5c: [der(odd.cert)] }]) {
       expect(await verify(verifier, await signed(own.key, header))).toBeUndefined();
     }
   });

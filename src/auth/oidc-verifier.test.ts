@@ -3,7 +3,7 @@ import { afterAll, beforeEach, describe, expect, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { SignJWT, UnsecuredJWT } from "jose";
-import type { JWTPayload } from "jose";
+import type { JWK, JWTPayload } from "jose";
 import { scratchFolder } from "../../test/support/scratch.ts";
 import type { AccountSettings } from "./accounts.ts";
 import type { Identity } from "./identity.ts";
@@ -61,6 +61,10 @@ function trusting(rules: readonly OidcRule[]): Pick<AccountSettings, "oidc"> {
 
 async function identityOf(who: OidcVerifier, token: string): Promise<Identity | undefined> {
   return (await proofFor(who, token))?.principal;
+}
+
+function base64url(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString("base64url");
 }
 
 /** Undefined when the token is not good; rejects when nobody knows. */
@@ -125,6 +129,25 @@ describe("a token of a job is good for nothing", () => {
       expect(await identify(claims as JWTPayload)).toBe("nobody");
     });
   }
+
+  test("with an iat further in the future than clocks may differ, and the log says why", async () => {
+    const { log, lines } = readableLog();
+    const who = new OidcVerifier([{ issuer: issuer.url, audience: AUDIENCE, rules: [RULE] }], clock, log);
+    const issuedIn = (seconds: number): Promise<string> =>
+      issuer.token({ ...CLAIMS, iat: clock.ms / 1000 + seconds, exp: clock.ms / 1000 + 3600 }, clock.ms);
+    expect(await identityOf(who, await issuedIn(10))).toBeDefined();
+    for (const seconds of [11, 60, 86_400, 1e12]) {
+      expect(await outcome(identityOf(who, await issuedIn(seconds)))).toBe("nobody");
+      expect(lines.at(-1)).toMatchObject({ issuer: issuer.url, reason: "time" });
+    }
+    expect(lines).toHaveLength(4);
+  });
+
+  test("with an iat in the future, however long tokens are good here", async () => {
+    const future = { iat: clock.ms / 1000 + 60 };
+    expect(await identify(future, { lifetime: 3_600_000 })).toBe("nobody");
+    expect(await identify({ ...future, exp: clock.ms / 1000 - 60 }, { lifetime: 3_600_000 })).toBe("nobody");
+  });
 
   test("that is no token, or somebody else's handwriting", async () => {
     const good = await issuer.token(CLAIMS, clock.ms);
@@ -297,6 +320,35 @@ describe("the keys of an issuer", () => {
     issuer.issuer = "https://other.example.com";
     expect(await outcome(identityOf(jobs(), token))).toBe("UNAVAILABLE");
   });
+
+  for (const [what, unusable] of [
+    ["no point of its curve", { kty: "EC", crv: "P-256", x: "AA", y: "AA" }],
+    ["of a curve that nobody knows", { kty: "EC", crv: "P-1", x: "AA", y: "AA" }],
+    ["without its numbers", { kty: "RSA" }],
+    ["with numbers of the wrong kind", { kty: "RSA", n: 7, e: {} }],
+    ["too short for its algorithm", { kty: "RSA", n: Buffer.alloc(64, 255).toString("base64url"), e: "AQAB" }],
+    ["a secret", { kty: "oct", k: "c2VjcmV0" }],
+    ["for something else than signatures", { kty: "OKP", crv: "X25519", x: Buffer.alloc(32, 9).toString("base64url") }],
+    ["of a kind that nobody knows", { kty: "XYZ" }],
+  ] as const) {
+    test(`may be unusable (${what}): a token that names one is refused, and the others are good`, async () => {
+      for (const alg of ["RS256", "ES256", "EdDSA"]) {
+        issuer.alsoPublish({ ...unusable, kid: `bad ${alg}`, alg } as unknown as JWK);
+      }
+      const path = join(scratch, "unusable.json");
+      await writeFile(path, JSON.stringify(issuer.keys));
+      const seconds = clock.ms / 1000;
+      for (const who of [jobs(), jobs({ jwks: path })]) {
+        for (const alg of ["RS256", "ES256", "EdDSA"]) {
+          const header = base64url({ alg, kid: `bad ${alg}` });
+          const claims = base64url({ ...CLAIMS, iss: issuer.url, iat: seconds, exp: seconds + 300 });
+          const named = `${header}.${claims}.${Buffer.alloc(64).toString("base64url")}`;
+          expect(await outcome(identityOf(who, named))).toBe("nobody");
+        }
+        expect(await identityOf(who, await issuer.token(CLAIMS, clock.ms))).toBeDefined();
+      }
+    });
+  }
 
   test("may lie in a file, which is read again when it changed", async () => {
     const path = join(scratch, "keys.json");

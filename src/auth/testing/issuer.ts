@@ -42,6 +42,11 @@ export class Issuer implements AsyncDisposable {
     this.#current = { kid, key: privateKey };
   }
 
+  /** Publishes a key beside the one that signs, until the next rotation. */
+  alsoPublish(key: JWK): void {
+    this.#published.push(key);
+  }
+
   get keys(): { readonly keys: readonly JWK[] } {
     return { keys: this.#published };
   }
