@@ -82,6 +82,56 @@ test("what changes nothing has none: reading, uploads that go on, refusals", asy
   expect(changes(registry.output())).toEqual([]);
 });
 
+test("a login that fails and a permission that is missing have a line with the name, the address and the reason", async () => {
+  await using issuer = await Issuer.start();
+  const rule = { claims: { repository: "octo/app" }, repositories: ["octo/**"], actions: ["push"] };
+  const oidc = [{ issuer: issuer.url, audience: "registry.example.com", rules: [rule] }];
+  const policies = [{ who: ["user:alice"], repositories: ["team/**"], actions: ["pull"] }];
+  await using registry = await startRegistry({
+    env: {
+      REGISTRY_AUTH_USERS_ENABLED: "true",
+      REGISTRY_AUTH_OIDC: JSON.stringify(oidc),
+      REGISTRY_POLICIES: JSON.stringify(policies),
+    },
+  });
+  const { url, dataDir } = registry;
+  await runProgram(dataDir, ["user", "add", "alice", "--password-stdin"], {}, "a long password");
+  const ask = async (path: string, init: RequestInit): Promise<number> => (await fetch(`${url}${path}`, init)).status;
+  const alice = { headers: basic("alice", "a long password") };
+  const guess = { headers: { ...basic("alice", "guess"), "user-agent": "guesser/1" } };
+  expect(await ask("/v2/", guess)).toBe(401);
+  expect(await ask("/token?service=stowage", { headers: basic("mallory", "guess") })).toBe(401);
+  const form = new URLSearchParams({ grant_type: "password", username: "bob", password: "guess" });
+  expect(await ask("/token", { method: "POST", body: form })).toBe(401);
+  issuer.alsoPublish({ kty: "EC", crv: "P-256", x: "AA", y: "AA", kid: "unusable" });
+  const claims = { aud: "registry.example.com", repository: "octo/app" };
+  const named = await issuer.token(claims, Date.now(), { kid: "unusable" });
+  expect(await ask("/v2/", { headers: basic("oidc", named) })).toBe(401);
+  const future = await issuer.token({ ...claims, iat: Math.floor(Date.now() / 1000) + 60 }, Date.now());
+  expect(await ask("/v2/", { headers: basic("oidc", future) })).toBe(401);
+  expect(await ask("/v2/team/app/blobs/uploads/", { ...alice, method: "POST" })).toBe(403);
+  expect(await ask("/v2/other/app/manifests/v1", alice)).toBe(403);
+  // None: what is allowed, whoever shows nothing, and what is not there.
+  expect(await ask("/v2/", alice)).toBe(200);
+  expect(await ask("/v2/team/app/manifests/v1", alice)).toBe(404);
+  expect(await ask("/v2/team/app/manifests/v1", {})).toBe(401);
+
+  await registry.stop();
+  const address = "127.0.0.1";
+  const refused = { outcome: "refused", address };
+  const lines = changes(registry.output()).filter(({ audit }) => audit["outcome"] !== undefined);
+  expect(lines.map(({ level, audit }) => [level, audit])).toMatchObject([
+    ["warn", { ...refused, action: "login", who: "alice", reason: "wrong password", userAgent: "guesser/1" }],
+    ["warn", { ...refused, action: "login", who: "mallory", reason: "unknown user" }],
+    ["warn", { ...refused, action: "login", who: "bob", reason: "unknown user" }],
+    ["warn", { ...refused, action: "login", who: "oidc", reason: "key" }],
+    ["warn", { ...refused, action: "login", who: "oidc", reason: "time" }],
+    ["info", { ...refused, action: "push", who: "alice", repository: "team/app", rule: expect.any(String) }],
+    ["info", { ...refused, action: "pull", who: "alice", repository: "other/app", rule: expect.any(String) }],
+  ]);
+  for (const secret of ['guess"', "a long password", named, future]) expect(registry.output()).not.toContain(secret);
+});
+
 test("a name with control characters makes no second line of the text log", async () => {
   await using issuer = await Issuer.start();
   const rule = { claims: { repository: "octo/app" }, repositories: ["octo/**"], actions: ["push"] };
@@ -124,6 +174,7 @@ test("a program that embeds the registry is told of each, and its own failure is
 });
 
 interface Line {
+  readonly level: string;
   readonly msg: string;
   readonly audit: Readonly<Record<string, unknown>>;
 }
