@@ -25,7 +25,7 @@ export interface PageFrom extends Page {
 export interface UploadRecord {
   readonly id: string;
   /** Where its bytes lie when they are not `staged`. */
-  readonly draftKey: string;
+  readonly partKey: string;
   /** What a writer was about to make of them when he was last heard of. */
   readonly finalKey: string | undefined;
   /** The bytes while they are few: they lie in the row. */
@@ -161,7 +161,7 @@ export interface TagEvent {
 
 export interface NewUpload {
   readonly id: string;
-  readonly draftKey: string;
+  readonly partKey: string;
   readonly algorithm: Algorithm;
   readonly expiresAt: number;
   /** How many bytes will come, when that is known. */
@@ -180,7 +180,7 @@ export interface UploadClaim {
   /** Renews the lease of `holder` in the same transaction, until this time. */
   readonly leaseUntil?: number | undefined;
   readonly expiresAt: number;
-  /** What the draft is about to become, when it is about to: known before the rename, so that no file is orphaned. */
+  /** What the part file is about to become, when it is about to: known before the rename, so that no file is orphaned. */
   readonly finalKey?: string;
 }
 
@@ -414,15 +414,15 @@ export interface MetadataStore {
   claimUpload(claim: UploadClaim): Promise<number | undefined>;
   /** Gives a claim up and leaves the upload as it is, its version too. False when the holder had lost it. Durable after `flush`. */
   releaseUpload(id: string, holder: string): Promise<boolean>;
-  /** Records the key that the draft is about to get; the file of another one becomes trash. False when the claim was lost. */
+  /** Records the key that the part file is about to get; the file of another one becomes trash. False when the claim was lost. */
   nameFinalKey(id: string, version: number, finalKey: string): Promise<boolean>;
   /**
-   * Records the key of a draft that a writer makes to take over from another, as trash from `until` on: should he die
+   * Records the key of a part file that a writer makes to take over from another, as trash from `until` on: should he die
    * before the upload moves to it, it is removed then.
    */
-  reserveDraft(draftKey: string, until: number): Promise<void>;
-  /** Lets the holder of a claim write to another draft; the old one goes to the trash. False when he lost the claim. */
-  moveUpload(id: string, version: number, draftKey: string): Promise<boolean>;
+  reservePart(partKey: string, until: number): Promise<void>;
+  /** Lets the holder of a claim write to another part file; the old one goes to the trash. False when he lost the claim. */
+  moveUpload(id: string, version: number, partKey: string): Promise<boolean>;
   /**
    * Records what has arrived and gives the claim up. Refused with `DENIED` when it does not fit into a quota. The new version; undefined when the writer had lost the claim, or a
    * client was told where the upload stands since `told`.

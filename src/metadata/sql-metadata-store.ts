@@ -71,7 +71,7 @@ export class SqlMetadataStore implements port.MetadataStore {
   }
 
   createUpload(name: RepositoryName, upload: port.NewUpload): Promise<void> {
-    // After a power loss a draft without a row is nobody's, and is removed.
+    // After a power loss a part file without a row is nobody's, and is removed.
     const begun = (): Transaction<void> => uploads.createUpload(name, upload, this.#clock.now());
     const bytes = Math.max(upload.announced ?? 0, 1); // something will come
     return this.#writeWithin(name, { bytes }, begun, "soon");
@@ -112,12 +112,12 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.write(() => uploads.nameFinalKey(id, version, finalKey, this.#clock.now()));
   }
 
-  reserveDraft(draftKey: string, until: number): Promise<void> {
-    return this.#engine.write(() => trash.discard(draftKey, until));
+  reservePart(partKey: string, until: number): Promise<void> {
+    return this.#engine.write(() => trash.discard(partKey, until));
   }
 
-  moveUpload(id: string, version: number, draftKey: string): Promise<boolean> {
-    return this.#engine.write(() => uploads.moveUpload(id, version, draftKey, this.#clock.now()));
+  moveUpload(id: string, version: number, partKey: string): Promise<boolean> {
+    return this.#engine.write(() => uploads.moveUpload(id, version, partKey, this.#clock.now()));
   }
 
   async checkUpload(id: string, bytes: number): Promise<void> {

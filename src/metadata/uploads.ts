@@ -80,10 +80,10 @@ interface Ended {
 }
 
 export function* createUpload(name: RepositoryName, upload: NewUpload, now: number): Transaction<void> {
-  const { id, draftKey, algorithm, expiresAt, begunBy } = upload;
+  const { id, partKey, algorithm, expiresAt, begunBy } = upload;
   if (begunBy) yield* requireFewBegun(begunBy);
   const repo = yield* beginRepository(name, now);
-  yield* rows(CREATE, id, repo, draftKey, algorithm, now, expiresAt, begunBy?.client ?? null);
+  yield* rows(CREATE, id, repo, partKey, algorithm, now, expiresAt, begunBy?.client ?? null);
 }
 
 function* requireFewBegun({ client, atMost }: NonNullable<NewUpload["begunBy"]>): Transaction<void> {
@@ -129,7 +129,7 @@ export function* findUpload(name: RepositoryName, id: string): Transaction<Uploa
   return (
     row && {
       id,
-      draftKey: row.storage_key,
+      partKey: row.storage_key,
       finalKey: row.final_key ?? undefined,
       staged: row.payload ?? undefined,
       algorithm: row.algorithm,
@@ -152,7 +152,7 @@ export function* claimUpload(claim: UploadClaim, now: number): Transaction<numbe
   if (claim.leaseUntil !== undefined) yield* renewHolder(holder, claim.leaseUntil, now);
   const before = yield* first<{ final_key: string | null }>(FINAL_KEY, id, version);
   const claimed = yield* first<{ version: number }>(CLAIM, now, id, version, holder, expiresAt, finalKey, ended);
-  if (claimed) yield* discardSealed(before?.final_key ?? null, finalKey, now);
+  if (claimed) yield* discardCommitted(before?.final_key ?? null, finalKey, now);
   return claimed?.version;
 }
 
@@ -163,20 +163,20 @@ export function* releaseUpload(id: string, holder: string): Transaction<boolean>
 export function* nameFinalKey(id: string, version: number, finalKey: string, now: number): Transaction<boolean> {
   const before = yield* first<{ final_key: string | null }>(FINAL_KEY, id, version);
   if (!(yield* first(NAME_FINAL_KEY, id, version, finalKey))) return false;
-  yield* discardSealed(before?.final_key ?? null, finalKey, now);
+  yield* discardCommitted(before?.final_key ?? null, finalKey, now);
   return true;
 }
 
-/** What an earlier writer had sealed, and died before it was a blob, is named by nothing once the row names another. */
-function* discardSealed(before: string | null, after: string | null, now: number): Transaction<void> {
+/** What an earlier writer had committed, and died before it was a blob, is named by nothing once the row names another. */
+function* discardCommitted(before: string | null, after: string | null, now: number): Transaction<void> {
   if (before !== null && after !== null && before !== after) yield* discard(before, now);
 }
 
-export function* moveUpload(id: string, version: number, draftKey: string, now: number): Transaction<boolean> {
+export function* moveUpload(id: string, version: number, partKey: string, now: number): Transaction<boolean> {
   const held = yield* first<{ storage_key: string }>(KEY, id, version);
   if (!held) return false;
-  yield* rows(MOVE, id, version, draftKey);
-  yield* forgetTrash([draftKey]);
+  yield* rows(MOVE, id, version, partKey);
+  yield* forgetTrash([partKey]);
   yield* discard(held.storage_key, now);
   return true;
 }

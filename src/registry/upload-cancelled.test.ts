@@ -6,7 +6,7 @@ import { expect, test } from "bun:test";
 import { createRegistry } from "../create-registry.ts";
 import { digestOf } from "../oci/digest.ts";
 
-test("a PUT whose upload is cancelled meanwhile, and whose draft is gone, answers that the upload is unknown", async () => {
+test("a PUT whose upload is cancelled meanwhile, and whose part file is gone, answers that the upload is unknown", async () => {
   const folder = await mkdtemp(join(tmpdir(), "stowage-cancel-"));
   await using registry = await createRegistry({ storage: { folder } });
   const opened = await registry.fetch(new Request("http://registry/v2/app/blobs/uploads/", { method: "POST" }));

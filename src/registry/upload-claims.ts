@@ -215,7 +215,7 @@ export class UploadClaim implements AsyncDisposable {
   }
 
   /**
-   * Puts the claim into the row, which must be as `facts` says; `finalKey` is what the draft is about to become. Refused
+   * Puts the claim into the row, which must be as `facts` says; `finalKey` is what the part file is about to become. Refused
    * with 409 when another process holds the upload, or the row was changed.
    */
   async hold(facts: UploadRecord, finalKey?: string): Promise<HeldClaim> {

@@ -4,7 +4,7 @@ import { MemoryEngine } from "../metadata/memory/memory-engine.ts";
 import type { MetadataStore } from "../metadata/metadata-store.ts";
 import { SqlMetadataStore } from "../metadata/sql-metadata-store.ts";
 import { digestOf } from "../oci/digest.ts";
-import type { BlobStore, Draft } from "../storage/blob-store.ts";
+import type { BlobStore, PartFile } from "../storage/blob-store.ts";
 import { MemoryBlobStore } from "../storage/memory/memory-blob-store.ts";
 import { DEFAULT_LIMITS, createBackend } from "./backend.ts";
 import type { Backend } from "./backend.ts";
@@ -34,12 +34,12 @@ type Step =
   | "append"
   | "flush"
   | "sync"
-  | "seal"
+  | "commit"
   | "claimUpload"
   | "saveUpload"
   | "finishUpload"
   | "releaseUpload"
-  | "readDraft";
+  | "readPart";
 
 describe("a fault while bytes are appended", () => {
   for (const step of ["append", "sync", "saveUpload", "claimUpload"] as const) {
@@ -59,7 +59,7 @@ describe("a fault while bytes are appended", () => {
     }
   }
 
-  test("leaves an upload empty whose draft could not be made", async () => {
+  test("leaves an upload empty whose part file could not be made", async () => {
     const subject = await openSubject();
     const upload = await subject.repository.blobs.upload();
     subject.fail("stage");
@@ -71,7 +71,7 @@ describe("a fault while bytes are appended", () => {
 });
 
 describe("a fault at the end of an upload", () => {
-  for (const step of ["append", "flush", "seal"] as const) {
+  for (const step of ["append", "flush", "commit"] as const) {
     test(`leaves it as it was (${step})`, async () => {
       const subject = await openSubject();
       const upload = await subject.repository.blobs.upload();
@@ -185,7 +185,7 @@ describe("few bytes that end an upload whose part file was given up leave nothin
 });
 
 describe("a request that works for minutes keeps its upload", () => {
-  for (const step of ["append", "flush", "seal", "sync", "readDraft"] as const) {
+  for (const step of ["append", "flush", "commit", "sync", "readPart"] as const) {
     test(`while it waits for ${step}`, async () => {
       const subject = await openSubject();
       const upload = await subject.repository.blobs.upload();
@@ -285,28 +285,28 @@ async function openSubject() {
 }
 
 function failingStore(store: BlobStore, pass: (step: Step) => Promise<void>): BlobStore {
-  const draft = (inner: Draft): Draft => failingAt(inner, pass, ["append", "flush", "sync"]);
-  const own: Pick<BlobStore, "stage" | "reopen" | "readDraft"> = {
+  const part = (inner: PartFile): PartFile => failingAt(inner, pass, ["append", "flush", "sync"]);
+  const own: Pick<BlobStore, "stage" | "resume" | "readPart"> = {
     async stage(key) {
       await pass("stage");
-      return draft(await store.stage(key));
+      return part(await store.stage(key));
     },
-    async reopen(key, size) {
-      const found = await store.reopen(key, size);
-      return found && draft(found);
+    async resume(key, size) {
+      const found = await store.resume(key, size);
+      return found && part(found);
     },
-    async *readDraft(key, size) {
-      await pass("readDraft");
-      yield* store.readDraft(key, size);
+    async *readPart(key, size) {
+      await pass("readPart");
+      yield* store.readPart(key, size);
     },
   };
-  return new Proxy(failingAt(store, pass, ["checkRoom", "seal"]), {
+  return new Proxy(failingAt(store, pass, ["checkRoom", "commit"]), {
     get: (target, name): unknown => Reflect.get(name in own ? own : target, name),
   });
 }
 
 /** The same port, whose methods `steps` may fail or wait. */
-function failingAt<Port extends BlobStore | MetadataStore | Draft>(
+function failingAt<Port extends BlobStore | MetadataStore | PartFile>(
   port: Port,
   pass: (step: Step) => Promise<void>,
   steps: readonly Step[],

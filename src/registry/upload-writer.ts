@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { UploadRecord, Whereabouts } from "../metadata/metadata-store.ts";
 import { Digester, algorithmOf } from "../oci/digest.ts";
 import type { Algorithm, Digest } from "../oci/digest.ts";
-import type { Draft, DraftKey, StorageKey } from "../storage/blob-store.ts";
+import type { PartFile, PartKey, StorageKey } from "../storage/blob-store.ts";
 import type { Backend } from "./backend.ts";
 import { BrokenBodyError } from "./broken-body-error.ts";
 import { busyUpload } from "./upload-claims.ts";
@@ -25,7 +25,7 @@ type Content =
   /** Few: in memory, and between requests in the row. */
   | { readonly kind: "staged"; readonly pieces: Uint8Array[] }
   /** In a part file, which is open; the claim is in the row. */
-  | { readonly kind: "open"; readonly draft: Draft }
+  | { readonly kind: "open"; readonly part: PartFile }
   /** In a part file, which is closed; the claim is given up until the client sends more. */
   | { readonly kind: "suspended" }
   /** Under their final key, to which no row refers yet. */
@@ -48,9 +48,9 @@ export class UploadWriter implements AsyncDisposable {
   /** For how many bytes of a part file there is room in the quotas. */
   #reserved = 0;
   #content: Content;
-  #draftKey: DraftKey;
+  #partKey: PartKey;
   /** What the blob's key is made of. */
-  #finalBase: DraftKey | undefined;
+  #finalBase: PartKey | undefined;
   /** Hashes all bytes from the first on; undefined when another process took some of them. */
   readonly #digester: Digester | undefined;
   /** The hash as it was, to roll back to; undefined when nothing had come. */
@@ -66,7 +66,7 @@ export class UploadWriter implements AsyncDisposable {
     this.#intents = plan.intents;
     this.#announced = plan.announced;
     this.#content = { kind: "staged", pieces: record.staged ? [record.staged] : [] };
-    this.#draftKey = record.draftKey as DraftKey;
+    this.#partKey = record.partKey as PartKey;
     this.#version = record.version;
     this.#received = record.received;
     this.#digester = this.#initialDigester();
@@ -119,7 +119,7 @@ export class UploadWriter implements AsyncDisposable {
   async save(stream: "whole" | "broken"): Promise<void> {
     await this.#resume();
     const { metadata, clock, limits, hashStates } = this.#backend;
-    if (this.#content.kind === "open") await this.#content.draft.sync();
+    if (this.#content.kind === "open") await this.#content.part.sync();
     const saved = await metadata.saveUpload({
       id: this.#record.id,
       version: this.#version,
@@ -140,7 +140,7 @@ export class UploadWriter implements AsyncDisposable {
     if (this.#content.kind === "open") {
       // Bytes beyond what the row counts do no harm, for the next writer cuts them off first; but on a full disk others need
       // the room.
-      await this.#content.draft.truncate(this.#hasPartFile() ? this.#record.received : 0).catch(() => undefined);
+      await this.#content.part.truncate(this.#hasPartFile() ? this.#record.received : 0).catch(() => undefined);
     }
     if (this.#before) this.#backend.hashStates.set(this.#record.id, this.#version, this.#before);
     await this.#end();
@@ -212,9 +212,9 @@ export class UploadWriter implements AsyncDisposable {
       this.#content.pieces.push(bytes.slice()); // the sender may use his buffer again
       return;
     }
-    const draft = await this.#partFile();
+    const part = await this.#partFile();
     if (this.#received > this.#reserved) await this.#reserve();
-    await draft.append(bytes);
+    await part.append(bytes);
   }
 
   /** Makes sure that what has come fits into the quotas, before it lies on the disk. */
@@ -228,16 +228,16 @@ export class UploadWriter implements AsyncDisposable {
   }
 
   /** The part file, which is made, with the staged bytes in it, when the bytes were few until now. */
-  async #partFile(): Promise<Draft> {
-    if (this.#content.kind === "open") return this.#content.draft;
+  async #partFile(): Promise<PartFile> {
+    if (this.#content.kind === "open") return this.#content.part;
     if (this.#content.kind !== "staged") throw new Error(`an upload that is ${this.#content.kind} takes no bytes`);
     const { pieces } = this.#content;
     if (this.#claim.version === undefined) await this.#hold(this.#announcedKey());
     else await this.#nameFinalKey();
-    const draft = await this.#backend.store.stage(this.#draftKey);
-    this.#content = { kind: "open", draft };
-    for (const piece of pieces) await draft.append(piece);
-    return draft;
+    const part = await this.#backend.store.stage(this.#partKey);
+    this.#content = { kind: "open", part };
+    for (const piece of pieces) await part.append(piece);
+    return part;
   }
 
   /** Goes on with the part file of earlier requests. False when it is lost. */
@@ -250,9 +250,9 @@ export class UploadWriter implements AsyncDisposable {
     // key stays recorded until it is a part file again: dying here loses nothing either.
     else if (!(await this.#takeOver())) return false;
     if (!announced) await this.#nameFinalKey();
-    const draft = await store.reopen(this.#draftKey, received);
-    if (draft) this.#content = { kind: "open", draft };
-    return draft !== undefined;
+    const part = await store.resume(this.#partKey, received);
+    if (part) this.#content = { kind: "open", part };
+    return part !== undefined;
   }
 
   /**
@@ -263,15 +263,15 @@ export class UploadWriter implements AsyncDisposable {
     const { store, metadata, clock, limits } = this.#backend;
     const { id, received, finalKey } = this.#record;
     const { mayBeWritten } = await this.#hold();
-    if (finalKey !== undefined && this.#hasPartFile()) await store.unseal(finalKey as StorageKey, this.#draftKey);
+    if (finalKey !== undefined && this.#hasPartFile()) await store.reopen(finalKey as StorageKey, this.#partKey);
     if (!mayBeWritten) return true;
-    const fresh = this.#freshDraft();
+    const fresh = this.#freshPart();
     if (this.#hasPartFile()) {
-      await metadata.reserveDraft(fresh, clock.now() + limits.uploadExpiryMs);
-      if (!(await store.copyDraft(this.#draftKey, fresh, received))) return false;
+      await metadata.reservePart(fresh, clock.now() + limits.uploadExpiryMs);
+      if (!(await store.copyPart(this.#partKey, fresh, received))) return false;
     }
     if (!(await metadata.moveUpload(id, this.#version, fresh))) throw busyUpload(id);
-    this.#draftKey = fresh;
+    this.#partKey = fresh;
     this.#finalBase = fresh;
     return true;
   }
@@ -285,9 +285,9 @@ export class UploadWriter implements AsyncDisposable {
   /** Gives up what is held outside of memory, because the client is silent. */
   async #suspend(): Promise<void> {
     if (this.#content.kind !== "open") return;
-    const { draft } = this.#content;
-    await draft.flush();
-    await draft[Symbol.asyncDispose]();
+    const { part } = this.#content;
+    await part.flush();
+    await part[Symbol.asyncDispose]();
     this.#content = { kind: "suspended" };
     this.#reserved = 0;
     if (!(await this.#claim.release())) throw busyUpload(this.#record.id);
@@ -299,9 +299,9 @@ export class UploadWriter implements AsyncDisposable {
     const { id } = this.#record;
     const held = await this.#claim.hold({ ...this.#record, version: this.#version, claimedBy: undefined });
     this.#version = held.version;
-    const draft = await this.#backend.store.reopen(this.#draftKey, this.#received);
-    if (!draft) throw new Error(`the part file of the upload ${id} went while its client was silent`);
-    this.#content = { kind: "open", draft };
+    const part = await this.#backend.store.resume(this.#partKey, this.#received);
+    if (!part) throw new Error(`the part file of the upload ${id} went while its client was silent`);
+    this.#content = { kind: "open", part };
   }
 
   /** What the part file is about to become, when it is: recorded before the rename, so that no file is orphaned. */
@@ -319,12 +319,12 @@ export class UploadWriter implements AsyncDisposable {
 
   /** The key that the blob shall have. One that an earlier writer had announced may be trash: none is used twice. */
   #finalKey(digest: Digest): StorageKey {
-    this.#finalBase ??= this.#record.finalKey === undefined ? this.#draftKey : this.#freshDraft();
+    this.#finalBase ??= this.#record.finalKey === undefined ? this.#partKey : this.#freshPart();
     return this.#backend.store.storageKey(this.#finalBase, digest);
   }
 
-  #freshDraft(): DraftKey {
-    return this.#backend.store.draftKey(`${this.#record.id}.${randomUUID().slice(0, 8)}`);
+  #freshPart(): PartKey {
+    return this.#backend.store.partKey(`${this.#record.id}.${randomUUID().slice(0, 8)}`);
   }
 
   /** The digest of all bytes so far, when it is known without reading them again. */
@@ -340,8 +340,8 @@ export class UploadWriter implements AsyncDisposable {
       digester.update(joined(this.#content.pieces));
       return digester;
     }
-    if (this.#content.kind === "open") await this.#content.draft.flush();
-    for await (const piece of this.#backend.store.readDraft(this.#draftKey, this.#received)) {
+    if (this.#content.kind === "open") await this.#content.part.flush();
+    for await (const piece of this.#backend.store.readPart(this.#partKey, this.#received)) {
       if (signal?.aborted) throw new BrokenBodyError("the client went away", { cause: signal.reason });
       digester.update(piece);
     }
@@ -353,11 +353,11 @@ export class UploadWriter implements AsyncDisposable {
     if (this.#content.kind === "staged" && this.#fitsInline()) {
       return { kind: "inline", payload: joined(this.#content.pieces) };
     }
-    const draft = await this.#partFile();
-    await draft.flush();
+    const part = await this.#partFile();
+    await part.flush();
     const storageKey = this.#finalKey(digest);
-    const { mtimeMs } = await this.#backend.store.seal(this.#draftKey, storageKey);
-    await draft[Symbol.asyncDispose]();
+    const { mtimeMs } = await this.#backend.store.commit(this.#partKey, storageKey);
+    await part[Symbol.asyncDispose]();
     this.#content = { kind: "committed" };
     return { kind: "stored", storageKey, mtimeMs };
   }
@@ -366,7 +366,7 @@ export class UploadWriter implements AsyncDisposable {
   async #end(): Promise<void> {
     const content = this.#content;
     this.#content = { kind: "ended" };
-    if (content.kind === "open") await content.draft[Symbol.asyncDispose]();
+    if (content.kind === "open") await content.part[Symbol.asyncDispose]();
   }
 }
 

@@ -94,15 +94,15 @@ export class LocalUpload implements BlobUpload {
     const { announced, client } = options;
     await store.checkRoom(announced ?? 0); // better refused now than after a gigabyte
     const id = randomUUID();
-    const draftKey = store.draftKey(id);
+    const partKey = store.partKey(id);
     const algorithm = options.algorithm ?? "sha256";
     const startedAt = clock.now();
     const expiresAt = startedAt + limits.uploadExpiryMs;
     const begunBy = client !== undefined && limits.openUploads > 0 ? { client, atMost: limits.openUploads } : undefined;
-    await metadata.createUpload(name, { id, draftKey, algorithm, expiresAt, announced, begunBy });
+    await metadata.createUpload(name, { id, partKey, algorithm, expiresAt, announced, begunBy });
     const record = {
       id,
-      draftKey,
+      partKey,
       finalKey: undefined,
       algorithm,
       startedAt,

@@ -2,11 +2,11 @@
 import type { ByteRange } from "../lib/byte-range.ts";
 import type { Digest } from "../oci/digest.ts";
 
-declare const draft: unique symbol;
+declare const part: unique symbol;
 declare const stored: unique symbol;
 
 /** Names bytes that are still arriving. Made by the store that keeps them; never used twice. */
-export type DraftKey = string & { readonly [draft]: "DraftKey" };
+export type PartKey = string & { readonly [part]: "PartKey" };
 
 /** Names a finished blob. Made by the store that keeps it; never used twice, so what it names cannot change. */
 export type StorageKey = string & { readonly [stored]: "StorageKey" };
@@ -20,7 +20,7 @@ export interface BlobStat {
 
 /** A key as the store has it. */
 export interface StoredKey extends BlobStat {
-  readonly key: DraftKey | StorageKey;
+  readonly key: PartKey | StorageKey;
 }
 
 /** Where the bytes of a blob are to be had: a file that the kernel can send, or a stream. Nothing is open yet. */
@@ -29,12 +29,12 @@ export type BlobSource =
   | { readonly kind: "stream"; open(range?: ByteRange): AsyncIterable<Uint8Array> };
 
 /** Bytes that are arriving, held by one writer. Disposing it closes what is open; what was synced before is kept. */
-export interface Draft extends AsyncDisposable {
+export interface PartFile extends AsyncDisposable {
   /** Adds bytes at the end. The buffer may be used again when it resolves. */
   append(bytes: Uint8Array): Promise<void>;
   /** Cuts off what is behind the first `size` bytes. */
   truncate(size: number): Promise<void>;
-  /** What was appended can be read and sealed when it resolves; rejects when not all of it could be written. */
+  /** What was appended can be read and committed when it resolves; rejects when not all of it could be written. */
   flush(): Promise<void>;
   /** Durable when it resolves: the bytes, and the name they are found by. */
   sync(): Promise<void>;
@@ -42,42 +42,42 @@ export interface Draft extends AsyncDisposable {
 
 /**
  * Bytes under opaque keys. A key is given once, never again: what it names cannot change, and is gone when deleted.
- * Every method may be called concurrently for different keys; one draft has one writer, as its claim in the
+ * Every method may be called concurrently for different keys; one part file has one writer, as its claim in the
  * upload's row says.
  */
 export interface BlobStore {
   /** The name for bytes of an upload; `upload` is an id that is never used twice. */
-  draftKey(upload: string): DraftKey;
+  partKey(upload: string): PartKey;
 
-  /** The name of the blob that a draft shall become. */
-  storageKey(draft: DraftKey, digest: Digest): StorageKey;
+  /** The name of the blob that a part file shall become. */
+  storageKey(part: PartKey, digest: Digest): StorageKey;
 
-  /** A place for bytes that are still arriving, empty. Nobody sees them before `seal`. */
-  stage(key: DraftKey): Promise<Draft>;
+  /** A place for bytes that are still arriving, empty. Nobody sees them before `commit`. */
+  stage(key: PartKey): Promise<PartFile>;
 
-  /** Goes on with a draft after its first `size` bytes. Undefined when it is not there, or has fewer. */
-  reopen(key: DraftKey, size: number): Promise<Draft | undefined>;
+  /** Goes on with a part file after its first `size` bytes. Undefined when it is not there, or has fewer. */
+  resume(key: PartKey, size: number): Promise<PartFile | undefined>;
 
   /**
-   * Copies the first `size` bytes of a draft into a fresh one, for a writer that takes over from one that may wake up;
+   * Copies the first `size` bytes of a part file into a fresh one, for a writer that takes over from one that may wake up;
    * durable when it resolves. False when they are not there.
    */
-  copyDraft(from: DraftKey, to: DraftKey, size: number): Promise<boolean>;
+  copyPart(from: PartKey, to: PartKey, size: number): Promise<boolean>;
 
-  /** The first `size` bytes of a draft, to hash them again. */
-  readDraft(key: DraftKey, size: number): AsyncIterable<Uint8Array>;
+  /** The first `size` bytes of a part file, to hash them again. */
+  readPart(key: PartKey, size: number): AsyncIterable<Uint8Array>;
 
   /**
-   * Makes a draft a blob under `key`, whole or not at all. Durable when it resolves: the bytes, the name and every
-   * folder above it. Rejects, and leaves the draft, when the disk says no; never tried again by itself.
+   * Makes a part file a blob under `key`, whole or not at all. Durable when it resolves: the bytes, the name and every
+   * folder above it. Rejects, and leaves the part file, when the disk says no; never tried again by itself.
    */
-  seal(draft: DraftKey, key: StorageKey): Promise<BlobStat>;
+  commit(part: PartKey, key: StorageKey): Promise<BlobStat>;
 
   /**
-   * Takes a seal back that nothing came to refer to, because the process died or the database refused: the draft is there
+   * Takes a commit back that nothing came to refer to, because the process died or the database refused: the part file is there
    * again. False when there is no such blob. For whoever holds the upload alone.
    */
-  unseal(key: StorageKey, draft: DraftKey): Promise<boolean>;
+  reopen(key: StorageKey, part: PartKey): Promise<boolean>;
 
   /** Undefined when the store has no such blob. */
   stat(key: StorageKey): Promise<BlobStat | undefined>;
@@ -95,7 +95,7 @@ export interface BlobStore {
   list(): AsyncIterable<StoredKey>;
 
   /** Keys that are not there are no error. */
-  delete(keys: readonly (DraftKey | StorageKey)[]): Promise<void>;
+  delete(keys: readonly (PartKey | StorageKey)[]): Promise<void>;
 
   /** Rejects as a full disk does (an error with the code `ENOSPC`) when there is no room for `bytes` more. */
   checkRoom(bytes: number): Promise<void>;

@@ -49,15 +49,15 @@ const FAULTS: readonly Fault[] = [
 /** Calls that change something, of which each must have failed. */
 const CHANGES: readonly Call[] = [
   "database.write",
-  "draft.append",
-  "draft.dispose",
-  "draft.flush",
-  "draft.sync",
+  "part.append",
+  "part.dispose",
+  "part.flush",
+  "part.sync",
   "store.checkRoom",
-  "store.copyDraft",
+  "store.copyPart",
   "store.delete",
-  "store.reopen",
-  "store.seal",
+  "store.resume",
+  "store.commit",
   "store.stage",
 ];
 
@@ -132,9 +132,9 @@ function breaking(fault: Fault, at: number, folder: string) {
 
 /** Whether a call that fails is carried out all the same. */
 function happens({ isDone = false }: Fault, call: Call): boolean {
-  if (call === "draft.dispose") return true; // a file that cannot be closed is closed then
+  if (call === "part.dispose") return true; // a file that cannot be closed is closed then
   // What opens gives nothing to close when it fails, and SQLite shows nobody what it could not commit.
-  return isDone && call !== "store.stage" && call !== "store.reopen" && call !== "database.write";
+  return isDone && call !== "store.stage" && call !== "store.resume" && call !== "database.write";
 }
 
 function expectClean({ request, reply }: Refusal, { refusal }: Fault, folder: string): void {

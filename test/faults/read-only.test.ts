@@ -114,7 +114,7 @@ async function expectKept(client: RepositoryClient, { blob, manifest }: Kept): P
   expect(digestOf(await (await client.get("manifests/kept")).bytes())).toBe(manifest);
 }
 
-/** Neither a finding, nor a draft that nobody will ever go on with. */
+/** Neither a finding, nor a part file that nobody will ever go on with. */
 async function expectNothingLeft(dataDir: string): Promise<void> {
   expect(await runProgram(dataDir, ["gc"])).toMatchObject({ exitCode: 0, stderr: "" });
   expect(await runProgram(dataDir, ["check", "--deep"])).toMatchObject({ exitCode: 0, stderr: "" });

@@ -45,7 +45,7 @@ test("a fast sender waits for the disk: what is sent and not yet written is boun
   let written = 0;
   let most = 0;
   const watch: Watcher = async (call, make, bytes = 0) => {
-    if (call !== "draft.append") return await make();
+    if (call !== "part.append") return await make();
     await sleep(1);
     most = Math.max(most, sent - written);
     written += bytes;

@@ -1,7 +1,7 @@
 /** What a MetadataStore says to those who compare it with the bytes that are there, and who takes turns with whom. */
 import { expect, test } from "bun:test";
 import { tag } from "../../oci/tag.ts";
-import { APP, OTHER, Subject, draftKeyOf, inByteOrder, inline, keyOf, needs, textDigest } from "./subject.ts";
+import { APP, OTHER, Subject, partKeyOf, inByteOrder, inline, keyOf, needs, textDigest } from "./subject.ts";
 import type { OpenMetadata } from "./subject.ts";
 
 export function testInventory(open: OpenMetadata): void {
@@ -38,8 +38,8 @@ export function testInventory(open: OpenMetadata): void {
     const [arriving, cancelled] = [await subject.begin(), await subject.begin()];
     await subject.claim(arriving, { finalKey: keyOf(arriving) });
     await store.cancelUpload(APP, cancelled);
-    const known = [blob.key, draftKeyOf(arriving), keyOf(arriving), draftKeyOf(cancelled)];
-    const asked = [...known, "blobs/nobody's", draftKeyOf("00000000-0000-0000-0000-000000000000"), keyOf(cancelled)];
+    const known = [blob.key, partKeyOf(arriving), keyOf(arriving), partKeyOf(cancelled)];
+    const asked = [...known, "blobs/nobody's", partKeyOf("00000000-0000-0000-0000-000000000000"), keyOf(cancelled)];
     expect([...(await store.knownKeys(asked))].toSorted()).toEqual(known.toSorted());
   });
 

@@ -299,7 +299,7 @@ async function begin(
   begunBy?: NewUpload["begunBy"],
 ): Promise<string> {
   const id = randomUUID();
-  await store.createUpload(repository, { id, draftKey: id, algorithm: "sha256", expiresAt: 0, announced, begunBy });
+  await store.createUpload(repository, { id, partKey: id, algorithm: "sha256", expiresAt: 0, announced, begunBy });
   return id;
 }
 

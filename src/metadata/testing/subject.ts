@@ -55,7 +55,7 @@ export class Subject implements AsyncDisposable {
   /** Begins an upload and gives its id. */
   async begin(repository: RepositoryName = APP, expiresAt: number = this.clock.ms + HOUR_MS): Promise<string> {
     const id = randomUUID();
-    await this.store.createUpload(repository, { id, draftKey: draftKeyOf(id), algorithm: "sha256", expiresAt });
+    await this.store.createUpload(repository, { id, partKey: partKeyOf(id), algorithm: "sha256", expiresAt });
     return id;
   }
 
@@ -122,7 +122,7 @@ export interface Pushed {
   readonly size: number;
 }
 
-export function draftKeyOf(upload: string): string {
+export function partKeyOf(upload: string): string {
   return `uploads/${upload}`;
 }
 

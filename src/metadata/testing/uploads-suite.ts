@@ -9,7 +9,7 @@ import {
   OTHER,
   Subject,
   bytes,
-  draftKeyOf,
+  partKeyOf,
   inline,
   keyOf,
   textDigest,
@@ -20,10 +20,10 @@ export function testUploads(open: OpenMetadata): void {
   test("an upload that was begun is found as it was begun, in its repository alone", async () => {
     await using subject = await Subject.open(open);
     const { store, clock } = subject;
-    await store.createUpload(APP, { id: "one", draftKey: "uploads/one", algorithm: "sha512", expiresAt: clock.ms + 5 });
+    await store.createUpload(APP, { id: "one", partKey: "uploads/one", algorithm: "sha512", expiresAt: clock.ms + 5 });
     expect(await store.findUpload(APP, "one")).toEqual({
       id: "one",
-      draftKey: "uploads/one",
+      partKey: "uploads/one",
       staged: undefined,
       algorithm: "sha512",
       received: 0,
@@ -41,9 +41,9 @@ export function testUploads(open: OpenMetadata): void {
   test("an id is given once", async () => {
     await using subject = await Subject.open(open);
     const id = await subject.begin();
-    const again = { id, draftKey: "uploads/another", algorithm: "sha256", expiresAt: 1 } as const;
+    const again = { id, partKey: "uploads/another", algorithm: "sha256", expiresAt: 1 } as const;
     await expect(subject.store.createUpload(OTHER, again)).rejects.toThrow();
-    expect((await subject.store.findUpload(APP, id))?.draftKey).toBe(draftKeyOf(id));
+    expect((await subject.store.findUpload(APP, id))?.partKey).toBe(partKeyOf(id));
     expect(await subject.store.repositoryExists(OTHER)).toBe(false);
   });
 
@@ -197,13 +197,13 @@ function testClaims(open: OpenMetadata): void {
     expect(await store.saveUpload(progress(id, taken))).toBeGreaterThan(taken);
   });
 
-  test("the holder may go on in another draft, and the old one is thrown away", async () => {
+  test("the holder may go on in another part file, and the old one is thrown away", async () => {
     await using subject = await Subject.open(open);
     const id = await subject.begin();
     const version = await subject.claim(id);
     expect(await subject.store.moveUpload(id, version, "uploads/fresh")).toBe(true);
-    expect((await subject.store.findUpload(APP, id))?.draftKey).toBe("uploads/fresh");
-    expect(await subject.store.dueTrash(10)).toEqual([draftKeyOf(id)]);
+    expect((await subject.store.findUpload(APP, id))?.partKey).toBe("uploads/fresh");
+    expect(await subject.store.dueTrash(10)).toEqual([partKeyOf(id)]);
   });
 }
 
@@ -234,7 +234,7 @@ function testProgress(open: OpenMetadata): void {
     expect((await subject.store.findUpload(APP, id))?.digestSoFar).toBeUndefined();
   });
 
-  test("few bytes lie in the row, until there is a draft", async () => {
+  test("few bytes lie in the row, until there is a part file", async () => {
     await using subject = await Subject.open(open);
     const { store } = subject;
     const id = await subject.begin();
@@ -334,13 +334,13 @@ function testEnds(open: OpenMetadata): void {
     expect(await subject.store.findBytes(textDigest("content"))).toBeUndefined();
   });
 
-  test("cancelling throws both keys away: the draft's and the one it was to become", async () => {
+  test("cancelling throws both keys away: the part file's and the one it was to become", async () => {
     await using subject = await Subject.open(open);
     const id = await subject.begin();
     await subject.claim(id, { finalKey: keyOf(id) });
     expect(await subject.store.cancelUpload(APP, id)).toBe(true);
     expect(await subject.store.findUpload(APP, id)).toBeUndefined();
-    expect(await subject.store.dueTrash(10)).toEqual([keyOf(id), draftKeyOf(id)].toSorted());
+    expect(await subject.store.dueTrash(10)).toEqual([keyOf(id), partKeyOf(id)].toSorted());
   });
 
   test("a claim without a final key leaves the one that is known", async () => {
@@ -377,7 +377,7 @@ function testEnds(open: OpenMetadata): void {
     expect(await store.findUpload(APP, ids[2]!)).toBeDefined();
     expect(await store.expireUploads(10)).toBe(1);
     expect(await store.findUpload(APP, ids[0]!)).toBeDefined();
-    expect(await store.dueTrash(10)).toEqual([draftKeyOf(ids[1]!), draftKeyOf(ids[2]!)].toSorted());
+    expect(await store.dueTrash(10)).toEqual([partKeyOf(ids[1]!), partKeyOf(ids[2]!)].toSorted());
   });
 
   test("an upload whose holder's lease lasts does not expire", async () => {
@@ -389,7 +389,7 @@ function testEnds(open: OpenMetadata): void {
     expect(await store.expireUploads(10)).toBe(0);
     clock.ms += 1;
     expect(await store.expireUploads(10)).toBe(1);
-    expect(await subject.trash()).toEqual([keyOf(id), draftKeyOf(id)].toSorted());
+    expect(await subject.trash()).toEqual([keyOf(id), partKeyOf(id)].toSorted());
   });
 
   test("each sign of life moves the time at which it ends", async () => {
@@ -411,11 +411,11 @@ function testEnds(open: OpenMetadata): void {
     await store.cancelUpload(APP, second);
     clock.ms += 1;
     await store.cancelUpload(APP, first);
-    expect(await store.dueTrash(1)).toEqual([draftKeyOf(second)]);
-    expect(await store.dueTrash(10)).toEqual([draftKeyOf(second), draftKeyOf(first)]);
-    await store.forgetTrash([draftKeyOf(second), "a key that is not there"]);
-    expect(await store.dueTrash(10)).toEqual([draftKeyOf(first)]);
-    await store.forgetTrash([draftKeyOf(first)]);
+    expect(await store.dueTrash(1)).toEqual([partKeyOf(second)]);
+    expect(await store.dueTrash(10)).toEqual([partKeyOf(second), partKeyOf(first)]);
+    await store.forgetTrash([partKeyOf(second), "a key that is not there"]);
+    expect(await store.dueTrash(10)).toEqual([partKeyOf(first)]);
+    await store.forgetTrash([partKeyOf(first)]);
     expect(await store.dueTrash(10)).toEqual([]);
   });
 }

@@ -25,7 +25,7 @@ const EXPIRY_MS = DEFAULT_LIMITS.uploadExpiryMs;
 
 describe.each([...ENGINES])("on %s", (kind) => {
   describe("uploads", () => {
-    test("that nobody goes on with expire, and their drafts with them", async () => {
+    test("that nobody goes on with expire, and their part files with them", async () => {
       await using subject = await CollectionSubject.open(kind);
       const upload = await subject.repository().blobs.upload();
       await upload.append(once(bytes(LAYER)));
@@ -102,7 +102,7 @@ describe.each([...ENGINES])("on %s", (kind) => {
         const value: unknown = Reflect.get(target, name, target);
         if (typeof value !== "function") return value;
         const method = value.bind(target);
-        if (name !== "copyDraft") return method;
+        if (name !== "copyPart") return method;
         return async (...given: unknown[]) => {
           await method(...given);
           throw new Error("died here");
@@ -193,7 +193,7 @@ describe.each([...ENGINES])("on %s", (kind) => {
 
     test("of a writer that takes an upload over stays, however little grace is granted", async () => {
       await using subject = await CollectionSubject.open(kind);
-      await subject.metadata.reserveDraft("uploads/reserved", subject.clock.ms + HOUR_MS);
+      await subject.metadata.reservePart("uploads/reserved", subject.clock.ms + HOUR_MS);
       expect(await subject.all({ leaseMs: 0, graceMs: 0 })).toMatchObject({ files: 0 });
       expect(await subject.metadata.backlog()).toMatchObject({ files: 1 });
     });

@@ -1,5 +1,5 @@
 /** Removes bytes that nobody needs any more. */
-import type { DraftKey, StorageKey } from "../../storage/blob-store.ts";
+import type { PartKey, StorageKey } from "../../storage/blob-store.ts";
 import type { Backend } from "../backend.ts";
 
 /** How many are removed in one step. */
@@ -28,7 +28,7 @@ export async function emptyTrash(
     // Or after a power loss a blob would be there again, without its bytes.
     await metadata.flush();
     // First the bytes, then the row that remembers them: dying in between only means doing it again.
-    await store.delete(keys as readonly (DraftKey | StorageKey)[]);
+    await store.delete(keys as readonly (PartKey | StorageKey)[]);
     await metadata.forgetTrash(keys);
     files += keys.length;
     if ((await onStep(files)) === "stop") break;

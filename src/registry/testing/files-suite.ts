@@ -135,7 +135,7 @@ export function testFiles(open: OpenContract): void {
         const upload = await blobs.upload();
         await upload.append(streamOf(CONTENT));
         const folder = join(subject.folder!, "uploads");
-        for (const draft of await readdir(folder)) await harm(join(folder, draft));
+        for (const part of await readdir(folder)) await harm(join(folder, part));
         const act = place ? upload.append(streamOf(new Uint8Array(1)), place) : upload.finish([DIGEST]);
         refusals.push(await refusalOf(act));
         expect(await blobs.resume(upload.id)).toBeUndefined();

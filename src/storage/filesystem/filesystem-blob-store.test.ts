@@ -5,7 +5,7 @@ import { chmod, mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { digestOf, encodedOf } from "../../oci/digest.ts";
-import type { DraftKey, StorageKey } from "../blob-store.ts";
+import type { PartKey, StorageKey } from "../blob-store.ts";
 import { blobStoreSuite } from "../testing/blob-store-suite.ts";
 import { FilesystemBlobStore } from "./filesystem-blob-store.ts";
 
@@ -36,14 +36,14 @@ describe("files: the tree", () => {
   test("a blob with a sha512 digest lies beside those with sha256", async () => {
     const { folder, store } = await openFresh();
     const content = Buffer.from("a layer");
-    const draft = await stage(store, content, randomUUID());
+    const part = await stage(store, content, randomUUID());
     const digest = digestOf(content, "sha512");
-    await store.seal(draft, store.storageKey(draft, digest));
+    await store.commit(part, store.storageKey(part, digest));
     const [name] = await readdir(join(folder, "blobs", "sha512", encodedOf(digest).slice(0, 2)));
     expect(name).toStartWith(`${encodedOf(digest)}.`);
   });
 
-  test("a draft lies among the uploads under its upload's id", async () => {
+  test("a part file lies among the uploads under its upload's id", async () => {
     const { folder, store } = await openFresh();
     await stage(store, Buffer.from("half a lay"), "an-upload");
     expect(await readFile(join(folder, "uploads", "an-upload"), "utf8")).toBe("half a lay");
@@ -54,10 +54,10 @@ describe("files: the tree", () => {
     try {
       const { folder, store } = await openFresh();
       const key = await push(store, Buffer.from("secret"), randomUUID());
-      const draft = await stage(store, Buffer.from("secret too"), randomUUID());
-      const copy = store.draftKey(randomUUID());
-      expect(await store.copyDraft(draft, copy, 6)).toBe(true);
-      for (const file of [key, draft, copy]) expect(await modeOf(join(folder, file))).toBe(0o600);
+      const part = await stage(store, Buffer.from("secret too"), randomUUID());
+      const copy = store.partKey(randomUUID());
+      expect(await store.copyPart(part, copy, 6)).toBe(true);
+      for (const file of [key, part, copy]) expect(await modeOf(join(folder, file))).toBe(0o600);
       for (let path = dirname(join(folder, key)); path !== folder; path = dirname(path)) {
         expect(await modeOf(path)).toBe(0o700);
       }
@@ -87,19 +87,19 @@ describe("files: what others do to the tree", () => {
     expect(await readFile(join(folder, second), "utf8")).toBe("pushed again");
   });
 
-  test("a seal that the disk refuses leaves the draft, and works when the disk is well again", async () => {
+  test("a commit that the disk refuses leaves the part file, and works when the disk is well again", async () => {
     const { folder, store } = await openFresh();
     const content = Buffer.from("in the way");
-    const draft = await stage(store, content, randomUUID());
-    const key = store.storageKey(draft, digestOf(content));
+    const part = await stage(store, content, randomUUID());
+    const key = store.storageKey(part, digestOf(content));
     const inTheWay = dirname(join(folder, key));
     await push(store, Buffer.from("another"), randomUUID()); // makes the folders above
     await writeFile(inTheWay, "a file where the folder should be");
-    await expect(store.seal(draft, key)).rejects.toThrow("ENOTDIR");
+    await expect(store.commit(part, key)).rejects.toThrow("ENOTDIR");
     expect(await store.stat(key).catch(() => undefined)).toBeUndefined();
-    expect(await readFile(join(folder, draft), "utf8")).toBe("in the way");
+    expect(await readFile(join(folder, part), "utf8")).toBe("in the way");
     await rm(inTheWay);
-    expect((await store.seal(draft, key)).size).toBe(content.length);
+    expect((await store.commit(part, key)).size).toBe(content.length);
     expect(await readFile(join(folder, key), "utf8")).toBe("in the way");
   });
 
@@ -158,18 +158,18 @@ describe("files: what others do to the tree", () => {
     await expect(here.store.putInto(there.store, key, { copy: true, size: 9 })).rejects.toThrow("ENOTDIR");
   });
 
-  test("two stores on one folder see each other's blobs and drafts", async () => {
+  test("two stores on one folder see each other's blobs and part files", async () => {
     const { folder, store } = await openFresh();
     const other = await FilesystemBlobStore.open(folder);
     const key = await push(store, Buffer.from("shared"), randomUUID());
     expect(await other.stat(key)).toEqual(await store.stat(key));
-    const draft = await stage(store, Buffer.from("begun"), randomUUID());
-    await using taken = (await other.reopen(draft, 5))!;
+    const part = await stage(store, Buffer.from("begun"), randomUUID());
+    await using taken = (await other.resume(part, 5))!;
     await taken.append(Buffer.from(" here, ended there"));
     await taken.sync();
     const digest = digestOf(Buffer.from("begun here, ended there"));
-    await store.seal(draft, store.storageKey(draft, digest));
-    expect((await other.stat(store.storageKey(draft, digest)))?.size).toBe(23);
+    await store.commit(part, store.storageKey(part, digest));
+    expect((await other.stat(store.storageKey(part, digest)))?.size).toBe(23);
   });
 });
 
@@ -178,18 +178,18 @@ async function openFresh() {
   return { folder, store: await FilesystemBlobStore.open(folder) };
 }
 
-async function stage(store: FilesystemBlobStore, content: Uint8Array, upload: string): Promise<DraftKey> {
-  const key = store.draftKey(upload);
-  await using draft = await store.stage(key);
-  await draft.append(content);
-  await draft.sync();
+async function stage(store: FilesystemBlobStore, content: Uint8Array, upload: string): Promise<PartKey> {
+  const key = store.partKey(upload);
+  await using part = await store.stage(key);
+  await part.append(content);
+  await part.sync();
   return key;
 }
 
 async function push(store: FilesystemBlobStore, content: Uint8Array, upload: string): Promise<StorageKey> {
-  const draft = await stage(store, content, upload);
-  const key = store.storageKey(draft, digestOf(content));
-  await store.seal(draft, key);
+  const part = await stage(store, content, upload);
+  const key = store.storageKey(part, digestOf(content));
+  await store.commit(part, key);
   return key;
 }
 

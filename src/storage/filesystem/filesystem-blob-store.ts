@@ -7,12 +7,12 @@ import type { Digest } from "../../oci/digest.ts";
 import type { ByteRange } from "../../lib/byte-range.ts";
 import { InheritedPermissions } from "../../lib/inherited-permissions.ts";
 import { readFile } from "../../lib/read-file.ts";
-import type { BlobSource, BlobStat, BlobStore, Draft, DraftKey, StorageKey, StoredKey } from "../blob-store.ts";
-import { FileDraft } from "./file-draft.ts";
+import type { BlobSource, BlobStat, BlobStore, PartFile, PartKey, StorageKey, StoredKey } from "../blob-store.ts";
+import { FilesystemPartFile } from "./part-file.ts";
 import { Folders } from "./folders.ts";
 import { Room } from "./room.ts";
 import { PROBE_NAME, WriteProbe } from "./write-probe.ts";
-import { BLOBS, BLOB_FOLDERS, UPLOADS, draftKey, storageKey } from "./layout.ts";
+import { BLOBS, BLOB_FOLDERS, UPLOADS, partKey, storageKey } from "./layout.ts";
 
 export class FilesystemBlobStore implements BlobStore {
   readonly #root: string;
@@ -42,15 +42,15 @@ export class FilesystemBlobStore implements BlobStore {
     return new FilesystemBlobStore(resolve(root));
   }
 
-  draftKey(upload: string): DraftKey {
-    return draftKey(upload);
+  partKey(upload: string): PartKey {
+    return partKey(upload);
   }
 
-  storageKey(draft: DraftKey, digest: Digest): StorageKey {
-    return storageKey(draft, digest);
+  storageKey(part: PartKey, digest: Digest): StorageKey {
+    return storageKey(part, digest);
   }
 
-  async stage(key: DraftKey): Promise<Draft> {
+  async stage(key: PartKey): Promise<PartFile> {
     const path = this.#path(key);
     // An upload whose last writer died before it recorded a byte leaves a file behind: it counts for nothing.
     const create = (): Promise<FileHandle> => this.#create(path);
@@ -59,17 +59,17 @@ export class FilesystemBlobStore implements BlobStore {
       await this.#makeAgain(dirname(path));
       return await create();
     });
-    return this.#draft(handle, 0, path);
+    return this.#part(handle, 0, path);
   }
 
-  async reopen(key: DraftKey, size: number): Promise<Draft | undefined> {
+  async resume(key: PartKey, size: number): Promise<PartFile | undefined> {
     const path = this.#path(key);
     const handle = await open(path, "r+").catch(ignoreMissing);
     if (!handle) return undefined;
     try {
       if ((await handle.stat()).size >= size) {
         await handle.truncate(size);
-        return this.#draft(handle, size, path);
+        return this.#part(handle, size, path);
       }
     } catch (error) {
       await handle.close();
@@ -79,7 +79,7 @@ export class FilesystemBlobStore implements BlobStore {
     return undefined;
   }
 
-  async copyDraft(from: DraftKey, to: DraftKey, size: number): Promise<boolean> {
+  async copyPart(from: PartKey, to: PartKey, size: number): Promise<boolean> {
     const [source, target] = [this.#path(from), this.#path(to)];
     const found = await stat(source).catch(ignoreMissing);
     if (!found || found.size < size) return false;
@@ -97,12 +97,12 @@ export class FilesystemBlobStore implements BlobStore {
     return true;
   }
 
-  readDraft(key: DraftKey, size: number): AsyncIterable<Uint8Array> {
+  readPart(key: PartKey, size: number): AsyncIterable<Uint8Array> {
     return readFile(this.#path(key), { start: 0, end: size - 1 });
   }
 
-  async seal(draft: DraftKey, key: StorageKey): Promise<BlobStat> {
-    const [from, to] = [this.#path(draft), this.#path(key)];
+  async commit(part: PartKey, key: StorageKey): Promise<BlobStat> {
+    const [from, to] = [this.#path(part), this.#path(key)];
     const folder = dirname(to);
     await syncFile(from);
     await this.#folders.ensure(folder);
@@ -116,8 +116,8 @@ export class FilesystemBlobStore implements BlobStore {
     return { size, mtimeMs };
   }
 
-  async unseal(key: StorageKey, draft: DraftKey): Promise<boolean> {
-    return await rename(this.#path(key), this.#path(draft)).then(
+  async reopen(key: StorageKey, part: PartKey): Promise<boolean> {
+    return await rename(this.#path(key), this.#path(part)).then(
       () => true,
       (error: NodeJS.ErrnoException) => ignoreMissing(error) ?? false,
     );
@@ -149,14 +149,14 @@ export class FilesystemBlobStore implements BlobStore {
     for (const top of [UPLOADS, BLOBS]) {
       for await (const file of await opendir(join(this.#root, top), { recursive: true })) {
         if (!file.isFile() || file.name === PROBE_NAME) continue;
-        const key = relative(this.#root, join(file.parentPath, file.name)) as DraftKey | StorageKey;
+        const key = relative(this.#root, join(file.parentPath, file.name)) as PartKey | StorageKey;
         const found = await this.stat(key as StorageKey);
         if (found) yield { key, ...found };
       }
     }
   }
 
-  async delete(keys: readonly (DraftKey | StorageKey)[]): Promise<void> {
+  async delete(keys: readonly (PartKey | StorageKey)[]): Promise<void> {
     for (const key of keys) await unlink(this.#path(key)).catch(ignoreMissing);
   }
 
@@ -225,14 +225,14 @@ export class FilesystemBlobStore implements BlobStore {
     await this.#folders.ensure(folder);
   }
 
-  #draft(handle: FileHandle, position: number, path: string): FileDraft {
-    return new FileDraft(handle, position, {
+  #part(handle: FileHandle, position: number, path: string): FilesystemPartFile {
+    return new FilesystemPartFile(handle, position, {
       checkRoom: (bytes) => this.#room.check(bytes),
       syncName: () => this.#folders.sync(dirname(path)),
     });
   }
 
-  #path(key: DraftKey | StorageKey): string {
+  #path(key: PartKey | StorageKey): string {
     return join(this.#root, key);
   }
 }

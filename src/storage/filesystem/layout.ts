@@ -1,7 +1,7 @@
 /** Where files lie under the data folder. Keys are paths inside it. */
 import type { Digest } from "../../oci/digest.ts";
 import { algorithmOf, encodedOf } from "../../oci/digest.ts";
-import type { DraftKey, StorageKey } from "../blob-store.ts";
+import type { PartKey, StorageKey } from "../blob-store.ts";
 
 /**
  * ```
@@ -18,12 +18,12 @@ export const BLOBS = "blobs";
 /** The folders below the data folder in which files of blobs lie, and no others. */
 export const BLOB_FOLDERS: readonly string[] = [UPLOADS, BLOBS];
 
-export function draftKey(upload: string): DraftKey {
-  return `${UPLOADS}/${upload}` as DraftKey;
+export function partKey(upload: string): PartKey {
+  return `${UPLOADS}/${upload}` as PartKey;
 }
 
-export function storageKey(draft: DraftKey, digest: Digest): StorageKey {
+export function storageKey(part: PartKey, digest: Digest): StorageKey {
   const hex = encodedOf(digest);
-  const upload = draft.slice(UPLOADS.length + 1);
+  const upload = part.slice(UPLOADS.length + 1);
   return `${BLOBS}/${algorithmOf(digest)}/${hex.slice(0, 2)}/${hex}.${upload}` as StorageKey;
 }

@@ -9,10 +9,10 @@ blobStoreSuite("memory", async () => new MemoryBlobStore());
 // Copied once per piece, these would be 400 GB: the test would not end.
 test("a blob of many small pieces is copied a bounded number of times, not once per piece", async () => {
   const store = new MemoryBlobStore();
-  const key = store.draftKey("many-pieces");
+  const key = store.partKey("many-pieces");
   const piece = new Uint8Array(2048).fill(7);
-  const draft = await store.stage(key);
-  for (let count = 0; count < 20_000; count++) await draft.append(piece);
+  const part = await store.stage(key);
+  for (let count = 0; count < 20_000; count++) await part.append(piece);
   const blob = store.storageKey(key, digestOf(piece));
-  expect(await store.seal(key, blob)).toMatchObject({ size: 20_000 * 2048 });
+  expect(await store.commit(key, blob)).toMatchObject({ size: 20_000 * 2048 });
 });

@@ -1,7 +1,7 @@
 /** Blobs in the memory of the process: for tests and embedding. They are gone when it ends. */
 import type { Digest } from "../../oci/digest.ts";
 import type { ByteRange } from "../../lib/byte-range.ts";
-import type { BlobSource, BlobStat, BlobStore, Draft, DraftKey, StorageKey, StoredKey } from "../blob-store.ts";
+import type { BlobSource, BlobStat, BlobStore, PartFile, PartKey, StorageKey, StoredKey } from "../blob-store.ts";
 
 interface Kept {
   readonly bytes: Uint8Array;
@@ -44,53 +44,53 @@ class GrowingBytes {
 }
 
 export class MemoryBlobStore implements BlobStore {
-  readonly #drafts = new Map<DraftKey, GrowingBytes>();
+  readonly #parts = new Map<PartKey, GrowingBytes>();
   readonly #blobs = new Map<StorageKey, Kept>();
-  #sealed = 0;
+  #commits = 0;
 
-  draftKey(upload: string): DraftKey {
-    return `draft/${upload}` as DraftKey;
+  partKey(upload: string): PartKey {
+    return `part/${upload}` as PartKey;
   }
 
-  storageKey(draft: DraftKey, digest: Digest): StorageKey {
-    return `${digest}/${draft}` as StorageKey;
+  storageKey(part: PartKey, digest: Digest): StorageKey {
+    return `${digest}/${part}` as StorageKey;
   }
 
-  async stage(key: DraftKey): Promise<Draft> {
-    this.#drafts.set(key, new GrowingBytes());
+  async stage(key: PartKey): Promise<PartFile> {
+    this.#parts.set(key, new GrowingBytes());
     return this.#writer(key);
   }
 
-  async reopen(key: DraftKey, size: number): Promise<Draft | undefined> {
-    const draft = this.#drafts.get(key);
-    if (!draft || draft.length < size) return undefined;
-    draft.truncate(size);
+  async resume(key: PartKey, size: number): Promise<PartFile | undefined> {
+    const part = this.#parts.get(key);
+    if (!part || part.length < size) return undefined;
+    part.truncate(size);
     return this.#writer(key);
   }
 
-  async copyDraft(from: DraftKey, to: DraftKey, size: number): Promise<boolean> {
-    const draft = this.#drafts.get(from);
-    if (!draft || draft.length < size) return false;
-    this.#drafts.set(to, new GrowingBytes(draft.first(size).slice()));
+  async copyPart(from: PartKey, to: PartKey, size: number): Promise<boolean> {
+    const part = this.#parts.get(from);
+    if (!part || part.length < size) return false;
+    this.#parts.set(to, new GrowingBytes(part.first(size).slice()));
     return true;
   }
 
-  async *readDraft(key: DraftKey, size: number): AsyncGenerator<Uint8Array> {
-    yield this.#draft(key, size).first(size);
+  async *readPart(key: PartKey, size: number): AsyncGenerator<Uint8Array> {
+    yield this.#part(key, size).first(size);
   }
 
-  async seal(draft: DraftKey, key: StorageKey): Promise<BlobStat> {
-    const arrived = this.#draft(draft);
-    const kept = { bytes: arrived.first(arrived.length).slice(), mtimeMs: ++this.#sealed };
+  async commit(part: PartKey, key: StorageKey): Promise<BlobStat> {
+    const arrived = this.#part(part);
+    const kept = { bytes: arrived.first(arrived.length).slice(), mtimeMs: ++this.#commits };
     this.#blobs.set(key, kept);
-    this.#drafts.delete(draft);
+    this.#parts.delete(part);
     return { size: kept.bytes.length, mtimeMs: kept.mtimeMs };
   }
 
-  async unseal(key: StorageKey, draft: DraftKey): Promise<boolean> {
+  async reopen(key: StorageKey, part: PartKey): Promise<boolean> {
     const kept = this.#blobs.get(key);
     if (!kept) return false;
-    this.#drafts.set(draft, new GrowingBytes(kept.bytes));
+    this.#parts.set(part, new GrowingBytes(kept.bytes));
     this.#blobs.delete(key);
     return true;
   }
@@ -116,13 +116,13 @@ export class MemoryBlobStore implements BlobStore {
   }
 
   async *list(): AsyncGenerator<StoredKey> {
-    for (const [key, { length }] of this.#drafts) yield { key, size: length, mtimeMs: 0 };
+    for (const [key, { length }] of this.#parts) yield { key, size: length, mtimeMs: 0 };
     for (const [key, { bytes, mtimeMs }] of this.#blobs) yield { key, size: bytes.length, mtimeMs };
   }
 
-  async delete(keys: readonly (DraftKey | StorageKey)[]): Promise<void> {
+  async delete(keys: readonly (PartKey | StorageKey)[]): Promise<void> {
     for (const key of keys) {
-      this.#drafts.delete(key as DraftKey);
+      this.#parts.delete(key as PartKey);
       this.#blobs.delete(key as StorageKey);
     }
   }
@@ -131,16 +131,16 @@ export class MemoryBlobStore implements BlobStore {
 
   async checkReady(): Promise<void> {}
 
-  #draft(key: DraftKey, atLeast: number = 0): GrowingBytes {
-    const draft = this.#drafts.get(key);
-    if (!draft || draft.length < atLeast) throw new Error(`the draft ${key} has fewer than ${atLeast} bytes`);
-    return draft;
+  #part(key: PartKey, atLeast: number = 0): GrowingBytes {
+    const part = this.#parts.get(key);
+    if (!part || part.length < atLeast) throw new Error(`the part file ${key} has fewer than ${atLeast} bytes`);
+    return part;
   }
 
-  #writer(key: DraftKey): Draft {
+  #writer(key: PartKey): PartFile {
     return {
-      append: async (bytes) => this.#draft(key).append(bytes),
-      truncate: async (size) => this.#draft(key, size).truncate(size),
+      append: async (bytes) => this.#part(key).append(bytes),
+      truncate: async (size) => this.#part(key, size).truncate(size),
       flush: async () => {},
       sync: async () => {},
       [Symbol.asyncDispose]: async () => {},

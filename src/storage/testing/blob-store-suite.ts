@@ -4,21 +4,21 @@ import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import * as fc from "fast-check";
 import { digestOf } from "../../oci/digest.ts";
-import type { BlobStore, DraftKey, StorageKey } from "../blob-store.ts";
+import type { BlobStore, PartKey, StorageKey } from "../blob-store.ts";
 
 /** More than any buffer of a store, and no multiple of one. */
 const LARGE = 1_300_007;
 
 /** `open` gives a fresh store each time; whoever calls the suite removes what they leave behind. */
 export function blobStoreSuite(name: string, open: () => Promise<BlobStore>): void {
-  describe(`${name}: drafts`, () => {
-    testDrafts(open);
+  describe(`${name}: part files`, () => {
+    testParts(open);
   });
-  describe(`${name}: copies of drafts`, () => {
+  describe(`${name}: copies of part files`, () => {
     testCopies(open);
   });
-  describe(`${name}: sealing`, () => {
-    testSealing(open);
+  describe(`${name}: committing`, () => {
+    testCommitting(open);
   });
   describe(`${name}: reading`, () => {
     testReading(open);
@@ -31,15 +31,15 @@ export function blobStoreSuite(name: string, open: () => Promise<BlobStore>): vo
   });
 }
 
-function testDrafts(open: () => Promise<BlobStore>): void {
+function testParts(open: () => Promise<BlobStore>): void {
   test("bytes come back however they were cut", async () => {
     const store = await open();
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 4096 }), fc.integer({ min: 1, max: 999 }), async (content, size) => {
-        const draft = freshDraft(store);
-        await write(store, draft, inPieces(content, size));
-        const key = store.storageKey(draft, digestOf(content));
-        expect((await store.seal(draft, key)).size).toBe(content.length);
+        const part = freshPart(store);
+        await write(store, part, inPieces(content, size));
+        const key = store.storageKey(part, digestOf(content));
+        expect((await store.commit(part, key)).size).toBe(content.length);
         expect(await collect(store.read(key))).toEqual(content);
       }),
       { numRuns: 40 },
@@ -56,29 +56,29 @@ function testDrafts(open: () => Promise<BlobStore>): void {
     );
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
-        const key = freshDraft(store);
+        const key = freshPart(store);
         let model: Uint8Array = new Uint8Array();
-        let draft = await store.stage(key);
+        let part = await store.stage(key);
         for (const each of steps) {
           if (each.do === "append") {
-            await draft.append(each.bytes);
+            await part.append(each.bytes);
             model = Buffer.concat([model, each.bytes]);
             continue;
           }
           model = model.slice(0, Math.floor(model.length * each.share));
           if (each.do === "truncate") {
-            await draft.truncate(model.length);
+            await part.truncate(model.length);
           } else {
-            await draft.sync();
-            await draft[Symbol.asyncDispose]();
-            draft = await present(store.reopen(key, model.length));
+            await part.sync();
+            await part[Symbol.asyncDispose]();
+            part = await present(store.resume(key, model.length));
           }
         }
-        await draft.sync();
-        await draft[Symbol.asyncDispose]();
-        expect(await collect(store.readDraft(key, model.length))).toEqual(Uint8Array.from(model));
+        await part.sync();
+        await part[Symbol.asyncDispose]();
+        expect(await collect(store.readPart(key, model.length))).toEqual(Uint8Array.from(model));
         const blob = store.storageKey(key, digestOf(model));
-        expect((await store.seal(key, blob)).size).toBe(model.length);
+        expect((await store.commit(key, blob)).size).toBe(model.length);
       }),
       { numRuns: 40 },
     );
@@ -87,156 +87,156 @@ function testDrafts(open: () => Promise<BlobStore>): void {
   test("bytes beyond every buffer are kept in order", async () => {
     const store = await open();
     const content = noise(LARGE);
-    const key = freshDraft(store);
+    const key = freshPart(store);
     await write(store, key, [
       content.subarray(0, 3),
       ...inPieces(content.subarray(3, 900_000), 65_536),
       content.subarray(900_000),
     ]);
-    expect(digestOf(await collect(store.readDraft(key, LARGE)))).toBe(digestOf(content));
+    expect(digestOf(await collect(store.readPart(key, LARGE)))).toBe(digestOf(content));
   });
 
   test("a buffer may be used again once it was appended", async () => {
     const store = await open();
-    const key = freshDraft(store);
+    const key = freshPart(store);
     const buffer = new Uint8Array(8);
-    await using draft = await store.stage(key);
-    for (const value of [1, 2, 3]) await draft.append(buffer.fill(value));
-    await draft.sync();
-    expect(await collect(store.readDraft(key, 24))).toEqual(
+    await using part = await store.stage(key);
+    for (const value of [1, 2, 3]) await part.append(buffer.fill(value));
+    await part.sync();
+    expect(await collect(store.readPart(key, 24))).toEqual(
       Uint8Array.from([...Array(8).fill(1), ...Array(8).fill(2), ...Array(8).fill(3)]),
     );
   });
 
-  test("closing a draft keeps what was synced", async () => {
+  test("closing a part file keeps what was synced", async () => {
     const store = await open();
-    const key = freshDraft(store);
+    const key = freshPart(store);
     await write(store, key, [bytes("kept")]);
-    await using draft = await present(store.reopen(key, 4));
-    await draft.append(bytes(" and more"));
-    await draft.sync();
-    expect(await textOf(store.readDraft(key, 13))).toBe("kept and more");
+    await using part = await present(store.resume(key, 4));
+    await part.append(bytes(" and more"));
+    await part.sync();
+    expect(await textOf(store.readPart(key, 13))).toBe("kept and more");
   });
 
-  test("reading a draft gives its first bytes and no more", async () => {
+  test("reading a part file gives its first bytes and no more", async () => {
     const store = await open();
-    const key = freshDraft(store);
+    const key = freshPart(store);
     await write(store, key, [bytes("counted, not counted")]);
-    expect(await textOf(store.readDraft(key, 7))).toBe("counted");
-    expect(await textOf(store.readDraft(key, 0))).toBe("");
+    expect(await textOf(store.readPart(key, 7))).toBe("counted");
+    expect(await textOf(store.readPart(key, 0))).toBe("");
   });
 
   test("going on cuts off what lies behind the bytes that count", async () => {
     const store = await open();
-    const key = freshDraft(store);
+    const key = freshPart(store);
     await write(store, key, [bytes("counted, never recorded")]);
-    await using draft = await present(store.reopen(key, 7));
-    await draft.append(bytes("!"));
-    await draft.sync();
+    await using part = await present(store.resume(key, 7));
+    await part.append(bytes("!"));
+    await part.sync();
     const blob = store.storageKey(key, digestOf(bytes("counted!")));
-    expect((await store.seal(key, blob)).size).toBe(8);
+    expect((await store.commit(key, blob)).size).toBe(8);
     expect(await textOf(store.read(blob))).toBe("counted!");
   });
 
-  test("going on with a draft that is not there, or is shorter, gives undefined", async () => {
+  test("going on with a part file that is not there, or is shorter, gives undefined", async () => {
     const store = await open();
-    const key = freshDraft(store);
-    expect(await store.reopen(key, 0)).toBeUndefined();
+    const key = freshPart(store);
+    expect(await store.resume(key, 0)).toBeUndefined();
     await write(store, key, [bytes("four")]);
-    expect(await store.reopen(key, 5)).toBeUndefined();
-    expect(await textOf(store.readDraft(key, 4))).toBe("four");
+    expect(await store.resume(key, 5)).toBeUndefined();
+    expect(await textOf(store.readPart(key, 4))).toBe("four");
   });
 
-  test("a draft that is begun again is empty", async () => {
+  test("a part file that is begun again is empty", async () => {
     const store = await open();
-    const key = freshDraft(store);
+    const key = freshPart(store);
     await write(store, key, [bytes("what a writer that died left behind")]);
     await write(store, key, [bytes("new")]);
-    expect(await store.reopen(key, 4)).toBeUndefined();
-    expect(await textOf(store.readDraft(key, 3))).toBe("new");
+    expect(await store.resume(key, 4)).toBeUndefined();
+    expect(await textOf(store.readPart(key, 3))).toBe("new");
   });
 }
 
 function testCopies(open: () => Promise<BlobStore>): void {
   test("a copy has the first bytes, and each goes its own way", async () => {
     const store = await open();
-    const [from, to] = [freshDraft(store), freshDraft(store)];
+    const [from, to] = [freshPart(store), freshPart(store)];
     await write(store, from, [bytes("accepted, lost")]);
-    await using stalled = await present(store.reopen(from, 14));
-    expect(await store.copyDraft(from, to, 8)).toBe(true);
-    expect(await store.reopen(to, 9)).toBeUndefined();
+    await using stalled = await present(store.resume(from, 14));
+    expect(await store.copyPart(from, to, 8)).toBe(true);
+    expect(await store.resume(to, 9)).toBeUndefined();
     await stalled.append(bytes(" and written late"));
     await stalled.sync();
-    await using copy = await present(store.reopen(to, 8));
+    await using copy = await present(store.resume(to, 8));
     await copy.append(bytes("."));
     await copy.sync();
-    expect(await textOf(store.readDraft(to, 9))).toBe("accepted.");
-    expect(await textOf(store.readDraft(from, 31))).toBe("accepted, lost and written late");
-    expect(await store.reopen(to, 10)).toBeUndefined();
+    expect(await textOf(store.readPart(to, 9))).toBe("accepted.");
+    expect(await textOf(store.readPart(from, 31))).toBe("accepted, lost and written late");
+    expect(await store.resume(to, 10)).toBeUndefined();
   });
 
   test("nothing is copied when the bytes are not there", async () => {
     const store = await open();
-    const [from, to] = [freshDraft(store), freshDraft(store)];
-    expect(await store.copyDraft(from, to, 0)).toBe(false);
+    const [from, to] = [freshPart(store), freshPart(store)];
+    expect(await store.copyPart(from, to, 0)).toBe(false);
     await write(store, from, [bytes("four")]);
-    expect(await store.copyDraft(from, to, 5)).toBe(false);
-    expect(await store.reopen(to, 0)).toBeUndefined();
+    expect(await store.copyPart(from, to, 5)).toBe(false);
+    expect(await store.resume(to, 0)).toBeUndefined();
   });
 }
 
-function testSealing(open: () => Promise<BlobStore>): void {
-  test("nobody sees a blob before it is sealed, and nobody a part of it", async () => {
+function testCommitting(open: () => Promise<BlobStore>): void {
+  test("nobody sees a blob before it is committed, and nobody a part of it", async () => {
     const store = await open();
     const content = noise(LARGE);
-    const draft = freshDraft(store);
-    const key = store.storageKey(draft, digestOf(content));
-    await write(store, draft, inPieces(content, 100_000));
+    const part = freshPart(store);
+    const key = store.storageKey(part, digestOf(content));
+    await write(store, part, inPieces(content, 100_000));
     expect(await store.stat(key)).toBeUndefined();
     await expect(collect(store.read(key))).rejects.toThrow();
-    const sealing = { done: false };
-    const blob = store.seal(draft, key).finally(() => (sealing.done = true));
-    while (!sealing.done) expect([undefined, LARGE]).toContain((await store.stat(key))?.size);
+    const committing = { done: false };
+    const blob = store.commit(part, key).finally(() => (committing.done = true));
+    while (!committing.done) expect([undefined, LARGE]).toContain((await store.stat(key))?.size);
     expect(await blob).toEqual(await present(store.stat(key)));
     expect(digestOf(await collect(store.read(key)))).toBe(digestOf(content));
   });
 
-  test("a sealed draft is a draft no more", async () => {
+  test("a committed part file is a part file no more", async () => {
     const store = await open();
-    const { draft } = await sealed(store, bytes("done"));
-    expect(await store.reopen(draft, 0)).toBeUndefined();
+    const { part } = await committed(store, bytes("done"));
+    expect(await store.resume(part, 0)).toBeUndefined();
   });
 
   test("an empty blob is a blob", async () => {
     const store = await open();
-    const { key } = await sealed(store, new Uint8Array());
+    const { key } = await committed(store, new Uint8Array());
     expect((await store.stat(key))?.size).toBe(0);
     expect(await textOf(store.read(key))).toBe("");
   });
 
-  test("a draft that is not there cannot be sealed", async () => {
+  test("a part file that is not there cannot be committed", async () => {
     const store = await open();
-    const draft = freshDraft(store);
-    const key = store.storageKey(draft, digestOf(new Uint8Array()));
-    await expect(store.seal(draft, key)).rejects.toThrow();
+    const part = freshPart(store);
+    const key = store.storageKey(part, digestOf(new Uint8Array()));
+    await expect(store.commit(part, key)).rejects.toThrow();
     expect(await store.stat(key)).toBeUndefined();
   });
 
-  test("a seal can be taken back: the draft is there again, and may be sealed once more", async () => {
+  test("a commit can be taken back: the part file is there again, and may be committed once more", async () => {
     const store = await open();
-    const { draft, key } = await sealed(store, bytes("taken back"));
-    expect(await store.unseal(key, draft)).toBe(true);
+    const { part, key } = await committed(store, bytes("taken back"));
+    expect(await store.reopen(key, part)).toBe(true);
     expect(await store.stat(key)).toBeUndefined();
-    expect(await textOf(store.readDraft(draft, 10))).toBe("taken back");
-    expect(await store.unseal(key, draft)).toBe(false);
-    expect(await textOf(store.readDraft(draft, 10))).toBe("taken back");
-    await store.seal(draft, key);
+    expect(await textOf(store.readPart(part, 10))).toBe("taken back");
+    expect(await store.reopen(key, part)).toBe(false);
+    expect(await textOf(store.readPart(part, 10))).toBe("taken back");
+    await store.commit(part, key);
     expect(await textOf(store.read(key))).toBe("taken back");
   });
 
   test("the same bytes pushed again get a key of their own", async () => {
     const store = await open();
-    const [first, second] = [await sealed(store, bytes("same")), await sealed(store, bytes("same"))];
+    const [first, second] = [await committed(store, bytes("same")), await committed(store, bytes("same"))];
     expect(second.key).not.toBe(first.key);
     await store.delete([first.key]);
     expect(await store.stat(first.key)).toBeUndefined();
@@ -245,29 +245,29 @@ function testSealing(open: () => Promise<BlobStore>): void {
 
   test("the same bytes under two algorithms are two blobs", async () => {
     const store = await open();
-    const [one, other] = [freshDraft(store), freshDraft(store)];
+    const [one, other] = [freshPart(store), freshPart(store)];
     const content = bytes("twice");
-    for (const draft of [one, other]) await write(store, draft, [content]);
+    for (const part of [one, other]) await write(store, part, [content]);
     const [short, long] = [
       store.storageKey(one, digestOf(content)),
       store.storageKey(other, digestOf(content, "sha512")),
     ];
-    await store.seal(one, short);
-    await store.seal(other, long);
+    await store.commit(one, short);
+    await store.commit(other, long);
     expect(await textOf(store.read(short))).toBe("twice");
     expect(await textOf(store.read(long))).toBe("twice");
   });
 
-  test("many may be sealed at once, also side by side", async () => {
+  test("many may be committed at once, also side by side", async () => {
     const store = await open();
     // One digest in all keys: stores that sort by digest put them all in one place.
     const digest = digestOf(bytes("the place"));
-    const drafts = Array.from({ length: 32 }, (_, at) => ({ draft: freshDraft(store), text: `blob ${at}` }));
+    const parts = Array.from({ length: 32 }, (_, at) => ({ part: freshPart(store), text: `blob ${at}` }));
     const keys = await Promise.all(
-      drafts.map(async ({ draft, text }) => {
-        await write(store, draft, [bytes(text)]);
-        const key = store.storageKey(draft, digest);
-        await store.seal(draft, key);
+      parts.map(async ({ part, text }) => {
+        await write(store, part, [bytes(text)]);
+        const key = store.storageKey(part, digest);
+        await store.commit(part, key);
         return key;
       }),
     );
@@ -279,7 +279,7 @@ function testSealing(open: () => Promise<BlobStore>): void {
 function testReading(open: () => Promise<BlobStore>): void {
   test("a range counts both of its ends", async () => {
     const store = await open();
-    const { key } = await sealed(store, bytes("0123456789"));
+    const { key } = await committed(store, bytes("0123456789"));
     for (const [start, end, expected] of [
       [0, 0, "0"],
       [0, 9, "0123456789"],
@@ -294,7 +294,7 @@ function testReading(open: () => Promise<BlobStore>): void {
   test("any range gives the bytes between its ends", async () => {
     const store = await open();
     const content = noise(LARGE);
-    const { key } = await sealed(store, content);
+    const { key } = await committed(store, content);
     const position = fc.integer({ min: 0, max: LARGE - 1 });
     await fc.assert(
       fc.asyncProperty(position, position, async (a, b) => {
@@ -308,8 +308,8 @@ function testReading(open: () => Promise<BlobStore>): void {
 
   test("what is known of a blob does not change by itself", async () => {
     const store = await open();
-    const { key, stat } = await sealed(store, bytes("still"));
-    await sealed(store, bytes("another"));
+    const { key, stat } = await committed(store, bytes("still"));
+    await committed(store, bytes("another"));
     expect(stat.size).toBe(5);
     expect(await store.stat(key)).toEqual(stat);
     expect(await store.stat(key)).toEqual(stat);
@@ -317,7 +317,7 @@ function testReading(open: () => Promise<BlobStore>): void {
 
   test("the source of a blob leads to the same bytes", async () => {
     const store = await open();
-    const { key } = await sealed(store, bytes("0123456789"));
+    const { key } = await committed(store, bytes("0123456789"));
     const source = store.source(key);
     if (source.kind === "file") {
       expect(await readFile(source.path, "utf8")).toBe("0123456789");
@@ -329,7 +329,7 @@ function testReading(open: () => Promise<BlobStore>): void {
 
   test("a blob that is not there has no bytes", async () => {
     const store = await open();
-    const key = store.storageKey(freshDraft(store), digestOf(bytes("nothing")));
+    const key = store.storageKey(freshPart(store), digestOf(bytes("nothing")));
     expect(await store.stat(key)).toBeUndefined();
     await expect(collect(store.read(key))).rejects.toThrow();
   });
@@ -342,43 +342,43 @@ function testReading(open: () => Promise<BlobStore>): void {
 }
 
 function testListing(open: () => Promise<BlobStore>): void {
-  test("everything that is kept is listed, drafts and blobs, with what is known of it", async () => {
+  test("everything that is kept is listed, part files and blobs, with what is known of it", async () => {
     const store = await open();
-    const [one, other] = [await sealed(store, bytes("one")), await sealed(store, bytes("another"))];
-    const draft = freshDraft(store);
-    await write(store, draft, [bytes("arriving")]);
+    const [one, other] = [await committed(store, bytes("one")), await committed(store, bytes("another"))];
+    const part = freshPart(store);
+    await write(store, part, [bytes("arriving")]);
     const listed = await Array.fromAsync(store.list());
-    expect(listed.map(({ key }) => key).toSorted()).toEqual([one.key, other.key, draft].toSorted());
+    expect(listed.map(({ key }) => key).toSorted()).toEqual([one.key, other.key, part].toSorted());
     expect(listed.find(({ key }) => key === one.key)).toEqual({ key: one.key, ...one.stat });
-    expect(listed.find(({ key }) => key === draft)?.size).toBe(8);
+    expect(listed.find(({ key }) => key === part)?.size).toBe(8);
   });
 
   test("what is deleted is listed no more, and an empty store lists nothing", async () => {
     const store = await open();
     expect(await Array.fromAsync(store.list())).toEqual([]);
-    const { key } = await sealed(store, bytes("old"));
+    const { key } = await committed(store, bytes("old"));
     await store.delete([key]);
     expect(await Array.fromAsync(store.list())).toEqual([]);
   });
 }
 
 function testDeleting(open: () => Promise<BlobStore>): void {
-  test("what is deleted is gone: blobs and drafts", async () => {
+  test("what is deleted is gone: blobs and part files", async () => {
     const store = await open();
-    const { key } = await sealed(store, bytes("old"));
-    const draft = freshDraft(store);
-    await write(store, draft, [bytes("abandoned")]);
-    await store.delete([key, draft]);
+    const { key } = await committed(store, bytes("old"));
+    const part = freshPart(store);
+    await write(store, part, [bytes("abandoned")]);
+    await store.delete([key, part]);
     expect(await store.stat(key)).toBeUndefined();
     await expect(collect(store.read(key))).rejects.toThrow();
-    expect(await store.reopen(draft, 0)).toBeUndefined();
+    expect(await store.resume(part, 0)).toBeUndefined();
   });
 
   test("keys that are not there are no error, and keep nothing from being deleted", async () => {
     const store = await open();
-    const { key } = await sealed(store, bytes("old"));
-    const absent = store.storageKey(freshDraft(store), digestOf(bytes("old")));
-    await store.delete([absent, freshDraft(store), key, absent]);
+    const { key } = await committed(store, bytes("old"));
+    const absent = store.storageKey(freshPart(store), digestOf(bytes("old")));
+    await store.delete([absent, freshPart(store), key, absent]);
     expect(await store.stat(key)).toBeUndefined();
     await store.delete([key]);
     await store.delete([]);
@@ -386,28 +386,28 @@ function testDeleting(open: () => Promise<BlobStore>): void {
 
   test("other blobs stay", async () => {
     const store = await open();
-    const [old, other] = [await sealed(store, bytes("old")), await sealed(store, bytes("other"))];
+    const [old, other] = [await committed(store, bytes("old")), await committed(store, bytes("other"))];
     await store.delete([old.key]);
     expect(await textOf(store.read(other.key))).toBe("other");
   });
 }
 
-function freshDraft(store: BlobStore): DraftKey {
-  return store.draftKey(randomUUID());
+function freshPart(store: BlobStore): PartKey {
+  return store.partKey(randomUUID());
 }
 
-/** Begins the draft and leaves `pieces` in it, durable. */
-async function write(store: BlobStore, key: DraftKey, pieces: Iterable<Uint8Array>): Promise<void> {
-  await using draft = await store.stage(key);
-  for (const piece of pieces) await draft.append(piece);
-  await draft.sync();
+/** Begins the part file and leaves `pieces` in it, durable. */
+async function write(store: BlobStore, key: PartKey, pieces: Iterable<Uint8Array>): Promise<void> {
+  await using part = await store.stage(key);
+  for (const piece of pieces) await part.append(piece);
+  await part.sync();
 }
 
-async function sealed(store: BlobStore, content: Uint8Array) {
-  const draft = freshDraft(store);
-  const key: StorageKey = store.storageKey(draft, digestOf(content));
-  await write(store, draft, [content]);
-  return { draft, key, stat: await store.seal(draft, key) };
+async function committed(store: BlobStore, content: Uint8Array) {
+  const part = freshPart(store);
+  const key: StorageKey = store.storageKey(part, digestOf(content));
+  await write(store, part, [content]);
+  return { part, key, stat: await store.commit(part, key) };
 }
 
 async function present<Value>(found: Promise<Value | undefined>): Promise<Value> {

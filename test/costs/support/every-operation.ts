@@ -43,7 +43,7 @@ async function uploads(subject: Subject): Promise<void> {
   await store.renewHolder(HOLDER, clock.ms + HOUR_MS);
   await store.lostUploads(HOLDER, [{ id, version: claimed }]);
   await store.nameFinalKey(id, claimed, `${keyOf(id)}/2`);
-  await store.reserveDraft("uploads/mine", clock.ms + HOUR_MS);
+  await store.reservePart("uploads/mine", clock.ms + HOUR_MS);
   await store.moveUpload(id, claimed, "uploads/mine");
   const saved = await store.saveUpload({ ...progress, id, version: claimed, staged: new Uint8Array(3) });
   await store.saveUpload({ ...progress, id, version: saved ?? 0, staged: undefined });
@@ -138,7 +138,7 @@ async function quotas({ store, engine, clock }: Subject): Promise<void> {
 }
 
 function newUpload(now: number) {
-  return { id: "bounded", draftKey: "uploads/bounded", algorithm: "sha256", expiresAt: now + HOUR_MS } as const;
+  return { id: "bounded", partKey: "uploads/bounded", algorithm: "sha256", expiresAt: now + HOUR_MS } as const;
 }
 
 async function accounts({ store, clock }: Subject): Promise<void> {

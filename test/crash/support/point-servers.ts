@@ -9,7 +9,7 @@ export interface PointServer extends AsyncDisposable {
   readonly url: string | undefined;
   /** False when it died over it. */
   collect(): Promise<boolean>;
-  /** What it died before or after, such as `before store.seal`. Only when it is gone. */
+  /** What it died before or after, such as `before store.commit`. Only when it is gone. */
   died(): Promise<string>;
 }
 

@@ -1,16 +1,16 @@
 /** The ports below a registry, with somebody who sees every call before it is made: to refuse it, to slow it, to die. */
 import type { SqlEngine } from "../../../src/metadata/sql.ts";
-import type { BlobStore, Draft } from "../../../src/storage/blob-store.ts";
+import type { BlobStore, PartFile } from "../../../src/storage/blob-store.ts";
 
-/** What a call is made on, and its name there, such as `store.seal`, `draft.append` or `database.write`. */
-export type Call = `${"store" | "draft" | "database"}.${string}`;
+/** What a call is made on, and its name there, such as `store.commit`, `part.append` or `database.write`. */
+export type Call = `${"store" | "part" | "database"}.${string}`;
 
 /** Calls that change nothing. */
 export const READS: ReadonlySet<Call> = new Set([
   "database.read",
   "store.stat",
   "store.read",
-  "store.readDraft",
+  "store.readPart",
   "store.list",
 ]);
 
@@ -20,20 +20,20 @@ export type Watcher = <Result>(call: Call, make: () => Promise<Result>, bytes?: 
 /** The same store. Every await of its callers is one call; what a call reads piece by piece is one for each piece. */
 export function watchedStore(store: BlobStore, watch: Watcher): BlobStore {
   return {
-    draftKey: (upload) => store.draftKey(upload),
-    storageKey: (draft, digest) => store.storageKey(draft, digest),
+    partKey: (upload) => store.partKey(upload),
+    storageKey: (part, digest) => store.storageKey(part, digest),
     source: (key) => store.source(key),
     isUnchanged: (key, known) => store.isUnchanged(key, known),
-    stage: (key) => watch("store.stage", async () => watchedDraft(await store.stage(key), watch)),
-    reopen: (key, size) =>
-      watch("store.reopen", async () => {
-        const draft = await store.reopen(key, size);
-        return draft && watchedDraft(draft, watch);
+    stage: (key) => watch("store.stage", async () => watchedPart(await store.stage(key), watch)),
+    resume: (key, size) =>
+      watch("store.resume", async () => {
+        const part = await store.resume(key, size);
+        return part && watchedPart(part, watch);
       }),
-    copyDraft: (from, to, size) => watch("store.copyDraft", () => store.copyDraft(from, to, size)),
-    readDraft: (key, size) => watchedPieces(store.readDraft(key, size), "store.readDraft", watch),
-    seal: (draft, key) => watch("store.seal", () => store.seal(draft, key)),
-    unseal: (key, draft) => watch("store.unseal", () => store.unseal(key, draft)),
+    copyPart: (from, to, size) => watch("store.copyPart", () => store.copyPart(from, to, size)),
+    readPart: (key, size) => watchedPieces(store.readPart(key, size), "store.readPart", watch),
+    commit: (part, key) => watch("store.commit", () => store.commit(part, key)),
+    reopen: (key, part) => watch("store.reopen", () => store.reopen(key, part)),
     stat: (key) => watch("store.stat", () => store.stat(key)),
     read: (key, range) => watchedPieces(store.read(key, range), "store.read", watch),
     list: () => watchedPieces(store.list(), "store.list", watch),
@@ -56,13 +56,13 @@ export function watchedEngine(engine: SqlEngine, watch: Watcher): SqlEngine {
   };
 }
 
-function watchedDraft(draft: Draft, watch: Watcher): Draft {
+function watchedPart(part: PartFile, watch: Watcher): PartFile {
   return {
-    append: (bytes) => watch("draft.append", () => draft.append(bytes), bytes.length),
-    truncate: (size) => watch("draft.truncate", () => draft.truncate(size)),
-    flush: () => watch("draft.flush", () => draft.flush()),
-    sync: () => watch("draft.sync", () => draft.sync()),
-    [Symbol.asyncDispose]: () => watch("draft.dispose", async () => await draft[Symbol.asyncDispose]()),
+    append: (bytes) => watch("part.append", () => part.append(bytes), bytes.length),
+    truncate: (size) => watch("part.truncate", () => part.truncate(size)),
+    flush: () => watch("part.flush", () => part.flush()),
+    sync: () => watch("part.sync", () => part.sync()),
+    [Symbol.asyncDispose]: () => watch("part.dispose", async () => await part[Symbol.asyncDispose]()),
   };
 }
 

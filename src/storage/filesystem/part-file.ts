@@ -1,6 +1,6 @@
-/** A draft in a file. */
+/** A part file on disk. */
 import type { FileHandle } from "node:fs/promises";
-import type { Draft } from "../blob-store.ts";
+import type { PartFile } from "../blob-store.ts";
 
 /** Pieces from the socket are some ten KiB; writing them in larger ones costs a third of the time. */
 const BUFFER_SIZE = 512 * 1024;
@@ -8,8 +8,8 @@ const BUFFER_SIZE = 512 * 1024;
 /** Bytes after which the disk is told to write while more arrive: at the end little is left to wait for. */
 const SYNC_EVERY = 8 * 1024 * 1024;
 
-/** What a draft asks of the folder that it lies in. */
-export interface DraftFolder {
+/** What a part file asks of the folder that it lies in. */
+export interface PartFolder {
   /** Rejects when so many bytes more do not fit. */
   checkRoom(bytes: number): Promise<void>;
   /** Makes the file's name durable. */
@@ -20,9 +20,9 @@ export interface DraftFolder {
  * Writes a file from a position on, in large pieces: while one is on its way to the disk, the next is filled. What fails on
  * the way is told by the call that comes next.
  */
-export class FileDraft implements Draft {
+export class FilesystemPartFile implements PartFile {
   readonly #handle: FileHandle;
-  readonly #folder: DraftFolder;
+  readonly #folder: PartFolder;
   /** What is being filled, and what may still be being written. */
   #buffers: [Uint8Array, Uint8Array] | undefined;
   #buffered = 0;
@@ -32,7 +32,7 @@ export class FileDraft implements Draft {
   #syncing: Promise<void> = Promise.resolve();
   #unsynced = 0;
 
-  constructor(handle: FileHandle, position: number, folder: DraftFolder) {
+  constructor(handle: FileHandle, position: number, folder: PartFolder) {
     this.#handle = handle;
     this.#position = position;
     this.#folder = folder;
