@@ -6,13 +6,13 @@ import { openRegistry } from "./open-registry.ts";
 import { logsFor, stopListening } from "./serve.ts";
 import { surviveUnexpectedErrors } from "./unexpected-errors.ts";
 import { countForParent, tellParent } from "./worker-messages.ts";
-import type { WorkerOrder } from "./workers.ts";
+import type { WorkerConfig } from "./workers.ts";
 
 /** Resolves with the exit code when it has been told to stop, or whoever started it is gone. */
 export async function worker(): Promise<number> {
   if (!process.send) throw new CommandError("stowage serve starts its workers itself: see the setting workers");
   const told = toldToStop();
-  const { settings, address } = (await Bun.stdin.json()) as WorkerOrder;
+  const { settings, address } = (await Bun.stdin.json()) as WorkerConfig;
   const logs = await logsFor(settings);
   const count = countForParent();
   logs.onDropped(({ lines, auditLines }) => count({ droppedLines: lines, droppedAuditLines: auditLines }));

@@ -12,7 +12,7 @@ import { listenForClients } from "./listen-for-clients.ts";
 import type { WorkerMessage } from "./worker-messages.ts";
 
 /** What a worker reads from its standard input. It never reads settings itself: those of a later start may be others. */
-export interface WorkerOrder {
+export interface WorkerConfig {
   readonly settings: Settings;
   readonly address: Address;
 }
@@ -63,19 +63,19 @@ export class Workers implements Listening {
   readonly started: Promise<undefined>;
   /** Resolves when there is no hope left that somebody serves. */
   readonly failed: Promise<Error>;
-  readonly #order: string;
+  readonly #config: string;
   readonly #log: Logger;
   readonly #onCounted: (counts: ProcessCounts) => void;
   readonly #running = new Set<Subprocess>();
   readonly #listening = new Set<Subprocess>();
   readonly #stopping = new AbortController();
-  readonly #places: readonly Promise<void>[];
+  readonly #slots: readonly Promise<void>[];
   #isUp = false;
 
-  constructor(count: number, order: WorkerOrder, url: string, log: Logger, onCounted: (counts: ProcessCounts) => void) {
+  constructor(count: number, config: WorkerConfig, url: string, log: Logger, onCounted: (counts: ProcessCounts) => void) {
     this.url = url;
-    this.address = order.address;
-    this.#order = JSON.stringify(order);
+    this.address = config.address;
+    this.#config = JSON.stringify(config);
     this.#log = log;
     this.#onCounted = onCounted;
     const started = Promise.withResolvers<undefined>();
@@ -87,8 +87,8 @@ export class Workers implements Listening {
       this.#isUp = true;
       started.resolve(undefined);
     };
-    this.#places = Array.from({ length: count }, () => this.#keepOne(onListening));
-    Promise.all(this.#places).catch(failed.resolve);
+    this.#slots = Array.from({ length: count }, () => this.#supervise(onListening));
+    Promise.all(this.#slots).catch(failed.resolve);
     process.on("exit", () => this.#kill());
   }
 
@@ -97,7 +97,7 @@ export class Workers implements Listening {
     this.#stopping.abort();
     for (const worker of this.#running) worker.kill("SIGTERM");
     const killing = setTimeout(() => this.#kill(), STOP_MS);
-    await Promise.allSettled(this.#places);
+    await Promise.allSettled(this.#slots);
     clearTimeout(killing);
     return 0;
   }
@@ -109,7 +109,7 @@ export class Workers implements Listening {
   }
 
   /** Sees to it that one worker runs until all are told to stop. */
-  async #keepOne(onListening: () => void): Promise<void> {
+  async #supervise(onListening: () => void): Promise<void> {
     const { signal } = this.#stopping;
     for (let shortLives = 0; ;) {
       const started = performance.now();
@@ -133,7 +133,7 @@ export class Workers implements Listening {
   async #runOne(onListening: () => void) {
     let listened = false;
     const worker = Bun.spawn([process.execPath, ...process.execArgv, ...process.argv.slice(1, 2), "worker"], {
-      stdin: Buffer.from(this.#order),
+      stdin: Buffer.from(this.#config),
       stdout: "inherit",
       stderr: "inherit",
       ipc: (message: WorkerMessage) => {
