@@ -10,7 +10,7 @@ import { readFile } from "../../lib/read-file.ts";
 import type { BlobSource, BlobStat, BlobStore, PartFile, PartKey, StorageKey, StoredKey } from "../blob-store.ts";
 import { FilesystemPartFile } from "./part-file.ts";
 import { Folders } from "./folders.ts";
-import { Room } from "./room.ts";
+import { DiskReserve } from "./disk-reserve.ts";
 import { PROBE_NAME, WriteProbe } from "./write-probe.ts";
 import { BLOBS, BLOB_FOLDERS, UPLOADS, partKey, storageKey } from "./layout.ts";
 
@@ -18,14 +18,14 @@ export class FilesystemBlobStore implements BlobStore {
   readonly #root: string;
   readonly #permissions: InheritedPermissions;
   readonly #folders: Folders;
-  readonly #room: Room;
+  readonly #reserve: DiskReserve;
   readonly #probe: WriteProbe;
 
   private constructor(root: string) {
     this.#root = root;
     this.#permissions = InheritedPermissions.in(root);
     this.#folders = new Folders(root, this.#permissions);
-    this.#room = new Room(root);
+    this.#reserve = new DiskReserve(root);
     this.#probe = new WriteProbe([root, ...BLOB_FOLDERS.map((name) => join(root, name))]);
   }
 
@@ -201,7 +201,7 @@ export class FilesystemBlobStore implements BlobStore {
   }
 
   checkRoom(bytes: number): Promise<void> {
-    return this.#room.checkAnnounced(bytes);
+    return this.#reserve.checkAnnounced(bytes);
   }
 
   async checkReady(): Promise<void> {
@@ -227,7 +227,7 @@ export class FilesystemBlobStore implements BlobStore {
 
   #part(handle: FileHandle, position: number, path: string): FilesystemPartFile {
     return new FilesystemPartFile(handle, position, {
-      checkRoom: (bytes) => this.#room.check(bytes),
+      checkRoom: (bytes) => this.#reserve.check(bytes),
       syncName: () => this.#folders.sync(dirname(path)),
     });
   }
