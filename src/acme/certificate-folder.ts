@@ -3,7 +3,7 @@ import { createPrivateKey, generateKeyPairSync, randomUUID } from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import { access, constants, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { fileTrouble } from "../lib/file-trouble.ts";
+import { fileErrorReason } from "../lib/file-error.ts";
 import { InheritedPermissions } from "../lib/inherited-permissions.ts";
 import type { Failure } from "./pauses.ts";
 
@@ -46,7 +46,7 @@ export class CertificateFolder {
       return folder;
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      const reason = code === "ENOENT" ? "no folder can be made there" : fileTrouble(error);
+      const reason = code === "ENOENT" ? "no folder can be made there" : fileErrorReason(error);
       throw new CertificateFolderError(`${path} cannot be written: ${reason}`, { cause: error });
     }
   }

@@ -161,8 +161,8 @@ export class CertificateKeeper {
     this.#failure = { count: ((await this.#lastFailure())?.count ?? 0) + 1, at: clock.now(), reason };
     try {
       await folder.putFailure(this.#failure);
-    } catch (trouble) {
-      log.error({ err: trouble }, "that an order failed could not be written down: only this process knows");
+    } catch (cause) {
+      log.error({ err: cause }, "that an order failed could not be written down: only this process knows");
     }
     return this.#failure;
   }

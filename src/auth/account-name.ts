@@ -12,7 +12,7 @@ const RESERVED: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Why nothing may be called so; undefined when something may. */
-export function troubleWithAccountName(text: string): string | undefined {
+export function accountNameProblem(text: string): string | undefined {
   if (/^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$/.test(text)) return RESERVED.get(text.toLowerCase());
   return "a name is 1 to 128 letters, digits and . _ - @, and begins with a letter or a digit";
 }

@@ -169,7 +169,7 @@ function watched<Content>(
 ): WatchedFile<Content> {
   return new WatchedFile(path, clock, {
     parse,
-    onTrouble(error) {
+    onError(error) {
       log.error({ err: error }, `${path} cannot be read: no token is trusted by it`);
       return none;
     },

@@ -30,7 +30,7 @@ export class HtpasswdFile {
         for (const warning of warnings) log.warn(`${path}: ${warning}`);
         return { byName: entries, hashClasses: hashClassesOf(entries) };
       },
-      onTrouble(error) {
+      onError(error) {
         log.error({ err: error }, `${path} cannot be read: nobody in it can log in`);
         return { byName: new Map(), hashClasses: [] };
       },
@@ -68,12 +68,12 @@ export function parseHtpasswd(text: string): {
       warnings.push(`line ${index + 1} is not NAME:HASH and is passed over`);
       continue;
     }
-    const trouble = troubleWith(hash);
-    if (trouble === undefined) entries.set(name, { hash, generation: generationOf(line) });
+    const problem = hashProblem(hash);
+    if (problem === undefined) entries.set(name, { hash, generation: generationOf(line) });
     else {
       entries.delete(name);
       warnings.push(
-        `line ${index + 1}: the password of ${name} ${trouble}, so ${name} cannot log in: ` +
+        `line ${index + 1}: the password of ${name} ${problem}, so ${name} cannot log in: ` +
           `htpasswd -B FILE ${name} makes a new one`,
       );
     }
@@ -82,7 +82,7 @@ export function parseHtpasswd(text: string): {
 }
 
 /** Undefined when passwords can be compared with this hash. */
-function troubleWith(hash: string): string | undefined {
+function hashProblem(hash: string): string | undefined {
   const cost = hashCost(hash);
   if (!cost) return "is not hashed with bcrypt or argon2id";
   // Whoever tries to log in makes us compute it, under any name.

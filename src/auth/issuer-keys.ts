@@ -81,7 +81,7 @@ export class KeysInFile implements IssuerKeys {
   constructor(path: string, clock: Clock, log: Logger) {
     this.#file = new WatchedFile(path, clock, {
       parse: (text) => new KeySet(JSON.parse(text) as JSONWebKeySet),
-      onTrouble(error) {
+      onError(error) {
         log.error({ err: error }, `${path} cannot be read as a set of keys: no token is trusted by it`);
         return NO_KEYS;
       },

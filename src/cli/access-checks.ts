@@ -6,7 +6,7 @@ import { tokenServerOf } from "../config/auth-settings.ts";
 import type { Settings } from "../config/schema.ts";
 import type { Registry } from "../create-registry.ts";
 import { systemClock } from "../lib/clock.ts";
-import { fileTrouble } from "../lib/file-trouble.ts";
+import { fileErrorReason } from "../lib/file-error.ts";
 import { CommandError } from "./command-error.ts";
 
 /**
@@ -130,7 +130,7 @@ function readText(setting: string, path: string, { mayBeAbsent = false } = {}): 
     if (mayBeAbsent && !statSync(path, { throwIfNoEntry: false })) return "";
     return readFileSync(path, "utf8");
   } catch (error) {
-    throw new CommandError(`${setting}: ${path} cannot be read: ${fileTrouble(error)}`, { cause: error });
+    throw new CommandError(`${setting}: ${path} cannot be read: ${fileErrorReason(error)}`, { cause: error });
   }
 }
 

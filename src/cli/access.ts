@@ -5,7 +5,7 @@ import { protectionOf } from "../auth/protected-tags.ts";
 import { tokenServerOf } from "../config/auth-settings.ts";
 import type { Settings } from "../config/schema.ts";
 import type { AccessOptions } from "../create-registry.ts";
-import { fileTrouble } from "../lib/file-trouble.ts";
+import { fileErrorReason } from "../lib/file-error.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { RegistryLimits } from "../registry/backend.ts";
 import { CommandError } from "./command-error.ts";
@@ -54,7 +54,7 @@ export async function provideAccess({ auth }: Settings, log: Logger): Promise<vo
   await provideHtpasswd(auth.htpasswd.path, bunPasswords, log).catch((error: unknown) => {
     if (!(error instanceof HtpasswdError)) throw error;
     const { code } = error.cause as NodeJS.ErrnoException;
-    const reason = code === "ENOENT" ? "no folder can be made for it" : fileTrouble(error.cause);
+    const reason = code === "ENOENT" ? "no folder can be made for it" : fileErrorReason(error.cause);
     throw new CommandError(`auth.htpasswd.path: ${auth.htpasswd?.path} is not there and cannot be made: ${reason}`, {
       cause: error,
     });

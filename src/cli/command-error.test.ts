@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
-import { CommandError, failingWith2, systemTrouble } from "./command-error.ts";
+import { CommandError, failingWith2, systemErrorText } from "./command-error.ts";
 
 function thrownBy(work: () => unknown): unknown {
   try {
@@ -22,7 +22,7 @@ describe("an error of the system about a file", () => {
     [() => writeFileSync("/dev/full", "x"), "its file system is full"],
   ] as const) {
     test(`is told in plain words: ${said}`, () => {
-      const message = systemTrouble(thrownBy(work));
+      const message = systemErrorText(thrownBy(work));
       expect(message).toContain(said);
       expect(message).not.toMatch(/\bE[A-Z]{4,}\b/);
     });
@@ -41,7 +41,7 @@ describe("any other error", () => {
   test("is none of the system about a file", async () => {
     const refused = await new Promise((resolve) => connect({ port: 1, host: "127.0.0.1" }).on("error", resolve));
     for (const error of [refused, new Error("ENOENT"), new CommandError("x"), undefined, "ENOENT"]) {
-      expect(systemTrouble(error)).toBeUndefined();
+      expect(systemErrorText(error)).toBeUndefined();
     }
   });
 });

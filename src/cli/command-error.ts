@@ -1,5 +1,5 @@
 /** How a command ends that cannot do what it was asked. */
-import { fileTrouble, isFileTrouble } from "../lib/file-trouble.ts";
+import { fileErrorReason, isFileError } from "../lib/file-error.ts";
 
 /** Ends the program with an exit code; the message is one line that says why and what to do. */
 export class CommandError extends Error {
@@ -13,8 +13,8 @@ export class CommandError extends Error {
 }
 
 /** What an operator is told of an error of the system about a file; undefined for any other error. */
-export function systemTrouble(error: unknown): string | undefined {
-  return isFileTrouble(error) ? `${error.path ?? "a file"} cannot be used: ${fileTrouble(error)}` : undefined;
+export function systemErrorText(error: unknown): string | undefined {
+  return isFileError(error) ? `${error.path ?? "a file"} cannot be used: ${fileErrorReason(error)}` : undefined;
 }
 
 /** The reader of what a command prints has gone, as `head` does when it has seen enough. */
@@ -31,7 +31,7 @@ export async function failingWith2<Result>(work: () => Promise<Result>): Promise
     return await work();
   } catch (error) {
     if (error instanceof ReaderGoneError) throw error;
-    const message = systemTrouble(error) ?? (error instanceof Error ? error.message : String(error));
+    const message = systemErrorText(error) ?? (error instanceof Error ? error.message : String(error));
     throw new CommandError(message, { cause: error, exitCode: 2 });
   }
 }

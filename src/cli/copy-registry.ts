@@ -1,7 +1,7 @@
 /** What `backup` and `restore` share: the files of a registry, copied as the copy of its database names them. */
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
-import { fileTrouble } from "../lib/file-trouble.ts";
+import { fileErrorReason } from "../lib/file-error.ts";
 import { formatSize } from "../lib/size.ts";
 import { allBlobs, manifestsNeeding } from "../metadata/inventory.ts";
 import type { HeldLease } from "../registry/gc/lease.ts";
@@ -92,7 +92,7 @@ export function makeEmptyFolder(to: string, from: string): void {
     accessSync(to, constants.W_OK | constants.X_OK);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const reason = code === "ENOENT" ? "no folder can be made there" : fileTrouble(error);
+    const reason = code === "ENOENT" ? "no folder can be made there" : fileErrorReason(error);
     throw new CommandError(`${to} cannot be written: ${reason}`, { cause: error });
   }
 }

@@ -2,7 +2,7 @@
 import { escapeControls } from "../lib/control-characters.ts";
 import { nearest } from "../lib/nearest.ts";
 import { VERSION } from "../version.ts";
-import { CommandError, ReaderGoneError, systemTrouble } from "./command-error.ts";
+import { CommandError, ReaderGoneError, systemErrorText } from "./command-error.ts";
 import { print, printError } from "./print.ts";
 
 const HELP = `Stowage ${VERSION}: a registry of container images
@@ -92,7 +92,7 @@ export async function run(
     )([...more, "--help"], environment);
   } catch (error) {
     if (error instanceof ReaderGoneError) return READER_GONE;
-    const message = error instanceof CommandError ? error.message : systemTrouble(error);
+    const message = error instanceof CommandError ? error.message : systemErrorText(error);
     if (message === undefined) throw error;
     printError(`stowage: ${escapeControls(message.replaceAll("\n", " "))}\n`);
     return error instanceof CommandError ? error.exitCode : 1;

@@ -4,7 +4,7 @@ import type { Settings } from "../config/schema.ts";
 import { parseAddress } from "../config/address.ts";
 import { OPTIONS, SettingsError, loadSettings } from "../config/sources.ts";
 import { FILE_VARIABLE } from "../config/variables.ts";
-import { fileTrouble } from "../lib/file-trouble.ts";
+import { fileErrorReason } from "../lib/file-error.ts";
 import { CommandError } from "./command-error.ts";
 
 /** For `readCommandLine`. */
@@ -75,7 +75,7 @@ function readSettings(path: string): string {
     throw new CommandError(
       isAddress
         ? `${path} is no settings file: --addr ${/^\d+$/.test(path) ? `:${path}` : path} says where to listen`
-        : `the settings file ${path === "" ? '""' : path} cannot be read: ${fileTrouble(error)}: name one that can be, such as config.yml`,
+        : `the settings file ${path === "" ? '""' : path} cannot be read: ${fileErrorReason(error)}: name one that can be, such as config.yml`,
       { cause: error },
     );
   }

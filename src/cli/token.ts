@@ -1,5 +1,5 @@
 /** `stowage token`: what robots log in with. */
-import { troubleWithAccountName } from "../auth/account-name.ts";
+import { accountNameProblem } from "../auth/account-name.ts";
 import type { Action } from "../auth/identity.ts";
 import type { RobotToken, Robots } from "../auth/robots.ts";
 import { systemClock } from "../lib/clock.ts";
@@ -94,8 +94,8 @@ async function create({ robots, words, robot, patterns, actions: text, expires, 
       "say for whom and for what: stowage token create --for ci --repo 'team/**' --actions pull,push",
     );
   }
-  const trouble = troubleWithAccountName(robot);
-  if (trouble !== undefined) throw new CommandError(`${robot} cannot be a robot's name: ${trouble}`);
+  const problem = accountNameProblem(robot);
+  if (problem !== undefined) throw new CommandError(`${robot} cannot be a robot's name: ${problem}`);
   const wrong = patterns.find((pattern) => !/^[a-z0-9*][a-z0-9*._/-]*$/.test(pattern));
   if (wrong !== undefined)
     throw new CommandError(`--repo ${wrong} is no pattern of repositories: write team/app or 'team/**'`);

@@ -1,5 +1,5 @@
 /** `stowage user`: the users that are kept in the database. */
-import { troubleWithAccountName } from "../auth/account-name.ts";
+import { accountNameProblem } from "../auth/account-name.ts";
 import { ADMINISTRATORS } from "../auth/policy.ts";
 import type { Users } from "../auth/users.ts";
 import { silentLogger } from "../observe/logger.ts";
@@ -147,15 +147,15 @@ function onlyName(words: readonly string[], verb: string): string {
 /** The name of somebody who can log in by it. */
 function userName(words: readonly string[], verb: string): string {
   const name = onlyName(words, verb);
-  const trouble = troubleWithAccountName(name);
-  if (trouble !== undefined) throw new CommandError(`${name} cannot be a user's name: ${trouble}`);
+  const problem = accountNameProblem(name);
+  if (problem !== undefined) throw new CommandError(`${name} cannot be a user's name: ${problem}`);
   return name;
 }
 
 function checkedGroups(names: readonly string[]): readonly string[] {
   for (const name of names) {
-    const trouble = troubleWithAccountName(name);
-    if (trouble !== undefined) throw new CommandError(`${name} cannot be a group's name: ${trouble}`);
+    const problem = accountNameProblem(name);
+    if (problem !== undefined) throw new CommandError(`${name} cannot be a group's name: ${problem}`);
   }
   return [...new Set(names)].toSorted();
 }

@@ -72,7 +72,13 @@ export class Workers implements Listening {
   readonly #slots: readonly Promise<void>[];
   #isUp = false;
 
-  constructor(count: number, config: WorkerConfig, url: string, log: Logger, onCounted: (counts: ProcessCounts) => void) {
+  constructor(
+    count: number,
+    config: WorkerConfig,
+    url: string,
+    log: Logger,
+    onCounted: (counts: ProcessCounts) => void,
+  ) {
     this.url = url;
     this.address = config.address;
     this.#config = JSON.stringify(config);

@@ -12,7 +12,7 @@ let files = 0;
 async function watched(content: string | undefined) {
   const path = join(scratch, `file-${files++}`);
   if (content !== undefined) await writeFile(path, content);
-  const counts = { read: 0, trouble: 0 };
+  const counts = { read: 0, errors: 0 };
   const clock = { ms: Date.now() + 1000, now: () => clock.ms };
   const file = new WatchedFile(path, clock, {
     parse(text) {
@@ -20,9 +20,9 @@ async function watched(content: string | undefined) {
       if (text === "bad") throw new Error("it is bad");
       return text;
     },
-    onTrouble() {
-      counts.trouble++;
-      return "trouble";
+    onError() {
+      counts.errors++;
+      return "error";
     },
   });
   const next = (): string => {
@@ -36,7 +36,7 @@ describe("a watched file", () => {
   test("is read once while it stays the same", async () => {
     const { counts, next } = await watched("one");
     for (let time = 0; time < 5; time++) expect(next()).toBe("one");
-    expect(counts).toEqual({ read: 1, trouble: 0 });
+    expect(counts).toEqual({ read: 1, errors: 0 });
   });
 
   test("is read again when it was written, replaced, or is back", async () => {
@@ -48,7 +48,7 @@ describe("a watched file", () => {
     await rename(`${path}.new`, path);
     expect(next()).toBe("third");
     await rm(path);
-    expect(next()).toBe("trouble");
+    expect(next()).toBe("error");
     await writeFile(path, "fourth");
     expect(next()).toBe("fourth");
   });
@@ -97,11 +97,11 @@ describe("a watched file", () => {
 
   test("that cannot be read or understood is told once, until it changes", async () => {
     const absent = await watched(undefined);
-    for (let time = 0; time < 3; time++) expect(absent.next()).toBe("trouble");
-    expect(absent.counts).toEqual({ read: 0, trouble: 1 });
+    for (let time = 0; time < 3; time++) expect(absent.next()).toBe("error");
+    expect(absent.counts).toEqual({ read: 0, errors: 1 });
     const bad = await watched("bad");
-    for (let time = 0; time < 3; time++) expect(bad.next()).toBe("trouble");
-    expect(bad.counts.trouble).toBe(1);
+    for (let time = 0; time < 3; time++) expect(bad.next()).toBe("error");
+    expect(bad.counts.errors).toBe(1);
     await writeFile(bad.path, "good");
     expect(bad.next()).toBe("good");
   });

@@ -11,7 +11,7 @@ export class WatchedFile<Content> {
   readonly path: string;
   readonly #clock: Clock;
   readonly #parse: (text: string) => Content;
-  readonly #onTrouble: (error: unknown) => Content;
+  readonly #onError: (error: unknown) => Content;
   #content: Content | undefined;
   /** Of what `#content` was made of; undefined when that could not be read or parsed. */
   #digest: string | undefined;
@@ -20,19 +20,16 @@ export class WatchedFile<Content> {
   /** By what the file was known when it was read; undefined when it has to be read again. */
   #mark: string | undefined;
 
-  /** What `onTrouble` gives stands for a file that cannot be read or parsed; it is asked once for each state of the file. */
+  /** What `onError` gives stands for a file that cannot be read or parsed; it is asked once for each state of the file. */
   constructor(
     path: string,
     clock: Clock,
-    {
-      parse,
-      onTrouble,
-    }: { readonly parse: (text: string) => Content; readonly onTrouble: (error: unknown) => Content },
+    { parse, onError }: { readonly parse: (text: string) => Content; readonly onError: (error: unknown) => Content },
   ) {
     this.path = path;
     this.#clock = clock;
     this.#parse = parse;
-    this.#onTrouble = onTrouble;
+    this.#onError = onError;
   }
 
   get content(): Content {
@@ -59,10 +56,10 @@ export class WatchedFile<Content> {
       this.#take(this.#parse(text), hash("sha256", text, "base64"));
       this.#mark = this.#clock.now() - Math.max(mtimeMs, ctimeMs) > GRAIN_MS ? mark : undefined;
     } catch (error) {
-      const mark = `trouble: ${String(error)}`;
+      const mark = `error: ${String(error)}`;
       if (mark === this.#mark) return;
       this.#mark = mark;
-      this.#take(this.#onTrouble(error), undefined);
+      this.#take(this.#onError(error), undefined);
     }
   }
 

@@ -84,19 +84,19 @@ export function makeFileLikeFolder(path: string): void {
 function explained(database: string, error: unknown): unknown {
   const code = sqliteCode(error);
   if (code === undefined) return error;
-  return new DataFolderError(`${database} ${troubleOf(code, dirname(database))} (${code})`, { cause: error });
+  return new DataFolderError(`${database} ${problemOf(code, dirname(database))} (${code})`, { cause: error });
 }
 
-function troubleOf(code: string, folder: string): string {
+function problemOf(code: string, folder: string): string {
   // What memory maps of a file does not fit is told as an I/O error.
   if (code === "SQLITE_FULL" || (code.startsWith("SQLITE_IOERR") && isFull(folder))) {
     return "cannot be written: its file system is full: make room";
   }
-  const found = TROUBLES.find(([codes]) => codes.test(code));
+  const found = PROBLEMS.find(([codes]) => codes.test(code));
   return found?.[1] ?? "cannot be opened: see that it is a file of this registry";
 }
 
-const TROUBLES: readonly (readonly [codes: RegExp, why: string])[] = [
+const PROBLEMS: readonly (readonly [codes: RegExp, why: string])[] = [
   [/^SQLITE_(?:NOTADB|CORRUPT)/, "is damaged: restore a backup with stowage restore"],
   [
     /^SQLITE_(?:READONLY|PERM|AUTH)/,

@@ -9,7 +9,8 @@ import type { Reply } from "./reply.ts";
 const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "SQLITE_FULL"]);
 
 /** … and by which it, or the system, says that it cannot now. */
-const TROUBLED = /^(?:EIO|EROFS|EACCES|EPERM|EMFILE|ENFILE|ENOMEM|SQLITE_IOERR.*|SQLITE_READONLY.*|SQLITE_CANTOPEN.*)$/;
+const DISK_ERRORS =
+  /^(?:EIO|EROFS|EACCES|EPERM|EMFILE|ENFILE|ENOMEM|SQLITE_IOERR.*|SQLITE_READONLY.*|SQLITE_CANTOPEN.*)$/;
 
 /** A refusal, or a fault that amounts to one, with headers that its reply shall have. */
 export class RefusedWithHeaders extends Error {
@@ -38,7 +39,7 @@ export function refusalIn(error: unknown): OciError | undefined {
         cause: error,
       });
     }
-    if (TROUBLED.test(code)) {
+    if (DISK_ERRORS.test(code)) {
       return new OciError("UNAVAILABLE", {
         message: "the registry's storage does not answer: try again",
         cause: error,

@@ -1,7 +1,7 @@
 /** What TLS is served with: certificate, key and the authorities that vouch for clients, as files that may change. */
 import { X509Certificate, createPrivateKey } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { fileTrouble } from "../../lib/file-trouble.ts";
+import { fileErrorReason } from "../../lib/file-error.ts";
 import type { Logger } from "../../observe/logger.ts";
 
 export interface TlsOptions {
@@ -110,7 +110,7 @@ async function read(path: string): Promise<string> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    throw new TlsError(`${path} cannot be read: ${fileTrouble(error)}`, { cause: error });
+    throw new TlsError(`${path} cannot be read: ${fileErrorReason(error)}`, { cause: error });
   }
 }
 

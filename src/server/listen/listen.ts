@@ -5,7 +5,7 @@ import { connect, isIP } from "node:net";
 import { dirname } from "node:path";
 import type { Server } from "bun";
 import { systemClock } from "../../lib/clock.ts";
-import { fileTrouble } from "../../lib/file-trouble.ts";
+import { fileErrorReason } from "../../lib/file-error.ts";
 import { customerNetwork } from "../../lib/network.ts";
 import { OciError } from "../../oci/error.ts";
 import type { Logs } from "../../observe/logger.ts";
@@ -336,7 +336,8 @@ async function clearSocket(path: string): Promise<void> {
 
 function explain(address: Address, error: unknown): string {
   const { code } = error as { code?: string };
-  if (address.kind === "unix") return `no socket can be made at ${address.path}: ${socketTrouble(address.path, error)}`;
+  if (address.kind === "unix")
+    return `no socket can be made at ${address.path}: ${socketErrorReason(address.path, error)}`;
   const { hostname, port } = address;
   const where = `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
   switch (code) {
@@ -354,9 +355,9 @@ function explain(address: Address, error: unknown): string {
   }
 }
 
-function socketTrouble(path: string, error: unknown): string {
+function socketErrorReason(path: string, error: unknown): string {
   const folder = dirname(path);
   if (!existsSync(folder)) return `there is no folder ${folder}`;
   if ((error as { code?: string }).code === "EADDRINUSE") return "another program listens there";
-  return fileTrouble(error);
+  return fileErrorReason(error);
 }

@@ -17,13 +17,13 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 /** Whether `error` is the system's, and about a file. */
-export function isFileTrouble(error: unknown): error is NodeJS.ErrnoException {
+export function isFileError(error: unknown): error is NodeJS.ErrnoException {
   const { code, syscall } = (error ?? {}) as NodeJS.ErrnoException;
   return error instanceof Error && syscall !== undefined && code !== undefined && Object.hasOwn(REASONS, code);
 }
 
 /** Such as `it is not there`; `error` is what a call of `node:fs` threw. */
-export function fileTrouble(error: unknown): string {
+export function fileErrorReason(error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
   return REASONS[code ?? ""] ?? `the system refuses it (${code ?? String(error)})`;
 }
