@@ -30,7 +30,7 @@ describe("the folder of a certificate", () => {
       expect(await folder.answer(token)).toBeUndefined();
     }
     await expect(folder.putAnswer("../x", "answer")).rejects.toThrow(CertificateFolderError);
-    await folder.forgetAnswers();
+    await folder.clearAnswers();
     expect(await folder.answer("tok_en-1")).toBeUndefined();
   });
 
@@ -65,9 +65,9 @@ describe("the folder of a certificate", () => {
     const failure = { count: 2, at: 5, reason: "no" };
     await folder.putFailure(failure);
     expect(await (await CertificateFolder.open(path, DIRECTORY)).failure()).toEqual(failure);
-    await folder.forgetFailure();
+    await folder.clearFailure();
     expect(await folder.failure()).toBeUndefined();
-    expect((await readdir(path, { recursive: true })).filter((name) => name.includes("draft"))).toEqual([]);
+    expect((await readdir(path, { recursive: true })).filter((name) => name.includes("temporary"))).toEqual([]);
   });
 
   test("is refused where a file is, as distribution 2 made it", async () => {

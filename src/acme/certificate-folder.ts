@@ -5,7 +5,7 @@ import { access, constants, mkdir, open, readFile, rename, rm, stat } from "node
 import { join } from "node:path";
 import { fileErrorReason } from "../lib/file-error.ts";
 import { InheritedPermissions } from "../lib/inherited-permissions.ts";
-import type { Failure } from "./pauses.ts";
+import type { Failure } from "./backoff.ts";
 
 /** The folder cannot be used; the message says why. */
 export class CertificateFolderError extends Error {
@@ -93,7 +93,7 @@ export class CertificateFolder {
     await this.#put(FAILURE, JSON.stringify(failure));
   }
 
-  async forgetFailure(): Promise<void> {
+  async clearFailure(): Promise<void> {
     await rm(this.failurePath, { force: true });
   }
 
@@ -107,7 +107,7 @@ export class CertificateFolder {
     await this.#put(join("challenges", token), answer);
   }
 
-  async forgetAnswers(): Promise<void> {
+  async clearAnswers(): Promise<void> {
     await rm(this.#answers, { recursive: true, force: true });
     await this.#permissions.makeFolder(this.#answers);
   }
@@ -115,8 +115,8 @@ export class CertificateFolder {
   /** Whoever reads it finds the old text or the new one; it is durable when this resolves. */
   async #put(name: string, text: string): Promise<void> {
     const path = join(this.#path, name);
-    const draft = join(this.#path, `draft-${randomUUID()}`);
-    const file = await open(draft, "wx", this.#permissions.fileMode);
+    const temporary = join(this.#path, `temporary-${randomUUID()}`);
+    const file = await open(temporary, "wx", this.#permissions.fileMode);
     try {
       await this.#permissions.applyToFile(file);
       await file.writeFile(text);
@@ -124,7 +124,7 @@ export class CertificateFolder {
     } finally {
       await file.close();
     }
-    await rename(draft, path);
+    await rename(temporary, path);
     const folder = await open(this.#path, "r");
     try {
       await folder.sync();

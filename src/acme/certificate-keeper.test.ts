@@ -41,7 +41,7 @@ describe("a certificate that is to be renewed, while its authority cannot be use
       directory,
       email: "operator@example.com",
       names: [NAME],
-      turn: {
+      lease: {
         hold: async () => {
           taken++;
           return { lost: new AbortController().signal, [Symbol.asyncDispose]: async () => void taken-- };

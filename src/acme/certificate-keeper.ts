@@ -8,17 +8,17 @@ import { AcmeError } from "./acme-error.ts";
 import type { CertificateFolder } from "./certificate-folder.ts";
 import { lifeOf, renewalTime } from "./certificate-life.ts";
 import { orderCertificate } from "./order.ts";
-import { RENEWAL_PAUSES, START_PAUSES, nextTryAt } from "./pauses.ts";
-import type { Failure } from "./pauses.ts";
+import { RENEWAL_BACKOFF, START_BACKOFF, nextTryAt } from "./backoff.ts";
+import type { Failure } from "./backoff.ts";
 
-/** Work that one process at a time does. */
-export interface Turn {
-  /** Takes the turn until what it returns is disposed of. Returns undefined when it is another process's turn. */
-  hold(): Promise<HeldTurn | undefined>;
+/** The lease by which one process at a time orders certificates. */
+export interface OrderLease {
+  /** Takes the lease until the result is disposed. Resolves with undefined while another process holds it. */
+  hold(): Promise<HeldLease | undefined>;
 }
 
-interface HeldTurn extends AsyncDisposable {
-  /** Aborted when the turn was lost: it may be another process's now. */
+interface HeldLease extends AsyncDisposable {
+  /** Aborted when the lease was lost: another process may hold it now. */
   readonly lost: AbortSignal;
 }
 
@@ -27,7 +27,7 @@ export interface KeeperOptions {
   readonly directory: string;
   readonly email: string;
   readonly names: readonly string[];
-  readonly turn: Turn;
+  readonly lease: OrderLease;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -42,16 +42,16 @@ const START_MS = 180_000;
 /** … while nobody answers, as when the network is not up yet … */
 const UNREACHABLE_MS = 15_000;
 /** … and between two tries at that. */
-const AGAIN_MS = 3000;
+const RETRY_MS = 3000;
 
 const ORDER_MS = 120_000;
 
-/** Should the holder of the turn die, another process goes on after so long. */
-export const TURN_MS = 20_000;
+/** How long a lease lasts without renewal: after that another process may order. */
+export const LEASE_MS = 20_000;
 
-/** The certificate is looked at so often at least: clocks jump, and other processes renew it too. */
-const LOOK_MS = 3_600_000;
-const SHORTEST_LOOK_MS = 1000;
+/** The longest time between two checks of the certificate. Because clocks jump, and other processes renew it too. */
+const POLL_MS = 3_600_000;
+const MIN_POLL_MS = 1000;
 
 export class CertificateKeeper {
   readonly #options: KeeperOptions;
@@ -63,17 +63,17 @@ export class CertificateKeeper {
 
   /** Resolves when there is a certificate that is good now; rejects with `CertificateError` when none can be had. */
   async provide(): Promise<void> {
-    const { clock, log, names, turn } = this.#options;
+    const { clock, log, names, lease } = this.#options;
     const started = clock.now();
     let waited = false;
     while (!(await this.#isGood())) {
       await this.#refuseTooEarly();
       if (clock.now() - started > START_MS) throw new CertificateError("another process did not get one in time");
-      await using held = await turn.hold();
+      await using held = await lease.hold();
       if (!held) {
         if (!waited) log.info("another process orders the certificate: waiting for it");
         waited = true;
-        await sleep(SHORTEST_LOOK_MS);
+        await sleep(MIN_POLL_MS);
         continue;
       }
       log.info(
@@ -84,12 +84,12 @@ export class CertificateKeeper {
         await this.#order(held.lost);
       } catch (error) {
         if (!(error instanceof AcmeError && error.kind === "unreachable")) {
-          const { reason } = await this.#remember(error);
+          const { reason } = await this.#recordFailure(error);
           throw new CertificateError(reason, { cause: error });
         }
         if (clock.now() - started > UNREACHABLE_MS) throw new CertificateError(error.message, { cause: error });
         log.warn({ err: error }, "the authority's server cannot be used now: trying again");
-        await sleep(AGAIN_MS);
+        await sleep(RETRY_MS);
       }
     }
   }
@@ -102,16 +102,16 @@ export class CertificateKeeper {
         await this.#renewWhenDue(signal);
       } catch (error) {
         if (signal.aborted) continue;
-        const next = new Date(nextTryAt(await this.#remember(error), RENEWAL_PAUSES)).toISOString();
+        const next = new Date(nextTryAt(await this.#recordFailure(error), RENEWAL_BACKOFF)).toISOString();
         log.error({ err: error, next }, "the certificate could not be renewed: it is tried again");
       }
     }
   }
 
   async #renewWhenDue(signal: AbortSignal): Promise<void> {
-    const { turn, log } = this.#options;
+    const { lease, log } = this.#options;
     if (!(await this.#isDue())) return;
-    await using held = await turn.hold();
+    await using held = await lease.hold();
     if (!held || !(await this.#isDue())) return; // another process orders it, or was quicker
     await this.#order(AbortSignal.any([signal, held.lost]));
     log.info("the certificate was renewed");
@@ -127,7 +127,7 @@ export class CertificateKeeper {
     const { folder, names } = this.#options;
     const life = lifeOf((await folder.certificate()) ?? "", names);
     const failure = await this.#lastFailure();
-    return Math.max(life ? renewalTime(life) : 0, failure ? nextTryAt(failure, RENEWAL_PAUSES) : 0);
+    return Math.max(life ? renewalTime(life) : 0, failure ? nextTryAt(failure, RENEWAL_BACKOFF) : 0);
   }
 
   async #isDue(): Promise<boolean> {
@@ -137,9 +137,9 @@ export class CertificateKeeper {
   async #untilDue(): Promise<number> {
     const left = await this.#dueAt().then(
       (dueAt) => dueAt - this.#options.clock.now(),
-      () => LOOK_MS,
+      () => POLL_MS,
     );
-    return Math.min(Math.max(left, SHORTEST_LOOK_MS), LOOK_MS);
+    return Math.min(Math.max(left, MIN_POLL_MS), POLL_MS);
   }
 
   /** Programs are started again by others when they fail: an authority must not be asked each time. */
@@ -147,7 +147,7 @@ export class CertificateKeeper {
     const { folder, clock } = this.#options;
     const failure = await this.#lastFailure();
     if (!failure) return;
-    const next = nextTryAt(failure, START_PAUSES);
+    const next = nextTryAt(failure, START_BACKOFF);
     if (next <= clock.now()) return;
     throw new CertificateError(
       `the last order failed (${failure.reason}), and the next one is made by a start after ` +
@@ -155,7 +155,7 @@ export class CertificateKeeper {
     );
   }
 
-  async #remember(error: unknown): Promise<Failure> {
+  async #recordFailure(error: unknown): Promise<Failure> {
     const { folder, clock, log } = this.#options;
     const reason = error instanceof Error ? error.message : String(error);
     this.#failure = { count: ((await this.#lastFailure())?.count ?? 0) + 1, at: clock.now(), reason };
@@ -172,12 +172,12 @@ export class CertificateKeeper {
     return (await this.#options.folder.failure().catch(() => undefined)) ?? this.#failure;
   }
 
-  /** Orders a certificate, for the process that has the turn, unless `stop` is aborted. */
+  /** Orders a certificate, for the process that has the lease, unless `stop` is aborted. */
   async #order(stop: AbortSignal): Promise<void> {
     const { folder, directory, email, names } = this.#options;
     const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     const bound = AbortSignal.timeout(ORDER_MS);
-    await folder.forgetAnswers(); // of a process that was killed
+    await folder.clearAnswers(); // of a process that was killed
     const chain = await orderCertificate(
       {
         directory,
@@ -192,7 +192,7 @@ export class CertificateKeeper {
     if (!lifeOf(chain, names)) throw new AcmeError("refused", "what the authority signed is not for these names");
     await folder.putCertificate(privateKey, chain);
     this.#failure = undefined;
-    await folder.forgetFailure();
-    await folder.forgetAnswers();
+    await folder.clearFailure();
+    await folder.clearAnswers();
   }
 }

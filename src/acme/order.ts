@@ -8,7 +8,7 @@ import { AcmeSession, publicJwk, request } from "./acme-session.ts";
 import type { Answer } from "./acme-session.ts";
 import { signingRequest } from "./signing-request.ts";
 
-export interface Wish {
+export interface OrderRequest {
   /** Where the authority's server names its addresses. */
   readonly directory: string;
   /** Of P-256. The account of this key is made when there is none. */
@@ -49,15 +49,15 @@ interface Challenge {
 }
 
 /** Between two looks at something that the server has not decided yet, when it does not say for how long to wait. */
-const LOOK_MS = 1000;
-const LONGEST_LOOK_MS = 30_000;
+const POLL_MS = 1000;
+const MAX_POLL_MS = 30_000;
 
 /** The certificate and those that lead to its authority, in PEM. Rejects with `AcmeError`. */
-export async function orderCertificate(wish: Wish, signal: AbortSignal): Promise<string> {
-  const { names, accountKey, certificateKey, email } = wish;
-  const { response, text } = await request(wish.directory, signal);
-  if (!response.ok) throw new AcmeError("unreachable", `${wish.directory} answered ${response.status}`);
-  const directory = jsonIn(text, wish.directory) as Directory;
+export async function orderCertificate(ordered: OrderRequest, signal: AbortSignal): Promise<string> {
+  const { names, accountKey, certificateKey, email } = ordered;
+  const { response, text } = await request(ordered.directory, signal);
+  if (!response.ok) throw new AcmeError("unreachable", `${ordered.directory} answered ${response.status}`);
+  const directory = jsonIn(text, ordered.directory) as Directory;
   const session = new AcmeSession(accountKey, directory.newNonce, signal);
   const account = await session.post(directory.newAccount, {
     termsOfServiceAgreed: true,
@@ -68,7 +68,7 @@ export async function orderCertificate(wish: Wish, signal: AbortSignal): Promise
     identifiers: names.map((value) => ({ type: "dns", value })),
   });
   const url = addressIn(made, directory.newOrder);
-  for (const each of (jsonIn(made.text, url) as Order).authorizations) await prove(session, each, wish, signal);
+  for (const each of (jsonIn(made.text, url) as Order).authorizations) await prove(session, each, ordered, signal);
 
   const readOrder = (): Promise<Decided<Order>> => read<Order>(session, url);
   const ready = await decided(readOrder, ["pending"], signal);
@@ -83,14 +83,14 @@ export async function orderCertificate(wish: Wish, signal: AbortSignal): Promise
 }
 
 /** Shows the authority that a name is ours. */
-async function prove(session: AcmeSession, url: string, wish: Wish, signal: AbortSignal): Promise<void> {
+async function prove(session: AcmeSession, url: string, ordered: OrderRequest, signal: AbortSignal): Promise<void> {
   const readAuthorization = (): Promise<Decided<Authorization>> => read<Authorization>(session, url);
   const { value: asked } = await readAuthorization();
   if (asked.status === "valid") return; // proven not long ago
   const challenge = asked.challenges.find(({ type }) => type === "http-01");
   if (!challenge) throw new AcmeError("refused", `the authority does not ask for ${asked.identifier.value} over HTTP`);
-  const thumbprint = await calculateJwkThumbprint(publicJwk(wish.accountKey));
-  await wish.publish(challenge.token, `${challenge.token}.${thumbprint}`);
+  const thumbprint = await calculateJwkThumbprint(publicJwk(ordered.accountKey));
+  await ordered.publish(challenge.token, `${challenge.token}.${thumbprint}`);
   await session.post(challenge.url, {});
   const { status, identifier, challenges } = await decided(readAuthorization, ["pending"], signal);
   if (status === "valid") return;
@@ -107,7 +107,7 @@ interface Decided<Value> {
 async function read<Value>(session: AcmeSession, url: string): Promise<Decided<Value>> {
   const { text, headers } = await session.post(url);
   const seconds = Number(headers.get("retry-after") ?? Number.NaN);
-  const waitMs = Number.isNaN(seconds) ? LOOK_MS : Math.min(Math.max(seconds * 1000, LOOK_MS), LONGEST_LOOK_MS);
+  const waitMs = Number.isNaN(seconds) ? POLL_MS : Math.min(Math.max(seconds * 1000, POLL_MS), MAX_POLL_MS);
   return { value: jsonIn(text, url) as Value, waitMs };
 }
 

@@ -6,7 +6,7 @@ import { ECDSA_SHA256, bits, dnsName, identifier, sequence, subjectNames, tlv } 
 const VERSION = tlv(0x02, Buffer.from([0]));
 /** Names stand in the extension alone: the subject is empty. */
 const SUBJECT = sequence();
-const EXTENSIONS_WISHED = identifier("1.2.840.113549.1.9.14");
+const EXTENSION_REQUEST = identifier("1.2.840.113549.1.9.14");
 
 /** For a certificate of these names, signed with its key, which is one of an elliptic curve. */
 export function signingRequest(names: readonly string[], key: KeyObject): Buffer {
@@ -15,7 +15,7 @@ export function signingRequest(names: readonly string[], key: KeyObject): Buffer
     VERSION,
     SUBJECT,
     createPublicKey(key).export({ type: "spki", format: "der" }),
-    tlv(0xa0, sequence(EXTENSIONS_WISHED, tlv(0x31, extensions))),
+    tlv(0xa0, sequence(EXTENSION_REQUEST, tlv(0x31, extensions))),
   );
   return sequence(content, ECDSA_SHA256, bits(sign("sha256", content, key)));
 }

@@ -38,7 +38,7 @@ export async function provideCertificate(
 
   // Loaded when it is wanted, and not before.
   const { CertificateFolder, CertificateFolderError } = await import("../acme/certificate-folder.ts");
-  const { CertificateError, CertificateKeeper: Keeper, TURN_MS } = await import("../acme/certificate-keeper.ts");
+  const { CertificateError, CertificateKeeper: Keeper, LEASE_MS } = await import("../acme/certificate-keeper.ts");
   const { cachefile, directoryurl: directory, email, hosts: names } = letsencrypt;
   const folder = await CertificateFolder.open(resolve(cachefile), directory).catch((error: unknown) => {
     if (!(error instanceof CertificateFolderError)) throw error;
@@ -53,8 +53,8 @@ export async function provideCertificate(
     if (!(error instanceof ListenError)) throw error;
     throw new CommandError(`http.tls.letsencrypt.challengeaddr: ${error.message}`, { cause: error });
   });
-  const turn = registry.lease("certificate", TURN_MS);
-  const keeper: CertificateKeeper = new Keeper({ folder, directory, email, names, turn, clock: systemClock, log });
+  const lease = registry.lease("certificate", LEASE_MS);
+  const keeper: CertificateKeeper = new Keeper({ folder, directory, email, names, lease, clock: systemClock, log });
   await keeper.provide().catch(async (error: unknown) => {
     await challenges.stop();
     if (!(error instanceof CertificateError)) throw error;

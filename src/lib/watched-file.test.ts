@@ -8,7 +8,7 @@ import { WatchedFile } from "./watched-file.ts";
 const scratch = await scratchFolder();
 let files = 0;
 
-/** A file under watch, and how often it was read and was in trouble. */
+/** A file under watch, and how often it was read and could not be. */
 async function watched(content: string | undefined) {
   const path = join(scratch, `file-${files++}`);
   if (content !== undefined) await writeFile(path, content);

@@ -5,7 +5,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { hashCost } from "../../src/auth/passwords.ts";
 import { parseScopes } from "../../src/auth/scope.ts";
-import { troubleWithAccountName } from "../../src/auth/account-name.ts";
+import { accountNameProblem } from "../../src/auth/account-name.ts";
 import { glob } from "../../src/lib/glob.ts";
 import { customerNetwork } from "../../src/lib/network.ts";
 import { isDigestLike, parseDigest } from "../../src/oci/digest.ts";
@@ -59,7 +59,7 @@ const PARSERS: Readonly<Record<string, (text: string) => unknown>> = {
   "an Authorization header": parseCredentials,
   "Basic credentials": (text) => parseCredentials(`Basic ${text}`),
   "the scopes of a token": (text) => parseScopes([text, `${text}:x:pull`, `repository:${text}:pull`]),
-  "the name of an account": troubleWithAccountName,
+  "the name of an account": accountNameProblem,
   "a hash of a password": (text) => [hashCost(text), hashCost(`$argon2id$v=19$m=1,t=1,p=1$${text}`)],
   "an address": customerNetwork,
   "X-Forwarded-For": (text) => callerBy("x-forwarded-for", text),

@@ -23,7 +23,7 @@ export class RefusedWithHeaders extends Error {
   }
 }
 
-/** The refusal in an error: its own, or the one that a disk's trouble amounts to. Undefined for a fault of ours. */
+/** The refusal in an error: its own, or the one that an error of the disk amounts to. Undefined for a fault of ours. */
 export function refusalIn(error: unknown): OciError | undefined {
   if (error instanceof OciError) return error;
   if (error instanceof BrokenBodyError) {
