@@ -248,7 +248,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       version: VERSION,
     },
     log,
-    revision: () => metadata.revision(),
+    revision: () => metadata.lastCommit(),
   });
   const metrics = new Metrics(VERSION);
   const listeners = new Set<RegistryListener>();

@@ -47,7 +47,7 @@ export function accountVerifiers(settings: AccountSettings, parts: AccountParts)
       `${htpasswd?.path}: the user ${JOB_USER} cannot log in, for jobs do by that name (auth.oidc): rename the user`,
     );
   }
-  const generations = new CachedGenerations(() => metadata.revision(), clock);
+  const generations = new CachedGenerations(() => metadata.revision("accounts"), clock);
   const secret = (): Promise<Uint8Array> => metadata.secret("decoy hashes");
   return new AccountChain([
     ...(oidc.length > 0 ? [new OidcVerifier(oidc, clock, log)] : []),

@@ -1,5 +1,6 @@
 /** Which generation accounts in the database have, as of its last commit. */
 import type { Clock } from "../lib/clock.ts";
+import type { Revision } from "../metadata/revisions.ts";
 import { LruCache, textBytes } from "../lib/lru.ts";
 import { SingleFlight } from "../lib/single-flight.ts";
 import type { Basis } from "./verifier.ts";
@@ -20,12 +21,12 @@ export interface StoredGeneration {
 
 /** One for each account, whatever rests on it: its sessions share what is asked of the database after a commit. */
 export class CachedGenerations {
-  readonly #revision: () => number;
+  readonly #revision: () => Revision | Promise<Revision>;
   readonly #clock: Clock;
   readonly #generations = new LruCache<string, CachedGeneration>(MAX_BYTES);
 
-  /** `revision` returns another number as soon as something was committed. */
-  constructor(revision: () => number, clock: Clock) {
+  /** `revision` returns that of the accounts. */
+  constructor(revision: () => Revision | Promise<Revision>, clock: Clock) {
     this.#revision = revision;
     this.#clock = clock;
   }
@@ -41,18 +42,20 @@ export class CachedGenerations {
   }
 }
 
-/** Invalidated by any commit, of any process. */
+/** Invalidated by each change of an account, by whatever process. */
 class CachedGeneration implements Basis {
   readonly #find: () => Promise<StoredGeneration>;
-  readonly #currentRevision: () => number;
+  readonly #currentRevision: () => Revision | Promise<Revision>;
   readonly #clock: Clock;
   #stored: StoredGeneration = { generation: undefined };
-  /** At which `#stored` was asked for; no revision is negative. */
-  #revision = -1;
-  /** By revision: an answer of before a commit is none to a request that came after it. */
-  readonly #asking = new SingleFlight<number, void>();
+  /** At which `#stored` was asked for. */
+  #revision: Revision | undefined;
+  /** At which the database was last asked. */
+  #asked: Revision | undefined;
+  /** By revision: an answer of before a change is none to a request that came after it. */
+  readonly #asking = new SingleFlight<Revision, StoredGeneration>();
 
-  constructor(find: () => Promise<StoredGeneration>, revision: () => number, clock: Clock) {
+  constructor(find: () => Promise<StoredGeneration>, revision: () => Revision | Promise<Revision>, clock: Clock) {
     this.#find = find;
     this.#currentRevision = revision;
     this.#clock = clock;
@@ -60,18 +63,26 @@ class CachedGeneration implements Basis {
 
   isAt(generation: string): boolean | Promise<boolean> {
     const revision = this.#currentRevision();
-    if (this.#revision === revision) return this.#is(generation);
-    return this.#asking.run(revision, () => this.#ask(revision)).then(() => this.#is(generation));
+    if (revision instanceof Promise) return revision.then((known) => this.#isAt(generation, known));
+    return this.#isAt(generation, revision);
   }
 
-  #is(generation: string): boolean {
-    return this.#stored.generation === generation && this.#clock.now() < (this.#stored.until ?? Infinity);
+  #isAt(generation: string, revision: Revision): boolean | Promise<boolean> {
+    if (this.#revision === revision) return this.#is(this.#stored, generation);
+    return this.#asking.run(revision, () => this.#ask(revision)).then((stored) => this.#is(stored, generation));
   }
 
-  async #ask(revision: number): Promise<void> {
+  #is(stored: StoredGeneration, generation: string): boolean {
+    return stored.generation === generation && this.#clock.now() < (stored.until ?? Infinity);
+  }
+
+  async #ask(revision: Revision): Promise<StoredGeneration> {
+    this.#asked = revision;
     const stored = await this.#find();
-    if (revision < this.#revision) return;
-    this.#stored = stored;
-    this.#revision = revision;
+    if (revision === this.#asked) {
+      this.#stored = stored;
+      this.#revision = revision;
+    }
+    return stored;
   }
 }

@@ -1,5 +1,6 @@
 /** Statements about users and what they log in with. */
 import type { NewUser, Page, UserChange, UserFacts } from "./metadata-store.ts";
+import { moveAccounts } from "./revisions.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
@@ -41,19 +42,26 @@ export function* listUsers(page: Page): Transaction<readonly UserFacts[]> {
 /** False when there is a user of this name. */
 export function* addUser(user: NewUser, now: number): Transaction<boolean> {
   const { name, passwordHash, groups, generation } = user;
-  return (yield* first(ADD, name, passwordHash, JSON.stringify(groups), generation, now)) !== undefined;
+  return yield* changed(first(ADD, name, passwordHash, JSON.stringify(groups), generation, now));
 }
 
 /** False when there is no such user. */
 export function* changeUser(name: string, change: UserChange, now: number): Transaction<boolean> {
   const { passwordHash = null, groups, generation } = change;
   const memberOf = groups === undefined ? null : JSON.stringify(groups);
-  return (yield* first(CHANGE, name, passwordHash, memberOf, generation, now)) !== undefined;
+  return yield* changed(first(CHANGE, name, passwordHash, memberOf, generation, now));
 }
 
 /** False when there is no such user. */
 export function* removeUser(name: string): Transaction<boolean> {
-  return (yield* first(REMOVE, name)) !== undefined;
+  return yield* changed(first(REMOVE, name));
+}
+
+/** Whether the statement changed a row, which is recorded then. */
+function* changed(statement: Transaction<unknown>): Transaction<boolean> {
+  if ((yield* statement) === undefined) return false;
+  yield* moveAccounts();
+  return true;
 }
 
 function factsOf(account: Account): UserFacts {

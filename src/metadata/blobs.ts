@@ -5,6 +5,7 @@ import type { Tag } from "../oci/tag.ts";
 import { holdOnBlob } from "./holds.ts";
 import type { BlobFacts, DeleteResult, Whereabouts } from "./metadata-store.ts";
 import { findRepository, beginRepository } from "./repositories.ts";
+import { moveBlobs, moveRepository } from "./revisions.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 import { discard, reviewBlob } from "./trash.ts";
@@ -60,13 +61,18 @@ const NOT_MISSING = `delete from manifest_missing where repo = $1 and digest = $
 const NEED = `
   insert into manifest_blob (repo, manifest, blob) values ($1, $2, $3) on conflict (repo, manifest, blob) do nothing`;
 
-const MARK_DAMAGED = `update blob set state = 'damaged' where digest = $1 and storage_key = $2`;
+const MARK_DAMAGED = `
+  update blob set state = 'damaged' where digest = $1 and storage_key = $2 and state <> 'damaged' returning digest`;
 
 const MARK_DAMAGED_INLINE = `
   update blob set state = 'damaged' where digest = $1 and storage_key is null
-  and exists (select 1 from blob_inline i where i.digest = $1 and i.payload = $2)`;
+  and state <> 'damaged' and exists (select 1 from blob_inline i where i.digest = $1 and i.payload = $2)
+  returning digest`;
 
-const CONFIRM = `update blob set mtime = $3, state = 'live' where digest = $1 and storage_key = $2`;
+const CONFIRM = `update blob set mtime = $3 where digest = $1 and storage_key = $2`;
+
+const MARK_INTACT = `
+  update blob set state = 'live' where digest = $1 and storage_key = $2 and state <> 'live' returning digest`;
 
 const SHOWN_BY = `
   select r.name from repo_blob l join repo r on r.id = l.repo where l.digest = $1 order by l.repo limit $2`;
@@ -148,11 +154,14 @@ export function* addBlob(digest: Digest, size: number, at: Whereabouts, now: num
   if (at.kind === "inline") yield* rows(PUT_INLINE, digest, at.payload);
   else if (before?.storage_key === null) yield* rows(DROP_INLINE, digest);
   if (before && before.storage_key !== null) yield* discard(before.storage_key, now + READERS_MS);
+  // Other bytes of the same digest are no change to a reader, and their location is checked before it is served.
+  if (before?.state === "damaged") yield* moveBlobs();
 }
 
 /** Lets a repository show a blob, and tells the manifests that were waiting for it. */
 export function* linkBlob(repo: number, digest: Digest, now: number, reviewAfter: number): Transaction<void> {
   yield* rows(LINK, repo, digest, now);
+  yield* moveRepository(repo);
   for (const { manifest } of yield* rows<{ manifest: string }>(NOT_MISSING, repo, digest)) {
     yield* needBlob(repo, manifest, digest);
   }
@@ -180,16 +189,18 @@ export function* unlinkBlob(
   }
   if (!(yield* first(UNLINK, repo, digest))) return "absent";
   yield* rows(UNREFERENCE, digest, now);
+  yield* moveRepository(repo);
   yield* reviewBlob(repo, digest, reviewAfter);
   return "done";
 }
 
 export function* markDamaged(digest: Digest, bytes: string | Uint8Array): Transaction<void> {
-  yield* rows(typeof bytes === "string" ? MARK_DAMAGED : MARK_DAMAGED_INLINE, digest, bytes);
+  if (yield* first(typeof bytes === "string" ? MARK_DAMAGED : MARK_DAMAGED_INLINE, digest, bytes)) yield* moveBlobs();
 }
 
 export function* confirmBlob(digest: Digest, storageKey: string, mtimeMs: number): Transaction<void> {
   yield* rows(CONFIRM, digest, storageKey, mtimeMs);
+  if (yield* first(MARK_INTACT, digest, storageKey)) yield* moveBlobs();
 }
 
 export function* repositoriesWithBlob(digest: Digest, limit: number): Transaction<readonly RepositoryName[]> {

@@ -21,6 +21,7 @@ import { BACKUP_LEASE } from "./leases.ts";
 import { removeManifest } from "./manifests.ts";
 import type { Backlog, Collectable, CollectionRules, CollectionStep, QueuePosition } from "./metadata-store.ts";
 import { forgetIfEmpty } from "./repositories.ts";
+import { moveRepository } from "./revisions.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 import { discard, reviewBytes, reviewManifest } from "./trash.ts";
@@ -143,8 +144,10 @@ function* reviewEntry(
   const { leaseMs, graceMs } = rules;
   switch (entry.kind) {
     case "link": {
-      if (yield* first(COLLECT_LINK, repo, digest, leaseMs, graceMs, now)) step.links++;
-      else {
+      if (yield* first(COLLECT_LINK, repo, digest, leaseMs, graceMs, now)) {
+        step.links++;
+        yield* moveRepository(repo);
+      } else {
         const times = yield* first<Times>(LINK_TIMES, repo, digest);
         if (times) return (yield* first(LINK_NEEDED, repo, digest)) ? undefined : endOf(times, rules);
       }

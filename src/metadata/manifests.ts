@@ -16,6 +16,7 @@ import type {
   WrongSize,
 } from "./metadata-store.ts";
 import { beginRepository, findRepository } from "./repositories.ts";
+import { moveRepository } from "./revisions.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 import { conditionHolds, pointTag, pointsElsewhere, removeTagsOf } from "./tags.ts";
@@ -202,6 +203,7 @@ export function* putManifest(
   yield* rows(NOT_MISSING, repo, digest);
   yield* rows(ADOPT, repo, digest);
   for (const each of manifest.tags) yield* pointTag(repo, each, digest, now, undoUntil);
+  yield* moveRepository(repo);
   // What a tag points at is looked at when the tag goes.
   if (manifest.tags.length === 0) yield* reviewManifest(repo, digest, undoUntil);
   return { kind: "stored", missing: findings.missing, wrongSizes: findings.wrongSizes };
@@ -254,6 +256,7 @@ export function* removeManifest(repo: number, digest: Digest, now: number, revie
   }
   yield* rows(ORPHAN, repo, digest, now);
   yield* rows(REMOVE, repo, digest);
+  yield* moveRepository(repo);
   yield* reviewManifest(repo, digest, reviewAfter); // it may have been the last thing in its repository
 }
 

@@ -9,6 +9,7 @@ import type { Signature } from "../oci/signature.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { Holders } from "./holders.ts";
+import type { Revision, RevisionScope } from "./revisions.ts";
 
 /** A page of a list in byte order: what comes after `after`, which need not exist, at most `limit` items. */
 export interface Page {
@@ -626,10 +627,12 @@ export interface MetadataStore {
   flush(): Promise<void>;
 
   /**
-   * Another number when anything was committed, by whatever process, since it gave the last one: what was read before then
-   * still holds as long as it is the same. Cheap enough to ask for each request.
+   * Returns the revision of a scope: what was read of the scope after that still holds as long as it is the same. Cheap enough
+   * to ask for each request: nothing is read as long as nothing at all is committed.
    */
-  revision(): number;
+  revision(scope: RevisionScope): Revision | Promise<Revision>;
+  /** Returns another number when anything may have been committed, by whatever process, since it returned the last one. */
+  lastCommit(): number;
 
   /** Rejects when the database cannot answer. */
   checkReady(): Promise<void>;

@@ -3,6 +3,7 @@ import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Page, Pin } from "./metadata-store.ts";
 import { findRepository, hasManifest } from "./repositories.ts";
+import { moveRepository } from "./revisions.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 import { reviewManifest } from "./trash.ts";
@@ -21,6 +22,7 @@ export function* pinManifest(name: RepositoryName, digest: Digest, why: string):
   const repo = yield* findRepository(name);
   if (repo === undefined || !(yield* hasManifest(repo, digest))) return false;
   yield* rows(PIN, repo, digest, why);
+  yield* moveRepository(repo);
   return true;
 }
 
@@ -28,6 +30,7 @@ export function* pinManifest(name: RepositoryName, digest: Digest, why: string):
 export function* unpinManifest(name: RepositoryName, digest: Digest, now: number): Transaction<boolean> {
   const repo = yield* findRepository(name);
   if (repo === undefined || !(yield* first(UNPIN, repo, digest))) return false;
+  yield* moveRepository(repo);
   yield* reviewManifest(repo, digest, now);
   return true;
 }

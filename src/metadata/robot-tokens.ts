@@ -1,5 +1,6 @@
 /** Statements about the tokens of robots. */
 import type { Page, RobotTokenFacts } from "./metadata-store.ts";
+import { moveAccounts } from "./revisions.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
@@ -37,16 +38,21 @@ export function* listRobotTokens(page: Page): Transaction<readonly RobotTokenFac
 export function* addRobotToken(token: Omit<RobotTokenFacts, "createdAt">, now: number): Transaction<void> {
   const { id, robot, secretHash, grants, expiresAt = null } = token;
   yield* rows(ADD, id, robot, secretHash, JSON.stringify(grants), now, expiresAt);
+  yield* moveAccounts();
 }
 
 /** False when there is no such token. */
 export function* removeRobotToken(id: string): Transaction<boolean> {
-  return (yield* first(REMOVE, id)) !== undefined;
+  if (!(yield* first(REMOVE, id))) return false;
+  yield* moveAccounts();
+  return true;
 }
 
 /** How many tokens the robot had. */
 export function* removeRobot(robot: string): Transaction<number> {
-  return (yield* rows(REMOVE_OF_ROBOT, robot)).length;
+  const removed = yield* rows(REMOVE_OF_ROBOT, robot);
+  if (removed.length > 0) yield* moveAccounts();
+  return removed.length;
 }
 
 function factsOf(token: RobotToken): RobotTokenFacts {

@@ -3,6 +3,7 @@ import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Signature } from "../oci/signature.ts";
 import { findRepository, hasManifest } from "./repositories.ts";
+import { moveRepository } from "./revisions.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
@@ -37,5 +38,6 @@ export function* putSignatures(
   const bytes = fresh.reduce((sum, { content }) => sum + content.length, before?.bytes ?? 0);
   if (bytes > maxBytes) return "full";
   for (const signature of fresh) yield* rows(ADD, repo, manifest, signature.name, signature.content);
+  if (fresh.length > 0) yield* moveRepository(repo);
   return "done";
 }

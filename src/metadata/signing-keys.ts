@@ -1,5 +1,6 @@
 /** Statements about the keys that tokens are signed with. */
 import type { StoredSigningKey } from "./metadata-store.ts";
+import { moveAccounts } from "./revisions.ts";
 import { rows, first } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
@@ -23,4 +24,5 @@ export function* addSigningKey(
   if (yield* first(HAS_SINCE, unlessAfter)) return;
   yield* rows(ADD, key.id, key.jwk, key.createdAt);
   yield* rows(FORGET, forgetUntil);
+  yield* moveAccounts();
 }

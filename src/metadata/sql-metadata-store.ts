@@ -30,6 +30,8 @@ import {
 } from "./quotas.ts";
 import type { Addition, Quota } from "./quotas.ts";
 import * as repositories from "./repositories.ts";
+import { Revisions } from "./revisions.ts";
+import type { Revision, RevisionScope } from "./revisions.ts";
 import * as robotTokens from "./robot-tokens.ts";
 import * as secrets from "./secrets.ts";
 import * as signatures from "./signatures.ts";
@@ -50,6 +52,7 @@ const SECRET_BYTES = 32;
 
 export class SqlMetadataStore implements port.MetadataStore {
   readonly #engine: SqlEngine;
+  readonly #revisions: Revisions;
   readonly #clock: Clock;
   readonly #periods: Periods;
   readonly #quotas: readonly Quota[];
@@ -57,6 +60,7 @@ export class SqlMetadataStore implements port.MetadataStore {
 
   constructor(engine: SqlEngine, clock: Clock, periods: Periods = port.DEFAULT_RULES, quotas: readonly Quota[] = []) {
     this.#engine = engine;
+    this.#revisions = new Revisions(engine);
     this.#clock = clock;
     this.#periods = periods;
     this.#quotas = quotas;
@@ -462,8 +466,12 @@ export class SqlMetadataStore implements port.MetadataStore {
     return this.#engine.flush();
   }
 
-  revision(): number {
-    return this.#engine.revision();
+  revision(scope: RevisionScope): Revision | Promise<Revision> {
+    return this.#revisions.of(scope);
+  }
+
+  lastCommit(): number {
+    return this.#engine.lastCommit();
   }
 
   checkReady(): Promise<void> {

@@ -41,11 +41,16 @@ export interface SqlEngine {
   write<Result>(work: () => Transaction<Result>, durability?: Durability): Promise<Result>;
 
   /**
-   * Another number when anything was committed, by whatever process, since it gave the last one. It tells what was known
-   * at the beginning of this turn of the event loop at the latest, so that whoever asks after a commit is answered knows it.
-   * Costs one look at the database in each turn.
+   * As `read`, but returns the result itself where it is known at once: for what each request asks.
    */
-  revision(): number;
+  readNow<Result>(work: () => Transaction<Result>): Result | Promise<Result>;
+
+  /**
+   * Returns another number when anything may have been committed, by whatever process, since it returned the last one. It
+   * knows the commits of before this turn of the event loop at the least, so whoever asks after a commit is answered knows
+   * it. Looks at the database at most once in each turn; an engine that cannot do so returns another number in each turn.
+   */
+  lastCommit(): number;
 
   /** Everything that was written before, by whatever process, is durable when it resolves. */
   flush(): Promise<void>;

@@ -5,6 +5,7 @@ import type { Tag } from "../oci/tag.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
 import type { ChangeResult, Page, TagEvent, TagFacts, TagRules } from "./metadata-store.ts";
 import { findRepository, hasManifest } from "./repositories.ts";
+import { moveRepository } from "./revisions.ts";
 import { first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 import { reviewManifest } from "./trash.ts";
@@ -85,6 +86,7 @@ export function* putTag(
   if (repo === undefined || !(yield* hasManifest(repo, digest))) return "absent";
   if (!(yield* conditionHolds(repo, tag, condition))) return "condition";
   yield* pointTag(repo, tag, digest, now, undoUntil);
+  yield* moveRepository(repo);
   return "done";
 }
 
@@ -101,6 +103,7 @@ export function* deleteTag(
   if (immutable) return "immutable";
   if (!(yield* conditionHolds(repo, tag, condition))) return "condition";
   yield* removeTag(repo, tag, now);
+  yield* moveRepository(repo);
   yield* reviewManifest(repo, target.digest, undoUntil);
   return "done";
 }

@@ -14,16 +14,16 @@ const STEP = 100;
 /** Runs until `signal` says stop; of all processes one at a time writes. A line may come twice when its server dies. */
 export async function auditOperations(backend: Backend, log: Logger, signal: AbortSignal): Promise<void> {
   const lease = new Lease(backend, "audit of operations", LEASE_MS);
-  let revision: number | undefined;
+  let lastCommit: number | undefined;
   do {
-    const now = backend.metadata.revision();
-    if (now === revision) continue; // nothing was committed
-    revision = now;
+    const now = backend.metadata.lastCommit();
+    if (now === lastCommit) continue; // nothing was committed
+    lastCommit = now;
     try {
       await writeWaiting(backend, lease, log);
     } catch (error) {
       log.error({ err: error }, "what operators did was not written to the audit: it is tried again");
-      revision = undefined;
+      lastCommit = undefined;
     }
   } while (await pause(INTERVAL_MS, signal));
 }

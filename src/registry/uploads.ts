@@ -79,14 +79,14 @@ export class LocalUpload implements BlobUpload {
   readonly #backend: Backend;
   readonly #name: RepositoryName;
   #record: UploadRecord;
-  /** The revision as of which the record is known. */
-  #revision: number;
+  /** The last commit as of which the record is known. */
+  #lastCommit: number;
 
-  private constructor(backend: Backend, name: RepositoryName, record: UploadRecord, revision: number) {
+  private constructor(backend: Backend, name: RepositoryName, record: UploadRecord, lastCommit: number) {
     this.#backend = backend;
     this.#name = name;
     this.#record = record;
-    this.#revision = revision;
+    this.#lastCommit = lastCommit;
   }
 
   static async begin(backend: Backend, name: RepositoryName, options: UploadOptions): Promise<LocalUpload> {
@@ -113,13 +113,13 @@ export class LocalUpload implements BlobUpload {
       claimedBy: undefined,
       told: 0,
     };
-    return new LocalUpload(backend, name, record, metadata.revision()); // nobody else knows of it yet
+    return new LocalUpload(backend, name, record, metadata.lastCommit()); // nobody else knows of it yet
   }
 
   static async resume(backend: Backend, name: RepositoryName, id: string): Promise<LocalUpload | undefined> {
-    const revision = backend.metadata.revision();
+    const lastCommit = backend.metadata.lastCommit();
     const record = await backend.metadata.findUpload(name, id);
-    return record && new LocalUpload(backend, name, record, revision);
+    return record && new LocalUpload(backend, name, record, lastCommit);
   }
 
   get id(): string {
@@ -206,12 +206,12 @@ export class LocalUpload implements BlobUpload {
 
   /** Knows again where the upload stands. */
   async #refresh(): Promise<void> {
-    const revision = this.#backend.metadata.revision();
-    if (revision === this.#revision) return;
+    const lastCommit = this.#backend.metadata.lastCommit();
+    if (lastCommit === this.#lastCommit) return;
     const record = await this.#backend.metadata.findUpload(this.#name, this.id);
     if (!record) throw unknownUpload(this.id);
     this.#record = record;
-    this.#revision = revision;
+    this.#lastCommit = lastCommit;
   }
 
   /** Writes the bytes of one request and records them; those before a break too, when nobody said how many would come. */

@@ -27,7 +27,7 @@ export class MemoryEngine implements SqlEngine {
   readonly holders: Holders = new HoldersOfThisProcess();
   readonly #database: Database;
   readonly #prepared = new Map<string, Prepared>();
-  #revision = 0;
+  #commits = 0;
 
   private constructor(database: Database) {
     this.#database = database;
@@ -41,6 +41,10 @@ export class MemoryEngine implements SqlEngine {
   }
 
   async read<Result>(work: () => Transaction<Result>): Promise<Result> {
+    return this.readNow(work);
+  }
+
+  readNow<Result>(work: () => Transaction<Result>): Result {
     return runAtOnce(work(), (statement) => this.#run(statement));
   }
 
@@ -49,7 +53,7 @@ export class MemoryEngine implements SqlEngine {
     try {
       const result = runAtOnce(work(), (statement) => this.#run(statement));
       this.#database.exec("commit");
-      this.#revision++;
+      this.#commits++;
       return result;
     } catch (error) {
       this.#database.exec("rollback");
@@ -57,8 +61,8 @@ export class MemoryEngine implements SqlEngine {
     }
   }
 
-  revision(): number {
-    return this.#revision;
+  lastCommit(): number {
+    return this.#commits;
   }
 
   async checkReady(): Promise<void> {}

@@ -11,6 +11,7 @@ import sqlite0009 from "./sqlite/0009_upload_status.sql" with { type: "text" };
 import sqlite0010 from "./sqlite/0010_secrets.sql" with { type: "text" };
 import sqlite0011 from "./sqlite/0011_upload_bounds.sql" with { type: "text" };
 import sqlite0012 from "./sqlite/0012_operations.sql" with { type: "text" };
+import sqlite0013 from "./sqlite/0013_revisions.sql" with { type: "text" };
 
 /** The statements that make each version out of the one before; the first makes version 1 out of nothing. */
 export const SQLITE_MIGRATIONS: readonly string[] = [
@@ -26,6 +27,7 @@ export const SQLITE_MIGRATIONS: readonly string[] = [
   sqlite0010,
   sqlite0011,
   sqlite0012,
+  sqlite0013,
 ];
 
 /** A database that this program cannot use: a person has to do something first. */

@@ -74,10 +74,10 @@ export class SqliteEngine implements SqlEngine {
   readonly #log: number;
   /** Statements with which reads of several statements have begun. */
   readonly #openings = new Set<string>();
-  #revision = 0;
+  #lastCommit = 0;
   #dataVersion: unknown;
   /** Whether it was looked at in this turn of the event loop, and nothing was committed here since. */
-  #knowsRevision = false;
+  #knowsLastCommit = false;
   #waiting: Member[] = [];
   #committing: Promise<void> | undefined;
   readonly #others: { close(): void }[] = [];
@@ -109,18 +109,29 @@ export class SqliteEngine implements SqlEngine {
   }
 
   read<Result>(work: () => Transaction<Result>): Promise<Result> {
-    return whenFree(() => {
-      const steps = work();
-      const one = steps.next();
-      if (one.done) return one.value;
-      if (!this.#openings.has(one.value.text)) {
-        // One statement sees one state by itself.
-        const next = steps.next(this.#connection.read(one.value));
-        if (next.done) return next.value;
-        this.#openings.add(one.value.text);
-      }
-      return this.#readSeveral(work);
-    });
+    return whenFree(() => this.#read(work));
+  }
+
+  readNow<Result>(work: () => Transaction<Result>): Result | Promise<Result> {
+    try {
+      return this.#read(work);
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+      return this.read(work);
+    }
+  }
+
+  #read<Result>(work: () => Transaction<Result>): Result {
+    const steps = work();
+    const one = steps.next();
+    if (one.done) return one.value;
+    if (!this.#openings.has(one.value.text)) {
+      // One statement sees one state by itself.
+      const next = steps.next(this.#connection.read(one.value));
+      if (next.done) return next.value;
+      this.#openings.add(one.value.text);
+    }
+    return this.#readSeveral(work);
   }
 
   /** From its beginning, so that all statements see the state that the first one sees. */
@@ -147,19 +158,19 @@ export class SqliteEngine implements SqlEngine {
     return promise;
   }
 
-  revision(): number {
-    if (this.#knowsRevision) return this.#revision;
+  lastCommit(): number {
+    if (this.#knowsLastCommit) return this.#lastCommit;
     try {
       const dataVersion = (this.#watcher ?? this.#connection).run(DATA_VERSION)[0]?.["data_version"];
-      if (dataVersion !== this.#dataVersion) this.#revision++;
+      if (dataVersion !== this.#dataVersion) this.#lastCommit++;
       this.#dataVersion = dataVersion;
     } catch (error) {
       if (!isBusy(error)) throw error;
-      return ++this.#revision; // it may be anything
+      return ++this.#lastCommit; // it may be anything
     }
-    this.#knowsRevision = true;
-    setImmediate(() => (this.#knowsRevision = false)); // before the next requests are read from their sockets
-    return this.#revision;
+    this.#knowsLastCommit = true;
+    setImmediate(() => (this.#knowsLastCommit = false)); // before the next requests are read from their sockets
+    return this.#lastCommit;
   }
 
   /** The event loop goes on meanwhile. */
@@ -223,8 +234,8 @@ export class SqliteEngine implements SqlEngine {
       if (members.length === 1) members[0]?.run();
       else for (const member of members) this.#runMember(member, failures);
       this.#connection.run(COMMIT);
-      this.#knowsRevision = false;
-      if (!this.#watcher) this.#revision++;
+      this.#knowsLastCommit = false;
+      if (!this.#watcher) this.#lastCommit++;
       return failures;
     } catch (error) {
       rollBack(this.#connection);

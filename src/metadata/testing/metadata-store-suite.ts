@@ -8,6 +8,7 @@ import { testManifests } from "./manifests-suite.ts";
 import { testQuotas } from "./quotas-suite.ts";
 import { testReferrers } from "./referrers-suite.ts";
 import { testRepositories } from "./repositories-suite.ts";
+import { testRevisions } from "./revisions-suite.ts";
 import { testSecrets } from "./secrets-suite.ts";
 import { testSigningKeys } from "./signing-keys-suite.ts";
 import { Subject } from "./subject.ts";
@@ -36,6 +37,9 @@ export function metadataStoreSuite(name: string, open: OpenMetadata): void {
   });
   describe(`${name}: repositories`, () => {
     testRepositories(open);
+  });
+  describe(`${name}: revisions`, () => {
+    testRevisions(open);
   });
   describe(`${name}: quotas`, () => {
     testQuotas(open);

@@ -186,6 +186,7 @@ async function background(subject: Subject): Promise<void> {
   await store.dueTrash(10);
   await store.forgetTrash(["uploads/mine"]);
   await store.checkReady();
+  for (const scope of ["accounts", { repository: APP }] as const) await store.revision(scope);
   await store.recordRun("backup");
   await store.recordOperation("system:root", "gc");
   await store.waitingOperations(10);

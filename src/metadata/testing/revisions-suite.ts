@@ -1,0 +1,178 @@
+/** Revisions in a MetadataStore: what moves them, and what does not. */
+import { describe, expect, test } from "bun:test";
+import { tag } from "../../oci/tag.ts";
+import { DEFAULT_RULES } from "../metadata-store.ts";
+import type { RevisionScope } from "../revisions.ts";
+import { APP, HOLDER, HOUR_MS, OTHER, Subject, inline, keyOf, needs } from "./subject.ts";
+import type { OpenMetadata } from "./subject.ts";
+
+const LATEST = tag("latest");
+const SCOPES = { app: { repository: APP }, other: { repository: OTHER }, accounts: "accounts" } as const;
+
+/** Which of the two repositories and the accounts have another revision after `change`. */
+async function movedBy({ store }: Subject, change: () => Promise<unknown>): Promise<readonly string[]> {
+  const before = await revisions(store);
+  await change();
+  const after = await revisions(store);
+  return Object.keys(SCOPES).filter((_, i) => before[i] !== after[i]);
+}
+
+function revisions(store: Subject["store"]) {
+  return Promise.all(Object.values(SCOPES).map(async (scope: RevisionScope) => await store.revision(scope)));
+}
+
+/** Each brings what it needs into team/app, and changes one thing. */
+const CHANGES: Readonly<Record<string, (subject: Subject) => Promise<() => Promise<unknown>>>> = {
+  "an upload that becomes a blob": async (subject) => () => subject.push("layer"),
+  "a mounted blob": async (subject) => {
+    const { digest } = await subject.push("layer", { to: OTHER });
+    return () => subject.store.mountBlob(APP, OTHER, digest);
+  },
+  "a blob that is deleted": async (subject) => {
+    const { digest } = await subject.push("layer");
+    return () => subject.store.unlinkBlob(APP, digest);
+  },
+  "a manifest": async (subject) => () => subject.image("image"),
+  "a manifest with a tag": async (subject) => () => subject.image("image", { tags: [LATEST] }),
+  "a referrer": async (subject) => {
+    const image = await subject.image("image");
+    return () => subject.image("referrer", { subject: image });
+  },
+  "a manifest that is deleted": async (subject) => {
+    const image = await subject.image("image");
+    return () => subject.store.deleteManifest(APP, image);
+  },
+  "a tag": async (subject) => {
+    const image = await subject.image("image");
+    return () => subject.store.putTag(APP, LATEST, image);
+  },
+  "a tag that is deleted": async (subject) => {
+    await subject.image("image", { tags: [LATEST] });
+    return () => subject.store.deleteTag(APP, LATEST);
+  },
+  "a signature": async (subject) => {
+    const image = await subject.image("image");
+    const signature = { name: "one", content: new Uint8Array(3) };
+    return () => subject.store.putSignatures(APP, image, [signature], { maxBytes: 10, taken: "skip" });
+  },
+  "a pin": async (subject) => {
+    const image = await subject.image("image");
+    return () => subject.store.pinManifest(APP, image, "kept");
+  },
+  "a collected blob": async (subject) => {
+    await subject.push("unneeded");
+    subject.clock.ms += 1000 * HOUR_MS;
+    return () => subject.store.collect(DEFAULT_RULES, undefined, { due: true, limit: 100 });
+  },
+  "a collected manifest": async (subject) => {
+    await subject.image("untagged");
+    subject.clock.ms += 1000 * HOUR_MS;
+    await subject.store.queueUntagged(undefined, 100);
+    return () => subject.store.collect({ ...DEFAULT_RULES, untagged: true }, undefined, { due: true, limit: 100 });
+  },
+};
+
+export function testRevisions(open: OpenMetadata): void {
+  describe("the revision of one repository is moved by", () => {
+    for (const [what, prepare] of Object.entries(CHANGES)) {
+      test(what, async () => {
+        await using subject = await Subject.open(open);
+        await subject.image("of the other", { to: OTHER, tags: [LATEST] });
+        const change = await prepare(subject);
+        expect(await movedBy(subject, change)).toEqual(["app"]);
+      });
+    }
+  });
+
+  test("no revision is moved by uploads that are under way, leases, refused and repeated changes", async () => {
+    await using subject = await Subject.open(open);
+    const { store, clock } = subject;
+    const layer = await subject.push("layer");
+    const image = await subject.image("image", { blobs: [needs(layer)], tags: [LATEST] });
+    const unneeded = await subject.push("unneeded");
+    const changes = async (): Promise<void> => {
+      const id = await subject.begin();
+      const version = await subject.claim(id, { finalKey: keyOf(id) });
+      await store.saveUpload({
+        id,
+        version,
+        received: 3,
+        digestSoFar: undefined,
+        staged: new Uint8Array(3),
+        expiresAt: clock.ms,
+      });
+      await store.tellUpload(APP, id);
+      await store.cancelUpload(APP, id);
+      clock.ms += 1;
+      await store.touchBlob(APP, unneeded.digest);
+      await store.touchManifest(APP, image, clock.ms + 1);
+      await store.markDamaged(layer.digest, "blobs/of before");
+      await store.confirmBlob(layer.digest, layer.key, 13);
+      await store.deleteTag(APP, tag("absent"));
+      await store.putTag(APP, LATEST, unneeded.digest);
+      await subject.put("refused", { blobs: [needs({ digest: `sha256:${"0".repeat(64)}`, size: 1 })] });
+      await store.renewHolder(HOLDER, clock.ms + HOUR_MS);
+      await store.takeLease("work", "me", clock.ms + HOUR_MS);
+      await store.changeUser("nobody", { generation: "2" });
+      await store.removeRobot("none");
+    };
+    expect(await movedBy(subject, changes)).toEqual([]);
+  });
+
+  test("a blob that becomes corrupt, and intact again, moves the revision of every repository that shows it", async () => {
+    await using subject = await Subject.open(open);
+    const { store } = subject;
+    const { digest, key } = await subject.push("shared");
+    await store.mountBlob(OTHER, APP, digest);
+    const both = ["app", "other"];
+    expect(await movedBy(subject, () => store.markDamaged(digest, key))).toEqual(both);
+    expect(await movedBy(subject, () => store.markDamaged(digest, key))).toEqual([]);
+    expect(await movedBy(subject, () => store.confirmBlob(digest, key, 13))).toEqual(both);
+    await store.markDamaged(digest, key);
+    expect(await movedBy(subject, () => subject.push("shared", { to: OTHER }))).toEqual(both);
+    const { digest: small } = await subject.push("small", { at: inline("small") });
+    expect(await movedBy(subject, () => store.markDamaged(small, new TextEncoder().encode("small")))).toEqual(both);
+  });
+
+  test("a repository that is removed and begins again has none of its former revisions", async () => {
+    await using subject = await Subject.open(open);
+    const { store } = subject;
+    const seen = new Set([await store.revision(SCOPES.app)]);
+    for (let life = 0; life < 3; life++) {
+      await subject.image("image", { tags: [LATEST] });
+      expect(seen).not.toContain(await store.revision(SCOPES.app));
+      seen.add(await store.revision(SCOPES.app));
+      await store.clear();
+      expect(seen).toContain(await store.revision(SCOPES.app)); // that of a repository in which nothing is
+    }
+  });
+
+  test("users, robots and signing keys move the revision of the accounts", async () => {
+    await using subject = await Subject.open(open);
+    const { store, clock } = subject;
+    const only = ["accounts"];
+    const user = { name: "alice", passwordHash: "$hash", groups: [], generation: "1" };
+    expect(await movedBy(subject, () => store.addUser(user))).toEqual(only);
+    expect(await movedBy(subject, () => store.addUser(user))).toEqual([]);
+    expect(await movedBy(subject, () => store.changeUser("alice", { generation: "2" }))).toEqual(only);
+    expect(await movedBy(subject, () => store.removeUser("alice"))).toEqual(only);
+    const token = { id: "1", robot: "ci", secretHash: new Uint8Array(3), grants: [], expiresAt: undefined };
+    expect(await movedBy(subject, () => store.addRobotToken(token))).toEqual(only);
+    expect(await movedBy(subject, () => store.removeRobotToken("1"))).toEqual(only);
+    await store.addRobotToken(token);
+    expect(await movedBy(subject, () => store.removeRobot("ci"))).toEqual(only);
+    const key = { id: "1", jwk: "{}", createdAt: clock.ms };
+    const times = { unlessAfter: clock.ms - 1, forgetUntil: 0 };
+    expect(await movedBy(subject, () => store.addSigningKey(key, times))).toEqual(only);
+    expect(await movedBy(subject, () => store.addSigningKey({ ...key, id: "2" }, times))).toEqual([]);
+  });
+
+  test("any commit moves the revision of everything", async () => {
+    await using subject = await Subject.open(open);
+    const { store } = subject;
+    const before = await store.revision("everything");
+    expect(await store.revision("everything")).toBe(before);
+    await subject.begin();
+    expect(await store.revision("everything")).not.toBe(before);
+  });
+}
