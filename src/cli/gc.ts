@@ -64,7 +64,7 @@ export function gc(
     const report = await act(registry, rules, values.json);
     const waiting = await registry.backlog();
     if (values.json) print(`${JSON.stringify({ ...report, waiting })}\n`);
-    else print(waitingText(waiting, systemClock.now()));
+    else print(waitingText(waiting, { now: systemClock.now(), graceMs: rules.graceMs, isDryRun: values["dry-run"] }));
     return 0;
   });
 }
@@ -125,9 +125,18 @@ async function preview(registry: Registry, rules: Partial<CollectionRules>, asJs
   return shown;
 }
 
-/** What is left, and until when; empty when nothing is. */
-function waitingText({ entries, nextReviewAt, files, nextUnlinkAt, isHeldByBackup }: Backlog, now: number): string {
+/** What is left, until when, and how to collect it now; empty when nothing is left. */
+function waitingText(
+  { entries, nextReviewAt, files, nextUnlinkAt, isHeldByBackup }: Backlog,
+  {
+    now,
+    graceMs,
+    isDryRun,
+  }: { readonly now: number; readonly graceMs?: number | undefined; readonly isDryRun: boolean },
+): string {
   if (nextReviewAt === undefined && nextUnlinkAt === undefined) return "";
+  // Without any grace nothing waits for it: a dry run has listed everything that would go.
+  if (isDryRun && graceMs === 0) return isHeldByBackup ? "" : row("files would be unlinked at once", files);
   const review = nextReviewAt === undefined ? "" : `, the first ${timeText(nextReviewAt, now)}`;
   const backup = ", until the backup is done that is being made";
   const unlink =
@@ -135,7 +144,7 @@ function waitingText({ entries, nextReviewAt, files, nextUnlinkAt, isHeldByBacku
   return (
     row(`manifests and blobs wait to be looked at${review}`, entries) +
     row(`files wait to be unlinked${unlink}`, files) +
-    "--grace 0 does not wait for gc.lease and gc.grace\n"
+    (graceMs === 0 ? "" : "--grace 0 does not wait for gc.lease and gc.grace\n")
   );
 }
 

@@ -26,8 +26,13 @@ test("gc that finds nothing due says what waits and until when; --grace 0 takes 
     expect(waiting).toEqual({ entries: 1, nextReviewAt: expect.any(Number), files: 0, isHeldByBackup: false });
     const { nextReviewAt } = waiting as { nextReviewAt: number };
     expect(nextReviewAt).toBeGreaterThanOrEqual(before + HOUR_MS);
-    expect(await gc(...folder, ...dryRun)).toContain("1  manifests and blobs wait to be looked at, the first from 2");
+    const text = await gc(...folder, ...dryRun);
+    expect(text).toContain("1  manifests and blobs wait to be looked at, the first from 2");
+    expect(text).toContain("--grace 0");
   }
+  const preview = await gc(...folder, "--dry-run", "--grace", "0");
+  expect(preview).toContain("1  blobs would go");
+  expect(preview).not.toMatch(/wait|--grace/);
   expect(await gc(...folder, "--grace", "0")).not.toContain("wait");
   expect(JSON.parse(await gc(...folder, "--json"))).toMatchObject({ waiting: { entries: 0, files: 0 } });
 });
