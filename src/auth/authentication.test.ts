@@ -2,6 +2,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { scratchFolder } from "../../test/support/scratch.ts";
 import { ADDRESS, AuthSubject, outcome } from "./testing/subject.ts";
 import type { Logins } from "./testing/subject.ts";
@@ -157,6 +158,22 @@ describe("a flood of logins", () => {
     expect(await outcome(logins.login("alice", "wonderland", "10.0.0.2"))).toBe("alice");
     expect(subject.passwords.verified.length).toBeLessThan(10); // it did not wait for all of them
     expect(new Set(await Promise.all(flood))).toEqual(new Set(["nobody", "TOOMANYREQUESTS"]));
+  });
+
+  test("with invented names keeps out nobody behind the same address who has logged in before", async () => {
+    await using subject = await AuthSubject.open(undefined, new CountingPasswords(1));
+    const users = Object.fromEntries(Array.from({ length: 10 }, (_, at) => [`user-${at}`, `secret-${at}`]));
+    const logins = subject.logins({ htpasswd: { path: await htpasswd(users) } });
+    const all = (): Promise<string[]> =>
+      Promise.all(Object.entries(users).map(([name, password]) => outcome(logins.login(name, password))));
+    expect(await all()).toEqual(Object.keys(users));
+    for (let hour = 0; hour < 3; hour++) {
+      subject.clock.ms += 3_600_000; // nothing is cached any more
+      const flood = Array.from({ length: 300 }, (_, at) => outcome(logins.login(`invented-${hour}-${at}`, "guess")));
+      await nextTurn(); // they wait in the queue
+      expect(await all()).toEqual(Object.keys(users));
+      expect(new Set(await Promise.all(flood))).toEqual(new Set(["nobody", "TOOMANYREQUESTS"]));
+    }
   });
 });
 

@@ -29,6 +29,11 @@ function begin(throttle: LoginThrottle, name: string, password: string, address?
   return throttle.begin({ kind: "basic", name, password }, address);
 }
 
+/** Guesses, each for a name that was never tried before. */
+function inventing(guess: Throttled["guess"], address: string = HERE): () => boolean {
+  return () => guess(`invented ${Math.random()}`, address);
+}
+
 /** How many of a thousand guesses at once are verified. */
 function verified(guess: (number: number) => boolean): number {
   return Array.from({ length: 1000 }, (_, number) => guess(number)).filter(Boolean).length;
@@ -108,6 +113,63 @@ describe("an address that tries many accounts", () => {
   });
 });
 
+describe("an address that invents a name for each guess", () => {
+  test("has two hundred guesses, and then ten in each second over all names", () => {
+    const { clock, guess } = throttled();
+    expect(verified(inventing(guess))).toBe(200);
+    for (let second = 0; second < 100; second++) {
+      clock.ms += 1000;
+      expect(verified(inventing(guess))).toBe(10);
+    }
+    expect(guess("alice", HERE)).toBeFalse();
+    expect(verified(inventing(guess, ELSEWHERE))).toBe(200);
+    clock.ms += 20_000;
+    expect(verified(inventing(guess))).toBe(200);
+  });
+
+  test("keeps out nobody whose credentials were good in the last month", () => {
+    const { clock, throttle, guess } = throttled();
+    const users = Array.from({ length: 10 }, (_, number) => `user ${number}`);
+    for (const name of users) begin(throttle, name, `secret of ${name}`, HERE)?.succeed();
+    clock.ms += 29 * 86_400_000;
+    verified(inventing(guess));
+    for (const name of users) {
+      expect(begin(throttle, name, `secret of ${name}`, HERE)).toBeDefined();
+      expect(begin(throttle, name, "guess", HERE)).toBeUndefined();
+    }
+  });
+
+  test("leaves gaps, through which right credentials get that were never seen", () => {
+    const { clock, throttle, guess } = throttled();
+    verified(inventing(guess));
+    for (let number = 0; number < 10; number++) {
+      clock.ms += 100;
+      const attempt = begin(throttle, `user ${number}`, "secret", HERE);
+      expect(attempt).toBeDefined();
+      attempt?.succeed(); // which takes nothing from the others
+      expect(begin(throttle, `another ${number}`, "secret", HERE)).toBeDefined();
+      inventing(guess)();
+    }
+  });
+});
+
+test("any number of users behind one address log in at once, when their passwords are right", () => {
+  const { throttle } = throttled();
+  const attempts = Array.from({ length: 1000 }, (_, number) => begin(throttle, `user ${number}`, "secret", HERE));
+  expect(attempts.filter((attempt) => attempt === undefined)).toEqual([]);
+  for (const attempt of attempts) attempt?.succeed();
+  expect(begin(throttle, "another user", "secret", HERE)).toBeDefined();
+});
+
+test("proven credentials have a turn of their own in the queue of hashes, others that of their address", () => {
+  const { throttle } = throttled();
+  const first = begin(throttle, "alice", "wonderland", HERE);
+  first?.succeed();
+  const other = begin(throttle, "bob", "secret", HERE);
+  expect(other?.turn).toBe(first!.turn);
+  expect(begin(throttle, "alice", "wonderland", HERE)?.turn).not.toBe(first!.turn);
+});
+
 describe("an account that many addresses try", () => {
   test("may be tried by each once a second after a hundred, instead of ten times at once", () => {
     const { clock, guess } = throttled();
@@ -120,7 +182,7 @@ describe("an account that many addresses try", () => {
 });
 
 describe("credentials that were good", () => {
-  test("are not slowed for an hour, from anywhere, whatever others do", () => {
+  test("are not slowed for thirty days, from anywhere, whatever others do", () => {
     const { clock, throttle, guess } = throttled();
     begin(throttle, "alice", "wonderland", HERE)?.succeed();
     const floods = (): void => {
@@ -133,7 +195,7 @@ describe("credentials that were good", () => {
     }
     expect(begin(throttle, "alice", "wonderlan", HERE)).toBeUndefined();
     expect(begin(throttle, "alic", "ewonderland", HERE)).toBeDefined(); // another account, which nobody tried
-    clock.ms += 3_599_999;
+    clock.ms += 30 * 86_400_000 - 1;
     floods();
     expect(begin(throttle, "alice", "wonderland", HERE)).toBeDefined();
     clock.ms += 1;

@@ -1,7 +1,8 @@
 /**
  * Slows the guessing of passwords, and locks nobody out. Failures run into buckets that leak: one for an address, one for an
  * account, and one for both together. Of one account and one address an attempt a second is verified, however full they are:
- * so the right password gets in.
+ * so the right password gets in. A last bucket bounds what an address may guess over all names: only attempts that have
+ * failed run into it, so that any number of users behind one address may log in at once.
  */
 import { hash, randomBytes } from "node:crypto";
 import type { Clock } from "../lib/clock.ts";
@@ -23,11 +24,14 @@ const BUCKETS = {
   account: { size: 100, leakMs: 5_000 },
 } as const satisfies Record<string, Bucket>;
 
-/** After so long an attempt is verified, whatever failed before. */
+/** After so long an attempt is verified, whatever failed before for this account and address. */
 export const THROTTLE_MS = 1000;
 
-/** Credentials that were good within so long are not slowed by what others do. */
-const PROVEN_MS = 3_600_000;
+/** What an address may guess, whatever names it invents: so many at once, and then ten in a second. */
+const ALL_NAMES: Bucket = { size: 200, leakMs: 100 };
+
+/** Credentials that were good within so long are not slowed by other attempts: 30 days. */
+const PROVEN_MS = 30 * 86_400_000;
 
 /** Of all buckets together: those of 30,000 attempts and more. Only attempts that were verified need any. */
 const MAX_BUCKET_BYTES = 8 * 1024 ** 2;
@@ -42,6 +46,8 @@ interface Level {
 
 /** An attempt that counts as failed until it is settled: so a hundred at once count as a hundred. */
 export interface Attempt {
+  /** Whose turn it is in the queue of hashes: its address's, or its own when the same credentials were good lately. */
+  readonly turn: string;
   /** The credentials were good: takes it back, and remembers them. */
   succeed(): void;
   /** They were not: forgets that they ever were. */
@@ -61,12 +67,14 @@ export class LoginThrottle {
     this.#clock = clock;
   }
 
-  /** Undefined when this attempt comes too soon after others: in `THROTTLE_MS` one is verified again. */
+  /** Returns undefined when this attempt comes too soon after others: in `THROTTLE_MS` one is verified again. */
   begin(credentials: BasicCredentials, address: string | undefined): Attempt | undefined {
     const { name, password } = credentials;
     const from = customerNetwork(address ?? "local");
     const secret = hash("sha256", `${this.#key}${name}:${password}`, "base64");
-    if (this.#elapsedSince(this.#proven.get(secret)) < PROVEN_MS) return this.#attempt(secret, []);
+    if (this.#elapsedSince(this.#proven.get(secret)) < PROVEN_MS) return this.#attempt(secret, `proven ${name}`, []);
+    const all = `all ${from}`;
+    if (this.#level(all, ALL_NAMES) + 1 > ALL_NAMES.size) return undefined;
     const pair = `pair ${from} ${name}`;
     const buckets: [key: string, bucket: Bucket][] = [
       [pair, BUCKETS.pair],
@@ -76,14 +84,18 @@ export class LoginThrottle {
     const isFull = buckets.some(([key, bucket]) => this.#level(key, bucket) + 1 > bucket.size);
     if (isFull && this.#elapsedSince(this.#levels.get(pair)?.at) < THROTTLE_MS) return undefined;
     for (const [key, bucket] of buckets) this.#fill(key, Math.min(this.#level(key, bucket) + 1, bucket.size));
-    return this.#attempt(secret, buckets);
+    return {
+      ...this.#attempt(secret, from, buckets),
+      fail: () => this.#fill(all, Math.min(this.#level(all, ALL_NAMES) + 1, ALL_NAMES.size)),
+    };
   }
 
-  #attempt(secret: string, buckets: readonly [key: string, bucket: Bucket][]): Attempt {
+  #attempt(secret: string, turn: string, buckets: readonly [key: string, bucket: Bucket][]): Attempt {
     const forgive = (): void => {
       for (const [key, bucket] of buckets) this.#fill(key, Math.max(0, this.#level(key, bucket) - 1));
     };
     return {
+      turn,
       forgive,
       fail: () => void this.#proven.delete(secret),
       succeed: () => {

@@ -1,5 +1,4 @@
 /** Users who log in with a password: in an htpasswd file, in the database, or in both, the file first. */
-import { customerNetwork } from "../lib/network.ts";
 import { OciError } from "../oci/error.ts";
 import type { CachedGenerations } from "./cached-generations.ts";
 import { DUMMY_HASH, decoyFor } from "./decoy-hashes.ts";
@@ -52,7 +51,7 @@ export class PasswordVerifier implements AccountVerifier {
     const attempt = this.#throttle.begin(credentials, address);
     if (!attempt) return rejection("throttled", tooManyFailures());
     try {
-      const verdict = await this.#verify(credentials, address);
+      const verdict = await this.#verify(credentials, attempt.turn);
       if (verdict.kind === "proof") attempt.succeed();
       else if (verdict.reason === "throttled") attempt.forgive();
       else attempt.fail();
@@ -71,11 +70,11 @@ export class PasswordVerifier implements AccountVerifier {
     return kind === "user" ? (await this.#find(name))?.identity : undefined;
   }
 
-  /** Exactly one hash is computed, whoever it is. */
-  async #verify({ name, password }: BasicCredentials, address: string | undefined): Promise<Verdict> {
+  /** Exactly one hash is computed, whether there is such a user or not. `turn` is its place in the queue. */
+  async #verify({ name, password }: BasicCredentials, turn: string): Promise<Verdict> {
     const { passwords } = this.#parts;
     const [user, decoy] = await Promise.all([this.#find(name), this.#decoyFor(name)]);
-    const isRight = await this.#queue.run(customerNetwork(address ?? "local"), () =>
+    const isRight = await this.#queue.run(turn, () =>
       passwords.verify(password.slice(0, MAX_PASSWORD_LENGTH), user?.hash ?? decoy),
     );
     if (isRight === undefined) return rejection("throttled", tooManyLogins());
