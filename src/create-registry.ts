@@ -10,6 +10,7 @@ import { Users } from "./auth/users.ts";
 import { systemClock } from "./lib/clock.ts";
 import { folderPath } from "./lib/folder-path.ts";
 import type { Clock } from "./lib/clock.ts";
+import { isLoopbackHost } from "./lib/network.ts";
 import { DEFAULT_RULES } from "./metadata/metadata-store.ts";
 import type {
   Backlog,
@@ -92,7 +93,7 @@ export interface RegistryOptions {
   readonly origin?: OriginOptions;
   /**
    * For a registry that listens to its machine alone and asks for no login: whether it refuses what web pages of other sites
-   * make a browser there send, and names that are not its own. Served when absent.
+   * make a browser there send, and names that are not its own. When absent, `listen` does, and `fetch` serves them.
    */
   readonly otherSites?: Pick<OtherSitesOptions, "refused"> | undefined;
   /** Headers that every reply has besides the registry's own, which win; CORS is obeyed when they say it. */
@@ -149,7 +150,8 @@ export interface Registry extends AsyncDisposable {
   /** Answers a request as the server does; it never rejects. */
   fetch(request: Request): Promise<Response>;
   /**
-   * Serves on a port, in the clear, on Bun and on Node. Rejects with the reason when the address cannot be listened on.
+   * Serves on a port, in the clear, on Bun and on Node. Rejects with the reason when the address cannot be listened on. On an
+   * address of this machine alone and without `access` it refuses what web pages of other sites make a browser send.
    */
   listen(options?: ListenOptions): Promise<RegistryListener>;
   /**
@@ -227,29 +229,29 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const readLimits = createReadLimits(options.readLimits, clock);
   const commonHeaders = new CommonHeaders(options.headers);
   const { crossOrigin } = commonHeaders;
-  const otherSites =
-    options.otherSites && new OtherSites({ ...options.otherSites, host: options.origin?.host, crossOrigin });
-  const handle = createHandler({
-    namespace,
-    options: {
-      deleteEnabled,
-      signaturesEnabled,
-      renewsManifests: rules.untagged,
-      origins,
-      commonHeaders,
-      otherSites,
-      readLimits,
-      authorizer,
-      asksForLogin: options.access !== undefined,
-      tokens,
-      clock,
-      onChange: options.onChange,
-      auditFails: options.auditFails,
-      version: VERSION,
-    },
-    log,
-    revision: () => metadata.lastCommit(),
-  });
+  const serverOptions: ServerOptions = {
+    deleteEnabled,
+    signaturesEnabled,
+    renewsManifests: rules.untagged,
+    origins,
+    commonHeaders,
+    readLimits,
+    authorizer,
+    asksForLogin: options.access !== undefined,
+    tokens,
+    clock,
+    onChange: options.onChange,
+    auditFails: options.auditFails,
+    version: VERSION,
+  };
+  const revision = (): number => metadata.lastCommit();
+  const handlerThatRefuses = (refused: OtherSitesOptions["refused"] | undefined): Handler => {
+    const otherSites = refused && new OtherSites({ refused, host: options.origin?.host, crossOrigin });
+    return createHandler({ namespace, options: { ...serverOptions, otherSites }, log, revision });
+  };
+  const handle = handlerThatRefuses(options.otherSites?.refused);
+  // Its cache is its own: what `fetch` was answered under any name is not for those who come over the network.
+  let loopbackHandle: Handler | undefined;
   const metrics = new Metrics(VERSION);
   const listeners = new Set<RegistryListener>();
   const close = async (): Promise<void> => {
@@ -263,8 +265,11 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     robots: new Robots(metadata, clock),
     metrics,
     handle,
-    async listen(place) {
-      const listener = await listenOnRuntime(handle, log, place);
+    async listen({ hostname = "127.0.0.1", port = 0, otherSites = "refused" } = {}) {
+      const isOpen = options.access === undefined && options.otherSites === undefined;
+      const refuses = isOpen && otherSites === "refused" && isLoopbackHost(hostname);
+      const handler = refuses ? (loopbackHandle ??= handlerThatRefuses("names and pages")) : handle;
+      const listener = await listenOnRuntime(handler, log, { hostname, port });
       listeners.add(listener);
       return listener;
     },

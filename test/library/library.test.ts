@@ -6,7 +6,7 @@ import { installBuilt } from "../support/built-package.ts";
 import { examplesOf } from "../support/examples.ts";
 import { ROOT } from "../support/registry.ts";
 import { scratchFolder } from "../support/scratch.ts";
-import { LISTEN, PUSH_AND_PULL, asCommonJs } from "./programs.ts";
+import { LISTEN, OTHER_SITES, PUSH_AND_PULL, asCommonJs } from "./programs.ts";
 
 setDefaultTimeout(60_000);
 
@@ -21,6 +21,10 @@ describe("on plain Node", () => {
 
   test("a registry on a port takes a push and gives it back, also after it was cleared", async () => {
     expect(await run(["node"], "listen.mjs", LISTEN)).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+  });
+
+  test("a registry on a port of this machine without login refuses other sites unless told otherwise", async () => {
+    expect(await run(["node"], "other-sites.mjs", OTHER_SITES)).toEqual({ exitCode: 0, stdout: "", stderr: "" });
   });
 
   test("a program of CommonJS requires it", async () => {
@@ -40,6 +44,11 @@ describe("on Bun", () => {
   test("a registry in memory takes a push and gives it back", async () => {
     const ended = await run([process.execPath], "push-and-pull-on-bun.mjs", PUSH_AND_PULL);
     expect(ended).toEqual({ exitCode: 0, stdout: "object: all as it was pushed\n", stderr: "" });
+  });
+
+  test("a registry on a port of this machine without login refuses other sites unless told otherwise", async () => {
+    const ended = await run([process.execPath], "other-sites-on-bun.mjs", OTHER_SITES);
+    expect(ended).toEqual({ exitCode: 0, stdout: "", stderr: "" });
   });
 
   test("a registry in a folder keeps what was pushed", async () => {

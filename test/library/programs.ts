@@ -93,6 +93,46 @@ await registry.close();
 await assert.rejects(at(""));
 `;
 
+/** What web pages of other sites make a browser send to a registry on a port, and names that are not its own. */
+export const OTHER_SITES = `
+import assert from "node:assert/strict";
+import { request } from "node:http";
+import { createRegistry, pushImage } from "stowage";
+
+const statusOf = (port, method, path, headers) =>
+  new Promise((resolve, reject) => {
+    const sent = request({ host: "127.0.0.1", port, method, path, headers, agent: false });
+    sent.on("error", reject).on("response", (response) => resolve(response.resume().statusCode)).end();
+  });
+const MANIFEST = "/v2/team/app/manifests/1.0";
+const UPLOADS = "/v2/team/app/blobs/uploads/";
+const name = { host: "evil.example:5000" };
+const page = { origin: "http://evil.example", "content-length": "0" };
+
+async function statuses(options, place) {
+  const registry = await createRegistry({ storage: "memory", ...options });
+  await pushImage(registry.namespace, "team/app:1.0");
+  // What is answered under a name without a socket is not cached for those who come over one.
+  const { status } = await registry.fetch(new Request("http://evil.example:5000" + MANIFEST));
+  const { port } = await registry.listen(place);
+  const asked = [];
+  asked.push(await statusOf(port, "GET", MANIFEST, name), await statusOf(port, "POST", UPLOADS, page));
+  asked.push(await statusOf(port, "GET", MANIFEST, {}), await statusOf(port, "POST", UPLOADS, { "content-length": "0" }));
+  await registry.close();
+  return [status, ...asked];
+}
+
+const authenticator = { authenticate: async () => undefined, isCurrent: () => false };
+const access = { kind: "accounts", authenticator: () => authenticator };
+assert.deepEqual(await statuses({}), [200, 403, 403, 200, 202]);
+assert.deepEqual(await statuses({}, { hostname: "localhost" }), [200, 403, 403, 200, 202]);
+assert.deepEqual(await statuses({}, { otherSites: "served" }), [200, 200, 202, 200, 202]);
+assert.deepEqual(await statuses({}, { hostname: "0.0.0.0" }), [200, 200, 202, 200, 202]);
+assert.deepEqual(await statuses({ origin: { host: "http://evil.example:5000" } }), [200, 200, 403, 200, 202]);
+assert.deepEqual(await statuses({ otherSites: { refused: "pages" } }), [200, 200, 403, 200, 202]);
+assert.deepEqual(await statuses({ access }), [401, 401, 401, 401, 401]);
+`;
+
 /** A registry in the folder that its argument names keeps what was pushed when it is opened again. */
 export const FOLDER = `
 import assert from "node:assert/strict";

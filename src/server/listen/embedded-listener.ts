@@ -9,6 +9,16 @@ export interface ListenOptions {
   readonly hostname?: string;
   /** Any free port when absent or 0. */
   readonly port?: number;
+  /**
+   * What a registry that asks for no login does, on an address of this machine alone, with requests that pages of other web
+   * sites make a browser send, and with names that are not its own. Refused with `DENIED` when absent.
+   */
+  readonly otherSites?: "refused" | "served";
+}
+
+interface Place {
+  readonly hostname: string;
+  readonly port: number;
 }
 
 /** A registry on a port. */
@@ -26,7 +36,7 @@ export interface RegistryListener extends AsyncDisposable {
 export async function listenOnRuntime(
   handle: Handler,
   log: Logger,
-  { hostname = "127.0.0.1", port = 0 }: ListenOptions = {},
+  { hostname, port }: Place,
 ): Promise<RegistryListener> {
   const open = process.versions["bun"] === undefined ? listenOnNode : listenOnBun;
   const opened = await open({ hostname, port }, handle, log);
@@ -36,11 +46,6 @@ export async function listenOnRuntime(
     await (stopped ??= opened.stop());
   };
   return { url: `http://${host}`, host, port: opened.port, close, [Symbol.asyncDispose]: close };
-}
-
-interface Place {
-  readonly hostname: string;
-  readonly port: number;
 }
 
 interface Opened {
