@@ -4,8 +4,10 @@ import { environmentOf } from "./cli/environment.ts";
 import { printError } from "./cli/print.ts";
 import { run } from "./cli/run.ts";
 
-const code = await run(process.argv.slice(2), environmentOf(process.env)).catch((error: unknown) => {
-  printError(`stowage: an error that nobody expected: ${inspect(error)}\n`);
-  return 1;
-});
-process.exit(code);
+// Without a top-level await: the built program is a CommonJS file, which has none.
+void run(process.argv.slice(2), environmentOf(process.env))
+  .catch((error: unknown) => {
+    printError(`stowage: an error that nobody expected: ${inspect(error)}\n`);
+    return 1;
+  })
+  .then((code) => process.exit(code));

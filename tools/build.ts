@@ -1,5 +1,5 @@
 /**
- * Builds the library for runtimes that do not read TypeScript: `npm run build [-- FOLDER]`.
+ * Builds the library for runtimes that do not read TypeScript, and the program: `npm run build [-- FOLDER]`.
  *
  * ```
  * dist/
@@ -7,6 +7,7 @@
  *   types/*.d.ts    one beside each source file
  *   cjs/index.js    what `require("stowage")` gives, in one file
  *   cjs/types/      the same declarations, for compilers that tell the two kinds of modules apart
+ *   program/        what bin/stowage runs
  * ```
  */
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -14,6 +15,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { Glob } from "bun";
 import manifest from "../package.json";
+import { buildProgram } from "./build-program.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 
@@ -27,6 +29,7 @@ export async function build(outdir: string): Promise<void> {
   await declareTypes(join(outdir, "types"));
   await cp(join(outdir, "types"), join(commonJs, "types"), { recursive: true });
   await writeFile(join(commonJs, "package.json"), JSON.stringify({ type: "commonjs" }));
+  await buildProgram(join(outdir, "program"));
 }
 
 /** Packages stay imports: npm brings them. */

@@ -1,5 +1,6 @@
-// Installs the project's packages when they are missing or older than the lock file. Plain JavaScript for plain Node:
-// it runs before anything else is there. No package needs its install script, and the project's own builds the library.
+// Installs the project's packages when they are missing or older than the lock file, and builds the program when a source
+// is newer. Plain JavaScript for plain Node: it runs before anything else is there. No package needs its install script,
+// and the project's own builds the library.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -23,3 +24,9 @@ if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== wanted) {
   }
   writeFileSync(stamp, wanted);
 }
+
+// bin/stowage asks the same question. Where nothing can be written, it runs the sources.
+const program = `${root}dist/program/stowage.js`;
+const newer = ["src", "package-lock.json", "-newer", program, "-print", "-quit"];
+const { status, stdout } = spawnSync("find", newer, { cwd: root, encoding: "utf8" });
+if (status !== 0 || stdout !== "") spawnSync("tools/bun", ["tools/build-program.ts"], { cwd: root, stdio: "ignore" });

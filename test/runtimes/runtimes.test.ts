@@ -45,7 +45,14 @@ describe("the package", () => {
   test("holds the program, the library and its types, and no tests", async () => {
     const files = await readdir(join(modules, "stowage"), { recursive: true });
     expect(files).toEqual(
-      expect.arrayContaining(["bin/stowage", "dist/index.js", "dist/cjs/index.js", "dist/types/index.d.ts", "LICENSE"]),
+      expect.arrayContaining([
+        "bin/stowage",
+        "dist/index.js",
+        "dist/cjs/index.js",
+        "dist/types/index.d.ts",
+        "dist/program/stowage.js",
+        "LICENSE",
+      ]),
     );
     expect(files.filter((file) => /\.test\.|(?:^|\/)(?:test|testing|bench)(?:\/|$)/.test(file))).toEqual([]);
   });
