@@ -14,6 +14,8 @@ import {
 import { limitsSettings, quotasSetting } from "./limit-settings.ts";
 import { bytes, distributionDuration, duration, interval, lowerCase } from "./values.ts";
 
+z.config({ jitless: true }); // settings are read once: code made for that takes longer than it saves
+
 /** More than this in rows of a database would make it slow for everything else. */
 const MAX_INLINE = 1024 ** 2;
 
