@@ -214,7 +214,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const metadata: MetadataStore = new SqlMetadataStore(engine, clock, rules, options.quotas);
   if (options.quotas) {
     metadata.keepQuotas().catch((error: unknown) => {
-      log.error({ err: error }, "what lies below the prefixes of quotas was not counted: pushes there count it");
+      log.error({ err: error }, "quotas could not be counted in the background: pushes count them");
     });
   }
   const backend = createBackend({ store, metadata, clock, limits: options.limits, rules });

@@ -66,7 +66,7 @@ export class AcmeSession {
   async #freshNonce(): Promise<string> {
     const { response } = await request(this.#newNonce, this.#signal, { method: "HEAD" });
     const nonce = response.headers.get("replay-nonce");
-    if (nonce === null) throw new AcmeError("refused", `${this.#newNonce} gave no nonce`);
+    if (nonce === null) throw new AcmeError("refused", `${this.#newNonce} returned no nonce`);
     return nonce;
   }
 }

@@ -31,7 +31,7 @@ export class CertificateFolder {
     const { host, pathname } = new URL(directory);
     const found = await stat(path).catch(() => undefined);
     if (found && !found.isDirectory()) {
-      throw new CertificateFolderError(`${path} is a file, where a folder is needed: name a folder of its own`);
+      throw new CertificateFolderError(`${path} is a file: give the path of a folder`);
     }
     try {
       await mkdir(path, { recursive: true, mode: 0o700 });
@@ -46,7 +46,7 @@ export class CertificateFolder {
       return folder;
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      const reason = code === "ENOENT" ? "no folder can be made there" : fileErrorReason(error);
+      const reason = code === "ENOENT" ? "the folder cannot be created" : fileErrorReason(error);
       throw new CertificateFolderError(`${path} cannot be written: ${reason}`, { cause: error });
     }
   }
@@ -103,7 +103,7 @@ export class CertificateFolder {
   }
 
   async putAnswer(token: string, answer: string): Promise<void> {
-    if (!/^[\w-]+$/.test(token)) throw new CertificateFolderError("a token is no name of a file");
+    if (!/^[\w-]+$/.test(token)) throw new CertificateFolderError("the challenge token is not a valid file name");
     await this.#put(join("challenges", token), answer);
   }
 

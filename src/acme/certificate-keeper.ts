@@ -68,17 +68,18 @@ export class CertificateKeeper {
     let waited = false;
     while (!(await this.#isGood())) {
       await this.#refuseTooEarly();
-      if (clock.now() - started > START_MS) throw new CertificateError("another process did not get one in time");
+      if (clock.now() - started > START_MS)
+        throw new CertificateError("another process did not get a certificate in time");
       await using held = await lease.hold();
       if (!held) {
-        if (!waited) log.info("another process orders the certificate: waiting for it");
+        if (!waited) log.info("waiting for the certificate, which another process orders");
         waited = true;
         await sleep(MIN_POLL_MS);
         continue;
       }
       log.info(
         { names, directory: this.#options.directory },
-        "ordering the first certificate: the authority looks each name up in the DNS, and asks for it on port 80",
+        "ordering the first certificate: the authority validates each name by DNS and over port 80",
       );
       try {
         await this.#order(held.lost);
@@ -88,7 +89,7 @@ export class CertificateKeeper {
           throw new CertificateError(reason, { cause: error });
         }
         if (clock.now() - started > UNREACHABLE_MS) throw new CertificateError(error.message, { cause: error });
-        log.warn({ err: error }, "the authority's server cannot be used now: trying again");
+        log.warn({ err: error }, "the authority cannot be reached: retrying");
         await sleep(RETRY_MS);
       }
     }
@@ -103,7 +104,7 @@ export class CertificateKeeper {
       } catch (error) {
         if (signal.aborted) continue;
         const next = new Date(nextTryAt(await this.#recordFailure(error), RENEWAL_BACKOFF)).toISOString();
-        log.error({ err: error, next }, "the certificate could not be renewed: it is tried again");
+        log.error({ err: error, next }, "the certificate could not be renewed: it is retried later");
       }
     }
   }
@@ -150,8 +151,8 @@ export class CertificateKeeper {
     const next = nextTryAt(failure, START_BACKOFF);
     if (next <= clock.now()) return;
     throw new CertificateError(
-      `the last order failed (${failure.reason}), and the next one is made by a start after ` +
-        `${new Date(next).toISOString()}; to order at once, remove ${folder.failurePath}`,
+      `the last order failed (${failure.reason}); the next order is possible after ` +
+        `${new Date(next).toISOString()}; to order at once, delete ${folder.failurePath}`,
     );
   }
 
@@ -162,7 +163,7 @@ export class CertificateKeeper {
     try {
       await folder.putFailure(this.#failure);
     } catch (cause) {
-      log.error({ err: cause }, "that an order failed could not be written down: only this process knows");
+      log.error({ err: cause }, "a failed order could not be recorded: other processes may retry too early");
     }
     return this.#failure;
   }
@@ -189,7 +190,7 @@ export class CertificateKeeper {
       },
       AbortSignal.any([stop, bound]),
     );
-    if (!lifeOf(chain, names)) throw new AcmeError("refused", "what the authority signed is not for these names");
+    if (!lifeOf(chain, names)) throw new AcmeError("refused", "the authority signed a certificate for other names");
     await folder.putCertificate(privateKey, chain);
     this.#failure = undefined;
     await folder.clearFailure();

@@ -78,7 +78,7 @@ export async function orderCertificate(ordered: OrderRequest, signal: AbortSigna
   }
   const order = await decided(readOrder, ["ready", "processing"], signal);
   refuseUnless(order, ["valid"]);
-  if (order.certificate === undefined) throw new AcmeError("refused", `${url} names no certificate`);
+  if (order.certificate === undefined) throw new AcmeError("refused", `${url} has no certificate`);
   return (await session.post(order.certificate)).text;
 }
 
@@ -88,14 +88,15 @@ async function prove(session: AcmeSession, url: string, ordered: OrderRequest, s
   const { value: asked } = await readAuthorization();
   if (asked.status === "valid") return; // proven not long ago
   const challenge = asked.challenges.find(({ type }) => type === "http-01");
-  if (!challenge) throw new AcmeError("refused", `the authority does not ask for ${asked.identifier.value} over HTTP`);
+  if (!challenge)
+    throw new AcmeError("refused", `the authority offers no http-01 challenge for ${asked.identifier.value}`);
   const thumbprint = await calculateJwkThumbprint(publicJwk(ordered.accountKey));
   await ordered.publish(challenge.token, `${challenge.token}.${thumbprint}`);
   await session.post(challenge.url, {});
   const { status, identifier, challenges } = await decided(readAuthorization, ["pending"], signal);
   if (status === "valid") return;
   const problem = challenges.find(({ error }) => error)?.error ?? {};
-  throw new AcmeError("refused", `${identifier.value} was not proven to be ours: ${problemText(problem)}`);
+  throw new AcmeError("refused", `${identifier.value} could not be validated: ${problemText(problem)}`);
 }
 
 interface Decided<Value> {
@@ -121,7 +122,7 @@ async function decided<Value extends { readonly status: string }>(
     const { value, waitMs } = await look();
     if (!open.includes(value.status)) return value;
     await sleep(waitMs, undefined, { signal }).catch((error: unknown) => {
-      throw new AcmeError("unreachable", "the authority did not decide in time", { cause: error });
+      throw new AcmeError("unreachable", "the authority did not respond in time", { cause: error });
     });
   }
 }
@@ -132,7 +133,7 @@ function refuseUnless({ status, error = {} }: Order, good: readonly string[]): v
 
 function addressIn({ headers }: Answer, url: string): string {
   const address = headers.get("location");
-  if (address === null) throw new AcmeError("refused", `${url} does not say where its answer is`);
+  if (address === null) throw new AcmeError("refused", `${url} returned no Location`);
   return address;
 }
 
@@ -140,6 +141,6 @@ function jsonIn(text: string, url: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
-    throw new AcmeError("unreachable", `${url} sent something else than JSON`, { cause: error });
+    throw new AcmeError("unreachable", `${url} did not return JSON`, { cause: error });
   }
 }

@@ -44,7 +44,7 @@ export function accountVerifiers(settings: AccountSettings, parts: AccountParts)
   const file = htpasswd && new HtpasswdFile(htpasswd.path, clock, log);
   if (oidc.length > 0 && file?.find(JOB_USER)) {
     log.warn(
-      `${htpasswd?.path}: the user ${JOB_USER} cannot log in, for jobs do by that name (auth.oidc): rename the user`,
+      `${htpasswd?.path}: the user ${JOB_USER} cannot log in, because CI jobs use this name (auth.oidc): rename the user`,
     );
   }
   const generations = new CachedGenerations(() => metadata.revision("accounts"), clock);

@@ -18,7 +18,7 @@ export interface Authorization {
 /** Of a registry without authentication. */
 export const OPEN_DECISION: Decision = {
   allowed: true,
-  by: "the absence of authentication: everybody may do everything",
+  by: "no authentication is configured: everyone may do everything",
 };
 
 /** Of every client of a registry without authentication. */

@@ -137,7 +137,7 @@ export class ExternalTokenVerifier implements ExternalTokens {
 
   #refuse(reason: Reason, detail: string): Verdict {
     const { issuer } = this.#settings;
-    this.#log.info({ issuer, reason, detail }, "a token of the token server was refused");
+    this.#log.info({ issuer, reason, detail }, "rejected a token of the token server");
     return rejection(reason);
   }
 
@@ -170,7 +170,7 @@ function watched<Content>(
   return new WatchedFile(path, clock, {
     parse,
     onError(error) {
-      log.error({ err: error }, `${path} cannot be read: no token is trusted by it`);
+      log.error({ err: error }, `${path} cannot be read: tokens signed by its keys are rejected`);
       return none;
     },
   });
@@ -224,10 +224,7 @@ async function keysOfCertificates(certificates: readonly X509Certificate[], log:
 }
 
 function passOver(log: Logger, error: unknown): void {
-  log.warn(
-    { err: error },
-    "auth.token: a key of a kind that is not understood is passed over: no token is trusted by it",
-  );
+  log.warn({ err: error }, "auth.token: a key of an unsupported kind is ignored: tokens signed by it are rejected");
 }
 
 function publicKeyOf(certificate: X509Certificate): JWK {

@@ -31,7 +31,7 @@ export class HtpasswdFile {
         return { byName: entries, hashClasses: hashClassesOf(entries) };
       },
       onError(error) {
-        log.error({ err: error }, `${path} cannot be read: nobody in it can log in`);
+        log.error({ err: error }, `${path} cannot be read: its users cannot log in`);
         return { byName: new Map(), hashClasses: [] };
       },
     });
@@ -65,7 +65,7 @@ export function parseHtpasswd(text: string): {
     const colon = line.indexOf(":");
     const [name, hash] = colon < 1 ? ["", ""] : [line.slice(0, colon), line.slice(colon + 1)];
     if (name === "") {
-      warnings.push(`line ${index + 1} is not NAME:HASH and is passed over`);
+      warnings.push(`line ${index + 1} is not NAME:HASH and is ignored`);
       continue;
     }
     const problem = hashProblem(hash);
@@ -84,9 +84,9 @@ export function parseHtpasswd(text: string): {
 /** Undefined when passwords can be compared with this hash. */
 function hashProblem(hash: string): string | undefined {
   const cost = hashCost(hash);
-  if (!cost) return "is not hashed with bcrypt or argon2id";
+  if (!cost) return "has a hash that is neither bcrypt nor argon2id";
   // Whoever tries to log in makes us compute it, under any name.
-  return cost.isAffordable ? undefined : `is hashed at a higher cost than is allowed (${AFFORDABLE_COSTS})`;
+  return cost.isAffordable ? undefined : `has a hash whose cost is too high (allowed: ${AFFORDABLE_COSTS})`;
 }
 
 function hashClassesOf(entries: ReadonlyMap<string, HtpasswdEntry>): readonly HashClass[] {
@@ -119,9 +119,9 @@ export async function provideHtpasswd(path: string, passwords: Passwords, log: L
   } catch (error) {
     if (existsSync(path)) return; // another process was quicker
     const { message } = error as Error;
-    throw new HtpasswdError(`auth.htpasswd.path: ${path} is not there and cannot be made (${message})`, {
+    throw new HtpasswdError(`auth.htpasswd.path: ${path} does not exist and cannot be created (${message})`, {
       cause: error,
     });
   }
-  log.warn({ user: "docker", password }, `${path} was not there and was made, with one user: this is said only once`);
+  log.warn({ user: "docker", password }, `${path} was created, with one user; this password is not logged again`);
 }

@@ -82,7 +82,7 @@ export class KeysInFile implements IssuerKeys {
     this.#file = new WatchedFile(path, clock, {
       parse: (text) => new KeySet(JSON.parse(text) as JSONWebKeySet),
       onError(error) {
-        log.error({ err: error }, `${path} cannot be read as a set of keys: no token is trusted by it`);
+        log.error({ err: error }, `${path} cannot be read as a JWKS: tokens signed by its keys are rejected`);
         return NO_KEYS;
       },
     });
@@ -135,7 +135,7 @@ export class DiscoveredKeys implements IssuerKeys {
 
   #usable(): KeySet {
     if (!this.#keys || this.#age() > MAX_STALE_MS) {
-      throw new IssuerUnreachableError(`the keys of ${this.#issuer} cannot be had`);
+      throw new IssuerUnreachableError(`the keys of ${this.#issuer} cannot be fetched`);
     }
     return this.#keys;
   }
@@ -159,7 +159,7 @@ export class DiscoveredKeys implements IssuerKeys {
       this.#keys = new KeySet((await fetchJson(address)) as JSONWebKeySet);
       this.#fetchedAt = now;
     } catch (error) {
-      this.#log.warn({ err: error, issuer: this.#issuer }, "the keys of an issuer of tokens cannot be fetched");
+      this.#log.warn({ err: error, issuer: this.#issuer }, "cannot fetch the keys of a token issuer");
     }
   }
 }

@@ -89,7 +89,7 @@ export class OidcVerifier implements AccountVerifier {
       verdict = await this.#verifyBy(trusted, token);
       if (verdict.kind === "proof" || verdict.reason === "unavailable") return verdict;
     }
-    if (!verdict) this.#logRefusal(issuer, { reason: "issuer", detail: "no entry of auth.oidc trusts it" });
+    if (!verdict) this.#logRefusal(issuer, { reason: "issuer", detail: "not in auth.oidc" });
     return verdict ?? rejection("issuer");
   }
 
@@ -127,7 +127,7 @@ export class OidcVerifier implements AccountVerifier {
       return rejection(
         "unavailable",
         new OciError("UNAVAILABLE", {
-          message: `the token cannot be checked, because ${issuer} does not answer: try again`,
+          message: `the token cannot be verified, because ${issuer} does not respond: try again`,
           retryAfterSeconds: 30,
           cause: error,
         }),
@@ -147,7 +147,7 @@ export class OidcVerifier implements AccountVerifier {
       return refused(`"sub" is no text of 1 to ${MAX_MATCHED_LENGTH} characters`);
     }
     const bound = grantsOf(trust, claims);
-    if (bound.length === 0) return refused("no rule of auth.oidc is about its claims");
+    if (bound.length === 0) return refused("no rule of auth.oidc matches its claims");
     const generation = `${this.#generation} ${this.#issuers.indexOf(trusted)} ${keyIdOf(read.key)}`;
     const principal: Identity = {
       kind: "job",
@@ -163,7 +163,7 @@ export class OidcVerifier implements AccountVerifier {
   #logRefusal(issuer: string, { reason, detail }: Pick<RefusedToken, "reason" | "detail">, subject?: string): void {
     this.#log.info(
       { issuer: issuer.slice(0, MAX_MATCHED_LENGTH), subject: subject?.slice(0, MAX_MATCHED_LENGTH), reason, detail },
-      "the token of a CI job was refused",
+      "rejected the token of a CI job",
     );
   }
 }

@@ -121,8 +121,8 @@ describe("a decision", () => {
       allowed: true,
       by: "policies.1 (group:dev, alice: pull, push on team/**)",
     });
-    expect(policy.decide(dev, "delete", "team/app").by).toBe("the policies, none of which allows it");
-    expect(policy.decide(admin, "delete", "team/app").by).toBe("the group admin, which may do everything");
+    expect(policy.decide(dev, "delete", "team/app").by).toBe("policies: no rule allows it");
+    expect(policy.decide(admin, "delete", "team/app").by).toBe("membership in the group admin");
   });
 
   test("names people and machines as rules do", () => {

@@ -104,10 +104,10 @@ export class Policy {
 
   decide(principal: Principal, action: Action, repository: string): Decision {
     if (principal?.bound && !this.#isWithin(principal.bound, action, repository)) {
-      return { allowed: false, by: `the bound of ${nameOf(principal)}, which does not reach so far` };
+      return { allowed: false, by: `the grants of ${nameOf(principal)}, which do not include it` };
     }
     if (principal?.bound && principal.kind !== "user") {
-      return { allowed: true, by: `what ${nameOf(principal)} was made for` };
+      return { allowed: true, by: `the grants of ${nameOf(principal)}` };
     }
     if (isSettled(principal)) return BY_GROUP;
     if (!this.#rules) return principal ? BY_LOGIN : NEEDS_LOGIN;
@@ -138,16 +138,16 @@ function seekOf(patterns: readonly string[]): Seek {
   return seekAny(patterns.map((pattern) => globSeek(pattern, NAME_CHARACTERS)));
 }
 
-const BY_GROUP: Decision = { allowed: true, by: `the group ${ADMINISTRATORS}, which may do everything` };
+const BY_GROUP: Decision = { allowed: true, by: `membership in the group ${ADMINISTRATORS}` };
 
-const BY_LOGIN: Decision = { allowed: true, by: "the absence of policies: whoever logs in may do everything" };
+const BY_LOGIN: Decision = { allowed: true, by: "no policies are set: every user may do everything" };
 
 const NEEDS_LOGIN: Decision = {
   allowed: false,
-  by: "the absence of policies: only those who log in may do anything",
+  by: "no policies are set: login is required",
 };
 
-const BY_NO_RULE: Decision = { allowed: false, by: "the policies, none of which allows it" };
+const BY_NO_RULE: Decision = { allowed: false, by: "policies: no rule allows it" };
 
 /** Names in a rule that mean more than one. */
 const COLLECTIVES: ReadonlySet<string> = new Set(["anonymous", "authenticated", "everyone"]);

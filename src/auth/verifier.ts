@@ -35,22 +35,22 @@ export interface Proof {
 
 /** Why credentials are not good. */
 export const REASONS = {
-  malformed: "it is not readable",
-  unsupported: "nothing of this kind is taken here",
-  "unknown user": "there is no such user",
-  "wrong password": "the password is wrong",
-  "unknown token": "there is no such token, or it was revoked",
-  "other robot": "the token is another robot's",
-  expired: "it has expired",
-  time: "it is not good yet, or says that it was issued in the future",
-  issuer: "its issuer is not trusted",
-  audience: "it was made for another audience",
-  key: "it was not signed with a key that is trusted",
-  signature: "its signature is wrong",
-  claims: "no rule is about its claims, or one that is needed is missing",
-  changed: "the account that it was issued for has changed since",
-  throttled: "there were too many failed logins",
-  unavailable: "it could not be checked",
+  malformed: "malformed credentials",
+  unsupported: "this kind of credentials is not accepted",
+  "unknown user": "unknown user",
+  "wrong password": "wrong password",
+  "unknown token": "unknown or revoked token",
+  "other robot": "the token belongs to another robot",
+  expired: "expired",
+  time: "not valid yet, or issued in the future",
+  issuer: "untrusted issuer",
+  audience: "wrong audience",
+  key: "signed with an untrusted key",
+  signature: "wrong signature",
+  claims: "no rule matches its claims, or a required claim is missing",
+  changed: "the account has changed since the token was issued",
+  throttled: "too many failed logins",
+  unavailable: "the credentials could not be verified",
 } as const;
 
 export type Reason = keyof typeof REASONS;

@@ -51,15 +51,19 @@ function policies(who: string): string {
 
 describe("a file by which clients log in", () => {
   for (const [what, text, said] of [
-    ["a bundle that is not there", tokenWith(`rootcertbundle: ${MISSING}`), /rootcertbundle: .*missing .*is not there/],
+    [
+      "a bundle that is not there",
+      tokenWith(`rootcertbundle: ${MISSING}`),
+      /rootcertbundle: .*missing .*does not exist/,
+    ],
     ["a bundle that is a folder", tokenWith(`rootcertbundle: ${FOLDER}`), /rootcertbundle: .*folder .*is a folder/],
     ["a bundle without a certificate", tokenWith(`rootcertbundle: ${EMPTY}`), /rootcertbundle: .*no certificate/],
     ["a bundle of garbage", tokenWith(`rootcertbundle: ${GARBAGE}`), /rootcertbundle: .*no certificate/],
-    ["keys that are not there", tokenWith(`jwks: ${MISSING}`), /jwks: .*is not there/],
+    ["keys that are not there", tokenWith(`jwks: ${MISSING}`), /jwks: .*does not exist/],
     ["keys that are no JSON", tokenWith(`jwks: ${EMPTY}`), /jwks: .*no set of keys/],
     ["keys that are another JSON", tokenWith(`jwks: ${LIST}`), /jwks: .*no set of keys/],
     ["an htpasswd file that is a folder", `auth: {htpasswd: {path: ${FOLDER}}}`, /htpasswd\.path: .*is a folder/],
-    ["an htpasswd file below a file", `auth: {htpasswd: {path: ${EMPTY}/x}}`, /htpasswd\.path: .*is no folder/],
+    ["an htpasswd file below a file", `auth: {htpasswd: {path: ${EMPTY}/x}}`, /htpasswd\.path: .*is not a folder/],
   ] as const) {
     test(`stops the start when nobody could: ${what}`, () => {
       const settings = settingsOf(text);
@@ -93,7 +97,7 @@ describe("at the start", () => {
     [
       "nobody in the file",
       `auth: {htpasswd: {path: ${EMPTY}}}`,
-      [/^auth\.htpasswd\.path: no user .* nobody can log in: htpasswd -B/],
+      [/^auth\.htpasswd\.path: no user .* nobody can log in: .*htpasswd -B/],
     ],
     [
       "nobody in the file whose hash is understood",
@@ -104,23 +108,23 @@ describe("at the start", () => {
     [
       "an issuer whose keys are not there",
       oidc(MISSING),
-      [/^auth\.oidc\.0\.jwks: .*is not there; no job of https:\/\/ci\.example can log in$/],
+      [/^auth\.oidc\.0\.jwks: .*does not exist; no job of https:\/\/ci\.example can log in$/],
     ],
     ["an issuer whose keys are none", oidc(EMPTY), [/^auth\.oidc\.0\.jwks: .*no set of keys/]],
     [
       "rules without any way to log in",
       policies("alice, everyone, authenticated").trim(),
-      [/^policies\.0: .* never counts for alice: .* without auth/, /^policies\.0: .* never counts for authenticated: /],
+      [/^policies\.0: .* never applies to alice: .* auth/, /^policies\.0: .* never applies to authenticated: /],
     ],
     [
       "a rule for a group where users are in none",
       `auth: {htpasswd: {path: ${USERS}}}${policies("alice, 'group:dev'")}`,
-      [/^policies\.0: .* never counts for group:dev: .* without auth\.users/],
+      [/^policies\.0: .* never applies to group:dev: .* auth\.users/],
     ],
     [
       "a rule for robots and jobs, which have their own bounds",
       `auth: {htpasswd: {path: ${USERS}}}${policies("'robot:ci', 'job:x'")}`,
-      [/never counts for robot:ci: .*its token/, /never counts for job:x: .*auth\.oidc/],
+      [/never applies to robot:ci: .*tokens/, /never applies to job:x: .*auth\.oidc/],
     ],
     ["rules for anonymous clients alone", policies("anonymous, everyone").trim(), []],
     [

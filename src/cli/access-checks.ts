@@ -48,7 +48,7 @@ function htpasswdWarnings({ htpasswd, users, oidc }: Auth): readonly string[] {
   if (entries.size > 0) return [];
   const others = users.enabled || oidc.length > 0 ? "" : ", so nobody can log in";
   return [
-    `auth.htpasswd.path: no user of ${htpasswd.path} can log in${others}: htpasswd -B ${htpasswd.path} NAME adds one`,
+    `auth.htpasswd.path: no user of ${htpasswd.path} can log in${others}: add one with htpasswd -B ${htpasswd.path} NAME`,
   ];
 }
 
@@ -58,8 +58,8 @@ function tokenWarnings(auth: Auth): readonly string[] {
   const warnings: string[] = [];
   if (!token.autoredirect && !/^https?:\/\//i.test(token.realm)) {
     warnings.push(
-      `auth.token.realm: clients get their tokens at the address that it names, and ${JSON.stringify(token.realm)} is ` +
-        "none: write https://… or set auth.token.autoredirect",
+      `auth.token.realm: expected the https:// address of the token server, found ${JSON.stringify(token.realm)}: ` +
+        "correct it, or set auth.token.autoredirect",
     );
   }
   const bundle = token.rootcertbundle;
@@ -68,7 +68,9 @@ function tokenWarnings(auth: Auth): readonly string[] {
   for (const { subject, validToDate } of certificates) {
     if (validToDate.getTime() > systemClock.now()) continue;
     const name = subject.replaceAll("\n", ", ");
-    warnings.push(`auth.token.rootcertbundle: the certificate of ${name} in ${bundle} ended: it vouches for no token`);
+    warnings.push(
+      `auth.token.rootcertbundle: the certificate of ${name} in ${bundle} has expired: no token is trusted by it`,
+    );
   }
   return warnings;
 }
@@ -94,8 +96,8 @@ async function userWarnings({ users, htpasswd, oidc }: Auth, registry: Registry)
     return [];
   const others = htpasswd || oidc.length > 0 ? "" : ", so nobody can log in";
   return [
-    `auth.users.enabled: there are no users and no robots in the database${others}: add them with the settings of this ` +
-      "server, by stowage user add NAME and stowage token create",
+    `auth.users.enabled: there are no users and no robots in the database${others}: add them with ` +
+      "stowage user add NAME and stowage token create, run with the settings of this server",
   ];
 }
 
@@ -105,21 +107,21 @@ function policyWarnings({ auth: { htpasswd, users, oidc }, policies = [] }: Sett
   const obstacles: Readonly<Record<string, string | false>> = {
     user: !hasUsers && without("auth.users.enabled or auth.htpasswd.path"),
     group: !users.enabled && without("auth.users.enabled (users of an htpasswd file are in no group)"),
-    robot: "a robot may do what its token was made for, and nothing else (stowage token create)",
-    job: "a job may do what the rules of auth.oidc give it, and nothing else",
-    authenticated: !hasUsers && oidc.length === 0 && without("a way to log in below auth"),
+    robot: "policies do not apply to robots, whose tokens grant their rights (stowage token create)",
+    job: "policies do not apply to CI jobs, whose rights come from the rules of auth.oidc",
+    authenticated: !hasUsers && oidc.length === 0 && without("a login method below auth"),
   };
   return policies.flatMap(({ who }, at) =>
     who.flatMap((name) => {
       const kind = name.includes(":") ? name.slice(0, name.indexOf(":")) : COLLECTIVE.has(name) ? name : "user";
       const obstacle = obstacles[kind];
-      return obstacle ? [`policies.${at}: the rule never counts for ${name}: ${obstacle}`] : [];
+      return obstacle ? [`policies.${at}: the rule never applies to ${name}: ${obstacle}`] : [];
     }),
   );
 }
 
 function without(setting: string): string {
-  return `nobody can be that without ${setting}`;
+  return `it needs ${setting}`;
 }
 
 const COLLECTIVE: ReadonlySet<string> = new Set(["anonymous", "authenticated", "everyone"]);

@@ -16,7 +16,9 @@ export function accessOf({ auth, policies }: Settings): AccessOptions | undefine
   const { htpasswd, users, oidc } = auth;
   const tokenServer = tokenServerOf(auth);
   if (tokenServer && policies) {
-    throw new CommandError("policies do not go with auth.token: what its tokens allow, the token server decides");
+    throw new CommandError(
+      "policies and auth.token exclude each other: with auth.token, the token server decides what a user may do",
+    );
   }
   if (tokenServer) {
     return {
@@ -54,10 +56,13 @@ export async function provideAccess({ auth }: Settings, log: Logger): Promise<vo
   await provideHtpasswd(auth.htpasswd.path, bunPasswords, log).catch((error: unknown) => {
     if (!(error instanceof HtpasswdError)) throw error;
     const { code } = error.cause as NodeJS.ErrnoException;
-    const reason = code === "ENOENT" ? "no folder can be made for it" : fileErrorReason(error.cause);
-    throw new CommandError(`auth.htpasswd.path: ${auth.htpasswd?.path} is not there and cannot be made: ${reason}`, {
-      cause: error,
-    });
+    const reason = code === "ENOENT" ? "its folder cannot be created" : fileErrorReason(error.cause);
+    throw new CommandError(
+      `auth.htpasswd.path: ${auth.htpasswd?.path} does not exist and cannot be created: ${reason}`,
+      {
+        cause: error,
+      },
+    );
   });
 }
 

@@ -14,15 +14,16 @@ import { showProgress } from "./progress.ts";
 import { recordOperation } from "./record-operation.ts";
 import { SETTINGS_HELP } from "./settings-options.ts";
 
-const HELP = `stowage backup FOLDER [options]: copies everything into a folder; a server may go on serving
+const HELP = `stowage backup FOLDER [options]: copies the registry into a folder; the server may be running
 
-The copy is the registry as of one moment. Files are hard links where the file system allows: made at once, and no room
-is needed; what damages the bytes of one then damages the other.
+The backup is a snapshot: the database at one moment, and the files it references. On the same file system the files
+are hard links, which take no time and no space. Because hard links share their bytes, use --copy or another disk to
+be safe from a broken disk.
 
-  --copy                copy the bytes, so that the backup shares nothing with the registry
+  --copy                copy the files instead of hard-linking them
 ${SETTINGS_HELP}
 
-Exit code: 0 done, 1 done but for blobs whose files are missing in the registry, 2 failed.
+Exit code: 0 complete, 1 complete except for blobs that are missing or corrupt in the registry, 2 failed: no backup.
 `;
 
 export function backup(
@@ -68,8 +69,8 @@ export function backup(
 }
 
 function accessTo(folder: string): string {
-  const secrets = "Whoever can read it can read every image, with the secrets that people put into images: ";
-  return secrets + (accessByOthers(folder)?.message ?? "only this user can.");
+  const secrets = "Everyone who can read this folder can read every image: ";
+  return secrets + (accessByOthers(folder)?.message ?? "only this user can read it.");
 }
 
 function missingText({ missing }: CopyReport): string {

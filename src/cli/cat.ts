@@ -47,7 +47,7 @@ interface Reference {
 
 function parseReference(reference: string): Reference {
   const mark = reference.includes("@") ? reference.indexOf("@") : reference.lastIndexOf(":");
-  if (mark < 0) throw new CommandError(`${reference} names neither a digest nor a tag: try ${reference}:latest`);
+  if (mark < 0) throw new CommandError(`${reference} has neither a tag nor a digest: try ${reference}:latest`);
   const repository = repositoryIn(reference.slice(0, mark));
   const rest = reference.slice(mark + 1);
   const digest = parseDigest(rest);

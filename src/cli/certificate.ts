@@ -29,12 +29,13 @@ export async function provideCertificate(
   const { letsencrypt, certificate, key } = http.tls;
   if (!letsencrypt) return undefined;
   if ((certificate ?? key) !== undefined) {
-    throw new CommandError("http.tls has both letsencrypt and a certificate of your own: keep one of them");
+    throw new CommandError("http.tls has both letsencrypt and certificate: remove one of them");
   }
   const address = parseAddress(http.addr);
-  if (address?.kind !== "tcp") throw new CommandError("http.addr is a Unix socket, where TLS is not served");
+  if (address?.kind !== "tcp")
+    throw new CommandError("http.addr is a Unix socket, which does not support TLS: use host:port");
   const challengeAddress = parseAddress(letsencrypt.challengeaddr);
-  if (!challengeAddress) throw new CommandError(`${letsencrypt.challengeaddr} is no address`);
+  if (!challengeAddress) throw new CommandError(`${letsencrypt.challengeaddr} is not an address`);
 
   // Loaded when it is wanted, and not before.
   const { CertificateFolder, CertificateFolderError } = await import("../acme/certificate-folder.ts");
@@ -59,8 +60,8 @@ export async function provideCertificate(
     await challenges.stop();
     if (!(error instanceof CertificateError)) throw error;
     throw new CommandError(
-      `http.tls.letsencrypt: there is no certificate for ${names.join(", ")}: ${error.message}. See that this machine ` +
-        `reaches ${directory}, that the DNS leads each name to this machine, and port 80 there to ${challenges.url}`,
+      `http.tls.letsencrypt: no certificate for ${names.join(", ")}: ${error.message}. Check that this machine ` +
+        `can reach ${directory}, that DNS resolves each name to this machine, and that port 80 reaches ${challenges.url}`,
       { cause: error },
     );
   });

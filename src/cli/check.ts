@@ -9,15 +9,16 @@ import { showProgress } from "./progress.ts";
 import { recordOperation } from "./record-operation.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
-const HELP = `stowage check [CONFIG.yml] [options]: compares what is recorded with what is there; a server may go on serving
+const HELP = `stowage check [CONFIG.yml] [options]: integrity check: compares the database with the files in the data folder;
+the server may be running
 
-  --deep                read and hash every byte: finds a bit that flipped, and takes as long as reading everything
-  --repair              mark damaged blobs as missing, so that the next push heals them; remove unknown files
-  --json                print a JSON object for each finding, one a line
+  --deep                read and hash every blob; finds flipped bits, and takes as long as reading everything
+  --repair              mark corrupt blobs as missing, so that the next push replaces them; delete unknown files
+  --json                print findings as JSON, one object per line
 
 ${SETTINGS_HELP}
 
-Exit code: 0 clean, 1 findings, 2 failed.
+Exit code: 0 no findings, 1 findings, 2 the check failed.
 `;
 
 export function check(
@@ -39,7 +40,7 @@ export function check(
     const { values, positionals } = line;
     const { settings } = settingsFrom(values, environment, positionals[0]);
     await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
-    const progress = showProgress("looked at");
+    const progress = showProgress("checked");
     const onStep = (done: number): void => progress.update(done);
     let findings = 0;
     for await (const finding of registry.check({ deep: values.deep, repair: values.repair, onStep })) {
@@ -56,9 +57,9 @@ export function check(
 }
 
 function summary(findings: number, repaired: boolean): string {
-  if (findings === 0) return "everything that is recorded is there, and nothing else\n";
+  if (findings === 0) return "no findings: every blob is intact, and every file belongs to a blob or an upload\n";
   const count = findings === 1 ? "1 finding" : `${findings} findings`;
   return repaired
-    ? `${count}: damaged blobs are missing now until they are pushed again; unknown files are removed\n`
-    : `${count}: --repair marks damaged blobs as missing, so that the next push heals them\n`;
+    ? `${count}: corrupt blobs are marked as missing until they are pushed again; unknown files are deleted\n`
+    : `${count}: --repair marks corrupt blobs as missing, so that the next push replaces them\n`;
 }

@@ -15,10 +15,10 @@ function thrownBy(work: () => unknown): unknown {
 
 describe("an error of the system about a file", () => {
   for (const [work, said] of [
-    [() => readFileSync("/nowhere/file"), "/nowhere/file cannot be used: it is not there"],
+    [() => readFileSync("/nowhere/file"), "/nowhere/file cannot be used: it does not exist"],
     [() => readFileSync("/"), "it is a folder"],
-    [() => readdirSync(import.meta.path), "a part of its path is no folder"],
-    [() => mkdirSync(import.meta.dir), "something else is there"],
+    [() => readdirSync(import.meta.path), "a part of its path is not a folder"],
+    [() => mkdirSync(import.meta.dir), "already exists"],
     [() => writeFileSync("/dev/full", "x"), "its file system is full"],
   ] as const) {
     test(`is told in plain words: ${said}`, () => {
@@ -32,7 +32,7 @@ describe("an error of the system about a file", () => {
     const ended = failingWith2(async () => readFileSync("/nowhere/file"));
     await expect(ended).rejects.toMatchObject({
       exitCode: 2,
-      message: "/nowhere/file cannot be used: it is not there",
+      message: "/nowhere/file cannot be used: it does not exist",
     });
   });
 });

@@ -37,7 +37,7 @@ export function readCommandLine<const Options extends ParseArgsOptionsConfig>(
   for (const token of tokens) {
     if (token.kind === "option") checkOption(token, grammar);
     else if (token.kind === "positional" && ++words > maxWords) {
-      throw new CommandError(`${token.value} is one word too many: ${commandOf(help)} --help tells what it takes`);
+      throw new CommandError(`unexpected argument ${token.value}: ${commandOf(help)} --help lists the arguments`);
     }
   }
   return parseArgs({ args: [...args], options, allowPositionals: true });
@@ -63,7 +63,7 @@ function checkOption<Options extends ParseArgsOptionsConfig>(
         Object.keys(options).map((known) => `--${known}`),
       );
     const hint = meant === undefined ? "" : ` did you mean ${meant}?`;
-    throw new CommandError(`${rawName} is no option of ${commandOf(help)}:${hint} --help lists them`);
+    throw new CommandError(`unknown option ${rawName} of ${commandOf(help)}:${hint} --help lists the options`);
   }
   if (option.type === "boolean") {
     if (value !== undefined) throw new CommandError(`${rawName} takes no value: leave =${value} out`);
@@ -92,5 +92,5 @@ export function readVerb<Act>(
   const meant = verb === "" ? undefined : nearest(verb, Object.keys(verbs));
   const hint = meant === undefined ? "" : ` did you mean ${meant}?`;
   const known = Object.keys(verbs).join(", ");
-  throw new CommandError(`${command} takes one of ${known}:${hint} stowage ${command} --help tells more`);
+  throw new CommandError(`${command} takes one of ${known}:${hint} stowage ${command} --help explains them`);
 }

@@ -80,19 +80,19 @@ export async function copyFiles(from: string, to: string, { copy, held }: CopyOp
 export function makeEmptyFolder(to: string, from: string): void {
   if (existsSync(to) && !statSync(to).isDirectory()) throw new CommandError(`${to} is a file: name a folder`);
   if (existsSync(to) && readdirSync(to).length > 0) {
-    throw new CommandError(`${to} is not empty: name a folder that is, or is not there, such as ${join(to, "new")}`);
+    throw new CommandError(`${to} is not empty: give an empty or new folder, such as ${join(to, "new")}`);
   }
   const [source, target] = [realpathSync(from), realPathOf(to)];
   const path = relative(source, target);
   if (path !== ".." && !path.startsWith("../")) {
-    throw new CommandError(`${to} lies inside of ${from}, which is to be copied: name a folder outside of it`);
+    throw new CommandError(`${to} is inside the data folder ${from}: give a folder outside of it`);
   }
   try {
     mkdirSync(to, { recursive: true, mode: 0o700 });
     accessSync(to, constants.W_OK | constants.X_OK);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const reason = code === "ENOENT" ? "no folder can be made there" : fileErrorReason(error);
+    const reason = code === "ENOENT" ? "the folder cannot be created" : fileErrorReason(error);
     throw new CommandError(`${to} cannot be written: ${reason}`, { cause: error });
   }
 }

@@ -17,15 +17,17 @@ import { openRegistry } from "./open-registry.ts";
 import { print } from "./print.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
-const HELP = `stowage explain NAME ACTION REPOSITORY[:TAG] [options]: says whether somebody may do something, and why
+const HELP = `stowage explain NAME ACTION REPOSITORY[:TAG] [options]: says whether a user, robot or CI job may do something,
+and which rule decides
 
   stowage explain alice push team/app:v1.0
   stowage explain robot:ci delete team/app
   stowage explain anonymous pull public/base
-  stowage explain job push team/app            which CI jobs may (setting auth.oidc)
+  stowage explain job push team/app            which CI jobs may push (setting auth.oidc)
 
-ACTION is pull, push, delete or admin. Beside the rules it looks at protected tags and at quotas. The exit code is 0 for
-yes, 1 for no, and 2 when there is no answer.
+ACTION is pull, push, delete or admin. Considers policies, token grants, protected tags and quotas.
+
+Exit code: 0 yes, 1 no, 2 unknown name or error.
 
 ${SETTINGS_HELP}
 `;
@@ -58,16 +60,12 @@ export async function explain(
         ? jobDecision(settings, question)
         : await registry.explain(question.name, question.action, question.repository);
     if (!decision) {
-      throw new CommandError(`nobody is called ${question.name} here: robots are written robot:NAME, CI jobs job`);
+      throw new CommandError(`there is no user ${question.name}: write robots as robot:NAME, and CI jobs as job`);
     }
     const obstacle = decision.allowed ? await obstacleTo(registry, settings, question) : undefined;
     const { allowed, by } = decision;
     const refusedBy = allowed ? obstacle && `${obstacle} (the rules allow it: ${by})` : by;
-    print(
-      refusedBy === undefined
-        ? `yes: allowed by ${escapeControls(by)}\n`
-        : `no: refused by ${escapeControls(refusedBy)}\n`,
-    );
+    print(refusedBy === undefined ? `yes: ${escapeControls(by)}\n` : `no: ${escapeControls(refusedBy)}\n`);
     return refusedBy === undefined ? 0 : 1;
   });
 }
@@ -93,7 +91,7 @@ function jobDecision({ auth }: Settings, { action, repository }: Question): Deci
     ),
   );
   if (fitting.length > 0) return { allowed: true, by: fitting.join("; and by ") };
-  return { allowed: false, by: "the rules of auth.oidc, none of which allows it to any job" };
+  return { allowed: false, by: "auth.oidc: no rule allows it" };
 }
 
 /** What refuses that the rules allow: a protected tag that would move or go, or a quota that is full. */
@@ -109,7 +107,7 @@ async function obstacleTo(
         entry.repositories.some((pattern) => glob(pattern)(repository)) &&
         entry.tags.some((pattern) => glob(pattern)(tag)),
     );
-    if (at >= 0) return `protectedtags.${at}: ${repository}:${tag} is there and stays where it is`;
+    if (at >= 0) return `protectedtags.${at}: ${repository}:${tag} exists and is immutable`;
   }
   if (action !== "push") return undefined;
   for (const [at, { prefix, ...limits }] of quotas.entries()) {

@@ -37,7 +37,7 @@ export function accessByOthers(folder: string): FolderAccess | undefined {
     everybody: everybody?.words,
     isExposed: (group?.isExposure ?? false) || (everybody?.isExposure ?? false),
     message:
-      `the data folder ${folder} has mode ${modeOf(found)}: ${sentences.join("; ")}. If that is not meant: ` +
+      `the data folder ${folder} has mode ${modeOf(found)}: ${sentences.join("; ")}. To restrict it: ` +
       `chmod 0700 ${folder}`,
   };
 }

@@ -13,12 +13,13 @@ import { showProgress } from "./progress.ts";
 import { recordOperation } from "./record-operation.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
-const HELP = `stowage gc [CONFIG.yml] [options]: removes what nothing needs any more; a server may go on serving
+const HELP = `stowage gc [CONFIG.yml] [options]: garbage collection: deletes unreferenced blobs, expired uploads
+and, with --untagged, untagged manifests; the server may be running
 
-  --dry-run             only say what would go
-  --grace DURATION      take what has lost its last reference, or was last promised to a client, longer ago than
-                        that: 10s, 1h, 0 (settings gc.grace and gc.lease, 1h each)
-  --untagged            take manifests too that no tag leads to (setting gc.untagged)
+  --dry-run             list what would be deleted, and delete nothing
+  --grace DURATION      delete blobs whose last reference, and whose lease, ended longer ago than this:
+                        10s, 1h, 0 (settings gc.grace and gc.lease, 1h each)
+  --untagged            also delete untagged manifests (setting gc.untagged)
   --json                print a JSON object instead of a table
 
 ${SETTINGS_HELP}
@@ -73,12 +74,12 @@ export function gc(
 function graceOf(text: string | undefined): Partial<CollectionRules> {
   if (text === undefined) return {};
   const milliseconds = parseDuration(text);
-  if (milliseconds === undefined) throw new CommandError(`--grace ${text} is no duration: write 10s, 1h or 0`);
+  if (milliseconds === undefined) throw new CommandError(`--grace ${text} is not a duration: write 10s, 1h or 0`);
   return { leaseMs: milliseconds, graceMs: milliseconds };
 }
 
 async function collect(registry: Registry, rules: Partial<CollectionRules>, asJson: boolean): Promise<object> {
-  const progress = { looking: showProgress("looked at"), unlinking: showProgress("unlinked") };
+  const progress = { looking: showProgress("examined"), unlinking: showProgress("deleted") };
   const report = await registry.collect(rules, {
     onStep: ({ work, done, total }) => progress[work].update(done, total),
   });
@@ -89,11 +90,11 @@ async function collect(registry: Registry, rules: Partial<CollectionRules>, asJs
   if (asJson) return shown;
   const { manifests, links, blobs, bytes, uploads, files } = report;
   print(
-    row("manifests removed", manifests) +
-      row("blobs no longer shown by a repository", links) +
-      row("blobs removed", blobs, formatSize(bytes)) +
-      row("uploads ended", uploads) +
-      row("files unlinked", files),
+    row("manifests deleted", manifests) +
+      row("blobs unlinked from a repository", links) +
+      row("blobs deleted", blobs, formatSize(bytes)) +
+      row("uploads expired", uploads) +
+      row("files deleted", files),
   );
   return shown;
 }
@@ -118,9 +119,9 @@ async function preview(registry: Registry, rules: Partial<CollectionRules>, asJs
   const hidden = counts.manifests + counts.links + counts.blobs - items.length;
   if (hidden > 0) print(`… and ${hidden} more (--json lists all)\n`);
   print(
-    row("manifests would go", counts.manifests) +
-      row("blobs would be shown by one repository less", counts.links) +
-      row("blobs would go", counts.blobs, formatSize(counts.bytes)),
+    row("manifests would be deleted", counts.manifests) +
+      row("blobs would be unlinked from a repository", counts.links) +
+      row("blobs would be deleted", counts.blobs, formatSize(counts.bytes)),
   );
   return shown;
 }
@@ -136,20 +137,20 @@ function waitingText(
 ): string {
   if (nextReviewAt === undefined && nextUnlinkAt === undefined) return "";
   // Without any grace nothing waits for it: a dry run has listed everything that would go.
-  if (isDryRun && graceMs === 0) return isHeldByBackup ? "" : row("files would be unlinked at once", files);
+  if (isDryRun && graceMs === 0) return isHeldByBackup ? "" : row("files would be deleted at once", files);
   const review = nextReviewAt === undefined ? "" : `, the first ${timeText(nextReviewAt, now)}`;
-  const backup = ", until the backup is done that is being made";
+  const backup = ", until the running backup ends";
   const unlink =
     nextUnlinkAt === undefined ? "" : isHeldByBackup ? backup : `, the first ${timeText(nextUnlinkAt, now)}`;
   return (
-    row(`manifests and blobs wait to be looked at${review}`, entries) +
-    row(`files wait to be unlinked${unlink}`, files) +
-    (graceMs === 0 ? "" : "--grace 0 does not wait for gc.lease and gc.grace\n")
+    row(`manifests and blobs wait for garbage collection${review}`, entries) +
+    row(`files wait for deletion${unlink}`, files) +
+    (graceMs === 0 ? "" : "--grace 0 skips the waiting times gc.lease and gc.grace\n")
   );
 }
 
 function timeText(at: number, now: number): string {
-  return at <= now ? "by the next collection" : `from ${new Date(at).toISOString()} on`;
+  return at <= now ? "in the next round" : `from ${new Date(at).toISOString()} on`;
 }
 
 function row(what: string, count: number, size = ""): string {

@@ -16,19 +16,21 @@ const OPEN: Greeted = {
 describe("the start warns", () => {
   test("of an address beyond the machine where nobody has to prove anything", () => {
     for (const url of ["http://0.0.0.0:5000", "http://[::]:5000", "http://registry.lan:5000", "https://10.0.0.1:443"]) {
-      expect(exposures({ ...OPEN, url })).toEqual([expect.stringContaining(`anyone who reaches ${url} can`)]);
-      expect(greeting({ ...OPEN, url })).toContain("Anyone who reaches this address can read, write and delete");
+      expect(exposures({ ...OPEN, url })).toEqual([expect.stringContaining(`everyone who reaches ${url} can`)]);
+      expect(greeting({ ...OPEN, url })).toContain("Everyone who reaches this address can read, write and delete");
     }
-    expect(greeting(OPEN)).toContain("everything, in the clear.");
-    expect(greeting({ ...OPEN, url: "https://0.0.0.0:5000" })).not.toContain("in the clear");
+    expect(greeting(OPEN)).toContain("everything, over plain HTTP.");
+    expect(greeting({ ...OPEN, url: "https://0.0.0.0:5000" })).not.toContain("plain HTTP");
   });
 
   test("of passwords that travel in the clear", () => {
     const guarded = { ...OPEN, guarded: true, sendsSecrets: true };
-    expect(exposures(guarded)).toEqual([expect.stringContaining("passwords and tokens come to http://0.0.0.0:5000")]);
+    expect(exposures(guarded)).toEqual([
+      expect.stringContaining("passwords and tokens are sent to http://0.0.0.0:5000"),
+    ]);
     expect(exposures({ ...guarded, behindProxy: true })).toEqual([]);
     expect(exposures({ ...guarded, url: "https://0.0.0.0:5000" })).toEqual([]);
-    expect(greeting(guarded)).not.toContain("Anyone");
+    expect(greeting(guarded)).not.toContain("Everyone");
   });
 
   test("of both where policies let everybody do something with passwords beside", () => {
@@ -38,7 +40,7 @@ describe("the start warns", () => {
   test("of nothing on this machine alone, and on a Unix socket", () => {
     for (const url of ["http://127.0.0.1:5000", "http://localhost:5000", "http://[::1]:5000", "unix:/run/x.sock"]) {
       expect(exposures({ ...OPEN, url, sendsSecrets: true })).toEqual([]);
-      expect(greeting({ ...OPEN, url })).not.toContain("Anyone");
+      expect(greeting({ ...OPEN, url })).not.toContain("Everyone");
     }
   });
 });

@@ -23,8 +23,8 @@ export function greeting({ url, publicUrl, debugUrl, dataFolder, guarded, sendsS
   const lines = [
     `Stowage ${VERSION}`,
     `  Listening on ${url}`,
-    `  Data lies in ${dataFolder}`,
-    ...(debugUrl === undefined ? [] : [`  Watched at ${debugUrl}`]),
+    `  Data folder: ${dataFolder}`,
+    ...(debugUrl === undefined ? [] : [`  Debug address: ${debugUrl}`]),
   ];
   const place = placeOf(url);
   if (!place && publicUrl === undefined)
@@ -32,13 +32,13 @@ export function greeting({ url, publicUrl, debugUrl, dataFolder, guarded, sendsS
   const name = dockerHost(publicUrl ?? addressHere(url));
   lines.push(
     "",
-    "  A first push:",
+    "  Push an image:",
     ...(sendsSecrets ? [`    docker login ${name}`] : []),
     `    docker pull busybox && docker tag busybox ${name}/busybox && docker push ${name}/busybox`,
   );
   if (place && !place.loopback && !guarded) {
-    const how = place.secure ? "" : ", in the clear";
-    lines.push("", `  Anyone who reaches this address can read, write and delete everything${how}.`);
+    const how = place.secure ? "" : ", over plain HTTP";
+    lines.push("", `  Everyone who reaches this address can read, write and delete everything${how}.`);
   }
   if (place && !place.loopback && !place.secure && !publicUrl?.startsWith("https:")) {
     const elsewhere = publicUrl ?? (place.everywhere ? undefined : url);
@@ -69,14 +69,14 @@ export function exposures({ url, guarded, sendsSecrets, behindProxy }: Greeted):
   const found: string[] = [];
   if (!guarded) {
     found.push(
-      `anyone who reaches ${url} can read, write and delete everything: set auth.users.enabled or auth.htpasswd to ask for ` +
+      `everyone who reaches ${url} can read, write and delete everything: set auth.users.enabled or auth.htpasswd to ask for ` +
         "passwords, or http.addr to 127.0.0.1:5000 to listen on this machine alone (docs/security.md)",
     );
   }
   if (sendsSecrets && !place.secure && !behindProxy) {
     found.push(
-      `passwords and tokens come to ${url} in the clear: set http.tls.certificate and http.tls.key, or put a proxy that ` +
-        "speaks TLS in front and name it in http.trustedproxies (docs/security.md)",
+      `passwords and tokens are sent to ${url} unencrypted: set http.tls.certificate and http.tls.key, or put a proxy that ` +
+        "terminates TLS in front and add it to http.trustedproxies (docs/security.md)",
     );
   }
   return found;

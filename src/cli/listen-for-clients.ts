@@ -41,7 +41,7 @@ export function refused(setting: string): (error: unknown) => never {
 
 export function addressOf(text: string): ListenAddress {
   const address = parseAddress(text);
-  if (!address) throw new CommandError(`${text} is no address`);
+  if (!address) throw new CommandError(`${text} is not an address`);
   return address;
 }
 
@@ -55,7 +55,7 @@ export function idleTlsWarning({ http: { tls } }: Settings): string | undefined 
     tls.clientauth === clientauth ? [] : "http.tls.clientauth",
   ].flat();
   if (idle.length === 0) return undefined;
-  return `${idle.join(", ")}: without a certificate (http.tls.certificate) the address speaks no TLS, and these settings mean nothing`;
+  return `${idle.join(", ")}: ignored, because there is no TLS without http.tls.certificate and http.tls.key`;
 }
 
 const DEFAULTS: Settings = Settings.parse({});
@@ -66,7 +66,7 @@ function tlsOf(tls: Settings["http"]["tls"]): TlsOptions | undefined {
   if (certificate === undefined || key === undefined) {
     const lacking = certificate === undefined ? "http.tls.certificate" : "http.tls.key";
     if ((certificate ?? key ?? clientcas[0]) === undefined) return undefined;
-    throw new CommandError(`${lacking} is not set: TLS takes the file of a certificate, and that of its key`);
+    throw new CommandError(`${lacking} is not set: TLS needs both the certificate and its key`);
   }
   return {
     certificate,

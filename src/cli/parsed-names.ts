@@ -5,6 +5,6 @@ import { CommandError } from "./command-error.ts";
 
 export function repositoryIn(text: string): RepositoryName {
   const name = parseRepositoryName(text);
-  if (name === undefined) throw new CommandError(`${text} is no repository's name: it looks like team/app`);
+  if (name === undefined) throw new CommandError(`${text} is not a repository name: write it like team/app`);
   return name;
 }

@@ -18,7 +18,7 @@ export function print(lines: string): void {
     writeWhole(STDOUT, escapeControlsInLines(lines));
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    if (code === "EPIPE") throw new ReaderGoneError("the reader of standard output has gone", { cause: error });
+    if (code === "EPIPE") throw new ReaderGoneError("standard output was closed", { cause: error });
     throw new CommandError(`printing failed: ${message}`, { cause: error });
   }
 }

@@ -1,4 +1,4 @@
-/** `stowage quota`: the quotas of the settings, and how much of each is used. */
+/** `stowage quota`: lists quotas and their usage. */
 import { formatSize } from "../lib/size.ts";
 import { silentLogger } from "../observe/logger.ts";
 import { CommandError } from "./command-error.ts";
@@ -9,11 +9,12 @@ import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-option
 import { table } from "./table.ts";
 import { workingIn } from "./working-in.ts";
 
-const HELP = `stowage quota list [options]: the quotas of the settings, and how much of each is used
+const HELP = `stowage quota list [options]: lists quotas and their usage
 
-Quotas stand in the settings (quotas). What is deleted counts until it is collected: stowage gc, stowage status.
+Quotas are configured by the setting quotas. Deleted bytes count until garbage collection removes them: see stowage gc
+and stowage status.
 
-  --json                list as JSON, one object a line
+  --json                print JSON, one object per line
 
 ${SETTINGS_HELP}
 `;
@@ -33,7 +34,7 @@ export async function quota(
   await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
   return await workingIn(settings, async () => {
     if (settings.quotas.length === 0) {
-      print(values.json ? "" : "the settings name no quotas: docs/configuration.md, quotas\n");
+      print(values.json ? "" : "no quotas are configured: see quotas in docs/configuration.md\n");
       return 0;
     }
     const rows: string[][] = [];

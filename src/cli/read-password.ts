@@ -9,21 +9,20 @@ const LONGEST = 1024;
 export async function readPassword(who: string, { fromStdin }: { readonly fromStdin: boolean }): Promise<string> {
   if (fromStdin) return checked((await readAll(process.stdin)).replace(/\r?\n$/, ""));
   if (!process.stdin.isTTY) {
-    throw new CommandError("there is no terminal to ask for a password on: give it by --password-stdin");
+    throw new CommandError("no terminal to read a password from: use --password-stdin");
   }
   const password = checked(await ask(`Password for ${who}: `));
-  if ((await ask("Again: ")) !== password)
-    throw new CommandError("these were two different passwords: nothing was changed");
+  if ((await ask("Again: ")) !== password) throw new CommandError("the two passwords differ: nothing was changed");
   return password;
 }
 
 function checked(password: string): string {
-  if (password.length < SHORTEST) throw new CommandError(`a password has at least ${SHORTEST} letters`);
-  if (password.length > LONGEST) throw new CommandError(`a password has at most ${LONGEST} letters`);
+  if (password.length < SHORTEST) throw new CommandError(`a password needs at least ${SHORTEST} characters`);
+  if (password.length > LONGEST) throw new CommandError(`a password may have at most ${LONGEST} characters`);
   if (looksLikeRobotToken(password)) {
-    throw new CommandError("a password does not begin with stw_: it would be taken for the token of a robot");
+    throw new CommandError("a password must not begin with stw_: this is the prefix of robot tokens");
   }
-  if (/\p{Cc}/u.test(password)) throw new CommandError("a password is one line, without control characters");
+  if (/\p{Cc}/u.test(password)) throw new CommandError("a password must not contain control characters");
   return password;
 }
 

@@ -14,19 +14,19 @@ import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-option
 import { workingIn } from "./working-in.ts";
 import { moment, table } from "./table.ts";
 
-const HELP = `stowage repo list|delete [REPOSITORY] [options]: the repositories of this registry
+const HELP = `stowage repo list|delete [REPOSITORY] [options]: lists and deletes repositories
 
-  stowage repo list                    all repositories, with their tags, their sizes and their last push
-  stowage repo list --quiet            their names alone, one a line
-  stowage repo delete team/app         removes every tag and every manifest of a repository
+  stowage repo list                    list repositories with tags, size and last push
+  stowage repo list --quiet            list names only, one per line
+  stowage repo delete team/app         delete all tags and manifests of a repository
 
-The size of a repository is that of its manifests and of the blobs that it shows; what two repositories show counts in
-both. Deleting asks before it begins; --yes answers. It is done beside a running server, at once and for good. The room on
-the disk comes back when collection has been there (stowage gc), some time later.
+The size of a repository is that of its manifests and blobs; a blob in two repositories counts in both. delete asks for
+confirmation unless --yes is given. It takes effect at once, also in running servers, and cannot be undone. Garbage
+collection frees the disk space later (stowage gc).
 
-  --yes                 delete without asking
-  --quiet               list names alone
-  --json                list as JSON, one object a line
+  --yes                 delete without confirmation
+  --quiet               list names only
+  --json                print JSON, one object per line
 
 ${SETTINGS_HELP}
 `;
@@ -72,7 +72,8 @@ export async function repo(
 const ROWS = 1000;
 
 function list([word]: readonly string[]): (asked: Asked) => Promise<void> {
-  if (word !== undefined) throw new CommandError("repo list takes no name: stowage tag list REPOSITORY shows its tags");
+  if (word !== undefined)
+    throw new CommandError("repo list takes no name: to list tags, use stowage tag list REPOSITORY");
   return async ({ registry, quiet, asJson }) => {
     if (quiet) {
       for await (const name of registry.namespace.repositories()) print(`${name}\n`);
@@ -99,7 +100,7 @@ function remove([word]: readonly string[]): (asked: Asked) => Promise<void> {
   return async ({ registry, yes }) => {
     const repository = registry.namespace.repository(name);
     if (!(await repository.exists())) {
-      throw new CommandError(`there is no repository ${name}: stowage repo list shows them`);
+      throw new CommandError(`there is no repository ${name}: stowage repo list shows all repositories`);
     }
     if (!yes) await confirm(name);
     const removed = await empty(repository);
@@ -119,11 +120,11 @@ async function empty(repository: Repository): Promise<number> {
 }
 
 async function confirm(name: string): Promise<void> {
-  if (!process.stdin.isTTY) throw new CommandError("there is no terminal to ask on: repeat it with --yes");
+  if (!process.stdin.isTTY) throw new CommandError("no terminal to ask for confirmation: use --yes");
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const answer = await terminal.question(`Delete everything in ${name}? Type its name: `);
-    if (answer.trim() !== name) throw new CommandError("that was another name: nothing was deleted");
+    const answer = await terminal.question(`Delete all tags and manifests of ${name}? Type the name to confirm: `);
+    if (answer.trim() !== name) throw new CommandError("the name does not match: nothing was deleted");
   } finally {
     terminal.close();
   }

@@ -8,14 +8,14 @@ import { DATABASE, UNFINISHED, copyFiles, makeEmptyFolder } from "./copy-registr
 import { print } from "./print.ts";
 import { SETTINGS_HELP } from "./settings-options.ts";
 
-const HELP = `stowage restore FOLDER [options]: makes the data folder out of a backup; the data folder must be empty
+const HELP = `stowage restore FOLDER [options]: creates the data folder from a backup; the data folder must be empty
 
-The backup stays as it is, and may lie on a medium that cannot be written.
+The backup is only read, so it may be on a read-only medium.
 
-  --copy                copy the bytes, so that the registry shares nothing with the backup
+  --copy                copy the files instead of hard-linking them
 ${SETTINGS_HELP}
 
-Exit code: 0 done, 1 done but for blobs whose files are missing in the backup, 2 failed.
+Exit code: 0 complete, 1 complete except for blobs that are missing in the backup, 2 failed.
 `;
 
 export function restore(
@@ -45,15 +45,15 @@ export function restore(
 
 function requireBackup(folder: string): void {
   if (existsSync(join(folder, UNFINISHED))) {
-    throw new CommandError(`${folder} holds a backup that was not finished: make another one, and remove this one`);
+    throw new CommandError(`${folder} holds an incomplete backup: delete it and make another one`);
   }
   if (!existsSync(join(folder, DATABASE))) {
-    throw new CommandError(`${folder} holds no backup: name the folder of one, such as /var/backups/stowage-1`);
+    throw new CommandError(`${folder} holds no backup: give the folder of a backup, such as /var/backups/stowage-1`);
   }
   const log = statSync(join(folder, `${DATABASE}-wal`), { throwIfNoEntry: false });
   if (log && log.size > 0) {
     throw new CommandError(
-      `${folder} is a data folder that is in use, or was not closed: stop its server, or copy it with stowage backup`,
+      `${folder} is a data folder in use, or its server did not stop cleanly: stop its server, or copy it with stowage backup`,
     );
   }
 }

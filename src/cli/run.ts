@@ -5,23 +5,29 @@ import { VERSION } from "../version.ts";
 import { CommandError, ReaderGoneError, systemErrorText } from "./command-error.ts";
 import { print, printError } from "./print.ts";
 
-const HELP = `Stowage ${VERSION}: a registry of container images
+const HELP = `Stowage ${VERSION}: an OCI registry for container images
 
-  stowage serve [CONFIG.yml]      serve the registry (docker push, docker pull, …)
-  stowage gc [--dry-run]          remove what nothing needs any more, beside a running server
-  stowage check [--deep]          compare what is recorded with what is there
-  stowage backup FOLDER           copy everything into a folder, beside a running server
-  stowage restore FOLDER          make a data folder out of such a copy
-  stowage explain USER DO REPO    say whether somebody may do something, and which rule decides
+  stowage serve [CONFIG.yml]      run the registry server
+  stowage status                  sizes, garbage collection backlog, last backup, scrub and check
+
+  stowage repo list|delete        list and delete repositories
+  stowage tag list|delete         list and delete tags
   stowage cat REPO@DIGEST         print a blob or a manifest
-  stowage user add|list|…         who may log in with a password
-  stowage token create|list|…     what machines log in with
-  stowage status                  how much there is, what waits, and what was last done
-  stowage quota list              quotas, and how much of each is used
-  stowage repo list|delete        repositories and their sizes, for an administrator
-  stowage tag list|delete         tags, for an administrator
+
+  stowage user add|list|…         manage users, who log in with a password
+  stowage token create|list|…     manage robots, which log in with a token
+  stowage explain USER ACTION REPO  say whether a user may do something, and which rule decides
+  stowage quota list              list quotas and their usage
+
+  stowage gc [--dry-run]          garbage collection: delete unreferenced blobs
+  stowage check [--deep]          integrity check: compare the database with the files
+  stowage backup FOLDER           copy the registry into a folder
+  stowage restore FOLDER          create a data folder from a backup
+
   stowage --version               print the version
-  stowage --help                  print this; COMMAND --help tells more
+  stowage COMMAND --help          explain a command
+
+All commands work while the server runs, except restore.
 
 Start it and push an image:
 
@@ -100,7 +106,7 @@ export async function run(
 }
 
 function say(text: string, [extra]: readonly string[]): number {
-  if (extra !== undefined) throw new CommandError(`${extra} is one word too many: stowage --help lists the commands`);
+  if (extra !== undefined) throw new CommandError(`unexpected argument ${extra}: stowage --help lists the commands`);
   print(text);
   return 0;
 }
@@ -111,5 +117,5 @@ async function commandOf(word: string): Promise<Command> {
   const known = Object.keys(COMMANDS).filter((name) => name !== WORKER);
   const meant = Object.hasOwn(ELSEWHERE, word) ? ELSEWHERE[word] : nearest(word, known);
   const hint = meant === undefined ? "" : ` did you mean ${meant}?`;
-  throw new CommandError(`${word} is no command:${hint} stowage --help lists them`);
+  throw new CommandError(`unknown command ${word}:${hint} stowage --help lists the commands`);
 }

@@ -29,12 +29,12 @@ import { countWorkers } from "./worker-count.ts";
 import { startWorkers } from "./workers.ts";
 import type { Workers } from "./workers.ts";
 
-const HELP = `stowage serve [CONFIG.yml] [options]: serves the registry until it is told to stop
+const HELP = `stowage serve [CONFIG.yml] [options]: runs the registry server until it gets a stop signal
 
 ${SETTINGS_HELP}
 
-SIGTERM or SIGINT: no new connections, running requests finish, then it ends; a second signal ends it at once. SIGHUP
-changes nothing.
+SIGTERM or SIGINT: closes the port, lets running requests finish for up to 25 seconds, exits with 0. A second signal
+exits at once. SIGHUP is ignored: restart the server to apply changed settings.
 `;
 
 /** Resolves with the exit code when the server has been told to stop. */

@@ -17,13 +17,13 @@ export const SETTINGS_OPTIONS = {
 } as const;
 
 export const SETTINGS_HELP = `  --config CONFIG.yml   the settings file          (REGISTRY_CONFIGURATION_PATH)
-  --addr HOST:PORT      where to listen            (REGISTRY_HTTP_ADDR, 127.0.0.1:5000)
-  --data FOLDER         where everything is kept   (REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY, ./data)
+  --addr HOST:PORT      address to listen on       (REGISTRY_HTTP_ADDR, 127.0.0.1:5000)
+  --data FOLDER         the data folder            (REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY, ./data)
   --log-level LEVEL     debug, info, warn or error (REGISTRY_LOG_LEVEL, info)
   --delete true|false   whether clients may delete (REGISTRY_STORAGE_DELETE_ENABLED, true)
 
-Settings come from defaults, then the file, then the environment, then these options; the last one wins.
-docs/configuration.md names them all.`;
+Precedence: options, then environment variables, then the settings file, then defaults.
+docs/configuration.md describes every setting.`;
 
 interface SettingsValues {
   readonly config?: string | undefined;
@@ -43,7 +43,7 @@ export function settingsFrom(
   word?: string,
 ): { readonly settings: Settings; readonly warnings: readonly string[] } {
   if (values.config !== undefined && word !== undefined) {
-    throw new CommandError(`two settings files are named: leave out --config ${values.config} or ${word}`);
+    throw new CommandError(`two settings files were given: remove --config ${values.config} or ${word}`);
   }
   const file = values.config ?? word ?? environment[FILE_VARIABLE];
   const flags: Record<string, unknown> = {};
@@ -74,8 +74,8 @@ function readSettings(path: string): string {
     const isAddress = /^\d{1,5}$/.test(path) || parseAddress(path)?.kind === "tcp";
     throw new CommandError(
       isAddress
-        ? `${path} is no settings file: --addr ${/^\d+$/.test(path) ? `:${path}` : path} says where to listen`
-        : `the settings file ${path === "" ? '""' : path} cannot be read: ${fileErrorReason(error)}: name one that can be, such as config.yml`,
+        ? `${path} is not a settings file: to listen there, use --addr ${/^\d+$/.test(path) ? `:${path}` : path}`
+        : `the settings file ${path === "" ? '""' : path} cannot be read: ${fileErrorReason(error)}: give the path of a readable file, such as config.yml`,
       { cause: error },
     );
   }

@@ -13,7 +13,7 @@ import { print } from "./print.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 import { moment } from "./table.ts";
 
-const HELP = `stowage status [options]: how much is in the registry, what waits, and what was last done
+const HELP = `stowage status [options]: sizes, garbage collection backlog, last backup, scrub and check
 
   --json                print a JSON object
 
@@ -68,12 +68,12 @@ function asText(state: State): string {
     ["Repositories", count(state.repositories)],
     ["Tags", count(state.tags)],
     ["Uploads", `${count(state.uploads)} unfinished`],
-    ["Collection", waiting(backlog.entries, "to be looked at", backlog.nextReviewAt)],
-    ["Trash", waiting(backlog.files, "to be unlinked", backlog.nextUnlinkAt)],
+    ["Garbage", waiting(backlog.entries, "to be examined", backlog.nextReviewAt)],
+    ["Trash", waiting(backlog.files, "to be deleted", backlog.nextUnlinkAt)],
     ["Last backup", ran(lastRuns.backup, "stowage backup FOLDER")],
-    ["Last scrub", ran(lastRuns.scrub, "the server reads everything over days; setting scrub")],
+    ["Last scrub", ran(lastRuns.scrub, "the server reads every blob over days; setting scrub")],
     ["Last check", ran(lastRuns.check, "stowage check --deep")],
-    ["Last gc by hand", ran(lastRuns.gc, "a server collects in the background")],
+    ["Last gc by hand", ran(lastRuns.gc, "the server collects garbage in the background")],
   ]);
 }
 
@@ -82,8 +82,8 @@ function ran(at: number | undefined, hint: string): string {
 }
 
 function waiting(many: number, what: string, nextAt: number | undefined): string {
-  if (nextAt === undefined) return "nothing waits";
-  const when = nextAt <= systemClock.now() ? "now" : `the first not before ${moment(nextAt)}`;
+  if (nextAt === undefined) return "empty";
+  const when = nextAt <= systemClock.now() ? "now" : `the first at ${moment(nextAt)}`;
   return `${count(many)} ${what}, ${when} (by the server, or stowage gc)`;
 }
 

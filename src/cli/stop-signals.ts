@@ -37,7 +37,7 @@ export function heedStopSignals(
   };
   const onSignal = (signal: NodeJS.Signals): void => {
     if (askedAt === undefined) {
-      stop({ signal }, "stopping: running requests finish; send the signal again to end at once");
+      stop({ signal }, "stopping: waiting for running requests; send the signal again to exit at once");
     } else if (!isOfNpm || performance.now() - askedAt > PASSED_ON_MS) {
       exit(1);
     }
@@ -49,16 +49,17 @@ export function heedStopSignals(
   process.on("SIGHUP", () => {
     if (askedAt !== undefined) return;
     if (terminals.every((file) => isatty(file))) {
-      log.info("SIGHUP changes nothing: settings are read at the start, certificates and passwords by themselves");
+      log.info(
+        "SIGHUP is ignored: restart to apply settings; certificates and password files are reloaded automatically",
+      );
     } else {
-      stop({ signal: "SIGHUP" }, "stopping: the terminal is closed; running requests finish");
+      stop({ signal: "SIGHUP" }, "stopping: the terminal was closed; waiting for running requests");
     }
   });
 
   if (isOfNpm) {
     watchNpm(environment, () => {
-      if (askedAt === undefined)
-        stop({}, "stopping: the npm that started this program is gone; running requests finish");
+      if (askedAt === undefined) stop({}, "stopping: the parent npm process ended; waiting for running requests");
     });
   }
   return {

@@ -14,15 +14,15 @@ import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-option
 import { workingIn } from "./working-in.ts";
 import { moment, table } from "./table.ts";
 
-const HELP = `stowage tag list|delete [REPOSITORY|REPOSITORY:TAG…] [options]: the tags of this registry
+const HELP = `stowage tag list|delete [REPOSITORY|REPOSITORY:TAG…] [options]: lists and deletes tags
 
-  stowage tag list team/app                     the tags of a repository, with what they point at
-  stowage tag delete team/app:v1 team/app:v2    removes tags, also protected ones
+  stowage tag list team/app                     list tags with their digests
+  stowage tag delete team/app:v1 team/app:v2    delete tags, including protected ones
 
-After a delete the images stay: by digest they can be pulled as before, until collection takes what no tag leads to
-(setting gc.untagged).
+delete removes the tag only: the image can still be pulled by digest, until garbage collection deletes untagged
+manifests (setting gc.untagged).
 
-  --json                list as JSON, one object a line
+  --json                print JSON, one object per line
 
 ${SETTINGS_HELP}
 `;
@@ -65,7 +65,7 @@ function list([text, ...more]: readonly string[]): (asked: Asked) => Promise<voi
   return async ({ registry, asJson }) => {
     const repository = registry.namespace.repository(name);
     if (!(await repository.exists())) {
-      throw new CommandError(`there is no repository ${name}: stowage repo list shows them`);
+      throw new CommandError(`there is no repository ${name}: stowage repo list shows all repositories`);
     }
     let rows: string[][] = [];
     const printRows = (): void => {
@@ -82,14 +82,14 @@ function list([text, ...more]: readonly string[]): (asked: Asked) => Promise<voi
 
 function remove(references: readonly string[]): (asked: Asked) => Promise<void> {
   if (references.length === 0) {
-    throw new CommandError("tag delete takes what to delete: stowage tag delete team/app:v1");
+    throw new CommandError("tag delete takes one or more tags: stowage tag delete team/app:v1");
   }
   const tags = references.map(parsed);
   return async ({ registry }) => {
     for (const [repository, name] of tags) {
       const { tags: service } = registry.namespace.repository(repository);
       if (!(await service.exists(name))) {
-        throw new CommandError(`there is no ${repository}:${name}: stowage tag list ${repository} shows what there is`);
+        throw new CommandError(`there is no tag ${repository}:${name}: stowage tag list ${repository} shows all tags`);
       }
       await service.delete(name);
       await recordOperation(registry, "tag delete", `${repository}:${name}`);
@@ -101,6 +101,6 @@ function remove(references: readonly string[]): (asked: Asked) => Promise<void> 
 function parsed(reference: string): [RepositoryName, Tag] {
   const colon = reference.lastIndexOf(":");
   const name = colon < 0 ? undefined : parseTag(reference.slice(colon + 1));
-  if (name === undefined) throw new CommandError(`${reference} names no tag: write it like team/app:v1`);
+  if (name === undefined) throw new CommandError(`${reference} has no tag: write it like team/app:v1`);
   return [repositoryIn(reference.slice(0, colon)), name];
 }

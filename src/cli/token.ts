@@ -14,25 +14,26 @@ import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-option
 import { workingIn } from "./working-in.ts";
 import { day, table } from "./table.ts";
 
-const HELP = `stowage token create|list|revoke [options]: what machines log in with
+const HELP = `stowage token create|list|revoke [options]: manages robot tokens, for CI and machines
 
   stowage token create --for ci --repo 'team/**' --actions pull,push
-                                       makes a token for the robot ci, and prints it this once
-  stowage token list                   what there is, and how long it lasts
-  stowage token revoke ID              ends a token at once, everywhere
-  stowage token revoke --for ci        … all tokens of a robot
+                                       create a token for the robot ci, and print it once
+  stowage token list                   list tokens and their expiry
+  stowage token revoke ID              revoke a token at once, everywhere
+  stowage token revoke --for ci        revoke all tokens of a robot
 
-The robot's name and the token are what docker login asks for:
+Log in with the robot's name as user name and the token as password:
 
   stowage token create --for ci --repo 'team/**' | docker login -u ci --password-stdin registry.example.com
 
-To replace a token, create another one for the same robot, hand it out, and revoke the first. Tokens count when the
-server's settings say auth.users.enabled: true. A token allows what it was made for, whatever the policies say.
+To rotate a token, create a second one for the same robot, deploy it, and revoke the first. Tokens are accepted when the
+server has auth.users.enabled: true. A token grants its --actions on its --repo; the setting policies does not apply to
+robots.
 
-  --for NAME            the robot; whatever helps you to remember whose it is
-  --repo PATTERN        repositories: team/app, team/* or team/**; may be given several times
+  --for NAME            name of the robot
+  --repo PATTERN        repositories: team/app, team/* or team/**; may be repeated
   --actions A,B         some of pull, push, delete (pull)
-  --expires DURATION    how long it lasts: 12h, 90d, or never (90d)
+  --expires DURATION    lifetime: 12h, 90d, or never (90d)
   --json                print JSON
 
 ${SETTINGS_HELP}
@@ -81,24 +82,24 @@ export async function token(
     await recordOperation(registry, "token", verb, ...forWhom, ...what);
   }
   if (verb === "create" && !settings.auth.users.enabled) {
-    printError("stowage: tokens do not count until the server's settings say auth.users.enabled: true\n");
+    printError("stowage: tokens are not accepted until the server has auth.users.enabled: true\n");
   }
   return 0;
 }
 
 /** Only the token goes to the standard output, so that it can be handed on. */
 async function create({ robots, words, robot, patterns, actions: text, expires, asJson }: Asked): Promise<void> {
-  if (words.length > 0) throw new CommandError(`create takes options alone: did you mean --for ${words[0]}?`);
+  if (words.length > 0) throw new CommandError(`create takes no arguments: did you mean --for ${words[0]}?`);
   if (robot === undefined || patterns.length === 0) {
     throw new CommandError(
-      "say for whom and for what: stowage token create --for ci --repo 'team/**' --actions pull,push",
+      "--for and --repo are required: stowage token create --for ci --repo 'team/**' --actions pull,push",
     );
   }
   const problem = accountNameProblem(robot);
-  if (problem !== undefined) throw new CommandError(`${robot} cannot be a robot's name: ${problem}`);
+  if (problem !== undefined) throw new CommandError(`${robot} is not a valid robot name: ${problem}`);
   const wrong = patterns.find((pattern) => !/^[a-z0-9*][a-z0-9*._/-]*$/.test(pattern));
   if (wrong !== undefined)
-    throw new CommandError(`--repo ${wrong} is no pattern of repositories: write team/app or 'team/**'`);
+    throw new CommandError(`--repo ${wrong} is not a repository pattern: write team/app or 'team/**'`);
   const actions = actionsIn(text);
   const expiresAt = expiryIn(expires);
   const { id, token: secret } = await robots.create(
@@ -114,7 +115,7 @@ async function create({ robots, words, robot, patterns, actions: text, expires, 
   const until = expiresAt === undefined ? "for ever" : `until ${day(expiresAt)}`;
   printError(
     `${robot} may ${actions.join(", ")} ${patterns.join(", ")} ${until}. ` +
-      `Keep this token, it is shown only now (stowage token revoke ${id} ends it):\n`,
+      `Store this token now, it is not shown again (stowage token revoke ${id} revokes it):\n`,
   );
   print(`${secret}\n`);
 }
@@ -130,7 +131,7 @@ async function list({ robots, robot, asJson }: Asked): Promise<void> {
     expiresAt === undefined ? "for ever" : `${expiresAt <= now ? "expired" : "until"} ${day(expiresAt)}`;
   print(
     found.length === 0
-      ? "there are no tokens: stowage token create --help tells how to make one\n"
+      ? "there are no tokens: see stowage token create --help\n"
       : table(
           ["ID", "ROBOT", "MAY", "MADE", "LASTS"],
           found.map((each) => [each.id, each.robot, grantsOf(each), day(each.createdAt), lasts(each)]),
@@ -145,7 +146,7 @@ async function revoke({ robots, words, robot }: Asked): Promise<void> {
   }
   const count = id === undefined ? await robots.revokeAll(robot ?? "") : Number(await robots.revoke(id));
   if (count === 0) {
-    throw new CommandError(`there is no token ${id ?? `of ${robot}`}: stowage token list shows those that there are`);
+    throw new CommandError(`there is no token ${id ?? `of ${robot}`}: stowage token list shows all tokens`);
   }
   print(`${count === 1 ? "1 token was" : `${count} tokens were`} revoked\n`);
 }
@@ -154,14 +155,14 @@ function actionsIn(text: string): readonly Action[] {
   const words = text.split(",").map((word) => word.trim());
   const wrong = words.find((word) => !(ACTIONS as readonly string[]).includes(word));
   if (wrong !== undefined)
-    throw new CommandError(`--actions ${text}: ${wrong || "nothing"} is none of ${ACTIONS.join(", ")}`);
+    throw new CommandError(`--actions ${text}: ${wrong || "nothing"} is not one of ${ACTIONS.join(", ")}`);
   return ACTIONS.filter((action) => words.includes(action));
 }
 
 function expiryIn(text: string): number | undefined {
   if (text === "never") return undefined;
   const milliseconds = parseDuration(text);
-  if (!milliseconds) throw new CommandError(`--expires ${text} is no duration: write 12h, 90d or never`);
+  if (!milliseconds) throw new CommandError(`--expires ${text} is not a duration: write 12h, 90d or never`);
   return systemClock.now() + milliseconds;
 }
 

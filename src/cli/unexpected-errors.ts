@@ -7,7 +7,7 @@ export function surviveUnexpectedErrors(log: Logger, onError: () => void): void 
     onError();
     try {
       const err = error instanceof Error ? error : new Error(`thrown: ${String(error)}`);
-      log.error({ err }, "an error that nothing caught, outside of any request: please report it");
+      log.error({ err }, "uncaught error outside of a request: please report it");
     } catch {
       // It cannot even be printed; it is counted.
     }

@@ -14,27 +14,27 @@ import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-option
 import { workingIn } from "./working-in.ts";
 import { day, table } from "./table.ts";
 
-const HELP = `stowage user add|passwd|groups|remove|list [NAME] [options]: the users of this registry
+const HELP = `stowage user add|passwd|groups|remove|list [NAME] [options]: manages the users of this registry
 
-  stowage user add alice                       asks for a password, and adds the user
-  stowage user add bob --group dev --group qa  … who is in groups that policies may name
-  stowage user add root --admin                … who may do everything
-  stowage user passwd alice                    another password; alice is logged out everywhere at once
-  stowage user groups alice dev ops            these groups from now on, and no other
-  stowage user remove alice                    logs alice out everywhere at once
-  stowage user list                            who there is
+  stowage user add alice                       add a user; asks for the password
+  stowage user add bob --group dev --group qa  … as a member of groups (for policies)
+  stowage user add root --admin                … as an administrator
+  stowage user passwd alice                    change the password; alice is logged out everywhere at once
+  stowage user groups alice dev ops            set the groups of alice; other memberships end
+  stowage user remove alice                    remove the user; alice is logged out everywhere at once
+  stowage user list                            list users and their groups
 
-A password is asked for at the terminal, and not shown. From another program:
+The password is read from the terminal without echo. From another program:
 
   pass registry/alice | stowage user add alice --password-stdin
 
-Users count when the server's settings say auth.users.enabled: true. What each of them may do, the setting policies
-says; without it everybody who logs in may do everything. Machines are better off with stowage token.
+Users can log in when the server has auth.users.enabled: true. The setting policies says what each user may do; without
+it every user may do everything. For CI and machines, use stowage token.
 
-  --group NAME          a group of the new user; may be given several times
-  --admin               the same as --group ${ADMINISTRATORS}: whoever is in it may do everything
-  --password-stdin      read the password from the standard input
-  --json                list as JSON
+  --group NAME          a group of the new user; may be repeated
+  --admin               same as --group ${ADMINISTRATORS}: its members may do everything
+  --password-stdin      read the password from standard input
+  --json                print JSON
 
 ${SETTINGS_HELP}
 `;
@@ -80,7 +80,7 @@ export async function user(
   if (verb !== "list") await recordOperation(registry, "user", verb, ...words);
   print(done);
   if (verb !== "list" && !settings.auth.users.enabled) {
-    printError("stowage: users do not count until the server's settings say auth.users.enabled: true\n");
+    printError("stowage: users cannot log in until the server has auth.users.enabled: true\n");
   }
   return 0;
 }
@@ -98,7 +98,7 @@ async function passwd({ users, words, fromStdin }: Asked): Promise<string> {
   if (!(await users.find(name))) throw unknown(name);
   const passwordHash = await bunPasswords.hash(await readPassword(name, { fromStdin }));
   if (!(await users.change(name, { passwordHash }))) throw unknown(name);
-  return `${name} has another password\n`;
+  return `the password of ${name} was changed\n`;
 }
 
 async function groups({ users, words }: Asked): Promise<string> {
@@ -148,22 +148,22 @@ function onlyName(words: readonly string[], verb: string): string {
 function userName(words: readonly string[], verb: string): string {
   const name = onlyName(words, verb);
   const problem = accountNameProblem(name);
-  if (problem !== undefined) throw new CommandError(`${name} cannot be a user's name: ${problem}`);
+  if (problem !== undefined) throw new CommandError(`${name} is not a valid user name: ${problem}`);
   return name;
 }
 
 function checkedGroups(names: readonly string[]): readonly string[] {
   for (const name of names) {
     const problem = accountNameProblem(name);
-    if (problem !== undefined) throw new CommandError(`${name} cannot be a group's name: ${problem}`);
+    if (problem !== undefined) throw new CommandError(`${name} is not a valid group name: ${problem}`);
   }
   return [...new Set(names)].toSorted();
 }
 
 function unknown(name: string): CommandError {
-  return new CommandError(`there is no user ${name} in the database: stowage user list shows who there is`);
+  return new CommandError(`there is no user ${name} in the database: stowage user list shows all users`);
 }
 
 function alreadyThere(name: string): CommandError {
-  return new CommandError(`there is a user ${name} already: stowage user passwd ${name} gives another password`);
+  return new CommandError(`user ${name} already exists: stowage user passwd ${name} changes the password`);
 }

@@ -22,15 +22,15 @@ export function countWorkers({ workers, http, storage }: Settings, { platform, c
   const isAsked = workers !== undefined && workers > 1;
   if (storage.filesystem.singleprocess && isAsked) {
     throw new CommandError(
-      `workers: ${workers} processes cannot share a data folder that storage.filesystem.singleprocess gives to one: ` +
+      `workers: ${workers} processes cannot share the data folder, because storage.filesystem.singleprocess is true: ` +
         "set workers to 1, or singleprocess to false",
     );
   }
   const obstacle =
     parseAddress(http.addr)?.kind === "unix"
-      ? "processes cannot share a Unix socket"
+      ? "workers cannot share a Unix socket"
       : platform !== "linux" // elsewhere all connections go to one of those who listen
-        ? "processes can share a port on Linux only"
+        ? "sharing a port needs Linux"
         : undefined;
   if (obstacle !== undefined) {
     return isAsked ? { count: 1, warning: `workers: ${obstacle}: one process serves, not ${workers}` } : { count: 1 };

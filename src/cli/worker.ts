@@ -10,7 +10,7 @@ import type { WorkerConfig } from "./workers.ts";
 
 /** Resolves with the exit code when it has been told to stop, or whoever started it is gone. */
 export async function worker(): Promise<number> {
-  if (!process.send) throw new CommandError("stowage serve starts its workers itself: see the setting workers");
+  if (!process.send) throw new CommandError("worker is internal: stowage serve starts workers (setting workers)");
   const told = toldToStop();
   const { settings, address } = (await Bun.stdin.json()) as WorkerConfig;
   const logs = await logsFor(settings);
@@ -44,5 +44,5 @@ function toldToStop(): Promise<Reason> {
 }
 
 function explain(reason: Reason, log: Logger): void {
-  if (reason === "left alone") log.warn("who started this worker is gone: it stops when its requests are answered");
+  if (reason === "left alone") log.warn("the parent process ended: this worker stops after its running requests");
 }

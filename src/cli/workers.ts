@@ -125,11 +125,11 @@ export class Workers implements Listening {
       const isNeeded = !this.#isUp || this.#listening.size === 0;
       if (!listened && shortLives >= TRIES && isNeeded) {
         throw new CommandError(
-          `workers end before they listen, ${TRIES} times in a row: see what they say, or set workers to 1`,
+          `workers exited before they listened, ${TRIES} times in a row: see the log lines above, or set workers to 1`,
         );
       }
       const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (shortLives - 1), LONGEST_PAUSE_MS);
-      this.#log.error({ ...end, pauseMs }, "a worker ended: another one is started after a pause");
+      this.#log.error({ ...end, pauseMs }, "a worker exited: it is restarted after pauseMs");
       await pause(pauseMs, signal);
       if (signal.aborted) return;
     }

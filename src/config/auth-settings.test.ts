@@ -101,7 +101,7 @@ describe("the settings of who somebody is", () => {
     for (const refresh of ["true", "false"]) {
       expect(complaint(`auth: {token: {refresh: ${refresh}}}`)).toContain("auth.token");
     }
-    expect(complaint("auth: {silly: {realm: x, service: x}}")).toContain("everybody could read and write");
+    expect(complaint("auth: {silly: {realm: x, service: x}}")).toContain("everyone could read and write");
     expect(complaint("auth: {htpaswd: {path: x}}")).toContain("did you mean auth.htpasswd");
   });
 
@@ -114,7 +114,7 @@ describe("the settings of who somebody is", () => {
       `auth: {token: {${TOKEN}, jwks: x, refresh: true}}`,
       "auth.token.refresh",
     ],
-    ["a realm of two lines", 'auth: {htpasswd: {realm: "a\\nb", path: x}}', "a text in one line"],
+    ["a realm of two lines", 'auth: {htpasswd: {realm: "a\\nb", path: x}}', "one line of text"],
     [
       "a rule for everybody's jobs",
       `auth: {oidc: [{issuer: 'https://a', audience: b, rules: [{claims: {}, repositories: [x], actions: [pull]}]}]}`,

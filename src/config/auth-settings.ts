@@ -5,7 +5,7 @@ import { duration } from "./values.ts";
 const file = z.string({ error: "expected the path of a file" }).min(1, "expected the path of a file");
 
 /** Whatever can stand in a quoted string of a header (RFC 9110, 5.6.4): distribution's own example is `basic-realm`. */
-const realm = z.string().regex(/^\P{Cc}+$/u, "expected a text in one line");
+const realm = z.string().regex(/^\P{Cc}+$/u, "expected one line of text");
 
 const htpasswd = z.strictObject({ realm: realm.default("Registry"), path: file });
 
@@ -19,7 +19,7 @@ const signingAlgorithm = z.enum(
 const TOKEN_SERVER = {
   realm: "expected the address of the token server",
   service: "expected the name by which the token server knows this registry",
-  issuer: "expected the issuer that stands in the tokens",
+  issuer: "expected the issuer (iss) of the tokens",
 } as const;
 
 const token = z
@@ -50,7 +50,7 @@ const token = z
     };
     for (const [name, expected] of missing) complain([name], expected);
     if (!namesKeys) complain([], "expected rootcertbundle or jwks, without which no token can be verified");
-    if (refresh) complain(["refresh"], "expected false: another server's tokens are renewed by that server");
+    if (refresh) complain(["refresh"], "expected false: the token server issues refresh tokens");
   });
 
 /** Another server that issues all tokens. */
@@ -87,7 +87,7 @@ const rule = z.strictObject({
     .record(z.string(), claim)
     .refine(
       (wanted) => Object.keys(wanted).length > 0,
-      "expected at least one claim: the issuer has tokens for everybody",
+      "expected at least one claim, because the issuer gives tokens to everyone",
     ),
   repositories: patterns,
   actions,
@@ -108,7 +108,7 @@ const MAX_LIFETIME_MS = 86_400_000;
 
 const trust = z.strictObject({
   issuer,
-  audience: z.string({ error: "expected the audience that stands in the tokens" }).min(1),
+  audience: z.string({ error: "expected the audience (aud) of the tokens" }).min(1),
   jwks: file.optional(),
   /** How long after its issue a token is good here, also when it says less. */
   lifetime: duration.pipe(z.number().max(MAX_LIFETIME_MS, "expected at most 24h")).optional(),
@@ -128,7 +128,7 @@ export const authSettings = z
   .refine(
     (auth) =>
       auth.token?.realm === undefined || (auth.htpasswd === undefined && !auth.users.enabled && auth.oidc.length === 0),
-    "expected auth.token alone: whom another server gives tokens to, that server knows",
+    "expected auth.token alone: it excludes the other login methods",
   )
   .refine(
     ({ token: tokens, htpasswd: passwords, users, oidc }) =>
@@ -137,5 +137,5 @@ export const authSettings = z
       users.enabled ||
       oidc.length > 0 ||
       tokens.realm !== undefined,
-    { path: ["token"], error: "expected a way to log in beside refresh, such as auth.users.enabled" },
+    { path: ["token"], error: "expected a login method, such as auth.users.enabled" },
   );

@@ -11,13 +11,13 @@ interface Protecting {
   readonly names: readonly string[];
 }
 
-const FOLDER_INSTEAD = "images would be kept in a folder instead";
+const FOLDER_INSTEAD = "images would be stored in a local folder instead";
 
 /** By the setting's path or the beginning of it. */
 const PROTECTING: Readonly<Record<string, Protecting>> = {
   "auth.none": { without: "nothing would be different", names: [] },
-  "auth.silly": { without: "everybody could read and write everything", names: ["realm", "service"] },
-  "storage.maintenance.readonly": { without: "the registry would take pushes", names: ["enabled"] },
+  "auth.silly": { without: "everyone could read and write everything", names: ["realm", "service"] },
+  "storage.maintenance.readonly": { without: "the registry would accept pushes", names: ["enabled"] },
   "storage.s3": {
     without: FOLDER_INSTEAD,
     names: [
@@ -91,7 +91,7 @@ const PROTECTING: Readonly<Record<string, Protecting>> = {
   },
   "storage.inmemory": { without: FOLDER_INSTEAD, names: [] },
   proxy: {
-    without: "pulls would not be passed on to the upstream registry",
+    without: "images would not be pulled from the upstream registry",
     names: ["cachewritetimeout", "exec.command", "exec.lifetime", "password", "remoteurl", "ttl", "username"],
   },
 };

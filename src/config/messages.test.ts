@@ -117,7 +117,7 @@ describe("a wrong value", () => {
       "{who: [alice], repositories: ['**'], actions: [read]}",
       'policies.0.actions.0 is "read", but expected',
     ],
-    ["policies", "alice", 'policies.0 is "alice", but expected settings by name'],
+    ["policies", "alice", 'policies.0 is "alice", but expected a section with settings'],
     ["protectedtags", "{repositories: ['**']}", "protectedtags.0.tags is not set, but expected a list"],
     ["quotas", "{prefix: team, byte: 1}", "quotas.0.byte is not a setting: did you mean quotas.0.bytes?"],
     ["quotas", "{prefix: team, tags: -1}", "quotas.0.tags is -1, but expected"],

@@ -66,7 +66,7 @@ export const Settings = z.strictObject({
     .refine(hasPathOfPrefix.of, { path: ["host"], error: hasPathOfPrefix.error })
     .refine(({ addr, debug }) => debug.addr !== addr || addr.endsWith(":0"), {
       path: ["debug", "addr"],
-      error: "expected another address than that of http.addr",
+      error: "expected an address other than http.addr",
     })
     .prefault({}),
   auth: authSettings,

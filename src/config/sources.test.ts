@@ -343,7 +343,7 @@ describe("a variable of the environment", () => {
       const environment = variablesOfKubernetes(service);
       const { settings, warnings } = load(undefined, environment);
       expect(settings).toEqual(load().settings);
-      expect(warnings).toEqual([expect.stringMatching(/: Kubernetes .* ignored .*enableServiceLinks: false/)]);
+      expect(warnings).toEqual([expect.stringMatching(/ignored, because Kubernetes .*enableServiceLinks: false/)]);
       for (const name of Object.keys(environment)) expect(warnings[0]).toMatch(new RegExp(`(?<!\\w)${name}(?!\\w)`));
     });
   }
@@ -570,8 +570,8 @@ health:
     });
     expect(settings).toEqual(load().settings);
     expect(warnings).toEqual([
-      expect.stringMatching(/^REGISTRY_HTTP_SECRET: http\.secret .*ignored/),
-      expect.stringMatching(/^REGISTRY_LOGLEVEL: loglevel .*ignored/),
+      expect.stringMatching(/^REGISTRY_HTTP_SECRET: http\.secret .*ignores/),
+      expect.stringMatching(/^REGISTRY_LOGLEVEL: loglevel .*ignores/),
     ]);
   });
 

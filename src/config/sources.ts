@@ -177,7 +177,7 @@ function example(path: string): string {
 }
 
 function fromFile({ path, text }: { readonly path: string; readonly text: string }): Tree {
-  const expected = 'expected settings by name, such as http: {addr: "127.0.0.1:5000"}';
+  const expected = 'expected a section with settings, such as http: {addr: "127.0.0.1:5000"}';
   const value = readYaml(text, path, expected) ?? {};
   if (!isTree(value)) throw new SettingsError(`${path}: ${expected}`);
   return Object.fromEntries(Object.entries(value).map(([key, section]) => [key, withoutWord(key, section)]));
@@ -216,7 +216,7 @@ function takeFile(file: Tree, origin: string, tree: Tree, warnings: string[], or
       setAside(path, value, origin, warnings);
     } else if (value !== null && !isTree(value)) {
       throw new SettingsError(
-        `${origin}: ${path} is ${JSON.stringify(value)}, but expected settings by name below it, ` +
+        `${origin}: ${path} is ${JSON.stringify(value)}, but expected a section with settings, ` +
           `such as ${SETTING_PATHS.find((known) => known.startsWith(`${path}.`))}`,
       );
     } else if (at(tree, path) === undefined) {
@@ -231,7 +231,7 @@ function keepDeletesOff(file: Tree, tree: Tree, warnings: string[]): void {
   if (file["version"] === undefined || at(tree, "storage.delete.enabled") !== undefined) return;
   put(tree, "storage.delete.enabled", false);
   warnings.push(
-    "deleting is off, as it is in distribution when its file does not say storage.delete.enabled: set it to true to allow it",
+    "deleting is off, as in distribution, because the settings file does not set storage.delete.enabled: set it to true to allow deletes",
   );
 }
 
@@ -263,7 +263,7 @@ function takeEnvironment(
         break;
       case "foreign":
         if (meaning.owner === "Kubernetes") ofKubernetes.push(name);
-        else warnings.push(`${name} is a variable of ${meaning.owner}, and no setting: it is ignored`);
+        else warnings.push(`${name} is a variable of ${meaning.owner}: it is ignored`);
         break;
       case "unknown":
         setAsideVariable(name, meaning.meant, warnings);
@@ -271,8 +271,8 @@ function takeEnvironment(
   }
   if (ofKubernetes.length > 0) {
     warnings.push(
-      `${ofKubernetes.join(", ")}: Kubernetes tells of services by these variables, which are no settings and are ` +
-        "ignored (enableServiceLinks: false in the pod leaves them out)",
+      `${ofKubernetes.join(", ")}: ignored, because Kubernetes sets these variables for its services ` +
+        "(enableServiceLinks: false in the pod spec removes them)",
     );
   }
 }
@@ -309,9 +309,9 @@ function takeEntry(path: string, index: number, text: string, name: string, tree
   origins.set(path, name);
 }
 
-/** A variable that stands for a section: a word for a driver, or settings by name. */
+/** A variable that stands for a section: a word for a driver, or a section with settings. */
 function takeSection(path: string, text: string, name: string, tree: Tree, warnings: string[], origins: Origins): void {
-  const value = readYaml(text, name, `expected settings by name, such as {enabled: true}`);
+  const value = readYaml(text, name, `expected a section such as {enabled: true}`);
   const section: Tree = {};
   put(section, path, withoutWord(path, value));
   takeFile(section, name, tree, warnings, origins);
@@ -339,7 +339,7 @@ function setAside(path: string, value: unknown, origin: string, warnings: string
   const unbuilt = unbuiltSetting(path);
   if (unbuilt?.kind === "protects" && !isHarmless(path, value)) {
     throw new SettingsError(
-      `${origin}: ${unbuilt.path} is not built yet, and without it ${unbuilt.without}: remove it only if that is what you want`,
+      `${origin}: ${unbuilt.path} is not supported yet: without it ${unbuilt.without}. Remove the setting if you can do without it`,
     );
   }
   if (unbuilt) {
@@ -352,7 +352,7 @@ function setAside(path: string, value: unknown, origin: string, warnings: string
 }
 
 function ignored(origin: string, path: string): string {
-  return `${origin}: ${path} is a setting of distribution that Stowage does not have: it is ignored`;
+  return `${origin}: ${path} is a setting of distribution that Stowage ignores`;
 }
 
 function notASetting(path: string, known: readonly string[]): string {

@@ -7,8 +7,8 @@ const KINDS: Readonly<Record<string, string>> = {
   int: "a whole number",
   boolean: "true or false",
   array: "a list",
-  object: "settings by name",
-  record: "settings by name",
+  object: "a section with settings",
+  record: "a section with settings",
 };
 
 /** Says what was expected, for zod's `error`; a schema that has a message of its own is not asked. */
@@ -16,7 +16,7 @@ export function expectation(issue: z.core.$ZodRawIssue): string {
   switch (issue.code) {
     case "invalid_type":
       if (issue.expected === "string" && ["number", "boolean"].includes(typeof issue.input)) {
-        return "expected a text: put it in quotes";
+        return "expected a string: put it in quotes";
       }
       return `expected ${KINDS[issue.expected] ?? "another value"}`;
     case "invalid_value":

@@ -16,20 +16,20 @@ export class YamlError extends Error {
 const MAX_DEPTH = 32;
 
 const MISTAKES: Readonly<Partial<Record<ErrorCode, string>>> = {
-  BAD_DQ_ESCAPE: "in double quotes a backslash begins an escape: write two of them, or use single quotes",
-  BAD_INDENT: "this line is not indented like those that it belongs to, or a bracket before it is not closed",
-  BAD_SCALAR_START: "a text that begins with this character needs quotes",
-  BLOCK_AS_IMPLICIT_KEY: "a text with a colon and a space in it needs quotes",
-  BLOCK_IN_FLOW: "a bracket that was opened is not closed",
-  DUPLICATE_KEY: "this name stands twice in its section: keep one of them",
-  MISSING_CHAR: "something is missing: a closing quote or bracket, a comma, or a colon with a space behind it",
-  MULTILINE_IMPLICIT_KEY: "behind a name stand a colon and a space, on the same line",
-  MULTIPLE_DOCS: "a second document begins: keep one, without a line of ---",
+  BAD_DQ_ESCAPE: "unknown escape: in double quotes write two backslashes, or use single quotes",
+  BAD_INDENT: "wrong indentation, or a bracket before this line is not closed",
+  BAD_SCALAR_START: "a value that begins with this character needs quotes",
+  BLOCK_AS_IMPLICIT_KEY: "a value that contains a colon and a space needs quotes",
+  BLOCK_IN_FLOW: "a bracket is not closed",
+  DUPLICATE_KEY: "duplicate key: remove one of them",
+  MISSING_CHAR: "missing a closing quote or bracket, a comma, or a colon with a space after it",
+  MULTILINE_IMPLICIT_KEY: "a key needs a colon and a space after it, on the same line",
+  MULTIPLE_DOCS: "more than one document: remove the --- line",
   TAB_AS_INDENT: "a line is indented with a tab: use spaces",
-  UNEXPECTED_TOKEN: "something stands here that does not belong here: a bracket, a comma, or a text that needs quotes",
+  UNEXPECTED_TOKEN: "unexpected character: a bracket, a comma, or a value that needs quotes",
 };
 
-const NO_ANCHOR = "a value that begins with * refers to an anchor, and there is none of this name: a text needs quotes";
+const NO_ANCHOR = "unknown anchor: a value that begins with * needs quotes";
 
 /** Throws `YamlError` alone. */
 export function parseYaml(text: string): unknown {
@@ -41,14 +41,15 @@ export function parseYaml(text: string): unknown {
     return `line ${line}, column ${col}`;
   };
   const [error] = document.errors;
-  if (error) throw new YamlError(`${at(error.pos[0])}: ${MISTAKES[error.code] ?? "this is no YAML"}`, { cause: error });
+  if (error)
+    throw new YamlError(`${at(error.pos[0])}: ${MISTAKES[error.code] ?? "this is not YAML"}`, { cause: error });
   const lost = danglingAlias(document);
   if (lost !== undefined) throw new YamlError(`${at(lost)}: ${NO_ANCHOR}`);
   let value: unknown;
   try {
     value = document.toJS();
   } catch (cause) {
-    throw new YamlError("it would become too large: an anchor is referred to too often", { cause });
+    throw new YamlError("too large: an anchor is used too often", { cause });
   }
   if (!isShallow(value, MAX_DEPTH)) throw new YamlError("it is nested too deeply");
   return value;

@@ -1,18 +1,18 @@
 /** Why the system does not do something with a file, in words for an operator. */
 
 const REASONS: Readonly<Record<string, string>> = {
-  EACCES: "this user does not have the right",
+  EACCES: "permission denied",
   EDQUOT: "its file system is full",
-  EEXIST: "something else is there",
-  EISDIR: "it is a folder, where a file is needed",
-  ELOOP: "its symbolic links lead in a circle",
+  EEXIST: "the path already exists",
+  EISDIR: "it is a folder, not a file",
+  ELOOP: "its symbolic links form a loop",
   EMFILE: "too many files are open",
   ENAMETOOLONG: "its path is too long",
   ENFILE: "too many files are open",
-  ENOENT: "it is not there",
+  ENOENT: "it does not exist",
   ENOSPC: "its file system is full",
-  ENOTDIR: "a part of its path is no folder",
-  EPERM: "this user does not have the right",
+  ENOTDIR: "a part of its path is not a folder",
+  EPERM: "permission denied",
   EROFS: "its file system is mounted read-only",
 };
 
@@ -25,5 +25,5 @@ export function isFileError(error: unknown): error is NodeJS.ErrnoException {
 /** Such as `it is not there`; `error` is what a call of `node:fs` threw. */
 export function fileErrorReason(error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
-  return REASONS[code ?? ""] ?? `the system refuses it (${code ?? String(error)})`;
+  return REASONS[code ?? ""] ?? `the operating system refused it (${code ?? String(error)})`;
 }

@@ -107,6 +107,6 @@ function printable(value: unknown, key?: string): unknown {
 /** The line that says what is missing in the log. */
 function noticeOf({ lines, auditLines }: DroppedLines, reason: string): string {
   const time = new Date().toISOString();
-  const msg = "standard output did not take all lines of the log: those that are counted here are missing";
+  const msg = "log lines were dropped, because standard output did not accept them";
   return `${JSON.stringify({ level: "warn", time, lines, auditLines, reason, msg })}\n`;
 }

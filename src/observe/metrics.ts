@@ -3,11 +3,11 @@ import type { Registry } from "prom-client";
 
 /** What each process of a server counts for itself, whether it serves clients or not. */
 export interface ProcessCounts {
-  /** Lines of the log that standard output did not take. */
+  /** Log lines dropped, because standard output did not accept them. */
   readonly droppedLines: number;
   /** How many of them were lines of the audit. */
   readonly droppedAuditLines: number;
-  /** Errors that nothing caught, outside of any request. */
+  /** Uncaught errors outside of requests. */
   readonly unexpectedErrors: number;
 }
 
@@ -50,7 +50,7 @@ export class Metrics {
   readonly collected: Metric = this.#define({
     type: "counter",
     name: "stowage_collection_removed_total",
-    help: "Things that collection has removed, by kind.",
+    help: "Deleted by garbage collection, by kind.",
     label: "kind",
   });
 
@@ -58,20 +58,20 @@ export class Metrics {
   readonly collectedBytes: Metric = this.#define({
     type: "counter",
     name: "stowage_collection_removed_bytes_total",
-    help: "Bytes of the blobs that collection has removed.",
+    help: "Bytes of blobs deleted by garbage collection.",
   });
 
   readonly scrubbedBytes: Metric = this.#define({
     type: "counter",
     name: "stowage_scrub_read_bytes_total",
-    help: "Bytes that the scrub has read and hashed again.",
+    help: "Bytes read and hashed by the scrub.",
   });
 
   /** By kind of finding: "missing", "wrong size", "wrong content", "marked damaged", "unknown file". */
   readonly scrubFindings: Metric = this.#define({
     type: "counter",
     name: "stowage_scrub_findings_total",
-    help: "What the scrub has found wrong, by kind.",
+    help: "Findings of the scrub, by kind.",
     label: "kind",
   });
 
@@ -79,32 +79,32 @@ export class Metrics {
   readonly lastScrub: Metric = this.#define({
     type: "gauge",
     name: "stowage_scrub_last_completed_timestamp_seconds",
-    help: "When the scrub last came to its end, in seconds since 1970; 0 when it has not yet.",
+    help: "Unix time of the last completed scrub; 0 when none was completed since the start.",
   });
 
   readonly #droppedLines: Metric = this.#define({
     type: "counter",
     name: "stowage_log_dropped_lines_total",
-    help: "Lines of the log that standard output did not take.",
+    help: "Log lines dropped, because standard output did not accept them.",
   });
 
   readonly #droppedAuditLines: Metric = this.#define({
     type: "counter",
     name: "stowage_audit_dropped_lines_total",
-    help: "Lines of the audit that standard output did not take.",
+    help: "Audit lines among the dropped log lines.",
   });
 
   readonly #unexpectedErrors: Metric = this.#define({
     type: "counter",
     name: "stowage_unexpected_errors_total",
-    help: "Errors that nothing caught, outside of any request.",
+    help: "Uncaught errors outside of requests.",
   });
 
   constructor(version: string) {
     const build = this.#define({
       type: "gauge",
       name: "stowage_build_info",
-      help: "Always 1; the label says which version runs.",
+      help: "Always 1; the label has the version.",
       label: "version",
     });
     build.set(1, version);

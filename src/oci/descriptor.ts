@@ -124,7 +124,7 @@ function readMediaType(value: unknown, path: string, deviates: OnDeviation): str
       `must be a media type of at most ${MAX_MEDIA_TYPE_LENGTH} characters, such as application/vnd.oci.image.config.v1+json`,
     );
   }
-  if (!isMediaType(value)) deviates(path, "should be a type and a subtype with a slash between, and nothing else");
+  if (!isMediaType(value)) deviates(path, "should be type/subtype, without parameters");
   return value;
 }
 
@@ -180,8 +180,8 @@ function readPlatform(fields: Fields, path: string, deviates: OnDeviation): Plat
     throw invalidManifest(`${place}.os.features`, "must be a list of strings");
   }
   // "This REQUIRED property": those who build for one platform alone leave them out.
-  if (platform["architecture"] === undefined) deviates(`${place}.architecture`, "should be there");
-  if (platform["os"] === undefined) deviates(`${place}.os`, "should be there");
+  if (platform["architecture"] === undefined) deviates(`${place}.architecture`, "is missing");
+  if (platform["os"] === undefined) deviates(`${place}.os`, "is missing");
   return { architecture: architecture ?? "", os: os ?? "", ...optional("variant", variant) };
 }
 

@@ -24,7 +24,7 @@ const CATALOGUE = {
   PAGINATION_NUMBER_INVALID: [400, "invalid number of results requested"],
   TAG_INVALID: [400, "invalid tag"],
   SIGNATURE_INVALID: [400, "signature invalid"],
-  SIGNATURE_EXISTS: [409, "a signature of this name is here already"],
+  SIGNATURE_EXISTS: [409, "signature already exists"],
   UNAVAILABLE: [503, "service unavailable"],
   UNKNOWN: [500, "unknown error"],
 } as const satisfies Record<string, readonly [status: number, message: string]>;

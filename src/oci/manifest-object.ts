@@ -28,6 +28,6 @@ export function parseManifestObject(bytes: Uint8Array): Readonly<Record<string, 
   }
   const fields = readObject(value, "");
   const repeated = repeatedKey(text);
-  if (repeated !== undefined) throw invalidManifest(repeated, "must stand in the manifest only once");
+  if (repeated !== undefined) throw invalidManifest(repeated, "is a duplicate key");
   return fields;
 }

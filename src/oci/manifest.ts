@@ -118,7 +118,7 @@ function readOwnType(fields: Fields, deviates: OnDeviation): string | undefined 
   if (typeof value !== "string") throw invalidManifest("mediaType", "must be a string");
   const mediaType = essenceOf(value);
   if (mediaType === "") deviates("mediaType", "should not be empty: leave it out");
-  else if (mediaType !== value) deviates("mediaType", "should be the type alone, without parameters");
+  else if (mediaType !== value) deviates("mediaType", "should have no parameters");
   return mediaType === "" ? undefined : mediaType;
 }
 
@@ -142,7 +142,7 @@ function layersOf(
 function readList(fields: Fields, key: string, isOptional: boolean, deviates: OnDeviation): readonly Descriptor[] {
   const value = fields[key];
   if (isOptional && (value === undefined || value === null)) {
-    deviates(key, "should be a list, empty when there is nothing in it");
+    deviates(key, "should be a list (it may be empty)");
     return [];
   }
   if (!Array.isArray(value)) throw invalidManifest(key, "must be a list of descriptors");

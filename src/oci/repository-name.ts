@@ -26,8 +26,8 @@ export function repositoryName(text: string): RepositoryName {
   if (parsed === undefined) {
     throw new OciError("NAME_INVALID", {
       message:
-        "invalid repository name: parts of lowercase letters and digits, joined inside by '.', '_', '__' or dashes " +
-        `and separated by '/', at most ${MAX_NAME_LENGTH} characters in all`,
+        "invalid repository name: it consists of path components of lowercase letters and digits, with '.', '_', '__' or dashes inside, " +
+        `separated by '/', and has at most ${MAX_NAME_LENGTH} characters`,
       detail: { name: text.slice(0, 512) },
     });
   }

@@ -46,7 +46,7 @@ export function readSchema1(bytes: Uint8Array): Schema1Manifest {
   const payload = verifiedPayload(bytes, signatures);
   // What a reader of the whole document sees must be what was signed.
   if (JSON.stringify(parseManifestObject(payload)) !== JSON.stringify(unsigned)) {
-    throw unverified("what was signed is not what the document says");
+    throw unverified("the signed payload differs from the document");
   }
   const { name, tag, fsLayers, history } = unsigned;
   if (typeof name !== "string") throw invalidManifest("name", "must be a string");
@@ -75,9 +75,9 @@ function verifiedPayload(bytes: Uint8Array, signatures: unknown): Uint8Array {
   if (!Array.isArray(signatures) || signatures.length === 0) throw unverified("it has no signatures");
   let payload: Uint8Array | undefined;
   for (const signature of signatures.slice(0, MAX_SIGNATURES + 1)) {
-    if (!isFields(signature)) throw unverified("a signature is no object");
+    if (!isFields(signature)) throw unverified("a signature is not an object");
     const own = payloadOf(bytes, signature);
-    if (payload && Buffer.compare(payload, own) !== 0) throw unverified("its signatures are of different documents");
+    if (payload && Buffer.compare(payload, own) !== 0) throw unverified("its signatures sign different documents");
     payload = own;
     checkSignature(signature, own);
   }
@@ -107,7 +107,7 @@ function protectedOf(signature: Fields): Fields {
   } catch (error) {
     if (error instanceof OciError) throw error;
   }
-  throw unverified("a signature's protected header is no JSON object");
+  throw unverified("a signature's protected header is not a JSON object");
 }
 
 /** Names of RFC 7518, 3.1. */
@@ -125,13 +125,13 @@ function checkSignature(signature: Fields, payload: Uint8Array): void {
   const algorithm = typeof header["alg"] === "string" ? HASHES[header["alg"]] : undefined;
   if (!algorithm) throw unverified("a signature has an algorithm other than ES256 to ES512 and RS256 to RS512");
   const key = keyOf(header);
-  if (key.asymmetricKeyType !== algorithm.kind) throw unverified("a signature's key is not one of its algorithm");
+  if (key.asymmetricKeyType !== algorithm.kind) throw unverified("a signature's key does not match its algorithm");
   // The signing input of RFC 7515, 5.1.
   const input = `${signature["protected"] as string}.${Buffer.from(payload).toString("base64url")}`;
   const value = base64url(signature["signature"], "signature");
   // "the octet sequence representations of R and S" (RFC 7518, 3.4), not DER.
   const isGood = verify(algorithm.hash, Buffer.from(input), { key, dsaEncoding: "ieee-p1363" }, value);
-  if (!isGood) throw unverified("a signature does not fit");
+  if (!isGood) throw unverified("a signature is wrong");
 }
 
 /** The key that the signature brings along: whose it is, nobody says. */
@@ -145,13 +145,13 @@ function keyOf(header: Fields): KeyObject {
   } catch {
     // said below
   }
-  throw unverified("a signature has no key that can be read");
+  throw unverified("a signature has no readable key");
 }
 
 function base64url(text: unknown, what: string): Buffer {
   const bytes = Buffer.from(typeof text === "string" ? text : "", "base64url");
   // Written in the one way that there is: nothing of what a signature says can be changed unnoticed (RFC 4648, 3.5).
-  if (bytes.toString("base64url") !== text) throw unverified(`a signature's ${what} is no base64url`);
+  if (bytes.toString("base64url") !== text) throw unverified(`a signature's ${what} is not base64url`);
   return bytes;
 }
 

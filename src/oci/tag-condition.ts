@@ -11,6 +11,6 @@ export type TagCondition =
 export function conditionFailed(): OciError {
   return new OciError("UNSUPPORTED", {
     status: 412,
-    message: "what is here is not what If-Match or If-None-Match says: look at it again",
+    message: "the precondition If-Match or If-None-Match failed: nothing was changed; read the tag again",
   });
 }

@@ -22,7 +22,7 @@ export async function auditOperations(backend: Backend, log: Logger, signal: Abo
     try {
       await writeWaiting(backend, lease, log);
     } catch (error) {
-      log.error({ err: error }, "what operators did was not written to the audit: it is tried again");
+      log.error({ err: error }, "operations were not written to the audit: retrying");
       lastCommit = undefined;
     }
   } while (await pause(INTERVAL_MS, signal));

@@ -129,7 +129,7 @@ describe("a server that gets its certificate by itself", () => {
     killed.signal("SIGKILL");
     expect(await killed.ended).toBeNull();
     await using server = await startListening({ env, dataDir: killed.dataDir });
-    expect(server.output()).toContain("another process orders the certificate");
+    expect(server.output()).toContain("waiting for the certificate");
     expect((await shown(server, pebble)).subjectaltname).toBe(`DNS:${NAME}`);
   });
 

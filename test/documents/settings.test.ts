@@ -8,7 +8,7 @@ import type { LoadedSettings } from "../../src/config/sources.ts";
 import { DOCUMENTS, codeBlocksIn, codeSpansIn, readDocument, tableRowsIn } from "../support/markdown.ts";
 
 /** Of other programs. */
-const FOREIGN = /^# (?:static$|dynamic$|GitHub: )/m;
+const FOREIGN = /^# (?:static$|dynamic$|GitHub: |Kubernetes$)/m;
 
 function load(text: string): LoadedSettings {
   return loadSettings({ file: { path: "config.yml", text }, environment: {}, flags: {} });

@@ -83,8 +83,8 @@ describe("stowage", () => {
     [["gc", "-d", "config.yml"], "--dry-run"],
     [["gc", "a.yml", "b.yml"], "b.yml"],
     [["check", "a.yml", "b.yml"], "b.yml"],
-    [["backup", "a", "b"], "b is one word too many"],
-    [["restore", "a", "b"], "b is one word too many"],
+    [["backup", "a", "b"], "unexpected argument b"],
+    [["restore", "a", "b"], "unexpected argument b"],
     [["explain", "alice", "pull", "team/app", "more"], "more"],
     [["quota"], "stowage quota list"],
     [["user"], "add, passwd"],
@@ -93,7 +93,7 @@ describe("stowage", () => {
     [["cat", "a:b", "c:d"], "c:d"],
     [["cat"], "one reference"],
     [["cat", "team/app"], "neither a digest nor a tag"],
-    [["cat", "Team/App:latest"], "no repository's name"],
+    [["cat", "Team/App:latest"], "not a repository name"],
     [["cat", "team/app@sha256:1234"], "neither a digest nor a tag"],
   ] as const) {
     test(`${words.join(" ")} ends with one line that says what is wrong`, async () => {

@@ -27,11 +27,11 @@ test("gc that finds nothing due says what waits and until when; --grace 0 takes 
     const { nextReviewAt } = waiting as { nextReviewAt: number };
     expect(nextReviewAt).toBeGreaterThanOrEqual(before + HOUR_MS);
     const text = await gc(...folder, ...dryRun);
-    expect(text).toContain("1  manifests and blobs wait to be looked at, the first from 2");
+    expect(text).toContain("1  manifests and blobs wait for garbage collection, the first from 2");
     expect(text).toContain("--grace 0");
   }
   const preview = await gc(...folder, "--dry-run", "--grace", "0");
-  expect(preview).toContain("1  blobs would go");
+  expect(preview).toContain("1  blobs would be deleted");
   expect(preview).not.toMatch(/wait|--grace/);
   expect(await gc(...folder, "--grace", "0")).not.toContain("wait");
   expect(JSON.parse(await gc(...folder, "--json"))).toMatchObject({ waiting: { entries: 0, files: 0 } });

@@ -26,7 +26,7 @@ async function startOn(fifo: Fifo, env: Readonly<Record<string, string>>): Promi
   const server = await startProcess({ stdout: fifo.file, env: { ...WATCHED, ...env } });
   const text = await fifo.readUntil(/Listening on (?:\S+"\}\n|[^]*\n\n)/);
   const url = /Listening on ([^\s"]+)/.exec(text)?.[1] ?? "";
-  const debugUrl = /(?:"debugUrl":"|Watched at )([^\s"]+)/.exec(text)?.[1] ?? "";
+  const debugUrl = /(?:"debugUrl":"|Debug address: )([^\s"]+)/.exec(text)?.[1] ?? "";
   return { server, url, metric: metricAt(debugUrl), [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
 }
 
@@ -113,7 +113,7 @@ for (const workers of ["1", "2"]) {
         );
 
         fifo.comeBack();
-        await fifo.readUntil(/standard output did not take all lines/);
+        await fifo.readUntil(/log lines were dropped/);
         for (let ready = 0; ready < 8;) ready = (await status(`${url}/readyz`)) === 200 ? ready + 1 : 0;
         expect(await server.stop()).toBe(0);
         expect(await fifo.readUntil(/stopped/)).toContain("stopping: ");

@@ -59,7 +59,7 @@ describe("policies", () => {
     await writeFile(jwks, JSON.stringify({ keys: [] }));
     const token = { realm: "https://auth.example.com", service: "x", issuer: "y", jwks };
     const path = await fileWith({ auth: { token }, policies: [EVERYBODY_PULLS] });
-    expect(await refusedStart({ words: ["serve", path] })).toContain("policies do not go with auth.token");
+    expect(await refusedStart({ words: ["serve", path] })).toContain("policies and auth.token exclude each other");
   });
 
   for (const [what, rule, said] of [

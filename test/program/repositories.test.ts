@@ -113,7 +113,7 @@ describe("stowage status", () => {
     const { stdout } = await runProgram(server.dataDir, ["status"]);
     for (const line of [
       /^Version: +\d/m,
-      /^Collection: +\d+ to be looked at/m,
+      /^Garbage: +\d+ to be examined/m,
       /^Last backup: +never/m,
       /^Last check: +\d/m,
     ]) {
@@ -128,16 +128,16 @@ describe("what is wrong", () => {
     [["repo", "lst"], "did you mean list?"],
     [["repo", "delete"], "one name"],
     [["repo", "list", "x"], "stowage tag list"],
-    [["repo", "delete", "a", "b"], "b is one word too many"],
-    [["repo", "delete", "Team/App"], "no repository's name"],
+    [["repo", "delete", "a", "b"], "unexpected argument b"],
+    [["repo", "delete", "Team/App"], "not a repository name"],
     [["repo", "delete", "team/none", "--yes"], "there is no repository team/none"],
     [["tag"], "list, delete"],
     [["tag", "list"], "one repository"],
     [["tag", "list", "a", "b"], "one repository"],
-    [["tag", "delete"], "what to delete"],
-    [["tag", "delete", "team/app"], "names no tag"],
-    [["tag", "delete", "Team/App:v1"], "no repository's name"],
-    [["tag", "delete", "team/none:v1"], "there is no team/none:v1"],
+    [["tag", "delete"], "one or more tags"],
+    [["tag", "delete", "team/app"], "has no tag"],
+    [["tag", "delete", "Team/App:v1"], "not a repository name"],
+    [["tag", "delete", "team/none:v1"], "there is no tag team/none:v1"],
   ] as const) {
     test(`is told in one line: ${words.join(" ")}`, async () => {
       const { exitCode, stdout, stderr } = await runProgram(server.dataDir, words);

@@ -25,9 +25,9 @@ describe("a setting that cannot be", () => {
     ["a wrong size", "storage: {inline: 16 quarts}", ["storage.inline", "16 quarts", "16KiB"]],
     ["a wrong address", "http: {addr: nowhere}", ["http.addr", "nowhere", "127.0.0.1:5000"]],
     ["a value where a group should be", "http: 5000", ["http"]],
-    ["broken YAML", "http: {addr: [", ["line 1", "settings by name"]],
-    ["a list", "- http", ["settings by name"]],
-    ["a setting that protects and is not built", "auth: {silly: {realm: x}}", ["auth.silly is not built yet"]],
+    ["broken YAML", "http: {addr: [", ["line 1", "a section with settings"]],
+    ["a list", "- http", ["a section with settings"]],
+    ["a setting that protects and is not built", "auth: {silly: {realm: x}}", ["auth.silly is not supported yet"]],
   ] as const) {
     test(`in the file stops the start with one line (${what})`, async () => {
       const path = await fileWith(text);
@@ -44,7 +44,7 @@ describe("a setting that cannot be", () => {
     ["REGISTRY_LOG_LEVEL", "loud", "log.level: info"],
     ["REGISTRY_VALIDATION_MANIFESTS_SPARSE", "2", "validation.manifests.sparse: false"],
     ["REGISTRY_AUTH", "htpasswd", "auth.htpasswd.path"],
-    ["REGISTRY_STORAGE", "s3", "images would be kept in a folder instead"],
+    ["REGISTRY_STORAGE", "s3", "images would be stored in a local folder instead"],
   ] as const) {
     test(`in the environment stops the start with one line (${name})`, async () => {
       const { exitCode, stdout, stderr } = await runProgram(scratch, ["serve"], { [name]: value });
@@ -78,9 +78,9 @@ describe("a setting that cannot be", () => {
   test("is looked for in a file that must be there", async () => {
     const missing = join(scratch, "missing.yml");
     for (const [words, env, said] of [
-      [["serve", missing], {}, "missing.yml cannot be read: it is not there"],
-      [["serve"], { REGISTRY_CONFIGURATION_PATH: missing }, "missing.yml cannot be read: it is not there"],
-      [["serve"], { REGISTRY_CONFIGURATION_PATH: "" }, '"" cannot be read: it is not there'],
+      [["serve", missing], {}, "missing.yml cannot be read: it does not exist"],
+      [["serve"], { REGISTRY_CONFIGURATION_PATH: missing }, "missing.yml cannot be read: it does not exist"],
+      [["serve"], { REGISTRY_CONFIGURATION_PATH: "" }, '"" cannot be read: it does not exist'],
       [["serve", scratch], {}, "cannot be read: it is a folder"],
     ] as const) {
       const { exitCode, stderr } = await runProgram(scratch, words, env);
@@ -97,7 +97,7 @@ describe("a variable that is no setting", () => {
       env: { REGISTRY_HTTP_ADR: "x", REGISTRY_PORT: "tcp://10.0.0.1:5000", REGISTRY_HTTP_SECRET: "x" },
     });
     await server.printed(/REGISTRY_HTTP_ADR is not a setting and is ignored: did you mean REGISTRY_HTTP_ADDR\?/);
-    await server.printed(/REGISTRY_PORT: Kubernetes tells of services by these variables/);
+    await server.printed(/REGISTRY_PORT: ignored, because Kubernetes sets these variables/);
     await server.printed(/REGISTRY_HTTP_SECRET: http\.secret is a setting of distribution/);
     expect((await fetch(`${server.url}/v2/`)).status).toBe(200);
     expect(server.errors()).toBe("");

@@ -22,7 +22,7 @@ describe("the greeting", () => {
     expect(server.port).toBeGreaterThan(0);
     expect(server.output()).toStartWith(`Stowage ${manifest.version}\n`);
     expect(server.output()).toContain(`Listening on http://${place}\n`);
-    expect(server.output()).toContain(`Data lies in ${server.dataDir}\n`);
+    expect(server.output()).toContain(`Data folder: ${server.dataDir}\n`);
     await server.printed(new RegExp(`docker tag busybox ${place}/busybox && docker push ${place}/busybox\n`));
     expect(server.output()).not.toContain("insecure-registries");
   });
@@ -32,7 +32,7 @@ describe("the greeting", () => {
     const [, line = ""] = await server.printed(/(\{ "insecure-registries": .*\})\n/);
     expect(JSON.parse(line)).toEqual({ "insecure-registries": [`THIS-MACHINE:${server.port}`] });
     await server.printed(/WARN: anyone who reaches/);
-    expect(server.output()).toContain("in the clear");
+    expect(server.output()).toContain("plain HTTP");
     expect(server.output()).toContain(`docker push localhost:${server.port}/busybox`);
     expect((await fetch(`http://127.0.0.1:${server.port}/v2/`)).status).toBe(200);
   });
@@ -118,7 +118,7 @@ describe("what can only be meant otherwise", () => {
       [{ REGISTRY_AUTH_HTPASSWD_PATH: "/tmp" }, "auth.htpasswd.path: /tmp cannot be read: it is a folder"],
       [
         { ...token, REGISTRY_AUTH_TOKEN_SERVICE: "r", REGISTRY_AUTH_TOKEN_ROOTCERTBUNDLE: "/nowhere.pem" },
-        "auth.token.rootcertbundle: /nowhere.pem cannot be read: it is not there",
+        "auth.token.rootcertbundle: /nowhere.pem cannot be read: it does not exist",
       ],
     ] as const) {
       expect(await refusedStart({ env })).toContain(said);

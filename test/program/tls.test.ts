@@ -233,7 +233,7 @@ describe("a start is refused", () => {
       [{ REGISTRY_HTTP_TLS_KEY: key }, "http.tls.certificate is not set"],
       [{ REGISTRY_HTTP_TLS_CLIENTCAS: `[${certificate}]` }, "http.tls.certificate is not set"],
       [{ ...good, REGISTRY_HTTP_TLS_KEY: other }, `the key in ${other} does not belong to the certificate`],
-      [{ ...good, REGISTRY_HTTP_TLS_KEY: `${folder}/none` }, `${folder}/none cannot be read: it is not there`],
+      [{ ...good, REGISTRY_HTTP_TLS_KEY: `${folder}/none` }, `${folder}/none cannot be read: it does not exist`],
       [{ ...good, REGISTRY_HTTP_TLS_CERTIFICATE: text }, `${text} holds no certificate in PEM`],
       [{ ...good, REGISTRY_HTTP_TLS_KEY: text }, `${text} holds no key in PEM`],
       [{ ...good, REGISTRY_HTTP_TLS_CLIENTCAS: `[${text}]` }, `${text} holds no certificate in PEM`],

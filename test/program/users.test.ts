@@ -96,13 +96,13 @@ describe("stowage user", () => {
     [["ad", "x"], "", "user takes one of"],
     [["add"], "", "stowage user add alice"],
     [["add", "a", "b"], "", "takes one name"],
-    [["add", "with:colon", "--password-stdin"], "wonderland", "cannot be a user's name"],
+    [["add", "with:colon", "--password-stdin"], "wonderland", "not a valid user name"],
     [["add", "oidc", "--password-stdin"], "wonderland", "jobs of CI systems log in by it (auth.oidc)"],
     [["add", "OIDC", "--password-stdin"], "wonderland", "jobs of CI systems log in by it (auth.oidc)"],
     [["passwd", "oidc", "--password-stdin"], "wonderland", "jobs of CI systems log in by it (auth.oidc)"],
     [["add", "everyone", "--password-stdin"], "wonderland", "policies mean by it"],
-    [["add", "zoe", "--group", "a b", "--password-stdin"], "wonderland", "cannot be a group's name"],
-    [["add", "zoe", "--password-stdin"], "short", "at least 8 letters"],
+    [["add", "zoe", "--group", "a b", "--password-stdin"], "wonderland", "not a valid group name"],
+    [["add", "zoe", "--password-stdin"], "short", "at least 8 characters"],
     [["add", "zoe", "--password-stdin"], "two\nlines of it", "one line"],
     [["add", "zoe", "--password-stdin"], "x".repeat(1025), "at most 1024"],
     [["add", "zoe", "--password-stdin"], "stw_wonderland", "taken for the token of a robot"],
@@ -162,7 +162,7 @@ describe("at a terminal", () => {
     await terminal.shows("Again: ");
     terminal.type("other-password\r");
     expect(await terminal.ended).toBe(1);
-    expect(terminal.shown()).toContain("two different passwords");
+    expect(terminal.shown()).toContain("the two passwords differ");
     expect(await logins("ivan", "wonderland")).toEqual([200, 200]);
   });
 

@@ -100,7 +100,7 @@ describe("workers end", () => {
     await refusesConnections(server.port);
     expect((await upload.finish()).statusCode).toBe(202);
     expect(await server.ended).toBe(0);
-    expect(server.output()).not.toContain("a worker ended");
+    expect(server.output()).not.toContain("a worker exited");
   });
 
   test("at once, when the process that started them is signalled twice", async () => {
@@ -137,7 +137,7 @@ describe("workers end", () => {
     const before = await childrenOf(server.pid);
     const [killed = 0, stopped = 0] = before;
     process.kill(killed, "SIGKILL");
-    await server.printed(new RegExp(`"pid":${killed},.*"signal":"SIGKILL",.*"a worker ended: `));
+    await server.printed(new RegExp(`"pid":${killed},.*"signal":"SIGKILL",.*"a worker exited: `));
     const [first = 0] = await newChildren(server, before);
     await serves(first, server.port);
     process.kill(stopped, "SIGTERM");

@@ -60,7 +60,7 @@ const WRONG: readonly (readonly [what: string, options: readonly string[], envir
       "a file that is not there",
       ["--config", join(scratch, "none.yml")],
       {},
-      "none.yml cannot be read: it is not there",
+      "none.yml cannot be read: it does not exist",
     ],
     ["a folder for a file", ["--config", scratch], {}, "cannot be read: it is a folder"],
     ["a file below a file", ["--config", join(EMPTY, "x")], {}, "cannot be read: a part of its path is no folder"],
@@ -72,7 +72,7 @@ const WRONG: readonly (readonly [what: string, options: readonly string[], envir
       "broken.yml: line 2, column 1: ",
     ],
     ["a variable", [], { REGISTRY_GC_GRACE: "soon" }, 'REGISTRY_GC_GRACE: gc.grace is "soon", but expected a duration'],
-    ["an option that there is not", ["--adr", ":5000"], {}, "--adr is no option of stowage"],
+    ["an option that there is not", ["--adr", ":5000"], {}, "--adr unknown option"],
   ];
 
 describe("a wrong setting", () => {

@@ -99,7 +99,7 @@ test("a byte that flipped in silence is found by check --deep, and a push heals 
   const { exitCode, stdout } = await runProgram(dataDir, ["check", "--deep"]);
   expect(exitCode).toBe(1);
   expect(stdout).toStartWith(`wrong content   ${digest}`);
-  expect(stdout).toContain("needed by silent:image\n1 finding:");
+  expect(stdout).toContain("referenced by silent:image\n1 finding:");
 
   expect(await runProgram(dataDir, ["check", "--deep", "--repair"])).toMatchObject({ exitCode: 1 });
   await expectMissing("silent", digest);

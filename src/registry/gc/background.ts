@@ -40,7 +40,7 @@ export async function collectInBackground(
   let untaggedQueued = !rules.untagged;
 
   for (let waitMs = Math.min(FIRST_ROUND_MS, intervalMs); await pause(waitMs, signal); waitMs = intervalMs) {
-    if (quiet.hasJumped()) log.warn("the clock jumped forward: nothing is collected until what was promised is over");
+    if (quiet.hasJumped()) log.warn("the clock jumped forward: garbage collection pauses for one lease");
     try {
       await using held = await lease.hold();
       if (!held) continue; // another server does it
@@ -63,7 +63,7 @@ export async function collectInBackground(
       if (ending.aborted) continue;
       report(await collectDue(backend, rules, hooks), log, metrics);
     } catch (error) {
-      if (!signal.aborted) log.error({ err: error }, "collection failed: it is tried again in the next round");
+      if (!signal.aborted) log.error({ err: error }, "garbage collection failed: it is retried in the next round");
     }
   }
 }
@@ -80,5 +80,5 @@ function report(counts: CollectionReport, log: Logger, metrics: Metrics): void {
     metrics.collected.add(count, kind);
   }
   metrics.collectedBytes.add(bytes);
-  if (Object.values(counts).some((count) => count > 0)) log.info(counts, "removed what nothing needs any more");
+  if (Object.values(counts).some((count) => count > 0)) log.info(counts, "garbage collection: deleted");
 }

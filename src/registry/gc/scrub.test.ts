@@ -48,7 +48,7 @@ class Scrub implements AsyncDisposable {
   }
 }
 
-const DAMAGED = "scrub: damaged bytes are missing from now on: push them again";
+const DAMAGED = "scrub: corrupt blobs are missing until they are pushed again";
 
 describe.each([...ENGINES])("on %s", (kind) => {
   test("what is damaged is missing from then on, and log and metrics say so", async () => {
@@ -106,7 +106,7 @@ describe.each([...ENGINES])("on %s", (kind) => {
     await using subject = await CollectionSubject.open(kind);
     await subject.change("alter table blob_inline rename to blob_inline_gone");
     await using scrub = new Scrub(subject);
-    await scrub.said("scrub failed: it begins again after its pause");
+    await scrub.said("scrub failed: it is retried after its pause");
     await subject.change("alter table blob_inline_gone rename to blob_inline");
     await scrub.passed(1);
   });
@@ -122,7 +122,7 @@ test("a file that no record names is removed when it is a day old, not before", 
   await scrub.passed(2);
   expect(await subject.files()).toHaveLength(1);
   subject.later(25 * HOUR_MS);
-  await scrub.said("scrub: a file that no record names was removed");
+  await scrub.said("scrub: deleted a file that is not in the database");
   expect(await subject.files()).toEqual([]);
 });
 

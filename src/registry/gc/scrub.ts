@@ -58,13 +58,13 @@ export async function scrubInBackground(
       metrics.lastScrub.set(clock.now() / 1000);
       log.info({ found, seconds: Math.round((clock.now() - started) / 1000) }, "scrub: every blob was read");
     } catch (error) {
-      if (!signal.aborted) log.error({ err: error }, "scrub failed: it begins again after its pause");
+      if (!signal.aborted) log.error({ err: error }, "scrub failed: it is retried after its pause");
     }
   }
 }
 
 function explanationOf(kind: string): string {
   return kind === "unknown file"
-    ? "scrub: a file that no record names was removed"
-    : "scrub: damaged bytes are missing from now on: push them again";
+    ? "scrub: deleted a file that is not in the database"
+    : "scrub: corrupt blobs are missing until they are pushed again";
 }

@@ -173,7 +173,7 @@ function serve(
   function replyTo(code: string | undefined, error: unknown): Reply {
     // A blob that was collected between its row and its opening: nothing needed it any more.
     if (code === "ENOENT") return refusalReply(new OciError("BLOB_UNKNOWN"), blobHeaders);
-    log.error({ err: error }, "the edge failed");
+    log.error({ err: error }, "a response could not be sent");
     const refusal = refusalIn(error); // a file that cannot be opened now
     return refusal ? refusalReply(refusal, blobHeaders) : faultReply();
   }
