@@ -127,6 +127,67 @@ describe("GET /token", () => {
     ]);
   });
 
+  describe("from a web page without credentials", () => {
+    const PRIVATE = "scope=repository:team/app:pull";
+    const [HERE, TYPED] = [{ "sec-fetch-site": "same-origin" }, { "sec-fetch-site": "none" }];
+
+    for (const [what, query] of [
+      ["what anonymous clients may not have", PRIVATE],
+      ["none of several scopes", `${PRIVATE}&scope=repository:public/app:delete`],
+    ] as const) {
+      test(`answers 401 with a Basic challenge for ${what}`, async () => {
+        for (const headers of [HERE, TYPED]) {
+          const reply = await get(query, headers);
+          expect([reply.status, reply.headers.get("www-authenticate")]).toEqual([401, 'Basic realm="stowage"']);
+          expect(await reply.json()).toMatchObject({ errors: [{ code: "UNAUTHORIZED" }] });
+        }
+      });
+    }
+
+    for (const [what, query] of [
+      ["what they may have", "scope=repository:public/app:pull"],
+      ["some of it", `${PRIVATE}&scope=repository:public/app:pull,push`],
+      ["no scope", "service=stowage"],
+    ] as const) {
+      test(`gives anonymous clients a token for ${what}`, async () => {
+        expect(claimsOf((await tokenOf(await get(query, HERE))).token)).toMatchObject({ sub: "" });
+      });
+    }
+
+    test("gives a token to whoever logs in, however little it allows", async () => {
+      const query = "scope=repository:other/app:pull";
+      expect(claimsOf((await tokenOf(await get(query, { ...ALICE, ...HERE }))).token)).toMatchObject({ access: [] });
+    });
+
+    test("gives programs, and pages of other origins, the token that allows nothing, as before", async () => {
+      for (const headers of [
+        { "user-agent": "docker/28.2.2 go/go1.24.3" },
+        { "user-agent": "containers/5.34 (github.com/containers/image)" },
+        { "sec-fetch-mode": "cors", "user-agent": "node" }, // as fetch of Node sends it
+        { "sec-fetch-site": "cross-site", "sec-fetch-mode": "cors", origin: "https://evil.example" },
+        { origin: "https://evil.example" },
+      ]) {
+        expect(claimsOf((await tokenOf(await get(PRIVATE, headers))).token)).toMatchObject({ sub: "", access: [] });
+      }
+    });
+
+    test("knows the origins of CORS, and lets the page read the challenge", async () => {
+      const origin = "https://ui.example.com";
+      await using named = await startGuarded({
+        accounts: [user("alice", "secret")],
+        headers: { "Access-Control-Allow-Origin": [origin], "Access-Control-Allow-Credentials": ["true"] },
+      });
+      const ask = (from: string): Promise<Response> =>
+        fetch(`${named.url}/token?${PRIVATE}`, { headers: { origin: from, "sec-fetch-site": "cross-site" } });
+      const reply = await ask(origin);
+      expect(reply.status).toBe(401);
+      expect(reply.headers.get("www-authenticate")).toBe('Basic realm="stowage"');
+      expect(reply.headers.get("access-control-allow-origin")).toBe(origin);
+      expect(reply.headers.get("access-control-allow-credentials")).toBe("true");
+      expect((await ask("https://evil.example")).status).toBe(200);
+    });
+  });
+
   test("takes an empty name with an empty password for nobody in particular", async () => {
     const { token } = await tokenOf(await get("scope=repository:public/a:pull", basic("", "")));
     expect(claimsOf(token)).toMatchObject({ sub: "", access: [{ name: "public/a" }] });

@@ -13,13 +13,19 @@ import { LIMITS } from "../http/limits.ts";
 import { json } from "../http/reply.ts";
 import type { Reply } from "../http/reply.ts";
 
-/** A right that is missing is no error: the token then allows less. Wrong credentials are one. */
+/**
+ * A right that is missing is no error: the token then allows less. Wrong credentials are one. A web page that asks without
+ * credentials for what anonymous clients may not have gets a challenge, because its browser asks the user for a password
+ * only then, and a page cannot do that by itself.
+ */
 export async function getToken(context: Context): Promise<Reply> {
   const { request, options, parameters } = context;
   const header = request.headers.get("authorization");
   const principal = header === null ? undefined : await login(context, header);
   const { service } = issuerOf(options);
-  const issued = await service.issue(principal, parseScopes(parameters.getAll("scope")));
+  const scopes = parseScopes(parameters.getAll("scope"));
+  const issued = await service.issue(principal, scopes);
+  if (header === null && scopes.length > 0 && issued.access.length === 0 && isFromPage(context)) throw loginRequired();
   const reply = {
     token: issued.token,
     access_token: issued.token,
@@ -49,6 +55,17 @@ export async function postToken(context: Context): Promise<Reply> {
     ...(wantsRefreshToken ? await refreshToken(options, principal) : {}),
   };
   return tokenReply(reply, principal);
+}
+
+/**
+ * Whether the browser of a page that may read the answer sends this (Fetch Metadata Request Headers; Fetch standard, "CORS
+ * protocol"). Other programs that fetch say neither where they are nor where they come from.
+ */
+function isFromPage({ request: { headers }, options }: Context): boolean {
+  const origin = headers.get("origin");
+  if (origin !== null && options.commonHeaders.crossOrigin?.allows(origin, "GET")) return true;
+  const site = headers.get("sec-fetch-site");
+  return site === "same-origin" || site === "none";
 }
 
 /** The routes lead here for no registry that issues no tokens. */
@@ -118,6 +135,13 @@ function tokenReply(value: object, principal: Principal): Reply {
   return { ...json(200, value, { "cache-control": "no-store" }), user: principal && nameOf(principal) };
 }
 
+const LOGIN_CHALLENGE = { "www-authenticate": 'Basic realm="stowage"' } as const;
+
+function loginRequired(): AccessRefusal {
+  const message = "nothing of that scope is open to those who show no credentials: log in";
+  return new AccessRefusal(new OciError("UNAUTHORIZED", { message }), LOGIN_CHALLENGE, {});
+}
+
 /** The same for a name that nobody has and a password that is wrong. */
 function wrongCredentials(rejected: Rejected): AccessRefusal {
   const { refusal, name } = rejected;
@@ -125,7 +149,7 @@ function wrongCredentials(rejected: Rejected): AccessRefusal {
   if (refusal) return new AccessRefusal(refusal, {}, client);
   return new AccessRefusal(
     new OciError("UNAUTHORIZED", { message: "the name or the password, or the token in its place, is not right" }),
-    { "www-authenticate": 'Basic realm="stowage"' },
+    LOGIN_CHALLENGE,
     client,
   );
 }

@@ -8,6 +8,7 @@ import { systemClock } from "../../../src/lib/clock.ts";
 import type { Access } from "../../../src/observe/access-log.ts";
 import { silentLogger } from "../../../src/observe/logger.ts";
 import type { RegistryLimits } from "../../../src/registry/backend.ts";
+import type { ConfiguredHeaders } from "../../../src/server/http/common-headers.ts";
 import { listen } from "../../../src/server/listen/listen.ts";
 
 export interface GuardedRegistryOptions {
@@ -19,6 +20,8 @@ export interface GuardedRegistryOptions {
   /** Whether tokens are renewed without the password. */
   readonly refreshTokens?: boolean;
   readonly limits?: Partial<RegistryLimits>;
+  /** Of every reply, and those of CORS. */
+  readonly headers?: ConfiguredHeaders;
 }
 
 export interface GuardedRegistry extends AsyncDisposable {
@@ -33,7 +36,7 @@ export interface GuardedRegistry extends AsyncDisposable {
 }
 
 export async function startGuarded(options: GuardedRegistryOptions): Promise<GuardedRegistry> {
-  const { policies, basicRealm, refreshTokens, limits } = options;
+  const { policies, basicRealm, refreshTokens, limits, headers } = options;
   let ahead = 0;
   const accounts = new ListedAccounts(options.accounts);
   const registry = await createRegistry({
@@ -48,6 +51,7 @@ export async function startGuarded(options: GuardedRegistryOptions): Promise<Gua
       ...(refreshTokens === undefined ? {} : { refreshTokens }),
     },
     ...(limits ? { limits } : {}),
+    ...(headers ? { headers } : {}),
   });
   const accesses: Access[] = [];
   const server = await listen({ kind: "tcp", hostname: "127.0.0.1", port: 0 }, registry.handle, {
