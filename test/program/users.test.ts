@@ -97,15 +97,15 @@ describe("stowage user", () => {
     [["add"], "", "stowage user add alice"],
     [["add", "a", "b"], "", "takes one name"],
     [["add", "with:colon", "--password-stdin"], "wonderland", "not a valid user name"],
-    [["add", "oidc", "--password-stdin"], "wonderland", "jobs of CI systems log in by it (auth.oidc)"],
-    [["add", "OIDC", "--password-stdin"], "wonderland", "jobs of CI systems log in by it (auth.oidc)"],
-    [["passwd", "oidc", "--password-stdin"], "wonderland", "jobs of CI systems log in by it (auth.oidc)"],
-    [["add", "everyone", "--password-stdin"], "wonderland", "policies mean by it"],
+    [["add", "oidc", "--password-stdin"], "wonderland", "auth.oidc"],
+    [["add", "OIDC", "--password-stdin"], "wonderland", "auth.oidc"],
+    [["passwd", "oidc", "--password-stdin"], "wonderland", "auth.oidc"],
+    [["add", "everyone", "--password-stdin"], "wonderland", "reserved"],
     [["add", "zoe", "--group", "a b", "--password-stdin"], "wonderland", "not a valid group name"],
     [["add", "zoe", "--password-stdin"], "short", "at least 8 characters"],
-    [["add", "zoe", "--password-stdin"], "two\nlines of it", "one line"],
+    [["add", "zoe", "--password-stdin"], "two\nlines of it", "control characters"],
     [["add", "zoe", "--password-stdin"], "x".repeat(1025), "at most 1024"],
-    [["add", "zoe", "--password-stdin"], "stw_wonderland", "taken for the token of a robot"],
+    [["add", "zoe", "--password-stdin"], "stw_wonderland", "prefix of robot tokens"],
     [["add", "zoe"], "wonderland", "--password-stdin"],
     [["passwd", "zoe", "--password-stdin"], "wonderland", "there is no user zoe"],
     [["groups", "zoe", "dev"], "", "there is no user zoe"],
@@ -131,7 +131,7 @@ describe("stowage user", () => {
     await user(["add", "frank", "--password-stdin"], "wonderland");
     const again = await user(["add", "frank", "--password-stdin"], "looking-glass");
     expect(again.exitCode).toBe(1);
-    expect(again.stderr).toContain("there is a user frank already");
+    expect(again.stderr).toContain("user frank already exists");
     expect(await logins("frank", "wonderland")).toEqual([200, 200]);
   });
 
