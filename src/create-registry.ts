@@ -244,10 +244,9 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     auditFails: options.auditFails,
     version: VERSION,
   };
-  const revision = (): number => metadata.lastCommit();
   const handlerThatRefuses = (refused: OtherSitesOptions["refused"] | undefined): Handler => {
     const otherSites = refused && new OtherSites({ refused, host: options.origin?.host, crossOrigin });
-    return createHandler({ namespace, options: { ...serverOptions, otherSites }, log, revision });
+    return createHandler({ namespace, options: { ...serverOptions, otherSites }, log });
   };
   const handle = handlerThatRefuses(options.otherSites?.refused);
   // Its cache is its own: what `fetch` was answered under any name is not for those who come over the network.

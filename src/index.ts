@@ -24,7 +24,7 @@ export type {
 export type { RegistryLimits } from "./registry/backend.ts";
 export type { Namespace } from "./registry/namespace.ts";
 export type { Repository } from "./registry/repository.ts";
-export type { Blob, BlobReply, BlobService } from "./registry/blobs.ts";
+export type { Blob, BlobService, BlobValidity } from "./registry/blobs.ts";
 export type { BlobUpload, ChunkPlace, UploadOptions } from "./registry/uploads.ts";
 export type {
   Manifest,
@@ -42,6 +42,7 @@ export type { PageStart } from "./registry/pages.ts";
 export type { RepositoryFilter } from "./registry/repository-list.ts";
 export { GlobalScope } from "./registry/scope.ts";
 export type { Scope } from "./registry/scope.ts";
+export type { ByteLocation, FileLocation, Fingerprint } from "./lib/byte-location.ts";
 export type { ByteRange } from "./lib/byte-range.ts";
 export type { Clock } from "./lib/clock.ts";
 export type { ChangeEvent, ChangeListener } from "./server/change-event.ts";

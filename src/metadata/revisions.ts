@@ -26,9 +26,13 @@ const MOVE_REPOSITORY = `update repo set revision = $2 where id = $1`;
 
 const MOVE_SHARED = `update revision set number = number + 1 where scope = $1`;
 
+/** Below all sums of a repository that is there: one that was never changed and is removed is not what it was. */
+const ABSENT = -(2 ** 48);
+
 // One number of both: what reaches every repository moves that of each.
 const OF_REPOSITORY = `
-  select number + coalesce((select revision from repo where name = $1), 0) as revision from revision where scope = 'blobs'`;
+  select number + coalesce((select revision from repo where name = $1), ${ABSENT}) as revision
+  from revision where scope = 'blobs'`;
 
 const OF_ACCOUNTS = `select number as revision from revision where scope = 'accounts'`;
 

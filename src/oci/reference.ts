@@ -17,3 +17,8 @@ export function parseReference(text: string): Reference | undefined {
   const tag = parseTag(text);
   return tag && { kind: "tag", tag };
 }
+
+/** As a path spells it. */
+export function textOf(reference: Reference): string {
+  return reference.kind === "tag" ? reference.tag : reference.digest;
+}

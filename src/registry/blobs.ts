@@ -1,21 +1,16 @@
 /** The blobs of a repository. */
 import type { BlobFacts } from "../metadata/metadata-store.ts";
 import type { Digest } from "../oci/digest.ts";
-import { OciError } from "../oci/error.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import { blobUnknown } from "../oci/unknown.ts";
+import type { ByteLocation, Fingerprint } from "../lib/byte-location.ts";
 import type { ByteRange } from "../lib/byte-range.ts";
-import type { BlobSource, StorageKey } from "../storage/blob-store.ts";
+import type { StorageKey } from "../storage/blob-store.ts";
 import type { Backend } from "./backend.ts";
 import { isSound } from "./blob-health.ts";
 import { isHeld } from "./manifests.ts";
 import { LocalUpload } from "./uploads.ts";
 import type { BlobUpload, UploadOptions } from "./uploads.ts";
-
-/** How the bytes of a blob are handed to a client. Nothing is open yet. */
-export type BlobReply =
-  | BlobSource
-  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
-  | { readonly kind: "redirect"; readonly url: URL };
 
 export interface Blob {
   readonly digest: Digest;
@@ -24,13 +19,18 @@ export interface Blob {
   readonly createdAt: Date;
   /** The bytes of a range, or all. */
   read(range?: ByteRange): AsyncIterable<Uint8Array>;
-  /** A file, a stream, bytes or a redirect: whatever costs least to send. */
-  reply(): BlobReply;
+  /** Where the bytes are to be had: in a file, in memory, or behind a stream. */
+  location(): ByteLocation;
   /**
-   * Whether `find` would give the same again and write nothing, as long as nothing is committed. False also when that
-   * cannot be said without waiting.
+   * What `find` rests on: as long as the revision of the repository is the same, and `Namespace.isUnchanged` says so of the
+   * file, it returns the same and writes nothing. Undefined when it may have to renew the lease of the blob.
    */
-  isUnchanged(): boolean;
+  readonly validity: BlobValidity | undefined;
+}
+
+export interface BlobValidity {
+  /** Of the file that holds the bytes; undefined when they are in the database. */
+  readonly file: Fingerprint | undefined;
 }
 
 /** Any method may be called at any time, also for the same digest. */
@@ -92,13 +92,15 @@ export class LocalBlobs implements BlobService {
   }
 
   async get(digest: Digest, { renews = true }: { readonly renews?: boolean } = {}): Promise<Blob> {
-    return (await this.#find(digest, renews)) ?? this.#refuse(digest);
+    const found = await this.#find(digest, renews);
+    if (!found) throw blobUnknown(this.#name, digest);
+    return found;
   }
 
   async delete(digest: Digest): Promise<void> {
     const { metadata, limits } = this.#backend;
     const result = await metadata.unlinkBlob(this.#name, digest, limits.fixedTagsOf(this.#name));
-    if (result === "absent") this.#refuse(digest);
+    if (result === "absent") throw blobUnknown(this.#name, digest);
     if (result !== "done") throw isHeld(result, digest);
   }
 
@@ -134,18 +136,11 @@ export class LocalBlobs implements BlobService {
     const again = await metadata.findBlob(this.#name, digest);
     return again && (await isSound(this.#backend, again)) ? again : undefined;
   }
-
-  /** The same when there is no such repository: clients take nothing else for "not found". */
-  #refuse(digest: Digest): never {
-    throw new OciError("BLOB_UNKNOWN", { detail: { name: this.#name, digest } });
-  }
 }
 
 class LocalBlob implements Blob {
   readonly #backend: Backend;
   readonly #facts: BlobFacts;
-  /** What was found in this turn of the event loop. */
-  #isUnchanged: boolean | undefined;
 
   constructor(backend: Backend, facts: BlobFacts) {
     this.#backend = backend;
@@ -170,21 +165,16 @@ class LocalBlob implements Blob {
     return once(range ? at.payload.subarray(range.start, range.end + 1) : at.payload);
   }
 
-  reply(): BlobReply {
-    const { at } = this.#facts;
+  location(): ByteLocation {
+    const { at, size } = this.#facts;
     if (at.kind === "inline") return { kind: "bytes", bytes: at.payload };
-    return this.#backend.store.source(at.storageKey as StorageKey);
+    return this.#backend.store.locate(at.storageKey as StorageKey, size);
   }
 
-  isUnchanged(): boolean {
+  get validity(): BlobValidity | undefined {
     const { at, needed, size } = this.#facts;
-    if (!needed) return false; // the promise that it stays is renewed in time
-    if (at.kind === "inline") return true;
-    if (this.#isUnchanged === undefined) {
-      this.#isUnchanged = this.#backend.store.isUnchanged(at.storageKey as StorageKey, { size, mtimeMs: at.mtimeMs });
-      setImmediate(() => (this.#isUnchanged = undefined)); // before the next requests are read from their sockets
-    }
-    return this.#isUnchanged;
+    if (!needed) return undefined;
+    return { file: at.kind === "inline" ? undefined : { key: at.storageKey, size, mtimeMs: at.mtimeMs } };
   }
 }
 

@@ -10,6 +10,7 @@ import { invalidManifest } from "../oci/invalid-manifest.ts";
 import { MAX_MANIFEST_SIZE } from "../oci/manifest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
+import { manifestUnknown } from "../oci/unknown.ts";
 import type { Backend } from "./backend.ts";
 import { paged } from "./pages.ts";
 import type { PageStart } from "./pages.ts";
@@ -139,14 +140,6 @@ export class LocalManifests implements ManifestService {
       (manifest) => manifest.digest,
     );
   }
-}
-
-/**
- * A manifest or tag that the repository does not have; the same when there is no such repository, because containers/image
- * takes nothing else for "not found" (`NAME_UNKNOWN` is for lists of tags).
- */
-export function manifestUnknown(name: RepositoryName, detail: Readonly<Record<string, unknown>>): OciError {
-  return new OciError("MANIFEST_UNKNOWN", { detail: { name, ...detail } });
 }
 
 export function manifestTooLarge(): OciError {

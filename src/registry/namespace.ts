@@ -1,6 +1,11 @@
 /** A collection of repositories, addressable by name. */
+import type { Fingerprint } from "../lib/byte-location.ts";
+import { OncePerTurn } from "../lib/once-per-turn.ts";
+import type { Revision, RevisionScope } from "../metadata/revisions.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import type { StorageKey } from "../storage/blob-store.ts";
 import type { Backend } from "./backend.ts";
+export type { Revision, RevisionScope } from "../metadata/revisions.ts";
 import type { PageStart } from "./pages.ts";
 import { listRepositories } from "./repository-list.ts";
 import type { RepositoryFilter } from "./repository-list.ts";
@@ -18,15 +23,26 @@ export interface Namespace {
   repositories(from?: PageStart, filter?: RepositoryFilter): AsyncIterable<RepositoryName>;
   /** Rejects, saying why, when it could not serve now. */
   checkReady(): Promise<void>;
+  /**
+   * Returns the revision of a scope: what was read of it afterwards still holds as long as it is the same. Whoever caches an
+   * answer takes it before the answer is made.
+   */
+  revision(scope: RevisionScope): Revision | Promise<Revision>;
+  /** Whether the bytes of a blob are those that its row describes. False also when that cannot be said without waiting. */
+  isUnchanged(file: Fingerprint): boolean;
 }
 
 /** The namespace of what is stored here. */
 export class LocalNamespace implements Namespace {
   readonly scope: Scope = GlobalScope;
   readonly #backend: Backend;
+  readonly #unchanged: OncePerTurn<Fingerprint, boolean>;
 
   constructor(backend: Backend) {
     this.#backend = backend;
+    this.#unchanged = new OncePerTurn(({ key, size, mtimeMs }) =>
+      backend.store.isUnchanged(key as StorageKey, { size, mtimeMs }),
+    );
   }
 
   repository(name: RepositoryName): Repository {
@@ -40,5 +56,13 @@ export class LocalNamespace implements Namespace {
   async checkReady(): Promise<void> {
     await this.#backend.metadata.checkReady();
     await this.#backend.store.checkReady();
+  }
+
+  revision(scope: RevisionScope): Revision | Promise<Revision> {
+    return this.#backend.metadata.revision(scope);
+  }
+
+  isUnchanged(file: Fingerprint): boolean {
+    return this.#unchanged.get(file);
   }
 }

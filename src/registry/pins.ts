@@ -2,10 +2,10 @@
 import type { Pin } from "../metadata/metadata-store.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import { manifestUnknown } from "../oci/unknown.ts";
 import type { Backend } from "./backend.ts";
 import { paged } from "./pages.ts";
 import type { PageStart } from "./pages.ts";
-import { manifestUnknown } from "./manifests.ts";
 
 /** A pin holds back collection, with all that the manifest needs. It does not hold back a client that deletes. */
 export interface PinService {

@@ -3,9 +3,9 @@ import { createHash } from "node:crypto";
 import type { Digest } from "../oci/digest.ts";
 import { OciError } from "../oci/error.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import { manifestUnknown } from "../oci/unknown.ts";
 import type { Signature } from "../oci/signature.ts";
 import type { Backend } from "./backend.ts";
-import { manifestUnknown } from "./manifests.ts";
 
 export interface SignatureService {
   /** All signatures of the manifest; none when it has none, or is not here. */

@@ -5,8 +5,9 @@ import type { ChangeResult, TagEvent, TagFacts, TagRules } from "../metadata/met
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
+import { manifestUnknown } from "../oci/unknown.ts";
 import type { Backend } from "./backend.ts";
-import { manifestUnknown, tagIsFixed } from "./manifests.ts";
+import { tagIsFixed } from "./manifests.ts";
 import type { Manifest, ManifestDescriptor } from "./manifests.ts";
 import { paged } from "./pages.ts";
 import type { PageStart } from "./pages.ts";

@@ -6,6 +6,7 @@ import { algorithmOf } from "../oci/digest.ts";
 import type { Algorithm, Digest } from "../oci/digest.ts";
 import { OciError } from "../oci/error.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import { uploadUnknown } from "../oci/unknown.ts";
 import type { Backend } from "./backend.ts";
 import { BrokenBodyError } from "./broken-body-error.ts";
 import { busyUpload } from "./upload-claims.ts";
@@ -189,7 +190,7 @@ export class LocalUpload implements BlobUpload {
 
   async cancel(): Promise<void> {
     this.#backend.hashStates.delete(this.id);
-    if (!(await this.#backend.metadata.cancelUpload(this.#name, this.id))) throw unknownUpload(this.id);
+    if (!(await this.#backend.metadata.cancelUpload(this.#name, this.id))) throw uploadUnknown(this.id);
   }
 
   /** Waits for a moment while another request receives bytes: that its connection broke is soon noticed, and what came counts. */
@@ -209,7 +210,7 @@ export class LocalUpload implements BlobUpload {
     const lastCommit = this.#backend.metadata.lastCommit();
     if (lastCommit === this.#lastCommit) return;
     const record = await this.#backend.metadata.findUpload(this.#name, this.id);
-    if (!record) throw unknownUpload(this.id);
+    if (!record) throw uploadUnknown(this.id);
     this.#record = record;
     this.#lastCommit = lastCommit;
   }
@@ -237,7 +238,7 @@ export class LocalUpload implements BlobUpload {
     // Its bytes are lost: the client has to begin again.
     this.#backend.hashStates.delete(this.id);
     await this.#backend.metadata.cancelUpload(this.#name, this.id, claim.version ?? this.#record.version);
-    throw unknownUpload(this.id);
+    throw uploadUnknown(this.id);
   }
 
   #checkStart({ start }: ChunkPlace): void {
@@ -270,7 +271,7 @@ export class LocalUpload implements BlobUpload {
   async #explain(error: unknown): Promise<unknown> {
     if (error instanceof BrokenBodyError || (error instanceof OciError && error.status !== 409)) return error;
     const record = await this.#backend.metadata.findUpload(this.#name, this.id);
-    return record ? error : unknownUpload(this.id);
+    return record ? error : uploadUnknown(this.id);
   }
 
   /**
@@ -296,11 +297,4 @@ function onePerAlgorithm(digests: readonly Digest[]): readonly Digest[] | { read
     expected.set(algorithm, digest);
   }
   return [...expected.values()];
-}
-
-export function unknownUpload(id: string): OciError {
-  return new OciError("BLOB_UPLOAD_UNKNOWN", {
-    message: "this upload is unknown, has ended or has expired: begin another with POST",
-    detail: { id },
-  });
 }

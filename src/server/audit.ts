@@ -5,7 +5,6 @@ import { nameOf } from "../auth/policy.ts";
 import { REASONS } from "../auth/verifier.ts";
 import type { Reason } from "../auth/verifier.ts";
 import { escapeControls } from "../lib/control-characters.ts";
-import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { AccessRefusal, RefusedPermission } from "./access/access-refusal.ts";
 import type { ChangeEvent } from "./change-event.ts";
@@ -89,8 +88,8 @@ function circumstancesOf({ request, caller, options }: Asked): Circumstances {
 function changeIn({ request, parameters }: Context, route: Route, { status, headers }: Reply): Change | undefined {
   const { method } = request;
   if (method === "GET" || method === "HEAD" || status >= 300) return undefined;
-  const repository = "name" in route ? (route.name as RepositoryName) : undefined; // it was answered: so it is one
-  if (repository === undefined) return undefined;
+  if (!("name" in route)) return undefined;
+  const { name: repository } = route;
   const digest = headers["docker-content-digest"] ?? "";
   switch (route.kind) {
     case "uploads":
@@ -103,13 +102,14 @@ function changeIn({ request, parameters }: Context, route: Route, { status, head
     case "signatures":
       return { action: "sign", object: "manifest", repository, digest: route.digest };
     case "manifest": {
-      const tag = route.reference.includes(":") ? [] : [route.reference];
+      const { reference } = route;
       if (method === "PUT") {
-        const tags = [...tag, ...parameters.getAll("tag")];
+        const tags = [...(reference.kind === "tag" ? [reference.tag] : []), ...parameters.getAll("tag")];
         return { action: "push", object: "manifest", repository, digest, ...(tags.length > 0 && { tags }) };
       }
-      if (tag.length > 0) return { action: "delete", object: "tag", repository, tags: tag };
-      return { action: "delete", object: "manifest", repository, digest: route.reference };
+      return reference.kind === "tag"
+        ? { action: "delete", object: "tag", repository, tags: [reference.tag] }
+        : { action: "delete", object: "manifest", repository, digest: reference.digest };
     }
     default:
       return undefined;

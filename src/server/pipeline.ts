@@ -1,32 +1,34 @@
-/** From a request to a reply: the one place that routes, and the one that catches. */
-import { OciError } from "../oci/error.ts";
+/**
+ * The path of every request: it is parsed, authorized, answered from the cache or by a handler, and finished. A response from the
+ * cache takes the same path, and no promise as long as nothing has to be waited for.
+ */
 import type { Authorization } from "../auth/authorization.ts";
 import { nameOf } from "../auth/policy.ts";
 import type { Logger } from "../observe/logger.ts";
-import type { Namespace } from "../registry/namespace.ts";
 import { BrokenBodyError } from "../registry/broken-body-error.ts";
+import type { Namespace } from "../registry/namespace.ts";
 import { AccessRefusal } from "./access/access-refusal.ts";
 import { auditChange, auditRefusal } from "./audit.ts";
+import type { Context, ServerOptions } from "./context.ts";
 import { RequestBody } from "./http/body.ts";
 import { withDefaults } from "./http/common-headers.ts";
-import type { Context, ServerOptions } from "./context.ts";
 import { RefusedWithHeaders, faultReply, refusalIn, refusalReply } from "./http/error-reply.ts";
-import { getHealth, getReady } from "./ops/health.ts";
-import { getWelcome } from "./ops/welcome.ts";
 import type { Handler } from "./http/handler.ts";
 import { belowPrefix } from "./http/links.ts";
-import type { Caller } from "./http/origin.ts";
+import { fullReply, replyTo } from "./http/representation.ts";
+import type { Representation } from "./http/representation.ts";
 import { empty } from "./http/reply.ts";
 import type { Reply } from "./http/reply.ts";
-import { ReplyCache } from "./response-cache.ts";
-import type { KeptReply } from "./response-cache.ts";
-import { requiredPermission } from "./access/required-permission.ts";
-import type { RequiredPermission } from "./access/required-permission.ts";
-import { hasUsableHost, parametersOf, pathOf, targetOf } from "./http/request-target.ts";
+import { parametersOf, targetOf } from "./http/request-target.ts";
+import { getHealth, getReady } from "./ops/health.ts";
+import { getWelcome } from "./ops/welcome.ts";
+import { parseRequest, registryPath } from "./parsed-request.ts";
+import type { ParsedRequest } from "./parsed-request.ts";
+import { ResponseCache, replyFrom } from "./response-cache.ts";
+import type { CachedResponse } from "./response-cache.ts";
+import type { Route } from "./routes.ts";
 import { getKeys } from "./token/keys.ts";
 import { getToken, postToken } from "./token/token.ts";
-import { METHODS, isAmbiguous, parseRoute, pathBelow } from "./routes.ts";
-import type { Route } from "./routes.ts";
 import { getBase } from "./v2/base.ts";
 import { deleteBlob, getBlob } from "./v2/blobs.ts";
 import { getCatalog } from "./v2/catalog.ts";
@@ -36,103 +38,134 @@ import { getSignatures, putSignature } from "./v2/signatures.ts";
 import { getTags } from "./v2/tags.ts";
 import { deleteUpload, getUpload, patchUpload, postUpload, putUpload } from "./v2/uploads.ts";
 
-/** A path that names no endpoint, for those outside of the registry. */
-const OUTSIDE = "";
-
 /** What the handler of all requests works with. */
 export interface HandlerParts {
   readonly namespace: Namespace;
   readonly options: ServerOptions;
   readonly log: Logger;
-  /** Another number as soon as something was committed. */
-  readonly revision: () => number;
 }
 
-export function createHandler({ namespace, options, log, revision }: HandlerParts): Handler {
-  const replies = new ReplyCache(revision);
+/** A request on its way. */
+interface Asked extends Pick<Context, "request" | "caller" | "options"> {
+  readonly onBodyReceived: (() => void) | undefined;
+  /** Undefined while nothing asks for it. */
+  body: RequestBody | undefined;
+  /** The principal's name, once it is known. */
+  user: string | undefined;
+}
+
+export function createHandler({ namespace, options, log }: HandlerParts): Handler {
+  const cache = new ResponseCache(namespace);
   const { crossOrigin } = options.commonHeaders;
 
-  return (request, whole, peer) => {
+  return (request, onBodyReceived, peer) => {
     const caller = options.origins.callerOf(request, peer);
-    const kept = replies.find(request);
-    const reply = kept ? answerAgain(kept, request, caller) : answer(request, caller, whole);
-    if (!crossOrigin) return reply;
-    return reply instanceof Promise ? reply.then((made) => forOrigin(made, request)) : forOrigin(reply, request);
+    const asked: Asked = { request, caller, options, onBodyReceived, body: undefined, user: undefined };
+    try {
+      const reply = answer(asked);
+      return reply instanceof Promise ? finishLater(reply, asked) : finish(reply, asked);
+    } catch (error) {
+      return finish(errorReply(error, asked, log), asked);
+    }
   };
 
-  /** With the headers that only the origin which asks is told. */
-  function forOrigin(reply: Reply, request: Request): Reply {
-    const more = crossOrigin?.headersFor(request);
-    if (!more) return reply;
-    const { webHeaders: _, ...rest } = reply; // those are everybody's
-    return { ...rest, headers: { ...reply.headers, ...more } };
+  function finishLater(reply: Promise<Reply>, asked: Asked): Promise<Reply> {
+    return reply.catch((error: unknown) => errorReply(error, asked, log)).then((made) => finish(made, asked));
   }
 
-  async function answer(request: Request, caller: Caller, whole?: () => void): Promise<Reply> {
-    const known = replies.knownFor(request);
-    const { prefix } = options.origins;
-    const target = targetOf(request.url);
-    const path = pathBelow(prefix, pathOf(target)) ?? OUTSIDE;
-    const parameters = parametersOf(target);
-    const body = new RequestBody(request, whole);
-    const route = parseRoute(path);
-    const asked = { namespace, options, request, caller, body, parameters };
-    const reply = await dispatch(asked, route, path, log).catch((error: unknown) => errorReply(error, asked, log));
-    // A client that is still sending does not listen: take the rest of it before a refusal, or close.
-    const close = reply.status >= 400 && !(await body.drain()) ? { connection: "close" } : {};
-    const common = options.commonHeaders.at(path);
-    const headers = withDefaults({ ...belowPrefix(reply.headers, prefix), ...close }, common);
-    if (!route || known === undefined || !reply.holds) return { ...reply, headers, address: caller.address };
-    const lasting: Reply = {
-      ...reply,
-      headers,
-      webHeaders: new Headers(headers),
-      ...(reply.adapted && { adapted: adaptedWithHeaders(reply.adapted, common) }),
-    };
-    replies.keep(
-      request,
-      { route, required: requiredPermission(request, route), commonHeaders: common },
-      lasting,
-      known,
-    );
-    return { ...lasting, address: caller.address };
+  function answer(asked: Asked): Reply | Promise<Reply> {
+    const cached = cache.find(asked.request);
+    const parsed = cached?.parsed ?? parseRequest(asked.request, options);
+    const authorization = authorize(asked, parsed);
+    return authorization instanceof Promise
+      ? authorization.then((known) => respond(asked, parsed, cached, known))
+      : respond(asked, parsed, cached, authorization);
   }
 
-  /** What others were answered is for whoever may have it. */
-  function answerAgain(kept: KeptReply, request: Request, caller: Caller): Reply | Promise<Reply> {
-    const asked = { request, caller, options };
-    const given = ({ principal }: Authorization): Reply => ({
-      ...kept.give(request),
-      address: caller.address,
-      user: principal && nameOf(principal),
-    });
-    const refused = (error: unknown): Reply => ({
-      ...withHeaders(errorReply(error, asked, log), kept.commonHeaders),
-      address: caller.address,
-    });
-    try {
-      const authorized = authorize(asked, kept);
-      return authorized instanceof Promise ? authorized.then(given).catch(refused) : given(authorized);
-    } catch (error) {
-      return refused(error);
+  /** Throws the refusal of a request that is not allowed, or of a principal that exceeds its read rate limit. */
+  function authorize(asked: Asked, parsed: ParsedRequest): Authorization | Promise<Authorization> {
+    const authorized = options.authorizer.authorize(asked.request, parsed.required, asked.caller);
+    return authorized instanceof Promise
+      ? authorized.then((authorization) => admit(authorization, asked, parsed))
+      : admit(authorized, asked, parsed);
+  }
+
+  function admit(authorization: Authorization, asked: Asked, { route }: ParsedRequest): Authorization {
+    const { principal } = authorization;
+    if (principal) asked.user = nameOf(principal);
+    options.readLimits?.take(asked.request, route, asked.caller, principal);
+    return authorization;
+  }
+
+  function respond(
+    asked: Asked,
+    parsed: ParsedRequest,
+    cached: CachedResponse | undefined,
+    authorization: Authorization,
+  ): Reply | Promise<Reply> {
+    if (!cached) return make(asked, parsed, authorization);
+    const isValid = cache.isValid(cached);
+    if (isValid === true) return replyFrom(cached, asked.request);
+    if (isValid === false) return make(asked, parsed, authorization);
+    return isValid.then((known) => (known ? replyFrom(cached, asked.request) : make(asked, parsed, authorization)));
+  }
+
+  /** Lets a handler answer; what it returns of a resource is cached. */
+  async function make(asked: Asked, parsed: ParsedRequest, authorization: Authorization): Promise<Reply> {
+    const { request, caller } = asked;
+    const { route } = parsed;
+    if (route.kind === "preflight") return empty(204, crossOrigin?.preflightHeaders(route.methods));
+    if ("refusal" in route) throw route.refusal;
+    const body = bodyOf(asked);
+    body.begin();
+    const madeAt = await cache.now(parsed);
+    const parameters = parametersOf(targetOf(request.url));
+    const context: Context = { namespace, options, request, caller, authorization, body, parameters };
+    const made = await handle(context, route);
+    if ("status" in made) {
+      auditChange(context, route, made, log);
+      return made;
     }
+    if (made.validity === undefined) return replyTo(request, made);
+    const full = complete(fullReply(made), request);
+    const webHeaders = new Headers(full.headers);
+    const response = { parsed, representation: made, full: { ...full, webHeaders }, madeAt };
+    cache.set(request, response);
+    return replyFrom(response, request);
+  }
+
+  function finish(reply: Reply, asked: Asked): Reply | Promise<Reply> {
+    if (reply.status < 400 || asked.request.body === null) return finished(reply, asked);
+    // A client that is still sending does not listen: take the rest of it before a refusal, or close.
+    return bodyOf(asked)
+      .drain()
+      .then((isDrained) => {
+        const close = isDrained ? {} : { connection: "close" };
+        return finished({ ...reply, headers: { ...reply.headers, ...close } }, asked);
+      });
+  }
+
+  /** Adds the headers that the reply lacks, and what the log says of the client. */
+  function finished(reply: Reply, { request, caller, user }: Asked): Reply {
+    const completed = reply.webHeaders ? reply : complete(reply, request);
+    const logged = { ...completed, address: caller.address, user: completed.user ?? user };
+    const ofOrigin = crossOrigin?.headersFor(request);
+    if (!ofOrigin) return logged;
+    const { webHeaders: _, headers, ...rest } = logged; // those are everybody's
+    return { ...rest, headers: { ...headers, ...ofOrigin } };
+  }
+
+  /** Adds the headers that every reply has. */
+  function complete(reply: Reply, request: Request): Reply {
+    const { commonHeaders, origins } = options;
+    const headers = belowPrefix(reply.headers, origins.prefix);
+    return { ...reply, headers: withDefaults(headers, commonHeaders.at(registryPath(request, options))) };
   }
 }
 
-function withHeaders(reply: Reply, defaults: Readonly<Record<string, string>>): Reply {
-  return { ...reply, headers: withDefaults(reply.headers, defaults) };
+function bodyOf(asked: Asked): RequestBody {
+  return (asked.body ??= new RequestBody(asked.request, asked.onBodyReceived));
 }
-
-/** Made apart from any request, for it outlives them. */
-function adaptedWithHeaders(
-  adapted: (request: Request) => Reply,
-  headers: Readonly<Record<string, string>>,
-): (request: Request) => Reply {
-  return (request) => withHeaders(adapted(request), headers);
-}
-
-/** A request, as far as it is known before it is authorized. */
-type Asked = Pick<Context, "request" | "caller" | "options">;
 
 function errorReply(error: unknown, asked: Asked, log: Logger): Reply {
   const [cause, headers] = error instanceof RefusedWithHeaders ? [error.cause, error.headers] : [error, {}];
@@ -144,62 +177,7 @@ function errorReply(error: unknown, asked: Asked, log: Logger): Reply {
   return { ...reply, user: error.client.user };
 }
 
-async function dispatch(
-  asked: Omit<Context, "authorization">,
-  route: Route | undefined,
-  path: string,
-  log: Logger,
-): Promise<Reply> {
-  const { request, options } = asked;
-  if (request.method === "CONNECT") throw unsupportedMethod("CONNECT", METHODS.welcome); // it names a host, not a path
-  // "A server MUST respond with a 400 … to any … request message that contains more than one Host" (RFC 9112, 3.2).
-  if (!hasUsableHost(request)) {
-    throw new OciError("UNSUPPORTED", { status: 400, message: "the request has no usable Host header" });
-  }
-  options.otherSites?.refuse(request);
-  if (!route || !isServed(route, options)) throw unknownPath(path);
-  const allowed = METHODS[route.kind];
-  // A browser asks before it sends what a page of another origin wants sent, and it asks without credentials.
-  const { crossOrigin } = options.commonHeaders;
-  if (request.method === "OPTIONS" && crossOrigin) return empty(204, crossOrigin.preflightHeaders(allowed));
-  if (!allowed.includes(request.method)) throw unsupportedMethod(request.method, allowed);
-  if (request.method === "DELETE" && route.kind !== "upload" && !options.deleteEnabled) {
-    throw deleteDisabled(allowed.filter((method) => method !== "DELETE"));
-  }
-  const authorized = authorize(asked, { route, required: requiredPermission(request, route) });
-  const context = { ...asked, authorization: authorized instanceof Promise ? await authorized : authorized };
-  const { principal } = context.authorization;
-  const reply = await handle(context, route).catch((error: unknown) => errorReply(error, asked, log));
-  auditChange(context, route, reply, log);
-  return { ...reply, user: reply.user ?? (principal && nameOf(principal)) };
-}
-
-/** What a request asks for. */
-interface Question {
-  readonly route: Route;
-  readonly required: RequiredPermission;
-}
-
-/** Refused when it is not allowed, or the principal has read too much; at once where nothing has to be looked up. */
-function authorize(
-  { request, caller, options }: Asked,
-  { route, required }: Question,
-): Authorization | Promise<Authorization> {
-  const counted = (authorization: Authorization): Authorization => {
-    options.readLimits?.take(request, route, caller, authorization.principal);
-    return authorization;
-  };
-  const authorized = options.authorizer.authorize(request, required, caller);
-  return authorized instanceof Promise ? authorized.then(counted) : counted(authorized);
-}
-
-/** Whether the settings leave this endpoint on. */
-function isServed({ kind }: Route, options: ServerOptions): boolean {
-  if (kind === "signatures") return options.signaturesEnabled;
-  return (kind !== "token" && kind !== "keys") || options.tokens !== undefined;
-}
-
-async function handle(context: Context, route: Route): Promise<Reply> {
+async function handle(context: Context, route: Route): Promise<Reply | Representation> {
   const { method } = context.request;
   switch (route.kind) {
     case "base":
@@ -247,27 +225,6 @@ async function handle(context: Context, route: Route): Promise<Reply> {
     case "ready":
       return await getReady(context);
   }
-}
-
-function unknownPath(path: string): OciError {
-  if (isAmbiguous(path)) {
-    const message = "there is nothing at a path that holds a backslash or a dot segment (. or ..), raw or encoded";
-    return new OciError("UNSUPPORTED", { status: 404, message });
-  }
-  // What hides slashes or leaves parts empty was meant as a name that cannot be.
-  if (path.startsWith("/v2/") && /\/\/|%2f|%00/i.test(path)) return new OciError("NAME_UNKNOWN");
-  return new OciError("UNSUPPORTED", { status: 404, message: "there is nothing at this path" });
-}
-
-/** "The origin server MUST generate an Allow header field in a 405" (RFC 9110, 15.5.6). */
-function unsupportedMethod(method: string, allowed: readonly string[]): RefusedWithHeaders {
-  const message = `${method} is not possible here: use ${allowed.join(" or ")}`;
-  return new RefusedWithHeaders(new OciError("UNSUPPORTED", { message }), { allow: allowed.join(", ") });
-}
-
-function deleteDisabled(others: readonly string[]): RefusedWithHeaders {
-  const message = "deleting is switched off on this registry (storage.delete.enabled)";
-  return new RefusedWithHeaders(new OciError("UNSUPPORTED", { message }), { allow: others.join(", ") });
 }
 
 /** Says once why something failed. A client that went away is no failure. */

@@ -1,113 +1,142 @@
 import { describe, expect, test } from "bun:test";
-import { ReplyCache } from "./response-cache.ts";
+import { repositoryName } from "../oci/repository-name.ts";
+import { fullReply } from "./http/representation.ts";
+import type { Representation } from "./http/representation.ts";
 import type { Reply } from "./http/reply.ts";
+import { ResponseCache, replyFrom } from "./response-cache.ts";
+import type { CachedResponse } from "./response-cache.ts";
 
-const URL_ = "http://localhost/v2/app/manifests/latest";
-const ASKED = {
-  route: { kind: "manifest", name: "app", reference: "latest" },
+const URL_ = "http://localhost/v2/app/tags/list";
+const APP = repositoryName("app");
+const PARSED: CachedResponse["parsed"] = {
+  route: { kind: "tags", name: APP },
   required: { kind: "nothing" },
-  commonHeaders: {},
-} as const;
-const get = (headers: Record<string, string> = {}): Request => new Request(URL_, { headers });
+};
+const FILE = { key: "blobs/x", size: 3, mtimeMs: 1 };
 
-function lasting(body: Reply["body"] & {}, holds: () => boolean = () => true): Reply {
-  return { status: 200, headers: {}, body, holds };
+const get = (headers: Record<string, string> = {}): Request => new Request(URL_, { headers });
+const head = (): Request => new Request(URL_, { method: "HEAD" });
+
+function response(body: Representation["body"], more: Partial<Representation> = {}, revision = 1): CachedResponse {
+  const representation = { contentHeaders: {}, validity: {}, ...(body !== undefined && { body }), ...more };
+  return {
+    parsed: PARSED,
+    representation,
+    full: fullReply(representation),
+    madeAt: { scope: { repository: APP }, revision },
+  };
 }
 
-/** What is given again to a request. */
-const given = (replies: ReplyCache, request: Request): Reply | undefined => replies.find(request)?.give(request);
+/** A registry whose state the tests change. */
+class State {
+  current = 1;
+  changed = new Set<string>();
+  revision(): number {
+    return this.current;
+  }
+  isUnchanged({ key }: { readonly key: string }): boolean {
+    return !this.changed.has(key);
+  }
+}
 
-describe("a reply that was kept", () => {
-  test("is given again to the same request, until something is committed", () => {
-    let revision = 1;
-    const replies = new ReplyCache(() => revision);
-    expect(replies.find(get())).toBeUndefined();
-    replies.keep(get(), ASKED, lasting("one"), 1);
-    expect(given(replies, get())?.body).toBe("one");
-    revision = 2;
-    expect(replies.find(get())).toBeUndefined();
-    replies.keep(get(), ASKED, lasting("two"), 2);
-    expect(given(replies, get())?.body).toBe("two");
+/** What is served from the cache. */
+function served(cache: ResponseCache, request: Request): Reply | undefined {
+  const cached = cache.find(request);
+  return cached && cache.isValid(cached) ? replyFrom(cached, request) : undefined;
+}
+
+describe("a cached response", () => {
+  test("is served to the same request, until its revision moves", () => {
+    const state = new State();
+    const cache = new ResponseCache(state);
+    expect(cache.find(get())).toBeUndefined();
+    cache.set(get(), response("one"));
+    expect(served(cache, get())?.body).toBe("one");
+    state.current = 2;
+    expect(served(cache, get())).toBeUndefined();
+    cache.set(get(), response("two", {}, 2));
+    expect(served(cache, get())?.body).toBe("two");
   });
 
-  test("is not given when it was made before what others know already", () => {
-    const replies = new ReplyCache(() => 2);
-    replies.keep(get(), ASKED, lasting("new"), 2);
-    replies.keep(new Request(`${URL_}-other`), ASKED, lasting("old"), 1);
-    expect(replies.find(new Request(`${URL_}-other`))).toBeUndefined();
-    expect(given(replies, get())?.body).toBe("new");
+  test("rests on its repository, on everything when it is of none, and GET /v2/ on nothing", async () => {
+    const cache = new ResponseCache(new State());
+    const now = (route: CachedResponse["parsed"]["route"]): Promise<object> => cache.now({ ...PARSED, route });
+    expect(await now(PARSED.route)).toEqual({ scope: { repository: "app" }, revision: 1 });
+    expect(await now({ kind: "catalog" })).toEqual({ scope: "everything", revision: 1 });
+    expect(await now({ kind: "base" })).toEqual({ scope: undefined, revision: undefined });
   });
 
-  test("is for its method, its path and its query", () => {
-    const replies = new ReplyCache(() => 1);
-    replies.keep(get(), ASKED, lasting("one"), 1);
-    expect(replies.find(new Request(URL_, { method: "HEAD" }))).toBeUndefined();
-    expect(replies.find(new Request(`${URL_}?a`))).toBeUndefined();
-    expect(replies.find(new Request(URL_, { method: "DELETE" }))).toBeUndefined();
+  test("is not valid when something changed while it was made", () => {
+    const state = new State();
+    const cache = new ResponseCache(state);
+    state.current = 2;
+    cache.set(get(), response("old", {}, 1));
+    expect(served(cache, get())).toBeUndefined();
   });
 
-  test.each(["range", "if-match", "if-none-match"])("is not given to a request with %s, nor kept of one", (name) => {
-    const replies = new ReplyCache(() => 1);
-    replies.keep(get({ [name]: "x" }), ASKED, lasting("one"), 1);
-    expect(replies.find(get())).toBeUndefined();
-    replies.keep(get(), ASKED, lasting("one"), 1);
-    expect(replies.find(get({ [name]: "x" }))).toBeUndefined();
+  test("is for its address, its query and the methods that read", () => {
+    const cache = new ResponseCache(new State());
+    cache.set(get(), response("one"));
+    expect(served(cache, head())?.body).toBe("one");
+    expect(cache.find(new Request(`${URL_}?a`))).toBeUndefined();
+    expect(cache.find(new Request(URL_, { method: "DELETE" }))).toBeUndefined();
+    expect(cache.find(get({ host: "a, b" }))).toBeUndefined();
   });
 
-  test.each(["range", "if-match", "if-none-match"])("is adapted to a request with %s, when it can be", (name) => {
-    const replies = new ReplyCache(() => 1);
-    const adapted = ({ headers }: Request): Reply => ({ status: 206, headers: {}, body: `for ${headers.get(name)}` });
-    replies.keep(get(), ASKED, { ...lasting("one"), adapted }, 1);
-    expect(given(replies, get({ [name]: "x" }))?.body).toBe("for x");
-    expect(given(replies, get())?.body).toBe("one");
-    expect(replies.find(get({ [name]: "x", host: "a, b" }))).toBeUndefined();
+  test("that was made for HEAD and has no bytes is for HEAD alone", () => {
+    const cache = new ResponseCache(new State());
+    cache.set(head(), response(undefined));
+    expect(served(cache, head())?.status).toBe(200);
+    expect(cache.find(get())).toBeUndefined();
   });
 
-  test("is kept of a request for a range, for such requests alone, when its body is a file", () => {
-    const replies = new ReplyCache(() => 1);
-    const part = get({ range: "bytes=0-1" });
-    const adapted = (): Reply => lasting("again");
-    replies.keep(part, ASKED, { ...lasting("a part of what is in memory"), adapted }, 1);
-    expect(replies.find(part)).toBeUndefined();
-    const file = { kind: "file", path: "/blob", range: { start: 0, end: 1 } } as const;
-    replies.keep(part, ASKED, { ...lasting(file), adapted }, 1);
-    expect(given(replies, part)?.body).toBe("again");
-    expect(replies.find(get())).toBeUndefined();
+  test("is sent as conditions and ranges ask for it", () => {
+    const cache = new ResponseCache(new State());
+    cache.set(get(), response("abc", { digest: "sha256:x", size: 3, acceptsRanges: true }));
+    expect(served(cache, get({ "if-none-match": '"sha256:x"' }))?.status).toBe(304);
+    expect(served(cache, get({ range: "bytes=0-1" }))?.status).toBe(206);
+    expect(served(cache, get())?.status).toBe(200);
   });
 
-  test("is given only as long as it holds", () => {
-    let holds = true;
-    const replies = new ReplyCache(() => 1);
-    replies.keep(
-      get(),
-      ASKED,
-      lasting("one", () => holds),
-      1,
-    );
-    expect(replies.find(get())).toBeDefined();
-    holds = false;
-    expect(replies.find(get())).toBeUndefined();
+  test("is valid only as long as the file of its bytes is unchanged", () => {
+    const state = new State();
+    const cache = new ResponseCache(state);
+    cache.set(get(), response("abc", { validity: { file: FILE } }));
+    expect(served(cache, get())).toBeDefined();
+    state.changed.add(FILE.key);
+    expect(served(cache, get())).toBeUndefined();
   });
 
-  test("is kept only when it says that it lasts", () => {
-    const replies = new ReplyCache(() => 1);
-    replies.keep(get(), ASKED, { status: 200, headers: {}, body: "one" }, 1);
-    expect(replies.find(get())).toBeUndefined();
+  test("says what it rests on, and has no open stream", () => {
+    const cache = new ResponseCache(new State());
+    const { validity: _, ...restsOnNothing } = response("one").representation;
+    cache.set(get(), { ...response("one"), representation: restsOnNothing });
+    expect(cache.find(get())).toBeUndefined();
+    cache.set(get(), response({ kind: "stream", open: () => new ReadableStream<Uint8Array>() }));
+    expect(cache.find(get())).toBeUndefined();
   });
 
-  test("makes room for others: what is kept has a bound", () => {
-    const replies = new ReplyCache(() => 1);
-    const large = "x".repeat(1024 * 1024);
-    for (let at = 0; at < 100; at++) replies.keep(new Request(`${URL_}${at}`), ASKED, lasting(large), 1);
-    const left = Array.from({ length: 100 }, (_, at) => replies.find(new Request(`${URL_}${at}`))).filter(Boolean);
-    expect(left.length).toBeGreaterThan(0);
-    expect(left.length).toBeLessThan(17);
+  test("holds on to no request: it is data without functions", () => {
+    const blob = { digest: "sha256:x", size: 3, acceptsRanges: true, validity: { file: FILE } };
+    const file = { kind: "file", path: "/blobs/x", range: { start: 0, end: 2 } } as const;
+    expect(() => structuredClone(response(file, blob))).not.toThrow();
   });
 
-  test("makes room for others also when nothing but the address is large", () => {
-    const replies = new ReplyCache(() => 1);
-    const asked = Array.from({ length: 1000 }, (_, at) => new Request(`${URL_}?${at}${"x".repeat(60_000)}`));
-    for (const request of asked) replies.keep(request, ASKED, lasting(""), 1);
-    expect(asked.filter((request) => replies.find(request)).length).toBeWithin(1, 280);
+  test("evicts others: all of them have a bound in bytes", () => {
+    const cache = new ResponseCache(new State());
+    const large = "x".repeat(512 * 1024);
+    const requests = Array.from({ length: 100 }, (_, at) => new Request(`${URL_}?${at}`));
+    for (const request of requests) cache.set(request, response(large));
+    expect(requests.filter((request) => cache.find(request)).length).toBeWithin(1, 17);
+    expect(cache.find(requests[99] ?? get())).toBeDefined();
+    cache.set(get(), response("x".repeat(2 * 1024 * 1024)));
+    expect(cache.find(get())).toBeUndefined();
+  });
+
+  test("evicts others also when nothing but the address is large", () => {
+    const cache = new ResponseCache(new State());
+    const requests = Array.from({ length: 1000 }, (_, at) => new Request(`${URL_}?${at}${"x".repeat(60_000)}`));
+    for (const request of requests) cache.set(request, response(""));
+    expect(requests.filter((request) => cache.find(request)).length).toBeWithin(1, 280);
   });
 });

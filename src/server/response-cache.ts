@@ -1,106 +1,100 @@
-/** Replies that are given again as long as nothing was committed: most of what a registry is asked, it is asked again. */
+/** Responses that are served again: most of what a registry is asked, it is asked again. */
+import { LruCache, textBytes } from "../lib/lru.ts";
+import type { Namespace, Revision, RevisionScope } from "../registry/namespace.ts";
+import { asksForAll, replyTo } from "./http/representation.ts";
+import type { Representation } from "./http/representation.ts";
 import type { Reply } from "./http/reply.ts";
-import type { RequiredPermission } from "./access/required-permission.ts";
-import { hasTwoHosts } from "./http/request-target.ts";
-import type { Route } from "./routes.ts";
+import { hasHostOfUrl } from "./http/request-target.ts";
+import type { ParsedRequest } from "./parsed-request.ts";
 
-/** Bytes that are kept at most; when more would be, it begins anew. */
+/** Bytes of all entries together. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
-/** One that is larger costs less to make than it takes away from others. */
-const MAX_REPLY_BYTES = 2 * 1024 * 1024;
+/** Bytes of one entry. Larger responses are not cached: they cost less to make than what they would evict. */
+const MAX_ENTRY_BYTES = 2 * 1024 * 1024;
 
-/** What an entry costs beside its address and its body, about. */
+/** Bytes that an entry costs beside its address and its body, about: two kinds of headers, and what was parsed. */
 const ENTRY_BYTES = 2048;
 
-/** What had been asked for: whoever asks again must be allowed to. */
-export interface Question {
-  readonly route: Route;
-  readonly required: RequiredPermission;
-  /** What every reply at this path has, refusals too. */
-  readonly commonHeaders: Readonly<Record<string, string>>;
+/**
+ * A representation with what its address says and its full reply. It is data: a function would hold on to the request that it
+ * was made for.
+ */
+export interface CachedResponse {
+  readonly parsed: ParsedRequest;
+  readonly representation: Representation;
+  /** For a request without conditions and ranges, with all headers that do not depend on the request. */
+  readonly full: Reply;
+  readonly madeAt: Moment;
 }
 
-export interface KeptReply extends Question {
-  /** The reply to a request; may throw a refusal. */
-  give(request: Request): Reply;
+/** A revision of a scope; a scope that is undefined never changes. */
+export interface Moment {
+  readonly scope: RevisionScope | undefined;
+  readonly revision: Revision | undefined;
 }
 
-/** What is known of an address. */
-interface Entry {
-  readonly bytes: number;
-  readonly holds: () => boolean;
-  /** For whoever asks for no more than the address says. */
-  readonly usual?: KeptReply | undefined;
-  /** For whoever wants a part of it, or has conditions. */
-  readonly particular?: KeptReply | undefined;
-}
+/** Says whether a cached response still holds. */
+export type Validator = Pick<Namespace, "revision" | "isUnchanged">;
 
-export class ReplyCache {
-  readonly #currentRevision: () => number;
-  readonly #byMethod = { GET: new Map<string, Entry>(), HEAD: new Map<string, Entry>() };
-  #revision = -1;
-  #bytes = 0;
+export class ResponseCache {
+  readonly #validator: Validator;
+  readonly #byUrl = new LruCache<string, CachedResponse>(MAX_BYTES);
 
-  /** `revision` gives another number as soon as something was committed. */
-  constructor(revision: () => number) {
-    this.#currentRevision = revision;
+  constructor(validator: Validator) {
+    this.#validator = validator;
   }
 
-  /** What answers such a request, if the same would be answered again: as it is, or adapted. */
-  find({ method, url, headers }: Request): KeptReply | undefined {
+  /**
+   * Returns what is cached for the address of a GET or HEAD, valid or not: what the address says is parsed, and never changes.
+   */
+  find(request: Request): CachedResponse | undefined {
+    const { method } = request;
     if (method !== "GET" && method !== "HEAD") return undefined;
-    const known = this.#byMethod[method].get(url);
-    if (!known || this.#currentRevision() !== this.#revision) return undefined;
-    const kept = isParticular(headers) ? known.particular : known.usual;
-    return kept && !hasTwoHosts(headers) && known.holds() ? kept : undefined;
+    const cached = this.#byUrl.get(request.url);
+    if (!cached || !hasHostOfUrl(request)) return undefined;
+    return method === "HEAD" || cached.representation.body !== undefined ? cached : undefined;
   }
 
-  /** The revision at which a reply to this request begins to be made; undefined when none to it is ever kept. */
-  knownFor({ method }: Request): number | undefined {
-    return method === "GET" || method === "HEAD" ? this.#currentRevision() : undefined;
+  /**
+   * Returns the revision, as of now, that responses at a route rest on. Taken before a response is made: what changes meanwhile
+   * makes it invalid.
+   */
+  async now({ route }: ParsedRequest): Promise<Moment> {
+    const scope = scopeOf(route);
+    return { scope, revision: scope && (await this.#validator.revision(scope)) };
   }
 
-  /** Remembers a reply that was made from what was known at `revision`, or later. */
-  keep({ method, url, headers }: Request, question: Question, reply: Reply, revision: number): void {
-    const { holds, adapted, body } = reply;
-    if (!holds?.() || (method !== "GET" && method !== "HEAD") || hasTwoHosts(headers)) return;
-    if (revision < this.#revision) return;
-    const isUsual = !isParticular(headers);
-    if (!isUsual && !isFile(body)) return; // a piece of what is in memory would keep the whole of it there
-    const bytes = ENTRY_BYTES + url.length + bodyBytes(reply);
-    if (bytes > MAX_REPLY_BYTES) return;
-    if (revision !== this.#revision || this.#bytes + bytes > MAX_BYTES) this.#clear(revision);
-    const replies = this.#byMethod[method];
-    const known = replies.get(url);
-    this.#bytes += bytes - (known?.bytes ?? 0);
-    replies.set(url, {
-      bytes,
-      holds,
-      usual: isUsual ? { ...question, give: () => reply } : known?.usual,
-      particular: adapted && { ...question, give: adapted },
-    });
+  /** Whether the same would be answered now: at once, where the revision is known at once. */
+  isValid({ madeAt: { scope, revision }, representation: { validity } }: CachedResponse): boolean | Promise<boolean> {
+    if (validity?.file && !this.#validator.isUnchanged(validity.file)) return false;
+    if (scope === undefined) return true;
+    const current = this.#validator.revision(scope);
+    return current instanceof Promise ? current.then((known) => known === revision) : current === revision;
   }
 
-  #clear(revision: number): void {
-    this.#byMethod.GET.clear();
-    this.#byMethod.HEAD.clear();
-    this.#bytes = 0;
-    this.#revision = revision;
+  /** Caches the response to a GET or HEAD, unless it is too large or rests on more than can be compared. */
+  set({ url }: Request, response: CachedResponse): void {
+    const { body, validity } = response.representation;
+    if (validity === undefined || (typeof body === "object" && "kind" in body && body.kind === "stream")) return;
+    const bytes = ENTRY_BYTES + textBytes(url) + bytesInMemory(body);
+    if (bytes <= MAX_ENTRY_BYTES) this.#byUrl.set(url, response, bytes);
   }
 }
 
-/** Whether a request asks for more than its method and address say. */
-function isParticular(headers: Headers): boolean {
-  return headers.has("range") || headers.has("if-none-match") || headers.has("if-match");
+/** Returns the reply to a request out of its cached response; throws the refusal with 412 or 416. */
+export function replyFrom({ full, representation }: CachedResponse, request: Request): Reply {
+  return asksForAll(request) ? full : replyTo(request, representation);
 }
 
-function isFile(body: Reply["body"]): boolean {
-  return typeof body === "object" && "kind" in body && body.kind === "file";
+/** Returns what has to change before a response at a route may change; undefined when it is always the same. */
+function scopeOf(route: ParsedRequest["route"]): RevisionScope | undefined {
+  if ("name" in route) return { repository: route.name };
+  return route.kind === "base" ? undefined : "everything";
 }
 
-/** Of a file nothing is kept but its name. */
-function bodyBytes({ body }: Reply): number {
-  if (typeof body === "string") return body.length;
+/** Of a file nothing is cached but its location. */
+function bytesInMemory(body: Representation["body"]): number {
+  if (typeof body === "string") return textBytes(body);
   return body instanceof Blob ? body.size : 0;
 }

@@ -1,14 +1,17 @@
 /** Which endpoint a path names: read from its end, because names hold slashes and may be called anything. */
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { METHODS, parseRoute, pathBelow } from "./routes.ts";
-import type { Route } from "./routes.ts";
+import { digest as digestIn } from "../oci/digest.ts";
+import { repositoryName } from "../oci/repository-name.ts";
+import { tag as tagIn } from "../oci/tag.ts";
+import { METHODS, parseRoute, pathBelow, spellRoute } from "./routes.ts";
+import type { SpelledRoute } from "./routes.ts";
 
 const DIGEST = `sha256:${"0123456789abcdef".repeat(4)}`;
 const ID = "0b9c1b2e-0000-4000-8000-000000000000";
 
 describe("a path", () => {
-  const cases: readonly (readonly [path: string, route: Route])[] = [
+  const cases: readonly (readonly [path: string, route: SpelledRoute])[] = [
     ["/", { kind: "welcome" }],
     ["/healthz", { kind: "health" }],
     ["/readyz", { kind: "ready" }],
@@ -67,7 +70,7 @@ describe("a path", () => {
   ];
   for (const [path, route] of cases) {
     test(`${path.replace(DIGEST, "sha256:…")} names ${route.kind}${"name" in route ? ` of ${JSON.stringify(route.name)}` : ""}`, () => {
-      expect(parseRoute(path)).toEqual(route);
+      expect(spellRoute(path)).toEqual(route);
     });
   }
 
@@ -117,7 +120,7 @@ describe("a path", () => {
   ];
   for (const path of none) {
     test(`${JSON.stringify(path.replace(DIGEST, "sha256:…"))} names nothing`, () => {
-      expect(parseRoute(path)).toBeUndefined();
+      expect(spellRoute(path)).toBeUndefined();
     });
   }
 });
@@ -131,14 +134,14 @@ describe("a path that is made of an endpoint and its parts", () => {
   const name = fc.array(word, { minLength: 1, maxLength: 4 }).map((words) => words.join("/"));
   const digest = fc.stringMatching(/^sha256:[0-9a-f]{64}$/);
   const tag = fc.oneof(word, fc.stringMatching(/^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,20}$/));
-  const route: fc.Arbitrary<Route> = fc.oneof(
+  const route: fc.Arbitrary<SpelledRoute> = fc.oneof(
     fc.record({ kind: fc.constant("blob" as const), name, digest }),
     fc.record({ kind: fc.constant("uploads" as const), name }),
     fc.record({ kind: fc.constant("upload" as const), name, id: fc.uuid() }),
     fc.record({ kind: fc.constant("manifest" as const), name, reference: fc.oneof(tag, digest) }),
     fc.record({ kind: fc.constant("tags" as const), name }),
     fc.record({ kind: fc.constant("referrers" as const), name, digest }),
-    fc.constantFrom<Route>(
+    fc.constantFrom<SpelledRoute>(
       { kind: "base" },
       { kind: "catalog" },
       { kind: "welcome" },
@@ -149,7 +152,7 @@ describe("a path that is made of an endpoint and its parts", () => {
 
   test("gives the endpoint and its parts back", () => {
     fc.assert(
-      fc.property(route, (each) => expect(parseRoute(pathOf(each))).toEqual(each)),
+      fc.property(route, (each) => expect(spellRoute(pathOf(each))).toEqual(each)),
       { numRuns: 500 },
     );
   });
@@ -164,7 +167,7 @@ describe("a path that is made of an endpoint and its parts", () => {
             const { value } = choices.next() as { value: boolean };
             return value ? `%${character.charCodeAt(0).toString(16)}` : character;
           });
-        expect(parseRoute(`/v2/${escaped}`)).toEqual(each);
+        expect(spellRoute(`/v2/${escaped}`)).toEqual(each);
       }),
     );
   });
@@ -176,12 +179,51 @@ describe("a path that is made of an endpoint and its parts", () => {
     );
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 8 }), (pieces) => {
-        const found = parseRoute(pieces.join(""));
+        const found = spellRoute(pieces.join(""));
         if (found !== undefined) expect(Object.keys(METHODS)).toContain(found.kind);
       }),
       { numRuns: 300 },
     );
   });
+});
+
+describe("the parts of a route", () => {
+  test("are parsed values", () => {
+    const [name, digest] = [repositoryName("team/app"), digestIn(DIGEST)];
+    expect(parseRoute(`/v2/team/app/blobs/${DIGEST}`, "GET")).toEqual({ kind: "blob", name, digest });
+    expect(parseRoute("/v2/team/app/manifests/v1", "PUT")).toEqual({
+      kind: "manifest",
+      name,
+      reference: { kind: "tag", tag: tagIn("v1") },
+    });
+    expect(parseRoute(`/v2/team/app/manifests/${DIGEST}`, "GET")).toEqual({
+      kind: "manifest",
+      name,
+      reference: { kind: "digest", digest },
+    });
+  });
+
+  const invalid: readonly (readonly [method: string, path: string, name: string | undefined, code: string])[] = [
+    ["GET", "/v2/UPPER/manifests/v1", undefined, "NAME_INVALID"],
+    ["GET", "/v2/a%2Fb/tags/list", undefined, "NAME_INVALID"],
+    ["POST", "/v2/a--/blobs/uploads/", undefined, "NAME_INVALID"],
+    ["GET", "/v2/app/blobs/sha256:short", "app", "DIGEST_INVALID"],
+    ["DELETE", "/v2/app/blobs/latest", "app", "DIGEST_INVALID"],
+    ["GET", "/v2/app/referrers/md5:0", "app", "DIGEST_INVALID"],
+    ["GET", "/v2/app/manifests/sha256:short", "app", "DIGEST_INVALID"],
+    ["PUT", "/v2/app/manifests/sha256:short", "app", "DIGEST_INVALID"],
+    // What can be no reference is not there for a reader, and not allowed for a writer.
+    ["GET", "/v2/app/manifests/-bad", "app", "MANIFEST_UNKNOWN"],
+    ["HEAD", "/v2/app/manifests/-bad", "app", "MANIFEST_UNKNOWN"],
+    ["PUT", "/v2/app/manifests/-bad", "app", "TAG_INVALID"],
+    ["DELETE", "/v2/app/manifests/-bad", "app", "TAG_INVALID"],
+    ["PATCH", "/v2/app/blobs/uploads/no%20id", "app", "BLOB_UPLOAD_UNKNOWN"],
+  ];
+  for (const [method, path, name, code] of invalid) {
+    test(`${method} ${path} has a part that cannot be: ${code}`, () => {
+      expect(parseRoute(path, method)).toMatchObject({ name, refusal: { code } });
+    });
+  }
 });
 
 describe("the part of a path below a prefix", () => {
@@ -224,7 +266,7 @@ describe("what can be done at an endpoint", () => {
   });
 });
 
-function pathOf(route: Route): string {
+function pathOf(route: SpelledRoute): string {
   switch (route.kind) {
     case "base":
       return "/v2/";

@@ -1,20 +1,35 @@
-/** Which endpoint a path names. */
+/** Which endpoint a path names, with its parts as parsed values: nothing behind this file sees what the client wrote. */
+import { digest as digestIn } from "../oci/digest.ts";
+import type { Digest } from "../oci/digest.ts";
+import { OciError } from "../oci/error.ts";
+import { parseReference } from "../oci/reference.ts";
+import type { Reference } from "../oci/reference.ts";
+import { repositoryName } from "../oci/repository-name.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
+import { tag as tagIn } from "../oci/tag.ts";
+import { manifestUnknown, uploadUnknown } from "../oci/unknown.ts";
 
-export type Route =
+/** An endpoint; `Name`, `Digest_` and `Reference_` are what its parts are: parsed values, or texts. */
+type Endpoint<Name, Digest_, Reference_> =
   | { readonly kind: "base" }
   | { readonly kind: "catalog" }
-  | { readonly kind: "blob"; readonly name: string; readonly digest: string }
-  | { readonly kind: "uploads"; readonly name: string }
-  | { readonly kind: "upload"; readonly name: string; readonly id: string }
-  | { readonly kind: "manifest"; readonly name: string; readonly reference: string }
-  | { readonly kind: "tags"; readonly name: string }
-  | { readonly kind: "referrers"; readonly name: string; readonly digest: string }
-  | { readonly kind: "signatures"; readonly name: string; readonly digest: string }
+  | { readonly kind: "blob"; readonly name: Name; readonly digest: Digest_ }
+  | { readonly kind: "uploads"; readonly name: Name }
+  | { readonly kind: "upload"; readonly name: Name; readonly id: string }
+  | { readonly kind: "manifest"; readonly name: Name; readonly reference: Reference_ }
+  | { readonly kind: "tags"; readonly name: Name }
+  | { readonly kind: "referrers"; readonly name: Name; readonly digest: Digest_ }
+  | { readonly kind: "signatures"; readonly name: Name; readonly digest: Digest_ }
   | { readonly kind: "token" }
   | { readonly kind: "keys" }
   | { readonly kind: "welcome" }
   | { readonly kind: "health" }
   | { readonly kind: "ready" };
+
+export type Route = Endpoint<RepositoryName, Digest, Reference>;
+
+/** The same as the path spells it, percent signs decoded. */
+export type SpelledRoute = Endpoint<string, string, string>;
 
 export type RouteKind = Route["kind"];
 
@@ -39,11 +54,74 @@ export const METHODS: Readonly<Record<RouteKind, readonly string[]>> = {
 /** Where tokens are issued. */
 export const TOKEN_PATH = "/token";
 
+type RepositoryEndpoint = Extract<SpelledRoute, { readonly name: string }>;
+
+/** A path of an endpoint, one of whose parts cannot be. */
+export interface InvalidRoute<Name = RepositoryName | undefined> {
+  readonly kind: RepositoryEndpoint["kind"];
+  /** Undefined when the name itself is invalid. */
+  readonly name: Name;
+  readonly refusal: OciError;
+}
+
+/** Returns the endpoint that a path names to a request of this method; undefined when it names none. */
+export function parseRoute(path: string, method: string): Route | InvalidRoute | undefined {
+  const spelled = spellRoute(path);
+  if (!spelled || !("name" in spelled)) return spelled;
+  const name = parsedOrRefused(() => repositoryName(spelled.name));
+  if (name instanceof OciError) return { kind: spelled.kind, name: undefined, refusal: name };
+  const route = parsedOrRefused(() => parseParts(spelled, name, method));
+  return route instanceof OciError ? { kind: spelled.kind, name, refusal: route } : route;
+}
+
+/** Whether the path names a repository that can be, or none is needed. */
+export function isNamed(route: Route | InvalidRoute): route is Route | InvalidRoute<RepositoryName> {
+  return !("refusal" in route) || route.name !== undefined;
+}
+
+function parsedOrRefused<Value>(parse: () => Value): Value | OciError {
+  try {
+    return parse();
+  } catch (error) {
+    if (error instanceof OciError) return error;
+    throw error;
+  }
+}
+
+/** Throws the refusal of a part that cannot be. */
+function parseParts(spelled: RepositoryEndpoint, name: RepositoryName, method: string): Route {
+  switch (spelled.kind) {
+    case "blob":
+    case "referrers":
+    case "signatures":
+      return { kind: spelled.kind, name, digest: digestIn(spelled.digest) };
+    case "manifest":
+      return { kind: "manifest", name, reference: referenceIn(spelled, name, method) };
+    case "upload":
+      if (UPLOAD_ID.test(spelled.id)) return { kind: "upload", name, id: spelled.id };
+      throw uploadUnknown(spelled.id.slice(0, 128));
+    case "uploads":
+    case "tags":
+      return { kind: spelled.kind, name };
+  }
+}
+
+/** Text that an id of an upload may be; which ones there are is known to the registry. */
+const UPLOAD_ID = /^[\w-]{1,128}$/;
+
+/** What can be neither a tag nor a digest is not there for a reader, and not allowed for a writer. */
+function referenceIn({ reference }: { readonly reference: string }, name: RepositoryName, method: string): Reference {
+  const parsed = parseReference(reference);
+  if (parsed) return parsed;
+  if (method === "PUT" || method === "DELETE") return { kind: "tag", tag: tagIn(reference) };
+  throw manifestUnknown(name, { reference: reference.slice(0, 256) });
+}
+
 /**
- * The endpoint that a path names, or undefined when it names none. Repository names hold slashes, and may be called
+ * Returns the endpoint that a path names, or undefined when it names none. Repository names hold slashes, and may be called
  * `tags` or `a/blobs/uploads`: so a path is read from its end.
  */
-export function parseRoute(path: string): Route | undefined {
+export function spellRoute(path: string): SpelledRoute | undefined {
   if (isAmbiguous(path)) return undefined;
   switch (path) {
     case "/v2":
@@ -62,8 +140,8 @@ export function parseRoute(path: string): Route | undefined {
     case "/readyz":
       return { kind: "ready" };
     default:
-      if (path.startsWith("/v2/")) return parseRepositoryRoute(segmentsAfter("/v2/", path));
-      return path.startsWith(EXTENSIONS) ? parseExtensionRoute(segmentsAfter(EXTENSIONS, path)) : undefined;
+      if (path.startsWith("/v2/")) return spellRepositoryRoute(segmentsAfter("/v2/", path));
+      return path.startsWith(EXTENSIONS) ? spellExtensionRoute(segmentsAfter(EXTENSIONS, path)) : undefined;
   }
 }
 
@@ -95,13 +173,13 @@ function segmentsAfter(start: string, path: string): readonly string[] {
   return path.slice(start.length).split("/").map(decode);
 }
 
-function parseExtensionRoute(parts: readonly string[]): Route | undefined {
+function spellExtensionRoute(parts: readonly string[]): SpelledRoute | undefined {
   const [word, digest] = parts.slice(-2);
   if (word !== "signatures" || digest === undefined || digest === "" || parts.length < 3) return undefined;
   return { kind: "signatures", name: parts.slice(0, -2).join("/"), digest };
 }
 
-function parseRepositoryRoute(parts: readonly string[]): Route | undefined {
+function spellRepositoryRoute(parts: readonly string[]): SpelledRoute | undefined {
   const count = parts.length;
   const [third, second, last] = [parts[count - 3], parts[count - 2], parts[count - 1]];
   if (last === undefined || second === undefined) return undefined;
@@ -120,7 +198,7 @@ function parseRepositoryRoute(parts: readonly string[]): Route | undefined {
   return undefined;
 }
 
-/** A segment without its percent signs; one that is malformed stays as it is, and no parser inside takes it. */
+/** A segment without its percent signs; one that is malformed stays as it is, and no parser takes it. */
 function decode(segment: string): string {
   if (!segment.includes("%")) return segment;
   try {

@@ -1,4 +1,5 @@
 /** The storage port: bytes under opaque keys. What the keys mean is known to `metadata/` alone. */
+import type { ByteLocation } from "../lib/byte-location.ts";
 import type { ByteRange } from "../lib/byte-range.ts";
 import type { Digest } from "../oci/digest.ts";
 
@@ -22,11 +23,6 @@ export interface BlobStat {
 export interface StoredKey extends BlobStat {
   readonly key: PartKey | StorageKey;
 }
-
-/** Where the bytes of a blob are to be had: a file that the kernel can send, or a stream. Nothing is open yet. */
-export type BlobSource =
-  | { readonly kind: "file"; readonly path: string }
-  | { readonly kind: "stream"; open(range?: ByteRange): AsyncIterable<Uint8Array> };
 
 /** Bytes that are arriving, held by one writer. Disposing it closes what is open; what was synced before is kept. */
 export interface PartFile extends AsyncDisposable {
@@ -85,8 +81,8 @@ export interface BlobStore {
   /** Whether `stat` would give exactly this now. False also when that cannot be said without waiting. */
   isUnchanged(key: StorageKey, known: BlobStat): boolean;
 
-  /** Names the bytes for a reply; opens nothing. */
-  source(key: StorageKey): BlobSource;
+  /** Returns where the `size` bytes of a blob are to be had for a reply; opens nothing. */
+  locate(key: StorageKey, size: number): ByteLocation;
 
   /** The bytes themselves, for reading inside the process. */
   read(key: StorageKey, range?: ByteRange): AsyncIterable<Uint8Array>;

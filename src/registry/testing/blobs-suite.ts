@@ -2,10 +2,11 @@
 import { expect, test } from "bun:test";
 import { readFile } from "node:fs/promises";
 import * as fc from "fast-check";
+import { readLocation } from "../../lib/byte-location.ts";
+import type { ByteLocation } from "../../lib/byte-location.ts";
 import { digestOf } from "../../oci/digest.ts";
 import type { RepositoryName } from "../../oci/repository-name.ts";
 import { repositoryName } from "../../oci/repository-name.ts";
-import type { BlobReply } from "../blobs.ts";
 import { APP, LARGE, OTHER, bytes, collect, contentOf, pull, push, pushImage, refusalOf } from "./contract-subject.ts";
 import type { OpenContract } from "./contract-subject.ts";
 
@@ -25,7 +26,7 @@ export function testBlobs(open: OpenContract): void {
       expect(blob.size).toBe(size);
       expect(blob.createdAt).toEqual(new Date(pushedAt));
       expect(await collect(blob.read())).toEqual(content);
-      expect(await contentOfReply(blob.reply())).toEqual(content);
+      expect(await contentAt(blob.location())).toEqual(content);
       expect(await repository.blobs.exists(digest)).toBe(true);
     });
   }
@@ -172,15 +173,8 @@ function testMounts(open: OpenContract): void {
 }
 
 /** What a client would get. */
-async function contentOfReply(reply: BlobReply): Promise<Uint8Array> {
-  switch (reply.kind) {
-    case "bytes":
-      return reply.bytes;
-    case "file":
-      return Uint8Array.from(await readFile(reply.path));
-    case "stream":
-      return await collect(reply.open());
-    case "redirect":
-      throw new Error(`redirected to ${reply.url.href}`);
-  }
+async function contentAt(location: ByteLocation): Promise<Uint8Array> {
+  return location.kind === "file"
+    ? Uint8Array.from(await readFile(location.path))
+    : await collect(readLocation(location));
 }

@@ -38,7 +38,7 @@ export function testFiles(open: OpenContract): void {
     const path = await pathOf(subject, digest);
     expect(digestOf(await readFile(path))).toBe(digest);
     const blob = await subject.namespace.repository(APP).blobs.get(digest);
-    expect(blob.reply()).toEqual({ kind: "file", path });
+    expect(blob.location()).toEqual({ kind: "file", path, range: { start: 0, end: CONTENT.length - 1 } });
   });
 
   for (const [what, harm] of Object.entries(HARM)) {

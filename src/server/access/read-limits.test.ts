@@ -67,7 +67,7 @@ describe("reading is bounded", () => {
 
   test("count a request once, however often its response is made", () => {
     const limits = new ReadLimits({ perMinute: 0, anonymousPerMinute: 1 }, clock);
-    const [request, route] = [new Request(`http://registry${MANIFEST}`), parseRoute(MANIFEST)];
+    const [request, route] = [new Request(`http://registry${MANIFEST}`), parseRoute(MANIFEST, "GET")];
     if (!route) throw new Error("a manifest has a route");
     for (let made = 0; made < 3; made++) limits.take(request, route, { address: "1.2.3.4" }, undefined);
     expect(reads(limits, "1.2.3.4")).toContain("refused");
@@ -81,7 +81,7 @@ function reads(
   method = "GET",
   path = MANIFEST,
 ): string {
-  const route = parseRoute(path);
+  const route = parseRoute(path, method);
   if (!route) throw new Error(`${path} is no route`);
   try {
     limits.take(new Request(`http://registry${path}`, { method }), route, { address }, who);

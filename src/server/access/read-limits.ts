@@ -7,7 +7,6 @@ import { TokenBuckets } from "../../lib/token-buckets.ts";
 import { OciError } from "../../oci/error.ts";
 import { AccessRefusal } from "./access-refusal.ts";
 import type { Caller } from "../http/origin.ts";
-import type { Route } from "../routes.ts";
 
 export interface ReadLimitOptions {
   /** What one user may read in a minute; 0 for no bound. */
@@ -31,7 +30,7 @@ export class ReadLimits {
    * Refused with `TOOMANYREQUESTS`, and with when to come back, when it was too much. A request counts once, also when its
    * response had to wait and is made again.
    */
-  take(request: Request, route: Route, caller: Caller, principal: Principal): void {
+  take(request: Request, route: { readonly kind: string }, caller: Caller, principal: Principal): void {
     if (!isRead(request.method, route) || this.#counted.has(request)) return;
     this.#counted.add(request);
     const user = principal && nameOf(principal);
@@ -55,7 +54,7 @@ export function createReadLimits(options: ReadLimitOptions | undefined, clock: C
 }
 
 /** HEAD is how a push asks what is here already, and costs next to nothing: it is free. */
-function isRead(method: string, { kind }: Route): boolean {
+function isRead(method: string, { kind }: { readonly kind: string }): boolean {
   if (method !== "GET") return false;
   switch (kind) {
     case "blob":

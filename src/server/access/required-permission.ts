@@ -1,10 +1,10 @@
 /** Which permission each request requires. */
 import type { ResourceActions } from "../../auth/scope.ts";
 import type { Action } from "../../auth/identity.ts";
-import { parseRepositoryName, repositoryName } from "../../oci/repository-name.ts";
+import { parseRepositoryName } from "../../oci/repository-name.ts";
 import type { RepositoryName } from "../../oci/repository-name.ts";
 import { parametersOf, targetOf } from "../http/request-target.ts";
-import type { Route } from "../routes.ts";
+import type { InvalidRoute, Route } from "../routes.ts";
 
 /** None, any credentials that are good, or a right. */
 export type RequiredPermission =
@@ -17,8 +17,8 @@ export type RequiredPermission =
       readonly from?: RepositoryName | undefined;
     };
 
-/** The right that each endpoint asks for. */
-export function requiredPermission(request: Request, route: Route): RequiredPermission {
+/** Returns the right that an endpoint asks for. It never depends on more of the path than the repository's name. */
+export function requiredPermission(request: Request, route: Route | InvalidRoute<RepositoryName>): RequiredPermission {
   const { method } = request;
   const reads = method === "GET" || method === "HEAD";
   switch (route.kind) {
@@ -49,9 +49,8 @@ export function requiredPermission(request: Request, route: Route): RequiredPerm
   }
 }
 
-/** Refused with `NAME_INVALID` for a name that cannot be: nothing is said by that which the grammar does not say. */
-function rightTo(name: string, wanted: Action): Extract<RequiredPermission, { readonly kind: "action" }> {
-  return { kind: "action", action: wanted, repository: repositoryName(name) };
+function rightTo(repository: RepositoryName, action: Action): Extract<RequiredPermission, { readonly kind: "action" }> {
+  return { kind: "action", action, repository };
 }
 
 /** What a token would have to allow, most important first. */

@@ -3,9 +3,11 @@ import type { OciError } from "../../oci/error.ts";
 import { BrokenBodyError } from "../../registry/broken-body-error.ts";
 import { LIMITS } from "./limits.ts";
 
+const NOTHING = (): void => {};
+
 export class RequestBody {
   readonly #request: Request;
-  readonly #whole: () => void;
+  readonly #onReceived: () => void;
   #reader: { read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }> } | undefined;
 
   /** Whether it was taken in one piece. */
@@ -13,11 +15,15 @@ export class RequestBody {
   /** Bytes that were read piece by piece. */
   #received = 0;
 
-  /** `whole` is called when the last byte has arrived; at once when there is no body. */
-  constructor(request: Request, whole: () => void = () => {}) {
+  /** `onReceived` is called when the last byte has arrived. */
+  constructor(request: Request, onReceived: () => void = NOTHING) {
     this.#request = request;
-    this.#whole = whole;
-    if (request.body === null) whole();
+    this.#onReceived = onReceived;
+  }
+
+  /** Says that work on the request begins, which may take a while: one without a body has arrived already. */
+  begin(): void {
+    if (this.#request.body === null) this.#onReceived();
   }
 
   /** Whether the request says that it has no bytes. */
@@ -41,7 +47,7 @@ export class RequestBody {
         throw new BrokenBodyError("the client went away", { cause: error });
       });
       if (done || value === undefined) {
-        this.#whole();
+        this.#onReceived();
         return;
       }
       this.#received += value.length;
@@ -82,7 +88,7 @@ export class RequestBody {
     const bytes = await this.#request.bytes().catch((error: unknown) => {
       throw new BrokenBodyError("the client went away", { cause: error });
     });
-    this.#whole();
+    this.#onReceived();
     yield bytes;
   }
 

@@ -4,7 +4,8 @@ import { CrossOrigin } from "./cross-origin.ts";
 /** Values of headers by their names. */
 export type ConfiguredHeaders = Readonly<Record<string, readonly string[]>>;
 
-type HeaderMap = Readonly<Record<string, string>>;
+/** Headers by their names in lower case. */
+export type HeaderMap = Readonly<Record<string, string>>;
 
 /** Made once for a server: a request costs a choice between two of them. */
 export class CommonHeaders {

@@ -1,11 +1,10 @@
 /** Conditional requests: RFC 9110, 13. */
 import { describe, expect, test } from "bun:test";
 import { digestOf } from "../../oci/digest.ts";
-import { entityTag, notModified, rangeApplies, tagCondition } from "./conditions.ts";
+import { entityTag, isNotModified, rangeApplies, tagCondition } from "./conditions.ts";
 
 const HERE = digestOf(Buffer.from("here"));
 const OTHER = digestOf(Buffer.from("other"));
-const KEPT = { etag: `"${HERE}"`, "docker-content-digest": HERE };
 
 describe("an entity tag", () => {
   test("is the digest in quotes", () => {
@@ -26,9 +25,8 @@ describe("If-None-Match", () => {
     " * ",
   ];
   for (const header of same) {
-    test(`${header.replaceAll(/[0-9a-f]{64}/g, "…")} of what is here is answered with 304, no body and no length`, () => {
-      const reply = notModified(new Headers({ "if-none-match": header }), HERE, KEPT);
-      expect(reply).toEqual({ status: 304, headers: KEPT });
+    test(`${header.replaceAll(/[0-9a-f]{64}/g, "…")} of what is here is answered with 304`, () => {
+      expect(isNotModified(new Headers({ "if-none-match": header }), HERE)).toBeTrue();
     });
   }
 
@@ -45,42 +43,40 @@ describe("If-None-Match", () => {
   ];
   for (const header of different) {
     test(`${JSON.stringify(header.replaceAll(/[0-9a-f]{63,64}/g, "…"))} of something else changes nothing`, () => {
-      expect(notModified(new Headers({ "if-none-match": header }), HERE, KEPT)).toBeUndefined();
+      expect(isNotModified(new Headers({ "if-none-match": header }), HERE)).toBeFalse();
     });
   }
 
   test("that is absent changes nothing", () => {
-    expect(notModified(new Headers(), HERE, KEPT)).toBeUndefined();
+    expect(isNotModified(new Headers(), HERE)).toBeFalse();
   });
 
   test("may come as several headers", () => {
     const headers = new Headers({ "if-none-match": `"${OTHER}"` });
     headers.append("If-None-Match", `"${HERE}"`);
-    expect(notModified(headers, HERE, KEPT)?.status).toBe(304);
+    expect(isNotModified(headers, HERE)).toBeTrue();
   });
 });
 
 describe("If-Match of a GET or HEAD", () => {
   test("of what is here changes nothing", () => {
     for (const header of [`"${HERE}"`, HERE, "*", `"${OTHER}", "${HERE}"`]) {
-      expect(notModified(new Headers({ "if-match": header }), HERE, KEPT)).toBeUndefined();
+      expect(isNotModified(new Headers({ "if-match": header }), HERE)).toBeFalse();
     }
   });
 
   test("of something else, or of a weak tag, is refused with 412", () => {
     for (const header of [`"${OTHER}"`, OTHER, "", `"*"`, `W/"${HERE}"`, `W/"${HERE}", "${OTHER}"`]) {
       const headers = new Headers({ "if-match": header });
-      expect(() => notModified(headers, HERE, KEPT)).toThrow(
-        expect.objectContaining({ code: "UNSUPPORTED", status: 412 }),
-      );
+      expect(() => isNotModified(headers, HERE)).toThrow(expect.objectContaining({ code: "UNSUPPORTED", status: 412 }));
     }
   });
 
   test("is looked at before If-None-Match", () => {
     const both = new Headers({ "if-match": `"${OTHER}"`, "if-none-match": `"${HERE}"` });
-    expect(() => notModified(both, HERE, KEPT)).toThrow(expect.objectContaining({ status: 412 }));
+    expect(() => isNotModified(both, HERE)).toThrow(expect.objectContaining({ status: 412 }));
     both.set("if-match", `"${HERE}"`);
-    expect(notModified(both, HERE, KEPT)?.status).toBe(304);
+    expect(isNotModified(both, HERE)).toBeTrue();
   });
 });
 

@@ -1,32 +1,26 @@
 /** Conditional requests (RFC 9110, 13). An entity tag is the digest in quotes; clients that leave those out are understood. */
 import { conditionFailed } from "../../oci/tag-condition.ts";
 import type { TagCondition } from "../../oci/tag-condition.ts";
-import { empty } from "./reply.ts";
-import type { Reply } from "./reply.ts";
 
 export function entityTag(digest: string): string {
   return `"${digest}"`;
 }
 
 /**
- * What the conditions of a GET or HEAD make of it: 304 when the client has `digest` already, undefined when the reply
- * goes its way. Refused with 412 when `If-Match` names something else.
+ * Whether a GET or HEAD is answered with 304, because the client says that it has `digest` already. Throws the refusal with 412
+ * when `If-Match` names something else.
  */
-export function notModified(
-  headers: Headers,
-  digest: string,
-  kept: Readonly<Record<string, string>>,
-): Reply | undefined {
+export function isNotModified(headers: Headers, digest: string): boolean {
   const wanted = headers.get("if-match");
   if (wanted !== null && !matchesStrongly(wanted, digest)) throw conditionFailed();
   const known = headers.get("if-none-match");
-  return known !== null && matches(known, digest) ? empty(304, kept) : undefined;
+  return known !== null && matches(known, digest);
 }
 
 /** Whether a range may be served: `If-Range` is absent, or names exactly what is here (RFC 9110, 13.1.5). */
-export function rangeApplies(headers: Headers, digest: string): boolean {
+export function rangeApplies(headers: Headers, digest: string | undefined): boolean {
   const condition = headers.get("if-range");
-  return condition === null || condition.trim() === entityTag(digest);
+  return condition === null || (digest !== undefined && condition.trim() === entityTag(digest));
 }
 
 /** What a PUT or DELETE demands of the tag that it is about to change; both headers count (RFC 9110, 13.2.2). */

@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import { digestOf } from "../../oci/digest.ts";
 import { repositoryName } from "../../oci/repository-name.ts";
 import { belowPrefix, blobPath, manifestPath, nextPage, uploadPath } from "./links.ts";
-import { parseRoute } from "../routes.ts";
+import { spellRoute } from "../routes.ts";
 
 const DIGEST = digestOf(Buffer.from("x"));
 
@@ -12,10 +12,10 @@ describe("an address of our own", () => {
   for (const text of ["app", "team/app", "blobs/uploads", "a/manifests/b", "tags/list"]) {
     const name = repositoryName(text);
     test(`leads to what it was made of in ${text}`, () => {
-      expect(parseRoute(blobPath(name, DIGEST))).toEqual({ kind: "blob", name, digest: DIGEST });
+      expect(spellRoute(blobPath(name, DIGEST))).toEqual({ kind: "blob", name, digest: DIGEST });
       const [path = ""] = uploadPath(name, "1-2", 7).split("?");
-      expect(parseRoute(path)).toEqual({ kind: "upload", name, id: "1-2" });
-      expect(parseRoute(manifestPath(name, DIGEST))).toEqual({ kind: "manifest", name, reference: DIGEST });
+      expect(spellRoute(path)).toEqual({ kind: "upload", name, id: "1-2" });
+      expect(spellRoute(manifestPath(name, DIGEST))).toEqual({ kind: "manifest", name, reference: DIGEST });
     });
   }
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as fc from "fast-check";
 import { bytesBody, empty, json, streamFile, text, toResponse } from "./reply.ts";
-import type { OpenFile, Reply, ReplyBody } from "./reply.ts";
+import type { Body, OpenFile, Reply } from "./reply.ts";
 
 const unopened: OpenFile = () => {
   throw new Error("a file was opened");
@@ -133,15 +133,15 @@ describe("a response", () => {
   });
 
   test("has a file's bytes as its runtime opens them", async () => {
-    const asked: unknown[] = [];
-    const body: ReplyBody = { kind: "file", path: "/blobs/x", range: { start: 5, end: 9 } };
-    const open: OpenFile = (path, range) => {
-      asked.push([path, range]);
-      return "bytes";
+    const opened: unknown[] = [];
+    const body: Body = { kind: "file", path: "/blobs/x", range: { start: 5, end: 9 } };
+    const open: OpenFile = (location) => {
+      opened.push(location);
+      return new Blob(["bytes"]);
     };
     const response = toResponse({ status: 206, headers: {}, body }, "GET", open);
     expect(await response.text()).toBe("bytes");
-    expect(asked).toEqual([["/blobs/x", { start: 5, end: 9 }]]);
+    expect(opened).toEqual([body]);
   });
 
   test("has exactly a file's range where the runtime has no better way, both ends counted in", async () => {
@@ -156,7 +156,7 @@ describe("a response", () => {
         [9, 9, "9"],
       ];
       for (const [start, end, expected] of ranges) {
-        const body: ReplyBody = { kind: "file", path, range: { start, end } };
+        const body: Body = { kind: "file", path, range: { start, end } };
         expect(await toResponse({ status: 206, headers: {}, body }, "GET", streamFile).text()).toBe(expected);
       }
     } finally {
@@ -172,7 +172,7 @@ describe("a response", () => {
 });
 
 describe("a response to HEAD", () => {
-  const bodies: readonly (readonly [title: string, body: ReplyBody])[] = [
+  const bodies: readonly (readonly [title: string, body: Body])[] = [
     ["a text", "text"],
     ["bytes", bytesBody(Buffer.from("bytes"))],
     ["a file", { kind: "file", path: "/x", range: { start: 0, end: 4 } }],

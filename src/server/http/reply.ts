@@ -1,33 +1,22 @@
 /** What is answered, as a value: one place writes it. */
-import type { ByteRange } from "../../lib/byte-range.ts";
-import { readFile } from "../../lib/read-file.ts";
+import { readLocation } from "../../lib/byte-location.ts";
+import type { ByteLocation, FileLocation } from "../../lib/byte-location.ts";
 import { LIMITS } from "./limits.ts";
 import { httpDate } from "./http-date.ts";
 
-export type ReplyBody =
-  /** A short text. */
-  | string
-  /** Bytes in memory. Responses that have the same `Blob` share them; a `Uint8Array` would be copied for each. */
-  | Blob
-  /** The kernel sends it. */
-  | { readonly kind: "file"; readonly path: string; readonly range: ByteRange }
-  /** Opened only when it will be sent. */
-  | { readonly kind: "stream"; open(): AsyncIterable<Uint8Array> };
+/**
+ * A short text, bytes in memory that all responses with the same `Blob` share (a `Uint8Array` is copied for each), or where the
+ * bytes are: what is there is opened only when it will be sent, and the kernel sends a file.
+ */
+export type Body = string | Blob | ByteLocation;
 
 export interface Reply {
   readonly status: number;
   /** Names in lower case. `content-length` stands here whenever the length is known: HEAD needs it. */
   readonly headers: Readonly<Record<string, string>>;
-  /** The same headers as the web has them: they cost the most of a reply, and one that is given again has them already. */
+  /** All of its headers as the web has them, of a reply from the cache: to make them costs the most of a reply. */
   readonly webHeaders?: Headers;
-  readonly body?: ReplyBody;
-  /**
-   * For what depends on nothing but method, path, query and what `adapted` looks at: whether it can be given again, as long
-   * as nothing is committed. It is kept for long, so it must not hold on to a request: what is made in an async function does.
-   */
-  readonly holds?: () => boolean;
-  /** The same for a request with other conditions or ranges, out of what is known; may throw a refusal. Kept as `holds` is. */
-  readonly adapted?: (request: Request) => Reply;
+  readonly body?: Body;
   /** Of whoever asked, for the log. */
   readonly address?: string | undefined;
   readonly user?: string | undefined;
@@ -46,12 +35,16 @@ export function json(status: number, value: unknown, headers: Readonly<Record<st
 
 /** A reply whose body is a text of the type that `headers` names. */
 export function text(status: number, body: string, headers: Readonly<Record<string, string>>): Reply {
-  const size = Buffer.byteLength(body);
   return {
     status,
-    headers: { ...headers, "content-length": String(size) },
-    body: size > LIMITS.smallResponseBytes ? bytesBody(Buffer.from(body)) : body,
+    headers: { ...headers, "content-length": String(Buffer.byteLength(body)) },
+    body: textBody(body),
   };
+}
+
+/** A text as a body. */
+export function textBody(body: string): Body {
+  return body.length > LIMITS.smallResponseBytes ? bytesBody(Buffer.from(body)) : body;
 }
 
 /** Bytes as a body. */
@@ -63,29 +56,30 @@ export function bytesBody(bytes: Uint8Array): Blob {
  * Whether the body is a stream that is better read before it is sent: the runtime sends no `Content-Length` with a stream, and
  * one that breaks can be answered with its error.
  */
-export function isShortStream({ body, headers }: Reply): boolean {
-  return isStream(body) && Number(headers["content-length"] ?? Infinity) <= LIMITS.maxGatheredBytes;
+export function isShortStream(reply: Reply): boolean {
+  const length = Number(reply.headers["content-length"] ?? Infinity);
+  return locationIn(reply)?.kind === "stream" && length <= LIMITS.maxGatheredBytes;
 }
 
 /** The same reply with its stream read into memory; rejects when that breaks. */
 export async function gathered(reply: Reply): Promise<Reply> {
-  if (!isStream(reply.body)) return reply;
+  const location = locationIn(reply);
+  if (location?.kind !== "stream") return reply;
   const pieces: Uint8Array[] = [];
-  for await (const piece of reply.body.open()) pieces.push(piece);
+  for await (const piece of location.open()) pieces.push(piece);
   return { ...reply, body: bytesBody(Buffer.concat(pieces)) };
 }
 
-function isStream(body: ReplyBody | undefined): body is Extract<ReplyBody, { readonly kind: "stream" }> {
-  return typeof body === "object" && "kind" in body && body.kind === "stream";
+/** Where the bytes of the body are, unless they are in memory for all responses. */
+export function locationIn({ body }: Reply): ByteLocation | undefined {
+  return typeof body === "object" && !(body instanceof Blob) ? body : undefined;
 }
 
-type BodyInit = ConstructorParameters<typeof Response>[0];
-
 /** How a file becomes the body of a web `Response`: each runtime has its own best way. */
-export type OpenFile = (path: string, range: ByteRange) => BodyInit;
+export type OpenFile = (location: FileLocation) => Blob | ReadableStream<Uint8Array>;
 
 /** Reads a file piece by piece as the reader takes them: good on every runtime. */
-export const streamFile: OpenFile = (path, range) => toStream(readFile(path, range));
+export const streamFile: OpenFile = (location) => toStream(readLocation(location));
 
 /** The reply as a web `Response`. For HEAD a body is not opened. */
 export function toResponse(reply: Reply, method: string, openFile: OpenFile): Response {
@@ -102,10 +96,16 @@ function dated(headers: Headers): Headers {
   return headers;
 }
 
-function toBody(body: ReplyBody, openFile: OpenFile): BodyInit {
-  if (typeof body === "string") return body;
-  if (body instanceof Blob) return body;
-  return body.kind === "file" ? openFile(body.path, body.range) : toStream(body.open());
+function toBody(body: Body, openFile: OpenFile): string | Blob | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> {
+  if (typeof body === "string" || body instanceof Blob) return body;
+  switch (body.kind) {
+    case "bytes":
+      return body.bytes as Uint8Array<ArrayBuffer>;
+    case "file":
+      return openFile(body);
+    case "stream":
+      return toStream(body.open());
+  }
 }
 
 /** Pulled piece by piece as the reader takes them; closing it early closes the source. */

@@ -27,12 +27,12 @@ export function parametersOf(target: string): URLSearchParams {
  * Whether the request has one Host that names a host, or none at all, as HTTP/1.0 allows. (The runtime itself refuses a
  * request of HTTP/1.1 without a Host.)
  */
-export function hasUsableHost({ url, headers }: Request): boolean {
-  if (url.startsWith("http")) return URL.canParse(url) && !hasTwoHosts(headers);
-  return !headers.has("host"); // of a Host that is no host the runtime makes no URL
+export function hasUsableHost(request: Request): boolean {
+  return hasHostOfUrl(request) && (request.url.startsWith("/") || URL.canParse(request.url));
 }
 
-/** Such a request is refused (RFC 9112, 3.2). */
-export function hasTwoHosts(headers: Headers): boolean {
-  return headers.get("host")?.includes(",") ?? false;
+/** Whether the Host of the request is the one that its URL has: one and no other, or none where the URL has none. */
+export function hasHostOfUrl({ url, headers }: Request): boolean {
+  const host = headers.get("host");
+  return host === null || (!url.startsWith("/") && !host.includes(",")); // of a Host that is no host the runtime makes no URL
 }

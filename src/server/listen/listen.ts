@@ -4,6 +4,7 @@ import { chmodSync, existsSync, lstatSync, unlinkSync } from "node:fs";
 import { connect, isIP } from "node:net";
 import { dirname } from "node:path";
 import type { Server } from "bun";
+import type { FileLocation } from "../../lib/byte-location.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { fileErrorReason } from "../../lib/file-error.ts";
 import { customerNetwork } from "../../lib/network.ts";
@@ -14,7 +15,7 @@ import { CommonHeaders } from "../http/common-headers.ts";
 import type { Handler } from "../http/handler.ts";
 import { FileOpenings } from "./file-openings.ts";
 import { LIMITS } from "../http/limits.ts";
-import { gathered, isShortStream, streamFile, toResponse } from "../http/reply.ts";
+import { gathered, isShortStream, locationIn, streamFile, toResponse } from "../http/reply.ts";
 import type { OpenFile, Reply } from "../http/reply.ts";
 import { Sends } from "./sends.ts";
 import type { Exchange, Peer, Send, SendLimits } from "./sends.ts";
@@ -229,7 +230,7 @@ function answer(
 
   function finish(made: Reply): Response {
     const open = repeatsRange(request) ? streamFile : sendFile;
-    const path = request.method === "HEAD" || open === streamFile ? undefined : fileIn(made);
+    const path = request.method === "HEAD" || open === streamFile ? undefined : fileIn(made)?.path;
     if (access && path === undefined) log(made, undefined);
     else if (access && path !== undefined) openings.add(path, (failed) => log(made, failed));
     return toResponse(made, request.method, open);
@@ -251,9 +252,9 @@ function answer(
 }
 
 /** The file that the runtime opens for a reply. */
-function fileIn({ body }: Reply): string | undefined {
-  const isFile = typeof body === "object" && !(body instanceof Blob) && body.kind === "file";
-  return isFile ? body.path : undefined;
+function fileIn(reply: Reply): FileLocation | undefined {
+  const location = locationIn(reply);
+  return location?.kind === "file" ? location : undefined;
 }
 
 /** Bytes of a file that Bun reads before the client takes them, and from which on it lets the kernel send the file. */
@@ -268,8 +269,9 @@ function bytesInMemory({ body }: Reply, buffersFiles: boolean): number | undefin
   if (body === undefined || typeof body === "string") return undefined;
   if (body instanceof Blob) return body.size > LIMITS.smallResponseBytes ? body.size : undefined;
   if (body.kind === "stream") return STREAM_BYTES;
-  const size = body.range.end - body.range.start + 1;
+  const size = body.kind === "file" ? body.range.end - body.range.start + 1 : body.bytes.length;
   if (size <= LIMITS.smallResponseBytes) return undefined;
+  if (body.kind === "bytes") return size;
   return !buffersFiles && size >= SENDFILE_BYTES ? 0 : Math.min(size, FILE_BUFFER_BYTES);
 }
 
@@ -287,7 +289,7 @@ function tooMuchUnread(headers: Readonly<Record<string, string>>): Reply {
 }
 
 /** The kernel copies the file to the socket. */
-const sendFile: OpenFile = (path, { start, end }) => Bun.file(path).slice(start, end + 1);
+const sendFile: OpenFile = ({ path, range }) => Bun.file(path).slice(range.start, range.end + 1);
 
 /**
  * Given a file for an answer of status 200, Bun looks at `Range` by itself. It agrees with us about what to ignore but for

@@ -3,6 +3,7 @@ import type { Metrics } from "../../observe/metrics.ts";
 import type { Handler } from "../http/handler.ts";
 import { getHealth } from "./health.ts";
 import { empty, text } from "../http/reply.ts";
+import { fullReply } from "../http/representation.ts";
 import { pathOf, targetOf } from "../http/request-target.ts";
 
 /** `metricsPath` is where Prometheus reads; nowhere when absent. */
@@ -10,7 +11,7 @@ export function createDebugHandler(metrics: Metrics, metricsPath: string | undef
   return async (request) => {
     if (request.method !== "GET" && request.method !== "HEAD") return empty(405, { allow: "GET, HEAD" });
     const path = pathOf(targetOf(request.url));
-    if (path === "/debug/health") return getHealth();
+    if (path === "/debug/health") return fullReply(getHealth());
     if (path !== metricsPath) return empty(404);
     return text(200, await metrics.text(), { "content-type": metrics.contentType });
   };

@@ -1,20 +1,20 @@
 /** Answers for probes. */
 import { OciError } from "../../oci/error.ts";
 import type { Context } from "../context.ts";
-import { json } from "../http/reply.ts";
-import type { Reply } from "../http/reply.ts";
+import { jsonDocument } from "../http/representation.ts";
+import type { Representation } from "../http/representation.ts";
 
 /** The process is alive. */
-export function getHealth(): Reply {
-  return json(200, { status: "ok" });
+export function getHealth(): Representation {
+  return jsonDocument({ status: "ok" });
 }
 
 /** It could serve a request now: database and storage answer, and the audit is written. What is wrong stands in the log. */
-export async function getReady({ namespace, options }: Context): Promise<Reply> {
+export async function getReady({ namespace, options }: Context): Promise<Representation> {
   if (options.auditFails?.() ?? false) {
     const message = "lines of the audit are lost, because standard output does not take them: see to whoever reads it";
     throw new OciError("UNAVAILABLE", { message });
   }
   await namespace.checkReady();
-  return json(200, { status: "ready" });
+  return jsonDocument({ status: "ready" });
 }

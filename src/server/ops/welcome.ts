@@ -1,13 +1,13 @@
 /** What a person sees who opens the address in a browser. */
 import type { Context } from "../context.ts";
 import { dockerHost } from "./docker-host.ts";
-import { text } from "../http/reply.ts";
-import type { Reply } from "../http/reply.ts";
+import { textBody } from "../http/reply.ts";
+import type { Representation } from "../http/representation.ts";
 
 /** Of a request of HTTP/1.0, which need not say by what name it came. */
 const UNKNOWN_HOST = "http://this-registry.example.org";
 
-export function getWelcome({ request, caller, options }: Context): Reply {
+export function getWelcome({ request, caller, options }: Context): Representation {
   const { origins, version, asksForLogin } = options;
   const base = `${origins.baseOf(request, caller) || UNKNOWN_HOST}${origins.prefix}`;
   const host = dockerHost(base);
@@ -25,5 +25,9 @@ and pull it:
 
 What it holds:  curl ${asksForLogin ? "-u NAME " : ""}${base}/v2/_catalog
 `;
-  return text(200, page, { "content-type": "text/plain; charset=utf-8" });
+  return {
+    contentHeaders: { "content-type": "text/plain; charset=utf-8" },
+    size: Buffer.byteLength(page),
+    body: textBody(page),
+  };
 }

@@ -5,10 +5,10 @@ import type { Context } from "../context.ts";
 import { LIMITS } from "../http/limits.ts";
 import { nextPage } from "../http/links.ts";
 import { pageParameters } from "../http/page-parameters.ts";
-import { json } from "../http/reply.ts";
-import type { Reply } from "../http/reply.ts";
+import { jsonDocument } from "../http/representation.ts";
+import type { Representation } from "../http/representation.ts";
 
-export async function getCatalog({ namespace, parameters, authorization }: Context): Promise<Reply> {
+export async function getCatalog({ namespace, parameters, authorization }: Context): Promise<Representation> {
   const { limit = LIMITS.defaultCatalogPage, after } = pageParameters(parameters, LIMITS.maxCatalogPage);
   const from = { ...(after === undefined ? {} : { after }), limit: limit + 1 };
   const names = await collect(namespace.repositories(from, authorization.listFilter));
@@ -16,6 +16,6 @@ export async function getCatalog({ namespace, parameters, authorization }: Conte
   const last = page.at(-1);
   const more = last !== undefined && names.length > limit;
   const headers = more ? { link: nextPage("/v2/_catalog", parameters, { n: String(limit), last }) } : {};
-  const reply = json(200, { repositories: page }, headers);
-  return authorization === UNRESTRICTED ? { ...reply, holds: () => true } : reply; // else others may see others
+  // Other principals may see other repositories.
+  return jsonDocument({ repositories: page }, { headers, ...(authorization === UNRESTRICTED && { validity: {} }) });
 }

@@ -11,20 +11,21 @@ import {
   DOCKER_SCHEMA1_SIGNED,
   essenceOf,
 } from "../../oci/media-type.ts";
-import { parseReference } from "../../oci/reference.ts";
+import { textOf } from "../../oci/reference.ts";
 import type { Reference } from "../../oci/reference.ts";
-import { repositoryName } from "../../oci/repository-name.ts";
 import { tag as tagIn } from "../../oci/tag.ts";
 import type { Tag } from "../../oci/tag.ts";
-import { manifestTooLarge, manifestUnknown } from "../../registry/manifests.ts";
+import { manifestUnknown } from "../../oci/unknown.ts";
+import { manifestTooLarge } from "../../registry/manifests.ts";
 import type { Manifest, ManifestDescriptor, PutManifest } from "../../registry/manifests.ts";
 import type { Repository } from "../../registry/repository.ts";
-import { entityTag, notModified, tagCondition } from "../http/conditions.ts";
+import { tagCondition } from "../http/conditions.ts";
 import type { Context } from "../context.ts";
 import { LIMITS } from "../http/limits.ts";
 import { manifestPath } from "../http/links.ts";
 import { bytesBody, empty } from "../http/reply.ts";
 import type { Reply } from "../http/reply.ts";
+import type { Representation } from "../http/representation.ts";
 import type { Route } from "../routes.ts";
 import { warningHeaders } from "../http/warnings.ts";
 
@@ -33,37 +34,28 @@ const NEAR = 0.75;
 
 type ManifestRoute = Extract<Route, { kind: "manifest" }>;
 
-export async function getManifest({ namespace, options, request }: Context, route: ManifestRoute): Promise<Reply> {
-  const repository = namespace.repository(repositoryName(route.name));
-  const reference = parseReference(route.reference);
-  const found = reference && (await chooseFor(request, repository, reference));
-  if (!found) throw manifestUnknown(repository.name, { reference: route.reference.slice(0, 256) });
-  return answersAbout(found, !options.renewsManifests)(request);
-}
-
-/** Made apart from any request, for it outlives them. */
-function answersAbout(
-  { digest, mediaType, size, payload, isForAll = true }: Found,
-  mayLast: boolean,
-): (request: Request) => Reply {
-  const facts = { "docker-content-digest": digest, etag: entityTag(digest), vary: "Accept" };
-  const headers = { ...facts, "content-type": mediaType, "content-length": String(size) };
-  const whole: Reply = { status: 200, headers, ...(payload ? { body: bytesBody(payload) } : {}) };
-  const holds = (): boolean => isForAll && mayLast;
-  const adapted = (request: Request): Reply => ({
-    ...(notModified(request.headers, digest, facts) ?? whole),
-    holds,
-    adapted,
-  });
-  return adapted;
+export async function getManifest(
+  { namespace, options, request }: Context,
+  { name, reference }: ManifestRoute,
+): Promise<Representation> {
+  const found = await chooseFor(request, namespace.repository(name), reference);
+  if (!found) throw manifestUnknown(name, { reference: textOf(reference) });
+  const { digest, mediaType, size, payload, isForAll = true } = found;
+  return {
+    headers: { "docker-content-digest": digest, vary: "Accept" },
+    contentHeaders: { "content-type": mediaType },
+    digest,
+    size,
+    ...(payload && { body: bytesBody(payload) }),
+    ...(isForAll && !options.renewsManifests && { validity: {} }),
+  };
 }
 
 export async function putManifest(
   { namespace, request, body, parameters }: Context,
   route: ManifestRoute,
 ): Promise<Reply> {
-  const name = repositoryName(route.name);
-  const reference = parseReference(route.reference) ?? { kind: "tag", tag: tagIn(route.reference) };
+  const { name, reference } = route;
   const [digest, tags] = targetsOf(reference, parameters);
   const payload = await body.readSmall(MAX_MANIFEST_SIZE, manifestTooLarge);
   const contentType = request.headers.get("content-type");
@@ -105,8 +97,8 @@ function warningsAbout({ mediaType, size, missing, deviations, deviationCount }:
 }
 
 export async function deleteManifest({ namespace, request }: Context, route: ManifestRoute): Promise<Reply> {
-  const repository = namespace.repository(repositoryName(route.name));
-  const reference = parseReference(route.reference) ?? { kind: "tag", tag: tagIn(route.reference) };
+  const { name, reference } = route;
+  const repository = namespace.repository(name);
   if (reference.kind === "tag") await repository.tags.delete(reference.tag, tagCondition(request.headers));
   else await repository.manifests.delete(reference.digest);
   return empty(202);

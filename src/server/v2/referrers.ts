@@ -1,21 +1,18 @@
 /** What refers to a manifest over HTTP (distribution-spec, "Listing Referrers", end-12a and 12b). */
-import { digest as digestIn } from "../../oci/digest.ts";
 import { OciError } from "../../oci/error.ts";
 import { OCI_INDEX } from "../../oci/media-type.ts";
-import { repositoryName } from "../../oci/repository-name.ts";
 import type { Context } from "../context.ts";
 import { LIMITS } from "../http/limits.ts";
 import { nextPage } from "../http/links.ts";
-import { text } from "../http/reply.ts";
-import type { Reply } from "../http/reply.ts";
+import { jsonDocument } from "../http/representation.ts";
+import type { Representation } from "../http/representation.ts";
 import type { Route } from "../routes.ts";
 
 export async function getReferrers(
   { namespace, parameters }: Context,
   route: Extract<Route, { kind: "referrers" }>,
-): Promise<Reply> {
-  const name = repositoryName(route.name);
-  const subject = digestIn(route.digest);
+): Promise<Representation> {
+  const { name, digest: subject } = route;
   // A space cannot stand in a media type: it is a plus sign that the client did not encode.
   const artifactTypes = parameters.getAll("artifactType").map((type) => type.replaceAll(" ", "+"));
   if (artifactTypes.join().length > LIMITS.maxFilterBytes) throw filterTooLong();
@@ -29,13 +26,13 @@ export async function getReferrers(
     .repository(name)
     .referrers.page(subject, filter, LIMITS.maxReferrersBytes);
   const last = referrers.at(-1)?.digest;
-  const reply = text(200, JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: referrers }), {
-    "content-type": OCI_INDEX,
+  const headers = {
     // "If filtering is requested and applied, the response MUST include a header OCI-Filters-Applied: artifactType".
     ...(artifactTypes.length > 0 ? { "oci-filters-applied": "artifactType" } : {}),
     ...(more ? { link: nextPage(`/v2/${name}/referrers/${subject}`, parameters, { last }) } : {}),
-  });
-  return { ...reply, holds: () => true };
+  };
+  const index = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: referrers };
+  return jsonDocument(index, { type: OCI_INDEX, headers, validity: {} });
 }
 
 /** The link to the next page repeats the filter. */

@@ -1,14 +1,14 @@
 /** Signatures over HTTP: the extension of containers/image ("X-Registry-Supports-Signatures"), behind its setting. */
-import { digest as digestIn } from "../../oci/digest.ts";
 import { OciError } from "../../oci/error.ts";
-import { repositoryName } from "../../oci/repository-name.ts";
 import { parseSignature } from "../../oci/signature.ts";
+import { manifestUnknown } from "../../oci/unknown.ts";
 import type { Context } from "../context.ts";
 import { LIMITS } from "../http/limits.ts";
-import { empty, json } from "../http/reply.ts";
+import { empty } from "../http/reply.ts";
 import type { Reply } from "../http/reply.ts";
+import { jsonDocument } from "../http/representation.ts";
+import type { Representation } from "../http/representation.ts";
 import type { Route } from "../routes.ts";
-import { manifestUnknown } from "../../registry/manifests.ts";
 
 type SignaturesRoute = Extract<Route, { kind: "signatures" }>;
 
@@ -16,9 +16,9 @@ type SignaturesRoute = Extract<Route, { kind: "signatures" }>;
 export const SIGNATURES_HEADER: Readonly<Record<string, string>> = { "x-registry-supports-signatures": "1" };
 
 /** An empty list for an image without signatures: anything but 200 would make clients refuse to pull it. */
-export async function getSignatures({ namespace }: Context, route: SignaturesRoute): Promise<Reply> {
-  const repository = namespace.repository(repositoryName(route.name));
-  const digest = digestIn(route.digest);
+export async function getSignatures({ namespace }: Context, route: SignaturesRoute): Promise<Representation> {
+  const { digest } = route;
+  const repository = namespace.repository(route.name);
   if (!(await repository.manifests.exists(digest))) throw manifestUnknown(repository.name, { digest });
   const signatures = (await repository.signatures.list(digest)).map(({ name, content }) => ({
     schemaVersion: 2,
@@ -26,12 +26,12 @@ export async function getSignatures({ namespace }: Context, route: SignaturesRou
     type: "atomic",
     content: Buffer.from(content).toString("base64"),
   }));
-  return json(200, { signatures });
+  return jsonDocument({ signatures });
 }
 
 export async function putSignature({ namespace, body }: Context, route: SignaturesRoute): Promise<Reply> {
-  const repository = namespace.repository(repositoryName(route.name));
-  const digest = digestIn(route.digest);
+  const { digest } = route;
+  const repository = namespace.repository(route.name);
   const document = await body.readSmall(LIMITS.maxSignatureBytes, signatureTooLarge);
   await repository.signatures.add(digest, parseSignature(document, digest));
   return empty(201);

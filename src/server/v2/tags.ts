@@ -1,56 +1,66 @@
 /** The tags of a repository over HTTP (distribution-spec, "Listing Tags", end-8a and 8b). */
 import { collect } from "../../lib/collect.ts";
-import { OciError } from "../../oci/error.ts";
-import { repositoryName } from "../../oci/repository-name.ts";
+import { repositoryUnknown } from "../../oci/unknown.ts";
 import type { Context } from "../context.ts";
 import { LIMITS } from "../http/limits.ts";
 import { nextPage } from "../http/links.ts";
 import { pageParameters } from "../http/page-parameters.ts";
-import { bytesBody, json } from "../http/reply.ts";
-import type { Reply } from "../http/reply.ts";
+import { bytesBody } from "../http/reply.ts";
+import { jsonDocument } from "../http/representation.ts";
+import type { Representation } from "../http/representation.ts";
 import type { Route } from "../routes.ts";
 
 export async function getTags(
   { namespace, parameters }: Context,
   route: Extract<Route, { kind: "tags" }>,
-): Promise<Reply> {
-  const name = repositoryName(route.name);
+): Promise<Representation> {
+  const { name } = route;
   const repository = namespace.repository(name);
   const { limit, after } = pageParameters(parameters, LIMITS.maxTagsPage);
-  if (!(await repository.exists())) throw new OciError("NAME_UNKNOWN", { detail: { name } });
+  if (!(await repository.exists())) throw repositoryUnknown(name);
   const from = after === undefined ? {} : { after };
 
   if (limit === undefined) {
     // Several clients read one page only: all tags, however many, and never all at once in memory.
     const names = namesOf(repository.tags.list(from));
-    return await inPieces(jsonList(`{"name":${JSON.stringify(name)},"tags":[`, names, "]}"));
+    const first = await names.next();
+    const list = jsonList(`{"name":${JSON.stringify(name)},"tags":[`, prepend([first], names), "]}");
+    return await inPieces(list, first.done ? UNCACHED : CACHED);
   }
   const tags = await collect(namesOf(repository.tags.list({ ...from, limit: limit + 1 })));
   const page = tags.slice(0, limit);
   const last = page.at(-1);
   const more = last !== undefined && tags.length > limit;
   const headers = more ? { link: nextPage(`/v2/${name}/tags/list`, parameters, { n: String(limit), last }) } : {};
-  return { ...json(200, { name, tags: page }, headers), holds: () => true };
+  return jsonDocument({ name, tags: page }, { headers, ...(page.length > 0 ? CACHED : UNCACHED) });
 }
 
-async function* namesOf(tags: AsyncIterable<{ readonly name: string }>): AsyncGenerator<string> {
+/** Tags are of manifests, and a change of those moves the revision. */
+const CACHED = { validity: {} };
+
+/** Without tags the repository may be there for an upload alone, whose end moves no revision. */
+const UNCACHED = {};
+
+async function* namesOf(tags: AsyncIterable<{ readonly name: string }>): AsyncGenerator<string, void> {
   for await (const { name } of tags) yield name;
 }
 
-/** What is all in one piece is given whole, and again; what is not is sent as it is read. */
-async function inPieces(pieces: AsyncGenerator<Uint8Array, void>): Promise<Reply> {
-  // What fails before the answer begins is answered as any fault is.
+/** A list of one piece has a length, and can be cached; a longer one is sent as it is read. */
+async function inPieces(
+  pieces: AsyncGenerator<Uint8Array, void>,
+  validity: Pick<Representation, "validity">,
+): Promise<Representation> {
+  // What fails before the answer begins is answered as any internal error is.
   const [first, second] = [await pieces.next(), await pieces.next()];
-  const headers = { "content-type": "application/json" };
+  const contentHeaders = { "content-type": "application/json" };
   if (first.done || !second.done) {
-    return { status: 200, headers, body: { kind: "stream", open: () => goOn([first, second], pieces) } };
+    return { contentHeaders, body: { kind: "stream", open: () => prepend([first, second], pieces) } };
   }
-  const length = { "content-length": String(first.value.length) };
-  return { status: 200, headers: { ...headers, ...length }, body: bytesBody(first.value), holds: () => true };
+  return { contentHeaders, size: first.value.length, body: bytesBody(first.value), ...validity };
 }
 
-/** A sequence whose first steps were taken already. */
-async function* goOn<Item>(
+/** Puts the steps that were taken already before the others. */
+async function* prepend<Item>(
   begun: readonly IteratorResult<Item, void>[],
   rest: AsyncGenerator<Item, void>,
 ): AsyncGenerator<Item> {

@@ -4,10 +4,10 @@ import { customerNetwork } from "../../lib/network.ts";
 import { digest as digestIn, parseAlgorithm, parseDigest } from "../../oci/digest.ts";
 import type { Algorithm, Digest } from "../../oci/digest.ts";
 import { OciError } from "../../oci/error.ts";
-import { parseRepositoryName, repositoryName } from "../../oci/repository-name.ts";
+import { parseRepositoryName } from "../../oci/repository-name.ts";
 import type { RepositoryName } from "../../oci/repository-name.ts";
+import { uploadUnknown } from "../../oci/unknown.ts";
 import type { BlobService } from "../../registry/blobs.ts";
-import { unknownUpload } from "../../registry/uploads.ts";
 import type { BlobUpload, ChunkPlace } from "../../registry/uploads.ts";
 import type { Context } from "../context.ts";
 import { RefusedWithHeaders, refusalIn } from "../http/error-reply.ts";
@@ -23,7 +23,7 @@ type UploadRoute = Extract<Route, { kind: "upload" }>;
 /** Begins an upload, or does with one request: a mount, or a blob that comes with it. */
 export async function postUpload(context: Context, route: UploadsRoute): Promise<Reply> {
   const { namespace, request, parameters, body, authorization } = context;
-  const name = repositoryName(route.name);
+  const { name } = route;
   const { blobs } = namespace.repository(name);
 
   const mounted = await mount(blobs, parameters, (from) => authorization.may("pull", from));
@@ -69,7 +69,7 @@ export function putUpload(context: Context, route: UploadRoute): Promise<Reply> 
 export function getUpload(context: Context, route: UploadRoute): Promise<Reply> {
   return withUpload(context, route, async (name, upload) => {
     const size = await upload.tell();
-    if (size === undefined) throw unknownUpload(upload.id);
+    if (size === undefined) throw uploadUnknown(upload.id);
     return empty(204, sessionHeaders(name, upload.id, size));
   });
 }
@@ -88,10 +88,10 @@ async function withUpload(
   route: UploadRoute,
   work: (name: RepositoryName, upload: BlobUpload) => Promise<Reply>,
 ): Promise<Reply> {
-  const name = repositoryName(route.name);
+  const { name } = route;
   const { blobs } = namespace.repository(name);
   const upload = await blobs.resume(route.id);
-  if (!upload) throw unknownUpload(route.id.slice(0, 128));
+  if (!upload) throw uploadUnknown(route.id);
   try {
     return await work(name, upload);
   } catch (error) {

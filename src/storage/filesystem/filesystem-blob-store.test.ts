@@ -29,7 +29,7 @@ describe("files: the tree", () => {
     const key = await push(store, content, id);
     const path = join(folder, "blobs", "sha256", hex.slice(0, 2), `${hex}.${id}`);
     expect(await readFile(path, "utf8")).toBe("a layer");
-    expect(store.source(key)).toEqual({ kind: "file", path });
+    expect(store.locate(key, 7)).toEqual({ kind: "file", path, range: { start: 0, end: 6 } });
     expect(await readdir(join(folder, "uploads"))).toEqual([]);
   });
 

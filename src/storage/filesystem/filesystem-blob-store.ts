@@ -4,10 +4,11 @@ import { copyFile, link, open, opendir, rename, stat, unlink } from "node:fs/pro
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import type { Digest } from "../../oci/digest.ts";
+import type { ByteLocation } from "../../lib/byte-location.ts";
 import type { ByteRange } from "../../lib/byte-range.ts";
 import { InheritedPermissions } from "../../lib/inherited-permissions.ts";
 import { readFile } from "../../lib/read-file.ts";
-import type { BlobSource, BlobStat, BlobStore, PartFile, PartKey, StorageKey, StoredKey } from "../blob-store.ts";
+import type { BlobStat, BlobStore, PartFile, PartKey, StorageKey, StoredKey } from "../blob-store.ts";
 import { FilesystemPartFile } from "./part-file.ts";
 import { Folders } from "./folders.ts";
 import { DiskReserve } from "./disk-reserve.ts";
@@ -137,8 +138,8 @@ export class FilesystemBlobStore implements BlobStore {
     }
   }
 
-  source(key: StorageKey): BlobSource {
-    return { kind: "file", path: this.#path(key) };
+  locate(key: StorageKey, size: number): ByteLocation {
+    return { kind: "file", path: this.#path(key), range: { start: 0, end: size - 1 } };
   }
 
   read(key: StorageKey, range?: ByteRange): AsyncIterable<Uint8Array> {

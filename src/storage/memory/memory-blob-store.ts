@@ -1,7 +1,8 @@
 /** Blobs in the memory of the process: for tests and embedding. They are gone when it ends. */
 import type { Digest } from "../../oci/digest.ts";
+import type { ByteLocation } from "../../lib/byte-location.ts";
 import type { ByteRange } from "../../lib/byte-range.ts";
-import type { BlobSource, BlobStat, BlobStore, PartFile, PartKey, StorageKey, StoredKey } from "../blob-store.ts";
+import type { BlobStat, BlobStore, PartFile, PartKey, StorageKey, StoredKey } from "../blob-store.ts";
 
 interface Kept {
   readonly bytes: Uint8Array;
@@ -105,7 +106,7 @@ export class MemoryBlobStore implements BlobStore {
     return kept?.bytes.length === known.size && kept.mtimeMs === known.mtimeMs;
   }
 
-  source(key: StorageKey): BlobSource {
+  locate(key: StorageKey): ByteLocation {
     return { kind: "stream", open: (range) => this.read(key, range) };
   }
 

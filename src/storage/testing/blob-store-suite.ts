@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import * as fc from "fast-check";
+import { partOf, readLocation } from "../../lib/byte-location.ts";
 import { digestOf } from "../../oci/digest.ts";
 import type { BlobStore, PartKey, StorageKey } from "../blob-store.ts";
 
@@ -315,16 +316,13 @@ function testReading(open: () => Promise<BlobStore>): void {
     expect(await store.stat(key)).toEqual(stat);
   });
 
-  test("the source of a blob leads to the same bytes", async () => {
+  test("the location of a blob leads to the same bytes, and so does that of any part of it", async () => {
     const store = await open();
     const { key } = await committed(store, bytes("0123456789"));
-    const source = store.source(key);
-    if (source.kind === "file") {
-      expect(await readFile(source.path, "utf8")).toBe("0123456789");
-    } else {
-      expect(await textOf(source.open())).toBe("0123456789");
-      expect(await textOf(source.open({ start: 2, end: 4 }))).toBe("234");
-    }
+    const location = store.locate(key, 10);
+    expect(await textOf(readLocation(location))).toBe("0123456789");
+    expect(await textOf(readLocation(partOf(location, { start: 2, end: 4 })))).toBe("234");
+    if (location.kind === "file") expect(await readFile(location.path, "utf8")).toBe("0123456789");
   });
 
   test("a blob that is not there has no bytes", async () => {

@@ -22,7 +22,7 @@ export function watchedStore(store: BlobStore, watch: Watcher): BlobStore {
   return {
     partKey: (upload) => store.partKey(upload),
     storageKey: (part, digest) => store.storageKey(part, digest),
-    source: (key) => store.source(key),
+    locate: (key, size) => store.locate(key, size),
     isUnchanged: (key, known) => store.isUnchanged(key, known),
     stage: (key) => watch("store.stage", async () => watchedPart(await store.stage(key), watch)),
     resume: (key, size) =>

@@ -62,7 +62,6 @@ export async function openWatchedRegistry(
       version: "test",
     },
     log,
-    revision: () => metadata.lastCommit(),
   });
   const server = await listen({ kind: "tcp", hostname: "127.0.0.1", port: 0 }, handle, { log });
   return {

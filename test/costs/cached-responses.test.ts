@@ -1,4 +1,4 @@
-/** What a reply that is given again keeps in memory: nothing of those who asked. */
+/** What a cached response keeps in memory: nothing of the requests that it was served to. */
 import { heapStats } from "bun:jsc";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { bytesOf } from "../support/content.ts";

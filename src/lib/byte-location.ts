@@ -1,0 +1,55 @@
+/** Where bytes are to be had, from the storage to the socket. */
+import type { ByteRange } from "./byte-range.ts";
+import { readFile } from "./read-file.ts";
+
+/** A part of a file, which the kernel can send. */
+export interface FileLocation {
+  readonly kind: "file";
+  readonly path: string;
+  readonly range: ByteRange;
+}
+
+/** In memory, in a file, or behind a stream. Nothing is open yet. */
+export type ByteLocation =
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+  | FileLocation
+  | { readonly kind: "stream"; open(range?: ByteRange): AsyncIterable<Uint8Array> };
+
+/** Tells bytes from others that may lie under the same key one day: what a storage compares to say that nobody touched them. */
+export interface Fingerprint {
+  readonly key: string;
+  /** Bytes. */
+  readonly size: number;
+  /** When they were last touched, in milliseconds since 1970. */
+  readonly mtimeMs: number;
+}
+
+/** Returns where the bytes of a range are; both ends are counted in, from the first byte of `location`. */
+export function partOf(location: ByteLocation, range: ByteRange): ByteLocation {
+  switch (location.kind) {
+    case "bytes":
+      return { kind: "bytes", bytes: location.bytes.subarray(range.start, range.end + 1) };
+    case "file": {
+      const { start } = location.range;
+      return { ...location, range: { start: start + range.start, end: start + range.end } };
+    }
+    case "stream":
+      return { kind: "stream", open: () => location.open(range) };
+  }
+}
+
+/** Reads the bytes, piece by piece as the reader takes them. */
+export function readLocation(location: ByteLocation): AsyncIterable<Uint8Array> {
+  switch (location.kind) {
+    case "bytes":
+      return once(location.bytes);
+    case "file":
+      return readFile(location.path, location.range);
+    case "stream":
+      return location.open();
+  }
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}

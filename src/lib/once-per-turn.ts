@@ -1,0 +1,20 @@
+/** What is looked at once in each turn of the event loop, whoever asks. */
+export class OncePerTurn<Key, Value> {
+  readonly #look: (key: Key) => Value;
+  readonly #found = new Map<Key, Value>();
+
+  /** `look` returns the value of a key as it is now. */
+  constructor(look: (key: Key) => Value) {
+    this.#look = look;
+  }
+
+  /** Returns the value as of some moment of this turn: a change of before the request that asks now was read is in it. */
+  get(key: Key): Value {
+    const found = this.#found.get(key);
+    if (found !== undefined || this.#found.has(key)) return found as Value;
+    if (this.#found.size === 0) setImmediate(() => this.#found.clear()); // before the next requests are read from their sockets
+    const value = this.#look(key);
+    this.#found.set(key, value);
+    return value;
+  }
+}

@@ -1,0 +1,82 @@
+/** What a request asks for: everything that is decided about it before it is known who sent it. */
+import { OciError } from "../oci/error.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
+import { requiredPermission } from "./access/required-permission.ts";
+import type { RequiredPermission } from "./access/required-permission.ts";
+import type { ServerOptions } from "./context.ts";
+import { RefusedWithHeaders } from "./http/error-reply.ts";
+import { hasUsableHost, pathOf, targetOf } from "./http/request-target.ts";
+import { METHODS, isAmbiguous, isNamed, parseRoute, pathBelow } from "./routes.ts";
+import type { InvalidRoute, Route } from "./routes.ts";
+
+export interface ParsedRequest {
+  /** An endpoint with an invalid part is refused once the client may know of its repository. */
+  readonly route: Route | InvalidRoute<RepositoryName> | Preflight;
+  readonly required: RequiredPermission;
+}
+
+/** A browser asks which requests of another origin's page it may send (Fetch standard, "CORS-preflight request"). */
+export interface Preflight {
+  readonly kind: "preflight";
+  /** Those of the endpoint. */
+  readonly methods: readonly string[];
+}
+
+/** Throws the refusal of a request that no endpoint answers. */
+export function parseRequest(request: Request, options: ServerOptions): ParsedRequest {
+  const { method } = request;
+  if (method === "CONNECT") throw unsupportedMethod("CONNECT", METHODS.welcome); // it names a host, not a path
+  // "A server MUST respond with a 400 … to any … request message that contains more than one Host" (RFC 9112, 3.2).
+  if (!hasUsableHost(request)) {
+    throw new OciError("UNSUPPORTED", { status: 400, message: "the request has no usable Host header" });
+  }
+  options.otherSites?.refuse(request);
+  const path = registryPath(request, options);
+  const route = parseRoute(path, method);
+  if (!route || !isServed(route, options)) throw unknownPath(path);
+  const allowed = METHODS[route.kind];
+  if (method === "OPTIONS" && options.commonHeaders.crossOrigin) {
+    return { route: { kind: "preflight", methods: allowed }, required: { kind: "nothing" } };
+  }
+  if (!allowed.includes(method)) throw unsupportedMethod(method, allowed);
+  if (method === "DELETE" && route.kind !== "upload" && !options.deleteEnabled) {
+    throw deleteDisabled(allowed.filter((each) => each !== "DELETE"));
+  }
+  if (!isNamed(route)) throw route.refusal;
+  return { route, required: requiredPermission(request, route) };
+}
+
+/** A path that names no endpoint, for those outside of the registry. */
+const OUTSIDE = "";
+
+/** Returns the path of a request below the registry's prefix. */
+export function registryPath({ url }: Request, { origins }: ServerOptions): string {
+  return pathBelow(origins.prefix, pathOf(targetOf(url))) ?? OUTSIDE;
+}
+
+/** Whether the settings leave this endpoint on. */
+function isServed({ kind }: Pick<Route, "kind">, options: ServerOptions): boolean {
+  if (kind === "signatures") return options.signaturesEnabled;
+  return (kind !== "token" && kind !== "keys") || options.tokens !== undefined;
+}
+
+function unknownPath(path: string): OciError {
+  if (isAmbiguous(path)) {
+    const message = "there is nothing at a path that holds a backslash or a dot segment (. or ..), raw or encoded";
+    return new OciError("UNSUPPORTED", { status: 404, message });
+  }
+  // What hides slashes or leaves parts empty was meant as a name that cannot be.
+  if (path.startsWith("/v2/") && /\/\/|%2f|%00/i.test(path)) return new OciError("NAME_UNKNOWN");
+  return new OciError("UNSUPPORTED", { status: 404, message: "there is nothing at this path" });
+}
+
+/** "The origin server MUST generate an Allow header field in a 405" (RFC 9110, 15.5.6). */
+function unsupportedMethod(method: string, allowed: readonly string[]): RefusedWithHeaders {
+  const message = `${method} is not possible here: use ${allowed.join(" or ")}`;
+  return new RefusedWithHeaders(new OciError("UNSUPPORTED", { message }), { allow: allowed.join(", ") });
+}
+
+function deleteDisabled(others: readonly string[]): RefusedWithHeaders {
+  const message = "deleting is switched off on this registry (storage.delete.enabled)";
+  return new RefusedWithHeaders(new OciError("UNSUPPORTED", { message }), { allow: others.join(", ") });
+}
