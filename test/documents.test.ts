@@ -69,6 +69,70 @@ describe("a document", () => {
   }
 });
 
+describe("a link to a heading", () => {
+  const documents = ["*.md", "docs/**/*.md"].flatMap((pattern) => [...new Bun.Glob(pattern).scanSync(ROOT)]);
+  for (const document of documents) {
+    test(`leads to one that exists: ${document}`, () => {
+      const broken = anchorsIn(read(document)).filter(({ path, anchor }) => {
+        const target = path === "" ? document : join(dirname(document), path);
+        return target.endsWith(".md") && existsSync(join(ROOT, target)) && !slugsIn(read(target)).includes(anchor);
+      });
+      expect(broken).toEqual([]);
+    });
+  }
+
+  test("is spelled as GitHub does it", () => {
+    expect(slugsIn("# Let's Encrypt\n\n## `http.tls.key`\n\n### BLOB_UNKNOWN\n")).toEqual([
+      "lets-encrypt",
+      "httptlskey",
+      "blob_unknown",
+    ]);
+  });
+});
+
+/** What operators of other registries look for, by the words that they know, and the document that has a heading for it. */
+const TOPICS: Readonly<Record<string, readonly string[]>> = {
+  "docs/operations.md": [
+    "Run as a systemd service",
+    "Kubernetes",
+    "Signals and exit codes",
+    "Health checks",
+    "Metrics",
+    "Logging",
+    "Garbage collection",
+    "Read-only mode",
+    "Integrity checks",
+    "Backup",
+    "Restore",
+    "Upgrading",
+    "Full disk",
+  ],
+  "docs/configuration.md": [
+    "Settings file",
+    "Environment variables",
+    "TLS",
+    "Let's Encrypt",
+    "Authentication",
+    "Storage",
+    "Garbage collection",
+    "Logging",
+    "Complete settings file",
+  ],
+  "docs/migrating.md": ["Migrate", "What is different", "Not supported yet"],
+  "docs/troubleshooting.md": ["The server does not start", "Push and pull", "Operation"],
+  "docs/security.md": ["TLS", "Users", "Policies", "Audit"],
+  "docs/glossary.md": ["Content", "Uploads", "Garbage collection", "Access"],
+};
+
+describe("an operator finds a heading", () => {
+  for (const [document, topics] of Object.entries(TOPICS)) {
+    test(`for each topic of ${document}`, () => {
+      const headings = new Set([2, 3].flatMap((level) => headingsIn(read(document), level)));
+      expect(topics.filter((topic) => !headings.has(topic))).toEqual([]);
+    });
+  }
+});
+
 describe("the reader of links", () => {
   test("finds links and images to files, with and without a place in them, and by reference", () => {
     const text = '[a](a.md) ![b](<b c.png> "title") [c](docs/c.md#part) [d][1]\n\n[1]: ../d.md\n';
@@ -106,6 +170,29 @@ function linksIn(markdown: string): readonly string[] {
     .map(([, quoted, plain]) => quoted ?? plain ?? "")
     .filter((link) => !/^[a-z][a-z0-9+.-]*:|^#/i.test(link))
     .map((link) => link.replace(/[#?].*$/, ""));
+}
+
+interface Anchor {
+  /** Empty for the same document. */
+  readonly path: string;
+  readonly anchor: string;
+}
+
+/** The links of a document that lead to a heading. */
+function anchorsIn(markdown: string): readonly Anchor[] {
+  const links = withoutCode(markdown, { keepSpans: false }).matchAll(/\]\(([^)\s#:]*)#([^)\s]+)\)/g);
+  return Array.from(links, ([, path = "", anchor = ""]) => ({ path, anchor }));
+}
+
+/** What headings are called in links. */
+function slugsIn(markdown: string): readonly string[] {
+  const headings = withoutCode(markdown, { keepSpans: true }).matchAll(/^#{1,6} +(.+?) *$/gm);
+  return Array.from(headings, ([, text = ""]) =>
+    text
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, "")
+      .replaceAll(" ", "-"),
+  );
 }
 
 function withoutCode(markdown: string, { keepSpans }: { readonly keepSpans: boolean }): string {

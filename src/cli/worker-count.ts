@@ -28,7 +28,7 @@ export function countWorkers({ workers, http, storage }: Settings, { platform, c
   }
   const obstacle =
     parseAddress(http.addr)?.kind === "unix"
-      ? "workers cannot share a Unix socket"
+      ? "they cannot share a Unix socket"
       : platform !== "linux" // elsewhere all connections go to one of those who listen
         ? "sharing a port needs Linux"
         : undefined;

@@ -114,7 +114,7 @@ describe("a variable that is Kubernetes' or podman's", () => {
         REGISTRY_AUTH_FILE: "/run/containers/auth.json",
       },
     });
-    await server.printed(/REGISTRY_PROXY_SERVICE_HOST, REGISTRY_STORAGE_S3_PORT: Kubernetes/);
+    await server.printed(/REGISTRY_PROXY_SERVICE_HOST, REGISTRY_STORAGE_S3_PORT: ignored, because Kubernetes/);
     await server.printed(/REGISTRY_AUTH_FILE is a variable of podman/);
     expect((await fetch(`${server.url}/v2/`)).status).toBe(200);
     expect(server.errors()).toBe("");
@@ -141,7 +141,7 @@ describe("where settings come from", () => {
   test("a file of distribution keeps deletes off unless it allows them, and says so", async () => {
     const off = await fileWith("version: 0.1\nlog: {fields: {service: registry}}\nhttp: {headers: {X: [y]}}\n");
     await using quiet = await startListening({ words: ["serve", off] });
-    await quiet.printed(/deleting is off, as it is in distribution/);
+    await quiet.printed(/deleting is off, as in distribution/);
     expect((await fetch(`${quiet.url}/v2/team/app/manifests/latest`, { method: "DELETE" })).status).toBe(405);
     const on = await fileWith("version: 0.1\nstorage: {delete: {enabled: true}}\n");
     await using other = await startListening({ words: ["serve", on] });

@@ -31,7 +31,7 @@ describe("the greeting", () => {
     await using server = await startListening({ env: { ...TEXT, REGISTRY_HTTP_ADDR: "0.0.0.0:0" } });
     const [, line = ""] = await server.printed(/(\{ "insecure-registries": .*\})\n/);
     expect(JSON.parse(line)).toEqual({ "insecure-registries": [`THIS-MACHINE:${server.port}`] });
-    await server.printed(/WARN: anyone who reaches/);
+    await server.printed(/WARN: everyone who reaches/);
     expect(server.output()).toContain("plain HTTP");
     expect(server.output()).toContain(`docker push localhost:${server.port}/busybox`);
     expect((await fetch(`http://127.0.0.1:${server.port}/v2/`)).status).toBe(200);
@@ -108,7 +108,7 @@ describe("what can only be meant otherwise", () => {
     await using server = await startListening({
       env: { REGISTRY_HTTP_TLS_MINIMUMTLS: "tls1.3", REGISTRY_AUTH_USERS_ENABLED: "true" },
     });
-    await server.printed(/"level":"warn".*http\.tls\.minimumtls: without a certificate/);
+    await server.printed(/"level":"warn".*http\.tls\.minimumtls: ignored, because there is no TLS/);
     await server.printed(/"level":"warn".*auth\.users\.enabled: there are no users and no robots/);
   });
 

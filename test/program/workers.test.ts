@@ -162,7 +162,7 @@ describe("one process serves, whatever the setting says,", () => {
   test("on a Unix socket, and the log says why", async () => {
     const unix = join(scratch, "one.sock");
     await using server = await startListening({ env: { ...env, REGISTRY_HTTP_ADDR: `unix:${unix}` } });
-    await server.printed(/"workers: processes cannot share a Unix socket: one process serves, not 2"/);
+    await server.printed(/"workers: they cannot share a Unix socket: one process serves, not 2"/);
     expect(await childrenOf(server.pid)).toEqual([]);
     expect((await fetch("http://localhost/v2/", { unix })).status).toBe(200);
   });
