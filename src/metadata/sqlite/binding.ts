@@ -71,9 +71,13 @@ function named<Result>(call: () => Result): Result {
   } catch (error) {
     const number = (error as { readonly errcode?: number }).errcode;
     if (!(error instanceof Error) || number === undefined) throw error;
-    const code = EXTENDED_CODES.get(number) ?? PRIMARY_CODES.get(number & 0xff) ?? "SQLITE_ERROR";
-    throw Object.assign(new Error(error.message, { cause: error }), { name: "SQLiteError", code });
+    throw Object.assign(new Error(error.message, { cause: error }), { name: "SQLiteError", code: codeOf(number) });
   }
+}
+
+/** SQLite's name of a result code, such as `SQLITE_BUSY`. */
+export function codeOf(number: number): string {
+  return EXTENDED_CODES.get(number) ?? PRIMARY_CODES.get(number & 0xff) ?? "SQLITE_ERROR";
 }
 
 /** Names of result codes (https://www.sqlite.org/rescode.html), as far as the program tells them apart. */

@@ -57,3 +57,8 @@ export class Connection {
 export function sqliteCode(error: unknown): string | undefined {
   return error instanceof Error && error.name === "SQLiteError" ? (error as Error & { code?: string }).code : undefined;
 }
+
+/** Whether a sync of the disk failed: what was written before may or may not be there, and trying again lies. */
+export function isSyncFailure(code: string | undefined): boolean {
+  return /^SQLITE_IOERR_(?:DIR_)?FSYNC/.test(code ?? "");
+}

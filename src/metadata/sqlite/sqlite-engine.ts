@@ -11,22 +11,26 @@ import { SQLITE_MIGRATIONS, pendingMigrations } from "../migrations/migrations.t
 import { rows, runAtOnce } from "../sql.ts";
 import type { Durability, SqlEngine, Statement, Transaction } from "../sql.ts";
 import type { OpenSqlite } from "./binding.ts";
-import { Connection, sqliteCode } from "./connection.ts";
+import { Checkpoints } from "./checkpoints.ts";
+import { Connection, isSyncFailure, sqliteCode } from "./connection.ts";
 import { HolderLocks } from "./holder-locks.ts";
 
 /**
  * `foreign_keys` is off by default. A waiting BEGIN blocks the event loop, so `busy_timeout` is small and we try again
  * ourselves. With `synchronous=normal` a commit does not sync the log: we do, for many at once and without blocking the
- * event loop. Few and large checkpoints write a page once that was changed many times.
+ * event loop.
  */
 const PRAGMAS = [
   "busy_timeout = 5",
   "journal_mode = wal",
   "synchronous = normal",
-  "wal_autocheckpoint = 4000",
   "foreign_keys = on",
   "temp_store = memory",
 ];
+
+/** A database that others may open too has a thread that makes checkpoints; one that they cannot makes them in its commits. */
+const CHECKPOINTS_APART = ["wal_autocheckpoint = 0", "journal_size_limit = 67108864"];
+const CHECKPOINTS_IN_COMMITS = ["wal_autocheckpoint = 4000"];
 
 /** What stands around the statements of others, prepared like them. */
 const BEGIN: Statement = { text: "begin", values: [] };
@@ -55,6 +59,8 @@ export interface SqliteEngineOptions {
   readonly alone?: boolean;
   /** What opens databases; the runtime's own when absent. */
   readonly openSqlite?: OpenSqlite;
+  /** Pages in the log at which a checkpoint begins, when others may have the database open. */
+  readonly checkpointPages?: number;
 }
 
 /**
@@ -80,6 +86,7 @@ export class SqliteEngine implements SqlEngine {
   #knowsLastCommit = false;
   #waiting: Member[] = [];
   #committing: Promise<void> | undefined;
+  #checkpoints: Checkpoints | undefined;
   readonly #others: { close(): void }[] = [];
   #isClosed = false;
   /** Why no write is taken any more: after a failed sync nobody knows what is on the disk. */
@@ -94,14 +101,21 @@ export class SqliteEngine implements SqlEngine {
 
   /** Opens the file and brings its schema up to date. With `alone` no other process can open it until it is closed. */
   static async open(path: string, options: SqliteEngineOptions = {}): Promise<SqliteEngine> {
-    const { alone = false, openSqlite } = options;
-    const pragmas = alone ? ["locking_mode = exclusive", ...PRAGMAS] : PRAGMAS;
+    const { alone = false, openSqlite, checkpointPages } = options;
+    const pragmas = alone
+      ? ["locking_mode = exclusive", ...PRAGMAS, ...CHECKPOINTS_IN_COMMITS]
+      : [...PRAGMAS, ...CHECKPOINTS_APART];
     const connection = await whenFree(() => Connection.open(path, pragmas, openSqlite));
     try {
       await whenFree(() => migrate(connection));
-      const watcher = alone ? undefined : Connection.open(path, [...PRAGMAS, "query_only = on"], openSqlite);
+      const watcher = alone ? undefined : Connection.open(path, [...pragmas, "query_only = on"], openSqlite);
       const holders = alone ? new HoldersOfThisProcess() : new HolderLocks(dirname(path));
-      return new SqliteEngine(connection, watcher, openSync(`${path}-wal`, "r+"), holders);
+      const engine = new SqliteEngine(connection, watcher, openSync(`${path}-wal`, "r+"), holders);
+      if (!alone) {
+        const onSyncFailure = (error: Error): void => void (engine.#broken = syncFailure(error));
+        engine.#checkpoints = new Checkpoints({ path, duePages: checkpointPages, onSyncFailure });
+      }
+      return engine;
     } catch (error) {
       connection.close();
       throw error;
@@ -196,9 +210,11 @@ export class SqliteEngine implements SqlEngine {
     await this.#committing;
     if (this.#isClosed) return;
     this.#isClosed = true;
+    await this.#checkpoints?.end();
     closeSync(this.#log);
     this.#watcher?.close();
     this.#connection.close();
+    this.#checkpoints?.[Symbol.dispose]();
     for (const other of this.#others) other.close();
   }
 
@@ -207,8 +223,10 @@ export class SqliteEngine implements SqlEngine {
       const members = this.#waiting;
       this.#waiting = [];
       try {
+        await this.#checkpoints?.held;
         if (this.#broken) throw this.#broken;
         const failures = await whenFree(() => this.#commit(members));
+        this.#checkpoints?.committed();
         const committed = members.filter((member) => !failures.has(member));
         const durable = committed.filter(({ durability }) => durability === "durable");
         for (const [member, error] of failures) member.reject(error);
@@ -239,7 +257,7 @@ export class SqliteEngine implements SqlEngine {
       return failures;
     } catch (error) {
       rollBack(this.#connection);
-      if (isSyncFailure(error)) this.#broken = syncFailure(error);
+      if (isSyncFailure(sqliteCode(error))) this.#broken = syncFailure(error);
       throw error;
     }
   }
@@ -261,11 +279,6 @@ export class SqliteEngine implements SqlEngine {
     }
     this.#connection.run(KEEP);
   }
-}
-
-/** Whether a sync of the disk failed: what was written before may or may not be there, and trying again lies. */
-function isSyncFailure(error: unknown): boolean {
-  return /^SQLITE_IOERR_(?:DIR_)?FSYNC/.test(sqliteCode(error) ?? "");
 }
 
 function syncFailure(cause: unknown): Error {
