@@ -3,21 +3,48 @@ import type { Logger } from "pino";
 import { systemClock } from "../lib/clock.ts";
 import type { Clock } from "../lib/clock.ts";
 import { escapeControlsInJson } from "../lib/control-characters.ts";
+import { LruCache, textBytes } from "../lib/lru.ts";
 
-/** A request that was answered. */
-export interface Access {
+/** A request and its answer, as far as they are the same each time that a cached response is served: formatted once for all. */
+export class Answered {
   readonly method: string;
   /** Path and query as they were sent. */
   readonly uri: string;
-  readonly remoteAddress: string | undefined;
-  /** Who asked, when that was proven. */
-  readonly user: string | undefined;
-  readonly userAgent: string | null;
   readonly status: number;
-  /** Milliseconds until the answer was ready to be sent. */
-  readonly duration: number;
   /** Bytes of the answer's body; 0 when that was not known. */
   readonly written: number;
+  #json: JsonParts | undefined;
+
+  constructor({ method, uri, status, written }: Pick<Answered, "method" | "uri" | "status" | "written">) {
+    this.method = method;
+    this.uri = uri;
+    this.status = status;
+    this.written = written;
+  }
+
+  /** Its parts of a line of JSON. */
+  get json(): JsonParts {
+    return (this.#json ??= jsonPartsOf(this));
+  }
+}
+
+interface JsonParts {
+  /** What stands between the time and the client. */
+  readonly request: string;
+  /** What stands between the client and the duration, and behind that. */
+  readonly status: string;
+  readonly end: string;
+}
+
+/** A request that was answered. */
+export interface Access {
+  readonly answered: Answered;
+  readonly remoteAddress: string | undefined;
+  /** The principal's name, when it has proven one. */
+  readonly user: string | undefined;
+  readonly userAgent: string | null;
+  /** Milliseconds until the answer was ready to be sent. */
+  readonly duration: number;
 }
 
 export type AccessLog = (access: Access) => void;
@@ -31,12 +58,15 @@ const LINE_BYTES = 512;
 
 /** Lines for a person at a terminal. */
 export function textAccessLog(log: Logger): AccessLog {
-  return ({ method, uri, remoteAddress, user, userAgent, status, duration }) => {
-    const who = [remoteAddress, user, userAgent === null ? undefined : cut(userAgent, MAX_USER_AGENT)];
-    const parts = [method, status, cut(uri, MAX_URI), `${duration.toFixed(1)} ms`, ...who];
+  return ({ answered: { method, uri, status }, remoteAddress, user, userAgent, duration }) => {
+    const client = [remoteAddress, user, userAgent === null ? undefined : cut(userAgent, MAX_USER_AGENT)];
+    const parts = [method, status, cut(uri, MAX_URI), `${duration.toFixed(1)} ms`, ...client];
     log.info(parts.filter((part) => part !== undefined).join(" "));
   };
 }
+
+/** Bytes of formatted user agents that are cached: a registry has a few kinds of clients, and each says the same each time. */
+const MAX_CACHED_BYTES = 256 * 1024;
 
 /**
  * Lines of JSON, put together by hand as the log would: there is one for each request, so they are to cost next to
@@ -52,26 +82,42 @@ export function jsonAccessLog(
     if (now !== millisecond) [millisecond, time] = [now, new Date(now).toISOString()];
     return time;
   };
+  const quotedUserAgents = new LruCache<string, string>(MAX_CACHED_BYTES);
+  const quotedUserAgent = (userAgent: string): string => {
+    const cached = quotedUserAgents.get(userAgent);
+    if (cached !== undefined) return cached;
+    const made = quoted(cut(userAgent, MAX_USER_AGENT));
+    quotedUserAgents.set(userAgent, made, textBytes(userAgent) + textBytes(made));
+    return made;
+  };
+  const lineOf = ({ answered, remoteAddress, user, userAgent, duration }: Access, at: string): string => {
+    const { request, status, end } = answered.json;
+    return (
+      `{"level":"info","time":"${at}"${request}` +
+      (remoteAddress === undefined ? "" : `,"http.request.remoteaddr":"${remoteAddress}"`) +
+      (user === undefined ? "" : `,"auth.user.name":${quoted(user)}`) +
+      (userAgent === null ? "" : `,"http.request.useragent":${quotedUserAgent(userAgent)}`) +
+      `${status}${duration}${end}`
+    );
+  };
   return (access) => {
     const at = timeNow();
-    const bytes = LINE_BYTES + access.uri.length + (access.userAgent?.length ?? 0);
-    writer.writeSoon(() => escapeControlsInJson(lineOf(access, at)), bytes);
+    const bytes = LINE_BYTES + access.answered.uri.length + (access.userAgent?.length ?? 0);
+    writer.writeSoon(() => lineOf(access, at), bytes);
   };
 }
 
-function lineOf(
-  { method, uri, remoteAddress, user, userAgent, status, duration, written }: Access,
-  time: string,
-): string {
-  const quoted = JSON.stringify(cut(uri, MAX_URI));
-  return (
-    `{"level":"info","time":"${time}","http.request.method":"${method}","http.request.uri":${quoted}` +
-    (remoteAddress === undefined ? "" : `,"http.request.remoteaddr":"${remoteAddress}"`) +
-    (user === undefined ? "" : `,"auth.user.name":${JSON.stringify(user)}`) +
-    (userAgent === null ? "" : `,"http.request.useragent":${JSON.stringify(cut(userAgent, MAX_USER_AGENT))}`) +
-    `,"http.response.status":${status},"http.response.duration":${duration},"http.response.written":${written}` +
-    `,"msg":"${method} ${status} ${quoted.slice(1)}}\n`
-  );
+function jsonPartsOf({ method, uri, status, written }: Answered): JsonParts {
+  const path = quoted(cut(uri, MAX_URI));
+  return {
+    request: `,"http.request.method":"${method}","http.request.uri":${path}`,
+    status: `,"http.response.status":${status},"http.response.duration":`,
+    end: `,"http.response.written":${written},"msg":"${method} ${status} ${path.slice(1)}}\n`,
+  };
+}
+
+function quoted(text: string): string {
+  return escapeControlsInJson(JSON.stringify(text));
 }
 
 function cut(text: string, length: number): string {

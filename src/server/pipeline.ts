@@ -128,8 +128,8 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
     }
     if (made.validity === undefined) return replyTo(request, made);
     const full = complete(fullReply(made), request);
-    const webHeaders = new Headers(full.headers);
-    const response = { parsed, representation: made, full: { ...full, webHeaders }, madeAt };
+    const shared = { webHeaders: new Headers(full.headers), answered: {} };
+    const response = { parsed, representation: made, full: { ...full, shared }, madeAt };
     cache.set(request, response);
     return replyFrom(response, request);
   }
@@ -147,11 +147,11 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
 
   /** Adds the headers that the reply lacks, and what the log says of the client. */
   function finished(reply: Reply, { request, caller, user }: Asked): Reply {
-    const completed = reply.webHeaders ? reply : complete(reply, request);
+    const completed = reply.shared ? reply : complete(reply, request);
     const logged = { ...completed, address: caller.address, user: completed.user ?? user };
     const ofOrigin = crossOrigin?.headersFor(request);
     if (!ofOrigin) return logged;
-    const { webHeaders: _, headers, ...rest } = logged; // those are everybody's
+    const { shared: _, headers, ...rest } = logged; // its headers are everybody's
     return { ...rest, headers: { ...headers, ...ofOrigin } };
   }
 

@@ -34,6 +34,9 @@ export interface Moment {
   readonly revision: Revision | undefined;
 }
 
+/** The address is the key, and stands in the lines of the log for GET and HEAD, twice in each. */
+const ADDRESS_COPIES = 5;
+
 /** Says whether a cached response still holds. */
 export type Validator = Pick<Namespace, "revision" | "isUnchanged">;
 
@@ -77,7 +80,7 @@ export class ResponseCache {
   set({ url }: Request, response: CachedResponse): void {
     const { body, validity } = response.representation;
     if (validity === undefined || (typeof body === "object" && "kind" in body && body.kind === "stream")) return;
-    const bytes = ENTRY_BYTES + textBytes(url) + bytesInMemory(body);
+    const bytes = ENTRY_BYTES + ADDRESS_COPIES * textBytes(url) + bytesInMemory(body);
     if (bytes <= MAX_ENTRY_BYTES) this.#byUrl.set(url, response, bytes);
   }
 }

@@ -1,6 +1,7 @@
 /** What is answered, as a value: one place writes it. */
 import { readLocation } from "../../lib/byte-location.ts";
 import type { ByteLocation, FileLocation } from "../../lib/byte-location.ts";
+import type { Answered } from "../../observe/access-log.ts";
 import { LIMITS } from "./limits.ts";
 import { httpDate } from "./http-date.ts";
 
@@ -10,13 +11,21 @@ import { httpDate } from "./http-date.ts";
  */
 export type Body = string | Blob | ByteLocation;
 
+/** What costs the most of a reply to make. */
+export interface Shared {
+  /** All headers of the reply as the web has them. */
+  readonly webHeaders: Headers;
+  /** What the access log says of it, for each method. */
+  readonly answered: { GET?: Answered; HEAD?: Answered };
+}
+
 export interface Reply {
   readonly status: number;
   /** Names in lower case. `content-length` stands here whenever the length is known: HEAD needs it. */
   readonly headers: Readonly<Record<string, string>>;
-  /** All of its headers as the web has them, of a reply from the cache: to make them costs the most of a reply. */
-  readonly webHeaders?: Headers;
   readonly body?: Body;
+  /** Of a reply from the cache: what is made once, for all requests that it is served to. */
+  readonly shared?: Shared;
   /** Of whoever asked, for the log. */
   readonly address?: string | undefined;
   readonly user?: string | undefined;
@@ -83,7 +92,8 @@ export const streamFile: OpenFile = (location) => toStream(readLocation(location
 
 /** The reply as a web `Response`. For HEAD a body is not opened. */
 export function toResponse(reply: Reply, method: string, openFile: OpenFile): Response {
-  const { status, headers, webHeaders } = reply;
+  const { status, headers, shared } = reply;
+  const webHeaders = shared?.webHeaders;
   if (method === "HEAD") return new Response(null, { status, headers: dated(webHeaders ?? new Headers(headers)) });
   const body = reply.body === undefined ? null : toBody(reply.body, openFile);
   return new Response(body, { status, headers: webHeaders ?? headers });

@@ -38,6 +38,6 @@ test("the access log has the status that a client got when the file could not be
   expect(sizes.filter((size) => size === SIZE)).toHaveLength(3);
   await listening.stop();
   await nextTurn();
-  const lines = logged.map(({ uri, status, written }) => `${uri} ${status} ${written}`).toSorted();
+  const lines = logged.map(({ answered: { uri, status, written } }) => `${uri} ${status} ${written}`).toSorted();
   expect(lines).toEqual(["/gone 404 0", "/gone 404 0", ...Array.from({ length: 3 }, () => `/there 200 ${SIZE}`)]);
 });

@@ -9,6 +9,7 @@ import { systemClock } from "../../lib/clock.ts";
 import { fileErrorReason } from "../../lib/file-error.ts";
 import { customerNetwork } from "../../lib/network.ts";
 import { OciError } from "../../oci/error.ts";
+import { Answered } from "../../observe/access-log.ts";
 import type { Logs } from "../../observe/logger.ts";
 import { faultReply, refusalIn, refusalReply } from "../http/error-reply.ts";
 import { CommonHeaders } from "../http/common-headers.ts";
@@ -237,18 +238,27 @@ function answer(
   }
 
   /** `failed` is what is answered instead, because the file of the reply could not be opened. */
-  function log({ status, headers, address, user }: Reply, failed: number | undefined): void {
+  function log(made: Reply, failed: number | undefined): void {
     access?.({
-      method: request.method,
-      uri: targetOf(request.url),
-      remoteAddress: address,
-      user,
+      answered: failed === undefined ? answeredBy(made, request) : answeredAs(failed, 0, request),
+      remoteAddress: made.address,
+      user: made.user,
       userAgent: request.headers.get("user-agent"),
-      status: failed ?? status,
       duration: Math.round((performance.now() - started) * 1000) / 1000,
-      written: failed !== undefined || request.method === "HEAD" ? 0 : Number(headers["content-length"] ?? 0),
     });
   }
+}
+
+/** What the access log says of a reply; of one from the cache it is made once. */
+function answeredBy({ status, headers, shared }: Reply, request: Request): Answered {
+  const method = request.method === "HEAD" ? "HEAD" : "GET";
+  const written = method === "HEAD" ? 0 : Number(headers["content-length"] ?? 0);
+  if (!shared) return answeredAs(status, written, request);
+  return (shared.answered[method] ??= answeredAs(status, written, request));
+}
+
+function answeredAs(status: number, written: number, { method, url }: Request): Answered {
+  return new Answered({ method, uri: targetOf(url), status, written });
 }
 
 /** The file that the runtime opens for a reply. */
