@@ -30,8 +30,9 @@ export async function askSilently(paths: readonly string[], options: SilentReade
   return {
     sockets,
     async [Symbol.asyncDispose]() {
-      const closed = sockets.map((socket) => new Promise((resolve) => socket.once("close", resolve)));
-      for (const socket of sockets) socket.destroy();
+      const left = sockets.filter((socket) => !socket.closed);
+      const closed = left.map((socket) => new Promise((resolve) => socket.once("close", resolve)));
+      for (const socket of left) socket.destroy();
       await Promise.all(closed);
     },
   };
