@@ -28,7 +28,7 @@ export function parseRequest(request: Request, options: ServerOptions): ParsedRe
   if (method === "CONNECT") throw unsupportedMethod("CONNECT", METHODS.welcome); // it names a host, not a path
   // "A server MUST respond with a 400 … to any … request message that contains more than one Host" (RFC 9112, 3.2).
   if (!hasUsableHost(request)) {
-    throw new OciError("UNSUPPORTED", { status: 400, message: "the request has no usable Host header" });
+    throw new OciError("UNSUPPORTED", { status: 400, message: "the Host header is missing or malformed" });
   }
   options.otherSites?.refuse(request);
   const path = registryPath(request, options);
@@ -62,17 +62,17 @@ function isServed({ kind }: Pick<Route, "kind">, options: ServerOptions): boolea
 
 function unknownPath(path: string): OciError {
   if (isAmbiguous(path)) {
-    const message = "there is nothing at a path that holds a backslash or a dot segment (. or ..), raw or encoded";
+    const message = "unknown path: it contains a backslash or a dot segment (. or ..), raw or encoded";
     return new OciError("UNSUPPORTED", { status: 404, message });
   }
   // What hides slashes or leaves parts empty was meant as a name that cannot be.
   if (path.startsWith("/v2/") && /\/\/|%2f|%00/i.test(path)) return new OciError("NAME_UNKNOWN");
-  return new OciError("UNSUPPORTED", { status: 404, message: "there is nothing at this path" });
+  return new OciError("UNSUPPORTED", { status: 404, message: "unknown path" });
 }
 
 /** "The origin server MUST generate an Allow header field in a 405" (RFC 9110, 15.5.6). */
 function unsupportedMethod(method: string, allowed: readonly string[]): RefusedWithHeaders {
-  const message = `${method} is not possible here: use ${allowed.join(" or ")}`;
+  const message = `${method} is not allowed here: use ${allowed.join(" or ")}`;
   return new RefusedWithHeaders(new OciError("UNSUPPORTED", { message }), { allow: allowed.join(", ") });
 }
 

@@ -138,16 +138,15 @@ function isMet(required: RequiredPermission, authorization: Authorization, kind:
 }
 
 const MESSAGES: Readonly<Record<ChallengeError, string>> = {
-  invalid_token: "the token is not good, or not any more: get another one",
-  insufficient_scope:
-    "the token does not allow this: get one for the scope that is asked for, or log in as somebody else",
+  invalid_token: "the token is invalid or expired: get another one",
+  insufficient_scope: "the token lacks the required scope: get another token, or log in as another user",
 };
 
 /** The same whether the repository is there or not. */
 function denied(authorization: Authorization, required: RequiredPermission): AccessRefusal {
   const user = nameOf(authorization.principal);
   const refusal = new OciError("DENIED", {
-    message: `${user} may not ${wordsFor(required)}: ask the operator of the registry for that right`,
+    message: `${user} may not ${wordsFor(required)}: ask the operator of the registry for the permission`,
   });
   return new AccessRefusal(refusal, {}, { user, denied: permissionIn(authorization, required) });
 }

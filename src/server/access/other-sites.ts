@@ -34,15 +34,15 @@ export class OtherSites {
     if (this.#refusesNames && !this.#isOwnName(url.hostname)) {
       throw new OciError("DENIED", {
         message:
-          `${url.hostname.slice(0, 255)} is no name of this registry, which listens to this machine alone and asks for no ` +
-          "login: use localhost or an address, set http.host to what clients call it, or set up a login",
+          `${url.hostname.slice(0, 255)} is not a name of this registry, which serves this machine only and requires no ` +
+          "login: use localhost or an address, set http.host to its public URL, or require a login",
       });
     }
     if (isUnsafe(request.method) && this.#isForeign(request, url)) {
       throw new OciError("DENIED", {
         message:
-          "a page of another site sends this, and this registry asks for no login: " +
-          "name its origin in Access-Control-Allow-Origin (http.headers), or set http.host to what clients call the registry",
+          "a web page of another site may not change a registry that requires no login: " +
+          "add its origin to Access-Control-Allow-Origin (http.headers), or set http.host to the public URL of the registry",
       });
     }
   }

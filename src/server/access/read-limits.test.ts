@@ -13,12 +13,10 @@ describe("reading is bounded", () => {
   test("for each user, wherever they are, and for each address without one", () => {
     const limits = new ReadLimits({ perMinute: 2, anonymousPerMinute: 1 }, clock);
     expect([reads(limits, "1.2.3.4", ALICE), reads(limits, "5.6.7.8", ALICE)]).toEqual(["read", "read"]);
-    expect(reads(limits, "9.9.9.9", ALICE)).toBe(
-      "refused: alice has read too much in a minute: come back in 30 s (30)",
-    );
+    expect(reads(limits, "9.9.9.9", ALICE)).toBe("refused: read rate limit of alice exceeded: retry in 30 s (30)");
     expect(reads(limits, "9.9.9.9", { ...ALICE, kind: "robot" })).toBe("read");
     expect([reads(limits, "1.2.3.4"), reads(limits, "5.6.7.8")]).toEqual(["read", "read"]);
-    expect(reads(limits, "1.2.3.4")).toContain("come back in 60 s, or log in (60)");
+    expect(reads(limits, "1.2.3.4")).toContain("retry in 60 s, or log in (60)");
   });
 
   test("for a whole network where a customer has one", () => {

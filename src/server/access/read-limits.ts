@@ -37,7 +37,7 @@ export class ReadLimits {
     const waitMs = user ? this.#users?.take(user) : this.#addresses?.take(customerNetwork(caller.address ?? ""));
     if (!waitMs) return;
     const seconds = Math.ceil(waitMs / 1000);
-    const message = `${user ?? "this address"} has read too much in a minute: come back in ${seconds} s`;
+    const message = `read rate limit of ${user ?? "this address"} exceeded: retry in ${seconds} s`;
     const more = user || !this.#users ? "" : ", or log in";
     throw new AccessRefusal(
       new OciError("TOOMANYREQUESTS", { message: `${message}${more}` }),

@@ -27,7 +27,7 @@ export class RefusedWithHeaders extends Error {
 export function refusalIn(error: unknown): OciError | undefined {
   if (error instanceof OciError) return error;
   if (error instanceof BrokenBodyError) {
-    return new OciError("BLOB_UPLOAD_INVALID", { message: "the body broke off", cause: error });
+    return new OciError("BLOB_UPLOAD_INVALID", { message: "the request body ended early", cause: error });
   }
   for (let each: unknown = error; each instanceof Error; each = each.cause) {
     const { code } = each as { code?: unknown };
@@ -35,13 +35,13 @@ export function refusalIn(error: unknown): OciError | undefined {
     if (FULL.has(code)) {
       return new OciError("DENIED", {
         status: 507,
-        message: "the registry's disk is full: ask its operator to make room, then push again",
+        message: "the disk of the registry is full: ask its operator to free space, then push again",
         cause: error,
       });
     }
     if (DISK_ERRORS.test(code)) {
       return new OciError("UNAVAILABLE", {
-        message: "the registry's storage does not answer: try again",
+        message: "the storage of the registry fails temporarily: try again",
         cause: error,
       });
     }
@@ -59,7 +59,7 @@ export function refusalReply(error: OciError, headers: Readonly<Record<string, s
 
 /** The reply to a fault: nothing of its cause, which the log has. */
 export function faultReply(): Reply {
-  return json(500, { errors: [entry("UNKNOWN", "the registry failed; its log says why", undefined)] });
+  return json(500, { errors: [entry("UNKNOWN", "internal error: the log of the registry has the cause", undefined)] });
 }
 
 function entry(code: ErrorCode, message: string, detail: unknown): object {

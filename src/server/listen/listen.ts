@@ -294,7 +294,7 @@ function peerOf({ address, port }: { readonly address: string; readonly port: nu
 }
 
 function tooMuchUnread(headers: Readonly<Record<string, string>>): Reply {
-  const message = "this connection or address was sent more than it has read: read what was sent, then ask again";
+  const message = "too many unread responses on this connection or to this address: read them, then retry";
   return refusalReply(new OciError("TOOMANYREQUESTS", { message, retryAfterSeconds: 1 }), headers);
 }
 

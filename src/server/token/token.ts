@@ -148,7 +148,7 @@ function wrongCredentials(rejected: Rejected): AccessRefusal {
   const client = { user: name, rejected };
   if (refusal) return new AccessRefusal(refusal, {}, client);
   return new AccessRefusal(
-    new OciError("UNAUTHORIZED", { message: "the name or the password, or the token in its place, is not right" }),
+    new OciError("UNAUTHORIZED", { message: "wrong user name, password or token" }),
     LOGIN_CHALLENGE,
     client,
   );

@@ -84,14 +84,14 @@ function warningsAbout({ mediaType, size, missing, deviations, deviationCount }:
     warnings.push("this is a manifest of Docker's schema 1, which containerd 2 and newer engines do not pull");
   }
   if (size > MAX_MANIFEST_SIZE * NEAR) {
-    warnings.push(`the manifest has ${size} bytes: more than ${MAX_MANIFEST_SIZE} are not taken`);
+    warnings.push(`the manifest has ${size} bytes, near the limit of ${MAX_MANIFEST_SIZE}`);
   }
   for (const { path, reason } of deviations) warnings.push(`${path} ${reason}`);
   if (deviationCount > deviations.length) {
-    warnings.push(`${deviationCount - deviations.length} more places are not as the OCI image specification has them`);
+    warnings.push(`${deviationCount - deviations.length} more deviations from the OCI image spec`);
   }
   if (missing.length > 0) {
-    warnings.push(`${missing.length} of the contents that the manifest names are not in this repository`);
+    warnings.push(`${missing.length} blobs or manifests that the manifest references are not in this repository`);
   }
   return warnings;
 }

@@ -119,7 +119,7 @@ function announcedAlgorithm(parameters: URLSearchParams): Algorithm | undefined 
   const algorithm = parseAlgorithm(named);
   if (algorithm) return algorithm;
   throw new OciError("DIGEST_INVALID", {
-    message: "this registry computes sha256 and sha512",
+    message: "unsupported digest algorithm: use sha256 or sha512",
     detail: { "digest-algorithm": named.slice(0, 64) },
   });
 }
@@ -165,7 +165,7 @@ function refuseRange(where: "content-range" | typeof OFFSET, said: string): neve
     status: 416,
     message:
       where === OFFSET
-        ? "the address of the upload is not one that was given: go on at the Location of the last reply"
+        ? "this is not a Location that the registry returned: continue at the Location of the last response"
         : "Content-Range must say where the chunk begins and ends, such as 0-499",
     detail: { [where]: said.slice(0, 128) },
   });
