@@ -82,6 +82,8 @@ export interface RegistryOptions {
         readonly folder: string;
         /** Whether no other process ever opens the folder: allows file systems over a network. */
         readonly singleProcess?: boolean;
+        /** Whether large uploads are written past the page cache, where the file system allows it; false when absent. */
+        readonly directWrites?: boolean;
         /** Whether a folder that holds no registry is refused; it is made when absent. */
         readonly mustExist?: boolean;
       };
@@ -383,5 +385,5 @@ async function openDrivers(storage: RegistryOptions["storage"]): Promise<[BlobSt
     mustExist: storage.mustExist ?? false,
     blobFolders: BLOB_FOLDERS,
   });
-  return [await FilesystemBlobStore.open(folder), engine];
+  return [await FilesystemBlobStore.open(folder, { directWrites: storage.directWrites ?? false }), engine];
 }

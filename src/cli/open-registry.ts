@@ -36,7 +36,12 @@ export async function openRegistry(
   const { lease, grace, undo, fresh, untagged } = settings.gc;
   const access = serving ? accessOf(settings) : undefined;
   return await createRegistry({
-    storage: { folder: filesystem.rootdirectory, singleProcess: filesystem.singleprocess, mustExist },
+    storage: {
+      folder: filesystem.rootdirectory,
+      singleProcess: filesystem.singleprocess,
+      directWrites: filesystem.directwrites,
+      mustExist,
+    },
     deleteEnabled: settings.storage.delete.enabled,
     signaturesEnabled: settings.signatures.enabled,
     origin: originOf(settings),

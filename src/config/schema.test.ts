@@ -12,6 +12,7 @@ describe("the settings", () => {
       "http.addr",
       "storage.filesystem.rootdirectory",
       "storage.filesystem.singleprocess",
+      "storage.filesystem.directwrites",
       "storage.delete.enabled",
       "storage.inline",
       "validation.manifests.sparse",
@@ -25,7 +26,7 @@ describe("the settings", () => {
       log: { level: "info" },
       http: { addr: "127.0.0.1:5000" },
       storage: {
-        filesystem: { rootdirectory: "./data", singleprocess: false },
+        filesystem: { rootdirectory: "./data", singleprocess: false, directwrites: false },
         delete: { enabled: true },
         inline: 16_384,
       },

@@ -87,6 +87,8 @@ export const Settings = z.strictObject({
           rootdirectory: z.string().min(1).default("./data"),
           /** Only one process ever opens the folder: allows file systems over a network. */
           singleprocess: z.boolean().default(false),
+          /** Large uploads are written past the page cache. */
+          directwrites: z.boolean().default(false),
         })
         .prefault({}),
       delete: z.strictObject({ enabled: z.boolean().default(true) }).prefault({}),

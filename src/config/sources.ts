@@ -145,6 +145,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   workers: "4",
   "storage.filesystem.rootdirectory": "/var/lib/stowage",
   "storage.filesystem.singleprocess": "false",
+  "storage.filesystem.directwrites": "false",
   "storage.delete.enabled": "true",
   "storage.inline": "16KiB",
   "storage.maintenance.uploadpurging.enabled": "true",

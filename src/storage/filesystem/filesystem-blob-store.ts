@@ -9,11 +9,18 @@ import type { ByteRange } from "../../lib/byte-range.ts";
 import { InheritedPermissions } from "../../lib/inherited-permissions.ts";
 import { readFile } from "../../lib/read-file.ts";
 import type { BlobStat, BlobStore, PartFile, PartKey, StorageKey, StoredKey } from "../blob-store.ts";
-import { FilesystemPartFile } from "./part-file.ts";
+import { FilesystemPartFile, openDirect } from "./part-file.ts";
+import type { OpenDirect } from "./part-file.ts";
 import { Folders } from "./folders.ts";
 import { DiskReserve } from "./disk-reserve.ts";
+import { WriteBuffers } from "./write-buffers.ts";
 import { PROBE_NAME, WriteProbe } from "./write-probe.ts";
 import { BLOBS, BLOB_FOLDERS, UPLOADS, partKey, storageKey } from "./layout.ts";
+
+export interface FilesystemOptions {
+  /** Whether large uploads are written past the page cache, where the file system allows it; false when absent. */
+  readonly directWrites?: boolean;
+}
 
 export class FilesystemBlobStore implements BlobStore {
   readonly #root: string;
@@ -21,8 +28,11 @@ export class FilesystemBlobStore implements BlobStore {
   readonly #folders: Folders;
   readonly #reserve: DiskReserve;
   readonly #probe: WriteProbe;
+  readonly #buffers = new WriteBuffers();
+  readonly #openDirect: OpenDirect | undefined;
 
-  private constructor(root: string) {
+  private constructor(root: string, { directWrites = false }: FilesystemOptions = {}) {
+    this.#openDirect = directWrites ? openDirect : undefined;
     this.#root = root;
     this.#permissions = InheritedPermissions.in(root);
     this.#folders = new Folders(root, this.#permissions);
@@ -31,8 +41,8 @@ export class FilesystemBlobStore implements BlobStore {
   }
 
   /** Opens the store in `root`, a folder that is there. */
-  static async open(root: string): Promise<FilesystemBlobStore> {
-    const store = new FilesystemBlobStore(resolve(root));
+  static async open(root: string, options: FilesystemOptions = {}): Promise<FilesystemBlobStore> {
+    const store = new FilesystemBlobStore(resolve(root), options);
     await store.#folders.ensure(join(store.#root, UPLOADS));
     await store.#folders.ensure(join(store.#root, BLOBS));
     return store;
@@ -227,7 +237,9 @@ export class FilesystemBlobStore implements BlobStore {
   }
 
   #part(handle: FileHandle, position: number, path: string): FilesystemPartFile {
-    return new FilesystemPartFile(handle, position, {
+    return new FilesystemPartFile(path, handle, position, {
+      buffers: this.#buffers,
+      openDirect: this.#openDirect,
       checkRoom: (bytes) => this.#reserve.check(bytes),
       syncName: () => this.#folders.sync(dirname(path)),
     });
