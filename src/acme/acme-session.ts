@@ -76,7 +76,7 @@ export function publicJwk(key: KeyObject): Record<string, string> {
   return { kty, crv, x, y } as Record<string, string>;
 }
 
-/** Rejects with `AcmeError` when nobody answers. */
+/** Rejects with `AcmeError` when the server does not respond. */
 export async function request(
   url: string,
   signal: AbortSignal,

@@ -1,4 +1,4 @@
-/** The folder of a certificate and of all that is needed to get the next one; private, unless its group may write. */
+/** The folder with the certificate, its key, the account key and challenge answers; private, unless it is group-writable. */
 import { createPrivateKey, generateKeyPairSync, randomUUID } from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import { access, constants, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
@@ -26,7 +26,7 @@ export class CertificateFolder {
     this.#permissions = permissions;
   }
 
-  /** Authorities are kept apart, each in a folder of its own below `path`: what one of them signed is not another one's. */
+  /** Each CA has its own folder below `path`. */
   static async open(path: string, directory: string): Promise<CertificateFolder> {
     const { host, pathname } = new URL(directory);
     const found = await stat(path).catch(() => undefined);
@@ -97,7 +97,7 @@ export class CertificateFolder {
     await rm(this.failurePath, { force: true });
   }
 
-  /** What to answer when the authority asks for `token`. In files, for whichever process is asked. */
+  /** Returns the answer to the challenge `token`. In files, because any process may get the challenge. */
   async answer(token: string): Promise<string | undefined> {
     return /^[\w-]+$/.test(token) ? await textOf(join(this.#answers, token)) : undefined;
   }

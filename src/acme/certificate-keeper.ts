@@ -39,7 +39,7 @@ export class CertificateError extends Error {
 
 /** Bounds of a start without a certificate: all of it … */
 const START_MS = 180_000;
-/** … while nobody answers, as when the network is not up yet … */
+/** … while the CA cannot be reached, for example before the network is up … */
 const UNREACHABLE_MS = 15_000;
 /** … and between two tries at that. */
 const RETRY_MS = 3000;

@@ -1,4 +1,4 @@
-/** A certificate, had from an authority that asks over HTTP whether its names are ours (RFC 8555, 7). */
+/** Orders a certificate with http-01 challenges (RFC 8555, section 7). */
 import type { KeyObject } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { calculateJwkThumbprint } from "jose";
@@ -17,7 +17,7 @@ export interface OrderRequest {
   readonly names: readonly string[];
   /** Of P-256. */
   readonly certificateKey: KeyObject;
-  /** Makes `answer` what is served for `token` when the authority asks. */
+  /** Serves `answer` as the response to the challenge `token`. */
   readonly publish: (token: string, answer: string) => Promise<void>;
 }
 

@@ -1,6 +1,6 @@
 /** Names of users, robots and groups. */
 
-/** The user name of every job: who it is stands in its token, which is the password. */
+/** The user name of CI jobs, whose identity is in the token that they send as password. */
 export const JOB_USER = "oidc";
 
 /** What a policy, a login or a command means by these words is no account. */

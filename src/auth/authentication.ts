@@ -10,21 +10,21 @@ import { SingleFlight } from "../lib/single-flight.ts";
 import type { OciError } from "../oci/error.ts";
 import { parseCredentials } from "./credentials.ts";
 
-/** Credentials that are not good. */
+/** Rejected credentials. */
 export interface Rejected {
   readonly kind: "rejected";
   readonly scheme: "basic" | "bearer" | "unknown";
   readonly reason: Reason;
   /** The user name that was tried; undefined for tokens. */
   readonly name?: string | undefined;
-  /** What the client is told instead of that its credentials are wrong. */
+  /** Sent to the client instead of 401. */
   readonly refusal?: OciError | undefined;
 }
 
 export type Outcome = Session | Rejected;
 
 export interface AuthenticationParts {
-  /** The first one that takes the credentials decides. */
+  /** The first verifier that accepts this kind of credentials decides. */
   readonly verifiers: readonly Verifier[];
   readonly policy: Policy;
   /** Whether the server that issues tokens decides alone what they allow. */

@@ -47,11 +47,11 @@ export class BoundedAuthorization implements Authorization {
   readonly #access: readonly ResourceActions[] | undefined;
   readonly #policy: Policy | undefined;
   readonly #maxDecisionBytes: number;
-  /** They rest on nothing that changes: the settings are those of the process, and the principal is as it was proven. */
+  /** Decisions never become invalid: settings are fixed for the process, and so is the principal of a session. */
   readonly #decisions = new Map<string, Partial<Record<Action, Decision>>>();
   #decisionBytes = 0;
 
-  /** Keeps decisions of so many bytes at most: a client asks for the same again and again. */
+  /** Caches decisions, bounded by bytes, because clients repeat the same requests. */
   constructor(principal: Principal, { access, policy }: AuthorizationBounds, maxDecisionBytes: number) {
     this.principal = principal;
     this.#access = access;
@@ -62,7 +62,7 @@ export class BoundedAuthorization implements Authorization {
       : (policy?.allowsSomePull(principal) ?? false);
   }
 
-  /** What is kept of decisions: at most `maxDecisionBytes`. */
+  /** Cached decisions: at most `maxDecisionBytes`. */
   get decisionBytes(): number {
     return this.#decisionBytes;
   }
@@ -98,7 +98,7 @@ export class BoundedAuthorization implements Authorization {
     this.#decisionBytes += bytes;
     const decisions = this.#decisions.get(repository);
     if (decisions) decisions[action] = decision;
-    // A part of an address would keep the whole of it in memory.
+    // A substring would keep the whole string in memory.
     else this.#decisions.set(Buffer.from(repository).toString(), { [action]: decision });
   }
 }

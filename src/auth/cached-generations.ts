@@ -31,7 +31,7 @@ export class CachedGenerations {
     this.#clock = clock;
   }
 
-  /** That of the account that `key` names and `find` asks for. */
+  /** Returns the generation of the account `key`, read by `find` when it is not cached. */
   of(key: string, find: () => Promise<StoredGeneration>): Basis {
     let found = this.#generations.get(key);
     if (!found) {

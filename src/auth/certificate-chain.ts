@@ -1,4 +1,4 @@
-/** Chains of certificates that a token brings (RFC 7515, 4.1.6), as far as RFC 5280 says which of them may vouch for others. */
+/** Verifies the certificate chain in a token (`x5c`, RFC 7515, section 4.1.6) by RFC 5280. */
 import { X509Certificate } from "node:crypto";
 import type { JWK } from "jose";
 import { identifier, readTlvs } from "../lib/der.ts";
@@ -6,7 +6,7 @@ import { identifier, readTlvs } from "../lib/der.ts";
 /** A chain is no longer than that. */
 const MAX_CHAIN = 8;
 
-/** A key that a certificate we trust vouches for. */
+/** A key certified by a trusted certificate. */
 export interface VouchedKey {
   readonly key: JWK;
   /** Milliseconds since 1970: when the first certificate of the chain ends. */
@@ -63,7 +63,7 @@ function isSame(a: X509Certificate, b: X509Certificate): boolean {
   return a.raw.equals(b.raw);
 }
 
-/** Whether `issuer` vouches for `certificate`, which ends the chain `below`, and may. */
+/** Returns whether `issuer` signed `certificate`, the end of the chain `below`, and may do so. */
 function mayIssue(issuer: X509Certificate, certificate: X509Certificate, below: readonly X509Certificate[]): boolean {
   if (!issuer.ca || !certificate.checkIssued(issuer)) return false;
   const { pathLength, usage, isUnderstood } = restrictionsOf(issuer);
@@ -89,7 +89,7 @@ const [DIGITAL_SIGNATURE, NON_REPUDIATION, KEY_CERT_SIGN] = [0x80, 0x40, 0x04];
 const KEY_USAGE = "2.5.29.15";
 const BASIC_CONSTRAINTS = "2.5.29.19";
 
-/** Extensions that may be critical: those that are looked at here, and those about names, policies and TLS. */
+/** Supported critical extensions: those that are checked here, and those about names, policies and TLS. */
 const UNDERSTOOD = [KEY_USAGE, BASIC_CONSTRAINTS, "2.5.29.17", "2.5.29.30", "2.5.29.32", "2.5.29.36", "2.5.29.37"].map(
   contentOfIdentifier,
 );

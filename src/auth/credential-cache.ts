@@ -1,5 +1,5 @@
 /**
- * Sessions: what was proven by credentials a moment ago, so that a client that sends them with each request costs no hash and
+ * Sessions: cached results of verification, so that a client that sends its credentials with each request costs no hash and
  * no signature each time. Passwords are known by a keyed hash only, with a key that the process makes and keeps to itself.
  */
 import { hash, randomBytes } from "node:crypto";
@@ -14,10 +14,10 @@ export const MAX_SESSION_BYTES = 32 * 1024 ** 2;
 /** What a session needs beside texts. */
 const SESSION_BYTES = 1500;
 
-/** A longer header is verified each time: whoever asks for tokens decides how much stands in them. */
+/** Longer headers are not cached, because clients choose the size of tokens. */
 const MAX_HEADER_LENGTH = 8192;
 
-/** A principal whose credentials are good, and what it may do. It is valid until it expires, while its proof holds. */
+/** An authenticated principal and its permissions, valid until it expires or its proof becomes invalid. */
 export interface Session {
   readonly kind: "session";
   readonly proof: Proof;

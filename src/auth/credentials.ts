@@ -4,7 +4,7 @@ import type { Credentials } from "./verifier.ts";
 
 export type HeaderCredentials =
   | Credentials
-  /** None that say who somebody is. */
+  /** No credentials: an anonymous client. */
   | { readonly kind: "none" }
   /** Of another scheme, or not readable. */
   | { readonly kind: "unknown" };

@@ -1,4 +1,4 @@
-/** What is computed for a user name that nobody has, so that the time of a wrong login does not tell who there is. */
+/** Hashes computed for unknown user names, so that timing does not reveal which users exist. */
 import { createHmac } from "node:crypto";
 
 /** Hashes of the same cost. */
@@ -10,7 +10,7 @@ export interface HashClass {
   readonly count: number;
 }
 
-/** A hash of nobody's password, with the parameters that new ones have. */
+/** A hash of a random password, with the parameters of new hashes. */
 export const DUMMY_HASH =
   "$argon2id$v=19$m=19456,t=2,p=1$1sZBBuVOPXlgUUcMA5s91ux2UElcIRvGKtR7TS10QdQ$kNwY9/2cD1kHomDFWwp/tIL7SnRVe2+Ws6aFcn8HYkE";
 

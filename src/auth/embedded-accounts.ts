@@ -1,4 +1,4 @@
-/** Accounts of a program that embeds the registry, and knows by itself who there is. */
+/** Accounts of a program that embeds the registry and has its own users. */
 import type { Authenticator, Identity } from "./identity.ts";
 import { rejection } from "./verifier.ts";
 import type { AccountVerifier, BasicCredentials, Basis, Credentials, Verdict } from "./verifier.ts";

@@ -1,6 +1,6 @@
 /**
  * Tokens that another server issues and signs (distribution's `auth: token`). A key is trusted because it is in the set of keys
- * or in a certificate of the bundle, or because a certificate of the bundle vouches for it; never because a token brings it.
+ * or in a certificate of the bundle, or because a certificate of the bundle signed it; never because a token contains it.
  */
 import { X509Certificate, createHash } from "node:crypto";
 import { calculateJwkThumbprint, errors, importJWK } from "jose";

@@ -6,13 +6,13 @@ const MAX_BYTES = 1024 ** 2;
 
 const TIMEOUT_MS = 10_000;
 
-/** Whether an address may be asked: over TLS, or on this machine, where nobody is in between. */
+/** Whether a URL is trustworthy: https, or on this machine. */
 export function isTrustworthy(url: URL): boolean {
   const isLoopback = url.hostname === "localhost" || url.hostname === "[::1]" || /^127\.[\d.]+$/.test(url.hostname);
   return url.protocol === "https:" || (url.protocol === "http:" && isLoopback);
 }
 
-/** Rejects when the server cannot be reached, sends something else, or sends somebody elsewhere. */
+/** Rejects when the server cannot be reached, redirects, or returns something other than JSON. */
 export async function fetchJson(address: string): Promise<unknown> {
   const url = new URL(address);
   if (!isTrustworthy(url)) throw new Error(`${address} is neither https nor on this machine`);

@@ -55,7 +55,7 @@ export class HashQueue {
     });
   }
 
-  /** The latest of the client that has most; of several such clients, of the one that came last. */
+  /** Returns the latest entry of the client with the most entries; of several such clients, of the latest one. */
   #dropOne(): void {
     let most: [string, Job[]] | undefined;
     for (const entry of this.#waiting) if (!most || entry[1].length >= most[1].length) most = entry;

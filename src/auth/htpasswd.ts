@@ -102,12 +102,12 @@ function generationOf(line: string): string {
   return FILE_GENERATION + createHash("sha256").update(line).digest("base64url").slice(0, 16);
 }
 
-/** The file is not there and cannot be made; the message is for whoever starts the program. */
+/** The file does not exist and cannot be created. */
 export class HtpasswdError extends Error {
   override readonly name = "HtpasswdError";
 }
 
-/** Makes the file when it is not there, with a user `docker` whose password the log is told this once. */
+/** Creates the file when it does not exist, with a user `docker` whose password is logged once. */
 export async function provideHtpasswd(path: string, passwords: Passwords, log: Logger): Promise<void> {
   if (existsSync(path)) return;
   const password = randomBytes(24).toString("base64url");

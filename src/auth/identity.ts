@@ -1,8 +1,8 @@
-/** Who somebody is, once it was proven. */
+/** The identity of an authenticated client. */
 
-/** Somebody who proved who they are. */
+/** A user, robot or CI job that authenticated. */
 export interface Identity {
-  /** A person, a machine of the team, or a job that another system vouches for. */
+  /** A user, a robot, or a CI job identified by its issuer. */
   readonly kind: "user" | "robot" | "job";
   readonly name: string;
   readonly groups: readonly string[];
@@ -26,10 +26,10 @@ export interface Grant {
 /** What can be done with a repository; `admin` is all of it, and what only an operator may. */
 export type Action = "pull" | "push" | "delete" | "admin";
 
-/** Proves who somebody is, from what they know. */
+/** Verifies user names and passwords. */
 export interface Authenticator {
   /**
-   * Whom a name and a password belong to; undefined when to nobody, in about the same time whether the name exists or not.
+   * Returns the user of a name and password; undefined when they are wrong, in about the same time whether the user exists or not.
    * Refused with 429 (`TOOMANYREQUESTS`) after too many failures from an address or for an account.
    */
   authenticate(name: string, password: string, address: string | undefined): Promise<Identity | undefined>;

@@ -24,16 +24,16 @@ export function keyIdOf(key: CryptoKey): string {
   return idOf(KeyObject.from(key));
 }
 
-/** After so long the keys are fetched again, so that one that was withdrawn is not trusted for ever. */
+/** Keys are fetched again after this time, so that withdrawn keys are no longer trusted. */
 const MAX_AGE_MS = 600_000;
 
 /** A token with an unknown key makes us ask the issuer, but no more often than that. */
 const COOLDOWN_MS = 30_000;
 
-/** When the issuer cannot be reached, the keys that we have are good for so long. */
+/** How long known keys are used while the issuer cannot be reached. */
 const MAX_STALE_MS = 86_400_000;
 
-/** The issuer's keys cannot be had: nobody knows whether a token is good. */
+/** The issuer's keys cannot be fetched, so its tokens cannot be verified. */
 export class IssuerUnreachableError extends Error {
   override readonly name = "IssuerUnreachableError";
 }
@@ -140,7 +140,7 @@ export class DiscoveredKeys implements IssuerKeys {
     return this.#keys;
   }
 
-  /** Whoever comes meanwhile waits for the same answer; after a failure nobody asks for a while. */
+  /** Concurrent calls share one fetch; after a failure, none is made for a while. */
   async #fetch(): Promise<void> {
     const now = this.#clock.now();
     const failedJustNow = this.#triedAt > this.#fetchedAt && now - this.#triedAt < COOLDOWN_MS;

@@ -1,5 +1,5 @@
 /**
- * Slows the guessing of passwords, and locks nobody out. Failures run into buckets that leak: one for an address, one for an
+ * Slows down password guessing without locking users out. Failures run into buckets that leak: one for an address, one for an
  * account, and one for both together. Of one account and one address an attempt a second is verified, however full they are:
  * so the right password gets in. A last bucket bounds what an address may guess over all names: only attempts that have
  * failed run into it, so that any number of users behind one address may log in at once.
@@ -30,13 +30,13 @@ export const THROTTLE_MS = 1000;
 /** What an address may guess, whatever names it invents: so many at once, and then ten in a second. */
 const ALL_NAMES: Bucket = { size: 200, leakMs: 100 };
 
-/** Credentials that were good within so long are not slowed by other attempts: 30 days. */
+/** Credentials accepted within this time are not slowed down by other attempts: 30 days. */
 const PROVEN_MS = 30 * 86_400_000;
 
 /** Of all buckets together: those of 30,000 attempts and more. Only attempts that were verified need any. */
 const MAX_BUCKET_BYTES = 8 * 1024 ** 2;
 
-/** Of all credentials that were good lately: those of 10,000 users and more. */
+/** Bytes for credentials accepted lately: those of 10,000 users and more. */
 const MAX_PROVEN_BYTES = 4 * 1024 ** 2;
 
 interface Level {
@@ -48,7 +48,7 @@ interface Level {
 export interface Attempt {
   /** Whose turn it is in the queue of hashes: its address's, or its own when the same credentials were good lately. */
   readonly turn: string;
-  /** The credentials were good: takes it back, and remembers them. */
+  /** The credentials were accepted: removes the attempt, and records them. */
   succeed(): void;
   /** They were not: forgets that they ever were. */
   fail(): void;
@@ -59,7 +59,7 @@ export interface Attempt {
 export class LoginThrottle {
   readonly #clock: Clock;
   readonly #levels = new LruCache<string, Level>(MAX_BUCKET_BYTES);
-  /** When credentials were good, by a keyed hash of them. */
+  /** When credentials were last accepted, by a keyed hash of them. */
   readonly #proven = new LruCache<string, number>(MAX_PROVEN_BYTES);
   readonly #key = randomBytes(32).toString("base64");
 
@@ -110,7 +110,7 @@ export class LoginThrottle {
     return found ? Math.max(0, found.level - this.#elapsedSince(found.at) / leakMs) : 0;
   }
 
-  /** When the clock was set back nobody knows, and nobody is to wait for it. */
+  /** A clock that was set back must not make clients wait. */
   #elapsedSince(at: number = -Infinity): number {
     const elapsed = this.#clock.now() - at;
     return elapsed < 0 ? Infinity : elapsed;

@@ -1,5 +1,5 @@
 /**
- * CI workload identities: jobs log in with a token that their system signed (OpenID Connect), so that nobody has to keep a
+ * CI workload identities: jobs log in with a token that their system signed (OpenID Connect), so that no one has to store a
  * password for them. Rules say which claims must be in it, and what such a job may do here.
  */
 import { createHash } from "node:crypto";
@@ -41,12 +41,12 @@ export interface OidcTrust {
   readonly audience: string;
   /** A file with the issuer's keys, for an issuer that cannot be reached from here. */
   readonly jwks?: string | undefined;
-  /** Milliseconds after its issue for which a token is good here, also when it says less: some say less than a push takes. */
+  /** Milliseconds after `iat` for which a token is accepted, even when its `exp` is earlier: some expire before a push ends. */
   readonly lifetime?: number | undefined;
   readonly rules: readonly OidcRule[];
 }
 
-/** What anybody could make up is not among them. */
+/** Reasons that attackers cannot cause at will. */
 const ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
 
 /** Bytes; those of CI systems have one or two thousand. */
@@ -154,7 +154,7 @@ export class OidcVerifier implements AccountVerifier {
       name: `${sub}@${labelOf(issuer)}`,
       groups: [],
       bound,
-      // What is issued to it is good in other processes too, which may not have fetched this key yet.
+      // Tokens issued to it are used in other processes, too, which may not have fetched this key yet.
       generation: trust.jwks === undefined ? this.#generation : generation,
     };
     return { kind: "proof", principal, expiresAt: endOf(trust, claims), basis: this.#basis, generation };
@@ -187,12 +187,12 @@ function keysOf({ issuer, jwks }: OidcTrust, clock: Clock, log: Logger): IssuerK
   return jwks === undefined ? new DiscoveredKeys(issuer, clock, log) : new KeysInFile(jwks, clock, log);
 }
 
-/** Milliseconds since 1970 until which such a token is good here. */
+/** Returns the expiry of a token here, in milliseconds since 1970. */
 function endOf({ lifetime = 0 }: OidcTrust, { iat = 0, exp = 0 }: JWTPayload): number {
   return Math.max(exp * 1000, iat * 1000 + lifetime);
 }
 
-/** The time at which a token must be good: its last moment when it has expired, and is good for longer here. */
+/** Returns the time at which a token is verified: its last valid moment when it has expired but is accepted for longer. */
 function goodAt(trust: OidcTrust, claims: JWTPayload, now: number): number {
   const expiresAt = (claims.exp ?? Infinity) * 1000;
   return expiresAt <= now && now < endOf(trust, claims) ? expiresAt - 1000 : now;

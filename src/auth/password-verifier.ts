@@ -1,4 +1,4 @@
-/** Users who log in with a password: in an htpasswd file, in the database, or in both, the file first. */
+/** Verifies passwords of users in an htpasswd file and in the database, the file first. */
 import { OciError } from "../oci/error.ts";
 import type { CachedGenerations } from "./cached-generations.ts";
 import { DUMMY_HASH, decoyFor } from "./decoy-hashes.ts";
@@ -14,10 +14,10 @@ import { NO_BASIS, rejection } from "./verifier.ts";
 import type { AccountVerifier, BasicCredentials, Basis, Credentials, Verdict } from "./verifier.ts";
 import type { Clock } from "../lib/clock.ts";
 
-/** Longer ones are nobody's, and would need room in everything that remembers names. */
+/** Longer names do not exist, and would fill caches. */
 export const MAX_NAME_LENGTH = 256;
 
-/** Longer ones are nobody's, and would make hashing slow. */
+/** Longer passwords do not exist, and would make hashing slow. */
 const MAX_PASSWORD_LENGTH = 1024;
 
 export interface PasswordVerifierParts {
@@ -25,7 +25,7 @@ export interface PasswordVerifierParts {
   readonly users: Users | undefined;
   readonly generations: CachedGenerations;
   readonly passwords: Passwords;
-  /** A secret that all processes on this database share, and nobody else knows. */
+  /** A secret shared by all processes on this database. */
   readonly secret: () => Promise<Uint8Array>;
   readonly clock: Clock;
 }
@@ -114,7 +114,7 @@ export class PasswordVerifier implements AccountVerifier {
   }
 }
 
-/** The file is looked at with each request, at most once in a millisecond. */
+/** The file is stat'ed at each request, at most once per millisecond. */
 class UserBasis implements Basis {
   readonly #name: string;
   readonly #file: HtpasswdFile | undefined;

@@ -1,4 +1,4 @@
-/** The port for passwords, and what their hashes may cost: whoever puts the program together brings the functions. */
+/** The port for password hashing, and the maximum cost of hashes. The runtime's functions are passed in. */
 
 export type HashAlgorithm = "argon2id" | "bcrypt";
 
@@ -19,7 +19,7 @@ export interface Passwords {
 export interface HashCost {
   /** Hashes of the same algorithm and parameters take the same time, and have the same label. */
   readonly label: string;
-  /** Whether it may be computed whenever somebody tries to log in. */
+  /** Whether the cost is acceptable for every login attempt. */
   readonly isAffordable: boolean;
 }
 

@@ -10,8 +10,8 @@ import type { Action, Grant, Principal } from "./identity.ts";
 /** One entry of the settings' `policies`: a rule only allows, and what none allows is not. */
 export interface Rule {
   /**
-   * `alice` (or `user:alice`), `group:dev`; `anonymous`: whoever shows no credentials;
-   * `authenticated`: whoever shows good ones; `everyone`: both.
+   * `alice` (or `user:alice`), `group:dev`; `anonymous`: clients without credentials;
+   * `authenticated`: clients that logged in; `everyone`: both.
    */
   readonly who: readonly string[];
   /** Patterns such as `team/app`, `team/*` and `team/**`. */
@@ -47,14 +47,14 @@ interface CompiledRule {
   readonly decision: Decision;
 }
 
-/** Bytes of all patterns of bounds that are kept ready. */
+/** Bytes of the cache of compiled patterns. */
 const MAX_GLOB_BYTES = 2 * 1024 ** 2;
 
 /** What a pattern that is ready needs for each of its characters, and beside them. */
 const [GLOB_BYTES_EACH, GLOB_BYTES] = [12, 400];
 
 export class Policy {
-  /** Undefined when there are none: then whoever logs in may do everything, as in distribution. */
+  /** Undefined when not set: then every user may do everything, as in distribution. */
   readonly #rules: readonly CompiledRule[] | undefined;
   /** The patterns of bounds, which come with principals. */
   readonly #globs = new LruCache<string, Glob>(MAX_GLOB_BYTES);
@@ -69,7 +69,7 @@ export class Policy {
     }));
   }
 
-  /** Whether some rule is for those who show no credentials. */
+  /** Whether a rule applies to anonymous clients. */
   get knowsAnonymous(): boolean {
     return this.#rules?.some((rule) => appliesTo(rule, undefined)) ?? false;
   }

@@ -1,4 +1,4 @@
-/** Robots log in with a token in the place of a password: nobody can guess one, so nobody is slowed. */
+/** Verifies robot tokens, which robots send as password. They cannot be guessed, so attempts are not slowed down. */
 import type { CachedGenerations } from "./cached-generations.ts";
 import type { Identity } from "./identity.ts";
 import { looksLikeRobotToken } from "./robots.ts";

@@ -35,7 +35,7 @@ export class Robots {
     this.#clock = clock;
   }
 
-  /** Makes a token; what it gives is shown once and kept nowhere. */
+  /** Creates a token. The returned secret is shown once and not stored. */
   async create(robot: string, grants: readonly Grant[], expiresAt: number | undefined): Promise<NewRobotToken> {
     const id = randomBytes(6).toString("hex");
     const secret = randomBytes(32).toString("base64url");
@@ -66,7 +66,7 @@ export class Robots {
     return this.#metadata.removeRobot(robot);
   }
 
-  /** Whose token it is, and until when (undefined for ever), or why it is not good for the robot of this name. */
+  /** Returns the robot and the expiry (undefined: never), or why the token is rejected for the robot of this name. */
   async identify(name: string, password: string): Promise<KnownRobot | Reason> {
     const [, id, secret] = TOKEN.exec(password) ?? [];
     if (id === undefined || secret === undefined) return "malformed";

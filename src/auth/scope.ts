@@ -9,7 +9,7 @@ export interface ResourceActions {
   readonly actions: readonly string[];
 }
 
-/** More than any client asks for. */
+/** More than any client requests. */
 const MAX_SCOPES = 100;
 
 /**

@@ -1,4 +1,4 @@
-/** Verifies tokens that are signed (JWT, RFC 7519), and tells why one is not good. */
+/** Verifies signed tokens (JWT, RFC 7519), and returns why one is rejected. */
 import { errors, jwtVerify } from "jose";
 import type { CryptoKey, FlattenedJWSInput, JWSHeaderParameters, JWTPayload } from "jose";
 import type { Reason } from "./verifier.ts";
@@ -20,7 +20,7 @@ export interface TokenRules {
   readonly clockTolerance: number;
   /** Milliseconds since 1970. */
   readonly now: number;
-  /** The time at which the token must be good; `now` when absent. */
+  /** The time at which the token must be valid; `now` when absent. */
   readonly goodAt?: number;
 }
 
@@ -30,7 +30,7 @@ export interface VerifiedToken<Claims> {
   readonly key: CryptoKey;
 }
 
-/** Why a token is not good; `detail` is a sentence for the log, without anything that is secret. */
+/** Why a token is rejected; `detail` is a sentence for the log, without secrets. */
 export interface RefusedToken {
   readonly kind: "refused";
   readonly reason: Reason;
@@ -62,7 +62,7 @@ export async function verifySignedToken<Claims>(
       clockTolerance,
       currentDate: new Date(goodAt),
     });
-    // Otherwise an issuer whose clock is wrong would make tokens that are good for longer than anybody meant.
+    // Otherwise an issuer with a wrong clock would issue tokens that are valid for too long.
     if ((payload.iat ?? 0) * 1000 > now + clockTolerance * 1000) {
       return refused("time", '"iat" is in the future');
     }

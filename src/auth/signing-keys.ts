@@ -1,4 +1,4 @@
-/** The keys that our own tokens are signed with: made when first needed, shared by all processes through the database. */
+/** The keys that sign the registry's own tokens: created on first use, shared by all processes through the database. */
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK } from "jose";
 import type { CryptoKey, JWK } from "jose";
 import type { Clock } from "../lib/clock.ts";
@@ -49,7 +49,7 @@ export class SigningKeys {
     return found && found.createdAt > this.#forgetUntil() ? await this.#load(found, "public") : undefined;
   }
 
-  /** The public keys, for whoever verifies our tokens elsewhere (RFC 7517). */
+  /** The public keys as a JWKS (RFC 7517). */
   async published(): Promise<{ readonly keys: readonly JWK[] }> {
     await this.current();
     return {
@@ -63,7 +63,7 @@ export class SigningKeys {
     return (this.#stored[0]?.createdAt ?? -Infinity) > this.#clock.now() - ROTATE_MS;
   }
 
-  /** Until when keys were made by which nothing is signed any more that is good. */
+  /** Keys created before this time can be deleted, because their tokens have expired. */
   #forgetUntil(): number {
     return this.#clock.now() - ROTATE_MS - LONGEST_TOKEN_MS;
   }
@@ -75,7 +75,7 @@ export class SigningKeys {
     const jwk = await exportJWK(privateKey);
     const now = this.#clock.now();
     const made = { id: await calculateJwkThumbprint(jwk), jwk: JSON.stringify(jwk), createdAt: now };
-    // Of processes that do this at the same time, the first one's key is everybody's.
+    // Of processes that do this concurrently, all use the key of the first.
     await this.#metadata.addSigningKey(made, { unlessAfter: now - ROTATE_MS, forgetUntil: this.#forgetUntil() });
     this.#stored = await this.#metadata.signingKeys();
   }

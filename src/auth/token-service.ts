@@ -20,13 +20,13 @@ export const SERVICE = "stowage";
 /** What a refresh token is for: nothing but to be exchanged. */
 const REFRESH_AUDIENCE = `${SERVICE} refresh`;
 
-/** How long a token is good: an upload of any length needs it at the beginning of each request only. */
+/** Lifetime of a token. It is checked at the start of a request, so long uploads need no longer one. */
 const LIFETIME_MS = 300_000;
 
 /** The clocks of several processes may differ so much, in seconds. */
 const CLOCK_TOLERANCE = 5;
 
-/** What can be asked for with a repository; `*` asks for all. */
+/** Actions of a repository scope; `*` stands for all. */
 const ACTIONS: readonly Action[] = ["pull", "push", "delete"];
 
 export interface IssuedToken {

@@ -1,4 +1,4 @@
-/** Users that are kept in the database. */
+/** Users in the database. */
 import { randomBytes } from "node:crypto";
 import type { MetadataStore, UserFacts } from "../metadata/metadata-store.ts";
 
@@ -34,7 +34,7 @@ export class Users {
     return this.#metadata.addUser({ name, passwordHash, groups, generation: newGeneration() });
   }
 
-  /** False when there is no such user. What is absent stays as it is. */
+  /** Returns false when there is no such user. Absent fields are unchanged. */
   change(
     name: string,
     change: { readonly passwordHash?: string; readonly groups?: readonly string[] },

@@ -1,4 +1,4 @@
-/** Ways to prove who sends a request. Each is a verifier; the first one of a list that takes the credentials decides. */
+/** Verifiers of credentials. The first one of a list that accepts this kind of credentials decides. */
 import type { OciError } from "../oci/error.ts";
 import type { ResourceActions } from "./scope.ts";
 import type { Identity, Principal } from "./identity.ts";
@@ -19,21 +19,21 @@ export interface Basis {
   isAt(generation: string): boolean | Promise<boolean>;
 }
 
-/** Credentials that are good. */
+/** Accepted credentials. */
 export interface Proof {
   readonly kind: "proof";
-  /** Undefined for a token that was issued to nobody in particular. */
+  /** Undefined for a token that was issued to an anonymous client. */
   readonly principal: Principal;
-  /** The scope of a token, beyond which it allows nothing; absent for those who log in. */
+  /** The scope of a token; absent for other credentials. */
   readonly access?: readonly ResourceActions[] | undefined;
-  /** Milliseconds since 1970 from which on the credentials are not good any more. */
+  /** Expiry, in milliseconds since 1970. */
   readonly expiresAt: number;
   /** The proof holds as long as `basis` is at `generation`. */
   readonly basis: Basis;
   readonly generation: string;
 }
 
-/** Why credentials are not good. */
+/** Why credentials are rejected. */
 export const REASONS = {
   malformed: "malformed credentials",
   unsupported: "this kind of credentials is not accepted",
@@ -55,18 +55,18 @@ export const REASONS = {
 
 export type Reason = keyof typeof REASONS;
 
-/** Credentials that are not good: the reason is for the log, and never for the client. */
+/** Rejected credentials. The reason is logged, and never sent to the client. */
 export interface Rejection {
   readonly kind: "rejection";
   readonly reason: Reason;
-  /** What the client is told instead of that its credentials are wrong. */
+  /** Sent to the client instead of 401. */
   readonly refusal?: OciError;
 }
 
 export type Verdict = Proof | Rejection;
 
 export interface Verifier {
-  /** Whether it is for this one to say whether such credentials are good. */
+  /** Whether this verifier handles such credentials. */
   takes(credentials: Credentials): boolean;
   /** `address` is the client's. Rejects for internal errors alone. */
   verify(credentials: Credentials, address: string | undefined): Promise<Verdict>;
@@ -84,7 +84,7 @@ export function rejection(reason: Reason, refusal?: OciError): Rejection {
   return { kind: "rejection", reason, ...(refusal && { refusal }) };
 }
 
-/** What never holds: for principals that nobody knows any more. */
+/** A proof that is never valid: for principals that no longer exist. */
 export const NO_BASIS: Basis = { isAt: () => false };
 
 /** What always holds: for tokens that rest on nothing but their signature. */

@@ -10,7 +10,7 @@ import { fileErrorReason } from "../lib/file-error.ts";
 import { CommandError } from "./command-error.ts";
 
 /**
- * Throws `CommandError` when a file without which nobody could log in cannot be read. An htpasswd file may be absent: it is
+ * Throws `CommandError` when a file that the login needs cannot be read. An htpasswd file may be absent: it is
  * made.
  */
 export function checkAccessFiles({ auth: { htpasswd, token } }: Settings): void {
@@ -28,7 +28,7 @@ export function checkAccessFiles({ auth: { htpasswd, token } }: Settings): void 
 
 const NO_KEYS = 'is no set of keys (RFC 7517): expected JSON such as {"keys": [{"kty": "EC", …}]}';
 
-/** One line for the log for each thing that keeps somebody from logging in, or a rule from ever counting. */
+/** Returns warnings about users who cannot log in, and about rules that never apply. */
 export async function accessWarnings(settings: Settings, registry: Registry): Promise<readonly string[]> {
   const { auth } = settings;
   return [
@@ -75,7 +75,7 @@ function tokenWarnings(auth: Auth): readonly string[] {
   return warnings;
 }
 
-/** A file of one issuer keeps nobody else from logging in. */
+/** A broken file of one issuer does not affect other logins. */
 function oidcWarnings({ oidc }: Auth): readonly string[] {
   return oidc.flatMap(({ jwks, issuer }, at) => {
     if (jwks === undefined) return [];

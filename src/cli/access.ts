@@ -11,7 +11,7 @@ import type { RegistryLimits } from "../registry/backend.ts";
 import { CommandError } from "./command-error.ts";
 import { bunPasswords } from "./passwords.ts";
 
-/** Undefined when nobody has to prove anything. */
+/** Returns undefined when no login is required. */
 export function accessOf({ auth, policies }: Settings): AccessOptions | undefined {
   const { htpasswd, users, oidc } = auth;
   const tokenServer = tokenServerOf(auth);
@@ -44,7 +44,7 @@ export function accessOf({ auth, policies }: Settings): AccessOptions | undefine
   };
 }
 
-/** Whether anybody could log in: by a password, or by a token. */
+/** Returns whether a login method is configured. */
 export function asksForLogin({ auth: { htpasswd, token, users, oidc } }: Settings): boolean {
   return htpasswd !== undefined || token !== undefined || users.enabled || oidc.length > 0;
 }

@@ -16,7 +16,7 @@ export interface ProvidedCertificate {
   readonly path: string;
   /** Until `signal` says stop. */
   renewInBackground(signal: AbortSignal): Promise<void>;
-  /** Ends the address where the authority asks. */
+  /** Closes the address for challenges. */
   stop(): Promise<void>;
 }
 

@@ -12,7 +12,7 @@ export class CommandError extends Error {
   }
 }
 
-/** What an operator is told of an error of the system about a file; undefined for any other error. */
+/** Returns the message for a system error about a file; undefined for any other error. */
 export function systemErrorText(error: unknown): string | undefined {
   return isFileError(error) ? `${error.path ?? "a file"} cannot be used: ${fileErrorReason(error)}` : undefined;
 }

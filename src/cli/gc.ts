@@ -70,7 +70,7 @@ export function gc(
   });
 }
 
-/** By hand one time stands for both: what is promised and what is kept. */
+/** `--grace` sets both the lease and the grace. */
 function graceOf(text: string | undefined): Partial<CollectionRules> {
   if (text === undefined) return {};
   const milliseconds = parseDuration(text);

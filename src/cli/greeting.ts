@@ -11,7 +11,7 @@ export interface Greeted {
   /** Undefined when nothing listens there. */
   readonly debugUrl: string | undefined;
   readonly dataFolder: string;
-  /** Whether somebody has to prove who they are before they may do anything they like: by a password, or by a certificate. */
+  /** Whether a client must authenticate before it may do everything: by a password or a certificate. */
   readonly guarded: boolean;
   /** Whether passwords or tokens are sent. */
   readonly sendsSecrets: boolean;

@@ -1,4 +1,4 @@
-/** The npm that started this program: it may be gone before the program is, and then nobody stops it. */
+/** Detects that the npm process that started this program has ended: nothing else would stop the program then. */
 import { readFileSync } from "node:fs";
 
 /** How often it is looked whether npm is still there. */

@@ -14,7 +14,7 @@ import { urlRuleOf } from "./url-rule.ts";
 /** Errors whose message is meant for the person who starts the program. */
 const EXPLAINED: ReadonlySet<string> = new Set(["DataFolderError", "FolderPathError", "SchemaError"]);
 
-/** Longer than anybody waits: an upload that is never to expire. */
+/** Stands for an upload that never expires. */
 const NEVER_MS = 100 * 365 * 86_400_000;
 
 export interface OpenOptions {
@@ -69,7 +69,7 @@ function originOf({ http }: Settings): OriginOptions {
   return { trustedProxies: http.trustedproxies, host, prefix: http.prefix };
 }
 
-/** Whoever listens beyond this machine has names of its own choice, and whoever asks for a login knows whom it serves. */
+/** The rule applies to loopback addresses without login only. */
 function otherSitesOf(settings: Settings): RegistryOptions["otherSites"] {
   const { addr, tls } = settings.http;
   const address = addressOf(addr);

@@ -8,7 +8,7 @@ const PARAMETERS = {
   bcrypt: { algorithm: "bcrypt", cost: 10 },
 } as const;
 
-/** bcrypt hashes no more bytes. Bun would hash a longer password with SHA-512 first, as nobody does who makes htpasswd files. */
+/** bcrypt hashes no more bytes. Bun would hash a longer password with SHA-512 first, which no tool for htpasswd files does. */
 const BCRYPT_BYTES = 72;
 
 /** Bun has a thread for each core, and two on one: files are read and synced on the same ones. */

@@ -10,7 +10,7 @@ const STDERR = 2;
 const FULL_PIPE_MS = 10;
 
 /**
- * Writes lines to standard output; names in them may come from anybody, so their control characters are escaped. Throws
+ * Writes lines to standard output; names in them come from clients, so their control characters are escaped. Throws
  * `ReaderGoneError`, and `CommandError` when it cannot be written.
  */
 export function print(lines: string): void {
@@ -23,7 +23,7 @@ export function print(lines: string): void {
   }
 }
 
-/** The same on standard error; where that cannot be written there is nobody to tell. */
+/** The same on standard error. A failed write is ignored. */
 export function printError(lines: string): void {
   try {
     writeWhole(STDERR, escapeControlsInLines(lines));

@@ -1,4 +1,4 @@
-/** A line that moves while long work goes on, for a person at a terminal. */
+/** A progress line at a terminal. */
 
 export interface Progress {
   /** How much is done; of how much, when that is known. */
@@ -10,7 +10,7 @@ export interface Progress {
 const WIDTH = 30;
 const EVERY_MS = 100;
 
-/** On standard error, so that what a command prints can be kept apart; silent when that is no terminal. */
+/** Writes to standard error, apart from the output; silent when that is not a terminal. */
 export function showProgress(what: string): Progress {
   if (!process.stderr.isTTY) return { update: () => {}, end: () => {} };
   let shownAt = -EVERY_MS;

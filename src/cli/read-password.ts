@@ -5,7 +5,7 @@ import { CommandError } from "./command-error.ts";
 const SHORTEST = 8;
 const LONGEST = 1024;
 
-/** Refused when it is too short or too long or could never be logged in with, or when there is nobody to ask. */
+/** Throws `CommandError` when the password is too short, too long or unusable, or when there is no terminal. */
 export async function readPassword(who: string, { fromStdin }: { readonly fromStdin: boolean }): Promise<string> {
   if (fromStdin) return checked((await readAll(process.stdin)).replace(/\r?\n$/, ""));
   if (!process.stdin.isTTY) {
@@ -42,7 +42,7 @@ const ERASE = "\u007f\b";
 /** What is typed until Enter; nothing of it is shown. */
 async function ask(question: string): Promise<string> {
   const { stdin, stderr } = process;
-  stdin.setRawMode(true); // before anybody knows that it is time to type
+  stdin.setRawMode(true); // before the prompt is shown
   try {
     stderr.write(question);
     let typed = "";
@@ -60,7 +60,7 @@ async function ask(question: string): Promise<string> {
   }
 }
 
-/** What is typed at once stays together: so Enter ends a piece, and what comes after it is the next question's. */
+/** Input may arrive in one piece: Enter ends an answer, and the rest belongs to the next question. */
 function nextPiece(stdin: NodeJS.ReadStream): Promise<string> {
   return new Promise((resolve, reject) => {
     stdin.setEncoding("utf8").resume();

@@ -64,7 +64,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
 /** As a shell says it of a program that SIGPIPE ended (128 + 13). */
 const READER_GONE = 141;
 
-/** Loaded when asked for: what is not needed does not make the start slow. */
+/** Loaded on demand, so that commands do not slow down the start of others. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import("./serve.ts")).serve,
   gc: async () => (await import("./gc.ts")).gc,

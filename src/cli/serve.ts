@@ -37,7 +37,7 @@ SIGTERM or SIGINT: closes the port, lets running requests finish for up to 25 se
 exits at once. SIGHUP is ignored: restart the server to apply changed settings.
 `;
 
-/** Resolves with the exit code when the server has been told to stop. */
+/** Resolves with the exit code when the server was stopped by a signal. */
 export async function serve(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
@@ -82,7 +82,7 @@ async function serveUntilStopped(
     return await failed(error);
   });
   const { clients, watchers } = listening;
-  signals.serving(); // before anybody is told that it is up
+  signals.serving(); // before the start is announced
   const greeted = await greetedOf(served, listening);
   const { url, debugUrl, dataFolder } = greeted;
   logs.greet(greeting(greeted), { version: VERSION, url, debugUrl, dataFolder }, `Listening on ${url}`);
@@ -145,7 +145,7 @@ async function listenOn(settings: Settings, workers: number, registry: Registry,
   const { addr, prometheus } = settings.http.debug;
   if (addr === undefined) return { clients, watchers: undefined };
   const debugHandler = createDebugHandler(registry.metrics, prometheus.enabled ? prometheus.path : undefined);
-  // Who watches asks every few seconds: that is not logged.
+  // Monitoring requests every few seconds are not logged.
   const watchers = await listen(addressOf(addr), debugHandler, { log: logs.log })
     .catch(refused("http.debug.addr"))
     .catch(async (error: unknown) => {

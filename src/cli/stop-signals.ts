@@ -4,7 +4,7 @@ import type { ServerLogs } from "../observe/logger.ts";
 import { isStartedByNpm, watchNpm } from "./npm-parent.ts";
 
 export interface StopSignals {
-  /** Resolves when the server is told to stop. */
+  /** Resolves at the first stop signal. */
   readonly stopped: Promise<undefined>;
   /** To be called when the server is up: from then on a stop lets running requests finish. Before it ends the program. */
   serving(): void;

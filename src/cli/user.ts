@@ -1,4 +1,4 @@
-/** `stowage user`: the users that are kept in the database. */
+/** `stowage user`: the users in the database. */
 import { accountNameProblem } from "../auth/account-name.ts";
 import { ADMINISTRATORS } from "../auth/policy.ts";
 import type { Users } from "../auth/users.ts";
@@ -144,7 +144,7 @@ function onlyName(words: readonly string[], verb: string): string {
   return name;
 }
 
-/** The name of somebody who can log in by it. */
+/** Returns `name` when a user may have it; throws `CommandError` otherwise. */
 function userName(words: readonly string[], verb: string): string {
   const name = onlyName(words, verb);
   const problem = accountNameProblem(name);

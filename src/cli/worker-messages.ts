@@ -3,13 +3,13 @@ import type { ProcessCounts } from "../observe/metrics.ts";
 
 export type WorkerMessage =
   | { readonly kind: "listening" }
-  /** What it has counted since it told last. */
+  /** Counts since the last message. */
   | { readonly kind: "counted"; readonly counts: ProcessCounts };
 
-/** Counts are told so long after the first of them, together with those that came meanwhile. */
+/** Counts are sent this long after the first of them, in one message. */
 const GATHERED_MS = 1000;
 
-/** Nothing is told to a parent that is gone. */
+/** Sends nothing when the parent process has ended. */
 export function tellParent(message: WorkerMessage): void {
   if (process.connected) process.send?.(message);
 }

@@ -8,7 +8,7 @@ import { surviveUnexpectedErrors } from "./unexpected-errors.ts";
 import { countForParent, tellParent } from "./worker-messages.ts";
 import type { WorkerConfig } from "./workers.ts";
 
-/** Resolves with the exit code when it has been told to stop, or whoever started it is gone. */
+/** Resolves with the exit code when the worker got a stop signal, or its parent process ended. */
 export async function worker(): Promise<number> {
   if (!process.send) throw new CommandError("worker is internal: stowage serve starts workers (setting workers)");
   const told = toldToStop();

@@ -1,4 +1,4 @@
-/** Processes that serve clients on one port: started together, replaced when they die, and told to stop. */
+/** Worker processes that serve clients on one port: started together, replaced when they exit, stopped together. */
 import type { Subprocess } from "bun";
 import type { Settings } from "../config/schema.ts";
 import { pause } from "../lib/pause.ts";
@@ -61,7 +61,7 @@ export class Workers implements Listening {
   readonly address: Address;
   /** Resolves when all of them have listened. */
   readonly started: Promise<undefined>;
-  /** Resolves when there is no hope left that somebody serves. */
+  /** Resolves when no worker can be started. */
   readonly failed: Promise<Error>;
   readonly #config: string;
   readonly #log: Logger;
@@ -114,7 +114,7 @@ export class Workers implements Listening {
     for (const worker of this.#running) worker.kill("SIGKILL");
   }
 
-  /** Sees to it that one worker runs until all are told to stop. */
+  /** Keeps one worker running until `stop`. */
   async #supervise(onListening: () => void): Promise<void> {
     const { signal } = this.#stopping;
     for (let shortLives = 0; ;) {

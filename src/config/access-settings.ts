@@ -15,7 +15,7 @@ const policy = z.strictObject({
   actions,
 });
 
-/** Undefined when there are none: an empty list allows nobody anything. */
+/** Undefined when `policies` is not set: an empty list allows nothing. */
 export const policiesSetting = z.array(policy).optional();
 
 export const protectedTagsSetting = z.array(z.strictObject({ repositories: patterns, tags: patterns })).default([]);

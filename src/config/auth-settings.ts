@@ -1,4 +1,4 @@
-/** Settings of who somebody is: users, robots, jobs of CI systems, and tokens of another server. */
+/** Settings of authentication: users, robots, CI jobs, and an external token server. */
 import { z } from "zod";
 import { duration } from "./values.ts";
 
@@ -56,7 +56,7 @@ const token = z
 /** Another server that issues all tokens. */
 export type TokenServerSettings = z.output<typeof token> & Readonly<Record<"realm" | "service" | "issuer", string>>;
 
-/** Undefined when this registry knows by itself who logs in, or asks nobody. */
+/** Returns undefined when there is no external token server. */
 export function tokenServerOf({ token: settings }: z.output<typeof authSettings>): TokenServerSettings | undefined {
   return settings && isTokenServer(settings) ? settings : undefined;
 }
@@ -93,7 +93,7 @@ const rule = z.strictObject({
   actions,
 });
 
-/** Keys that are fetched in the clear could be anybody's. */
+/** Keys must be fetched by https; otherwise an attacker could replace them. */
 const issuer = z.string().refine(
   (text) => {
     const url = URL.parse(text);
@@ -103,7 +103,7 @@ const issuer = z.string().refine(
   { error: "expected an address that begins with https://" },
 );
 
-/** Longer than any job runs, a token would be a password that nobody can change. */
+/** The maximum of `lifetime`: a token that is valid for longer is a password that cannot be changed. */
 const MAX_LIFETIME_MS = 86_400_000;
 
 const trust = z.strictObject({

@@ -96,7 +96,7 @@ const PROTECTING: Readonly<Record<string, Protecting>> = {
   },
 };
 
-/** Every setting that protects something or says where images lie, by its whole path. */
+/** Settings that protect something or select a storage, by their full path. */
 export const PROTECTING_PATHS: readonly string[] = Object.entries(PROTECTING).flatMap(([path, { names }]) => [
   path,
   ...names.map((name) => `${path}.${name}`),

@@ -60,7 +60,7 @@ const letsencrypt = z.strictObject({
     .string()
     .refine((text) => URL.parse(text)?.protocol === "https:", "expected the https:// address of a directory")
     .default("https://acme-v02.api.letsencrypt.org/directory"),
-  /** Where the authority asks, on port 80 of each name. */
+  /** The address for challenges of the CA, which connects to port 80 of each host. */
   challengeaddr: address.default(":80"),
 });
 

@@ -70,9 +70,9 @@ export const Settings = z.strictObject({
     })
     .prefault({}),
   auth: authSettings,
-  /** Who may do what; whoever logs in may do everything when absent. */
+  /** Rules of authorization; without them every user may do everything. */
   policies: policiesSetting,
-  /** Tags that nobody moves or removes. */
+  /** Immutable tags. */
   protectedtags: protectedTagsSetting,
   /** How much may be asked in a time. */
   limits: limitsSettings,

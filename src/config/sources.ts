@@ -60,7 +60,7 @@ export function loadSettings(sources: Sources): LoadedSettings {
   keepDeletesOff(file, tree, warnings);
   const parsed = Settings.safeParse(tree, { error: expectation });
   if (parsed.success) return { settings: parsed.data, warnings };
-  // What somebody wrote is told before what nobody did.
+  // Report values that were set before values that are missing.
   const { issues } = parsed.error;
   const issue = issues.find((each) => at(tree, each.path.join(".")) !== undefined) ?? issues[0];
   throw new SettingsError(issue ? complaint(issue, tree, origins) : "the settings cannot be read");
@@ -69,7 +69,7 @@ export function loadSettings(sources: Sources): LoadedSettings {
 /** Where a setting came from, what it is, what was expected, and an example. */
 function complaint(issue: z.core.$ZodIssue, tree: Tree, origins: Origins): string {
   const path = issue.path.join(".");
-  // Something in a list is told with where it stands, and came from where the list did.
+  // An entry of a list has the origin of the list.
   const setting = SETTING_PATHS.find((known) => path === known || path.startsWith(`${known}.`)) ?? path;
   const origin = originOf(setting, origins) ?? "the settings";
   if (issue.code === "unrecognized_keys") {
@@ -227,7 +227,7 @@ function takeFile(file: Tree, origin: string, tree: Tree, warnings: string[], or
   }
 }
 
-/** distribution's default is that nothing may be deleted: one of its files keeps that promise. */
+/** Deleting is off by default in distribution: its settings files keep that default. */
 function keepDeletesOff(file: Tree, tree: Tree, warnings: string[]): void {
   if (file["version"] === undefined || at(tree, "storage.delete.enabled") !== undefined) return;
   put(tree, "storage.delete.enabled", false);
@@ -335,7 +335,7 @@ function setAsideVariable(name: string, meant: string | undefined, warnings: str
   );
 }
 
-/** A setting that is not ours: distribution's, which may or may not be done without, or nobody's. */
+/** Reports an unknown setting: one of distribution's, or a typo. */
 function setAside(path: string, value: unknown, origin: string, warnings: string[]): void {
   const unbuilt = unbuiltSetting(path);
   if (unbuilt?.kind === "protects" && !isHarmless(path, value)) {

@@ -1,6 +1,6 @@
-/** The text of a body that somebody else sends, who may send too much. */
+/** Reads the text of a response, up to a number of bytes. */
 
-/** Rejects, naming `sender`, when there are more than `maxBytes`. Nothing is kept of what comes after. */
+/** Rejects, naming `sender`, when there are more than `maxBytes`, and reads no further. */
 export async function boundedText(
   body: AsyncIterable<Uint8Array> | null,
   maxBytes: number,

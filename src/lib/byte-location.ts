@@ -15,7 +15,7 @@ export type ByteLocation =
   | FileLocation
   | { readonly kind: "stream"; open(range?: ByteRange): AsyncIterable<Uint8Array> };
 
-/** Tells bytes from others that may lie under the same key one day: what a storage compares to say that nobody touched them. */
+/** Identifies a version of the bytes under a key: a storage compares it to detect modification. */
 export interface Fingerprint {
   readonly key: string;
   /** Bytes. */

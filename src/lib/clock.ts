@@ -1,4 +1,4 @@
-/** Time as a value that can be given: nothing else in the program asks the machine what time it is. */
+/** The clock as a parameter: nothing else in the program reads the system's time. */
 
 export interface Clock {
   /** Milliseconds since 1970. */

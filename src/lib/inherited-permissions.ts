@@ -12,7 +12,7 @@ const GROUP_WRITES = 0o030;
 /** On a folder: what is made in it gets the group of the folder. */
 const SET_GROUP_ID = 0o2000;
 
-/** File systems without owners, NFS servers that map root to nobody, and processes without the right answer so. */
+/** Errors of file systems without owners, of NFS servers that map root to nobody, and of processes without permission. */
 const REFUSALS: ReadonlySet<string | undefined> = new Set([
   "EPERM",
   "EACCES",

@@ -43,7 +43,7 @@ export function isLoopbackHost(host: string): boolean {
   return host === "localhost" || host === "[::1]" || host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(host);
 }
 
-/** Whoever has one address of IPv6 has a whole network of them: its first half stands for all. Anything else is itself. */
+/** Returns the /64 network of an IPv6 address, because one customer has all of its addresses; other addresses unchanged. */
 export function customerNetwork(address: string): string {
   const plain = plainAddress(address);
   if (!isIPv6(plain)) return plain;

@@ -1,4 +1,4 @@
-/** What is looked at once in each turn of the event loop, whoever asks. */
+/** A value that is read at most once per event-loop turn. */
 export class OncePerTurn<Key, Value> {
   readonly #look: (key: Key) => Value;
   readonly #found = new Map<Key, Value>();
@@ -8,7 +8,7 @@ export class OncePerTurn<Key, Value> {
     this.#look = look;
   }
 
-  /** Returns the value as of some moment of this turn: a change of before the request that asks now was read is in it. */
+  /** Returns the value as of some moment of this turn: it includes every change made before the current request was read. */
   get(key: Key): Value {
     const found = this.#found.get(key);
     if (found !== undefined || this.#found.has(key)) return found as Value;

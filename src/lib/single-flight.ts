@@ -1,6 +1,6 @@
 /** Concurrent calls for the same thing share one piece of work. */
 
-/** Runs at most one piece of work per key at a time. Nothing is kept once the work has ended, whether it succeeded or failed. */
+/** Runs at most one piece of work per key at a time. No result is cached once the work has ended. */
 export class SingleFlight<Key, Result> {
   readonly #running = new Map<Key, Promise<Result>>();
 

@@ -1,5 +1,5 @@
 /**
- * Writes the lines of the log to standard output, and is in nobody's way: writing never throws, blocks, spins or delays a
+ * Writes the lines of the log to standard output without affecting requests: writing never throws, blocks, spins or delays a
  * stop. What cannot be written is dropped and counted, and the log says so once when it can be written again.
  *
  * A line whose write fails (a full disk, a reader that has gone) is dropped at once. Lines that the reader does not take
@@ -144,7 +144,7 @@ export class LogWriter {
     const [gathered, bytes] = [this.#gathered, this.#gatheredBytes];
     this.#gathered = [];
     this.#gatheredBytes = 0;
-    // Lines that nobody is going to read are not even put together.
+    // Lines that cannot be written are not formatted.
     if (this.#queuedBytes + bytes > MAX_WAITING_BYTES) this.#drop(gathered.length, 0, TOO_SLOW);
     else this.#enqueue(Buffer.from(gathered.map((line) => line()).join("")), "lines");
   }
@@ -266,7 +266,7 @@ export class LogWriter {
         if (!this.#settle(chunk, written)) return;
       }
     } catch {
-      // There is nobody left to tell.
+      // The error cannot be reported anywhere.
     }
   }
 }

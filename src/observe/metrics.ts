@@ -132,7 +132,7 @@ export class Metrics {
   }
 }
 
-/** prom-client takes as long to load as all of this program: it is loaded when somebody asks for metrics. */
+/** prom-client takes as long to load as all of this program, so it is loaded at the first scrape. */
 async function asPrometheus(metrics: readonly Metric[]): Promise<Registry> {
   const { Counter, Gauge, Registry: Prometheus } = await import("prom-client");
   const registry = new Prometheus();

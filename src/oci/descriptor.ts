@@ -7,7 +7,7 @@ import { invalidManifest } from "./invalid-manifest.ts";
 
 export type Annotations = Readonly<Record<string, string>>;
 
-/** Points at content. Only what a registry needs of it is kept. */
+/** A descriptor, reduced to what a registry needs. */
 export interface Descriptor {
   readonly mediaType: string;
   /** Of any algorithm that has the grammar: content of one that we do not compute cannot be here. */
@@ -137,8 +137,8 @@ function readDigest(value: unknown, path: string): string {
 
 /** "If the data field is set, its content MUST be identical to the content that the descriptor names." */
 function checkData(data: unknown, digest: string, size: number, path: string, deviates: OnDeviation): void {
-  // Readers decode it before they look at it: what is not base64 makes the whole manifest unreadable.
-  // Simple on purpose: megabytes may stand here, and everybody waits while they are looked at.
+  // Clients decode it eagerly: data that is not base64 makes the manifest unreadable.
+  // Simple on purpose: there may be megabytes, and the event loop waits while they are checked.
   const text = typeof data === "string" ? data.replaceAll(/[\r\n]/g, "") : "!";
   if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) {
     throw invalidManifest(path, "must be base64 (RFC 4648, section 4)");

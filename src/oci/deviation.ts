@@ -22,7 +22,7 @@ export const refuseDeviations: OnDeviation = (path, reason) => {
   throw invalidManifest(path, reason);
 };
 
-/** How many deviations of one manifest are kept in words; a manifest can have a hundred thousand of them. */
+/** The maximum number of recorded deviations of a manifest, which can have a hundred thousand. */
 const MAX_LISTED = 8;
 
 /** The deviations of one manifest: the first few in words, and how many there are. */

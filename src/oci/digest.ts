@@ -1,4 +1,4 @@
-/** Content digests (image-spec, descriptor.md, "Digests"): their grammar, and hashing that goes on piece by piece. */
+/** Content digests (image-spec, descriptor.md, "Digests"): their grammar, and incremental hashing. */
 import { createHash } from "node:crypto";
 import type { Hash } from "node:crypto";
 import { OciError } from "./error.ts";

@@ -1,4 +1,4 @@
-/** The refusals that a client may be told of: one table of the protocol's error codes. */
+/** Refusals: the table of error codes that a client may get. */
 
 /**
  * Status and message of every code (distribution-spec, "Error Codes"; the last group comes from Docker's registry API,
@@ -48,7 +48,7 @@ export interface OciErrorOptions {
   readonly cause?: unknown;
 }
 
-/** A refusal the client may be told of. Any other error is a fault of ours and becomes a bare 500. */
+/** A refusal that a client may be told. Any other error is an internal error and becomes a bare 500. */
 export class OciError extends Error {
   override readonly name = "OciError";
   readonly code: ErrorCode;

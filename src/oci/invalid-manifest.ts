@@ -1,7 +1,7 @@
 /** How a manifest that is not one is refused. */
 import { OciError } from "./error.ts";
 
-/** `MANIFEST_INVALID`, naming the place in the document (empty for the whole) and what is expected there. */
+/** `MANIFEST_INVALID`, with the place in the document (empty for the document itself) and what is expected there. */
 export function invalidManifest(path: string, expected: string): OciError {
   const place = path === "" ? "the manifest" : path;
   return new OciError("MANIFEST_INVALID", {

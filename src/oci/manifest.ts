@@ -18,7 +18,7 @@ import type { ManifestMediaType, ManifestShape } from "./media-type.ts";
 /** Bytes. The spec: a registry "SHOULD" take at least 4 MiB; clients read no more than that. */
 export const MAX_MANIFEST_SIZE: number = 4 * 1024 * 1024;
 
-/** What a manifest says, as far as it concerns a registry. Its bytes are kept beside it, never made again from it. */
+/** The parts of a manifest that a registry needs. The original bytes are stored beside it and served. */
 export interface ManifestContent {
   readonly mediaType: ManifestMediaType;
   readonly config?: Descriptor;

@@ -134,7 +134,7 @@ function checkSignature(signature: Fields, payload: Uint8Array): void {
   if (!isGood) throw unverified("a signature is wrong");
 }
 
-/** The key that the signature brings along: whose it is, nobody says. */
+/** Returns the key in the signature, which identifies no one. */
 function keyOf(header: Fields): KeyObject {
   const { jwk, x5c } = header;
   try {

@@ -1,4 +1,4 @@
-/** Signatures that are kept beside a manifest, as containers/image sends them. */
+/** Signatures stored beside a manifest, in the format of containers/image. */
 import type { Digest } from "./digest.ts";
 import { OciError } from "./error.ts";
 

@@ -15,7 +15,7 @@ export type StorageKey = string & { readonly [stored]: "StorageKey" };
 export interface BlobStat {
   /** Bytes. */
   readonly size: number;
-  /** When the bytes were last touched, in milliseconds since 1970: a change says that somebody else wrote here. */
+  /** Modification time in milliseconds since 1970. A change means that another program wrote to the file. */
   readonly mtimeMs: number;
 }
 
@@ -24,7 +24,7 @@ export interface StoredKey extends BlobStat {
   readonly key: PartKey | StorageKey;
 }
 
-/** Bytes that are arriving, held by one writer. Disposing it closes what is open; what was synced before is kept. */
+/** The part file of an upload, held by one writer. Disposing closes it; synced bytes persist. */
 export interface PartFile extends AsyncDisposable {
   /** Adds bytes at the end. The buffer may be used again when it resolves. */
   append(bytes: Uint8Array): Promise<void>;
@@ -71,7 +71,7 @@ export interface BlobStore {
 
   /**
    * Takes a commit back that nothing came to refer to, because the process died or the database refused: the part file is there
-   * again. False when there is no such blob. For whoever holds the upload alone.
+   * again. False when there is no such blob. Only for the holder of the upload's claim.
    */
   reopen(key: StorageKey, part: PartKey): Promise<boolean>;
 
@@ -87,7 +87,7 @@ export interface BlobStore {
   /** The bytes themselves, for reading inside the process. */
   read(key: StorageKey, range?: ByteRange): AsyncIterable<Uint8Array>;
 
-  /** Everything that is kept, in no order; what is made or deleted meanwhile may or may not be among it. */
+  /** All part files and blobs, unordered; concurrent changes may or may not be included. */
   list(): AsyncIterable<StoredKey>;
 
   /** Keys that are not there are no error. */

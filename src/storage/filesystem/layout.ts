@@ -10,7 +10,7 @@ import type { PartKey, StorageKey } from "../blob-store.ts";
  *   blobs/sha256/9f/<64 hex digits>.<upload id>    a blob: what `sha256sum` says of it is its name
  * ```
  * The id behind the digits makes each key fresh: bytes that are pushed again never get the name of a file that
- * somebody may be about to remove.
+ * garbage collection may be about to delete.
  */
 export const UPLOADS = "uploads";
 export const BLOBS = "blobs";

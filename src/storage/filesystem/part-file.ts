@@ -6,13 +6,13 @@ import type { PartFile } from "../blob-store.ts";
 import { BUFFER_BYTES } from "./write-buffers.ts";
 import type { WriteBuffers } from "./write-buffers.ts";
 
-/** Bytes in the page cache after which the disk is told to write while more arrive: at the end little is left to wait for. */
+/** Bytes in the page cache after which a sync is started while more arrive, so that the final sync is short. */
 const SYNC_EVERY = 8 * 1024 * 1024;
 
 /** Opens a file a second time, for direct writes; rejects where the system or the file system has none. */
 export type OpenDirect = (path: string) => Promise<FileHandle>;
 
-/** What a part file needs from the store that it belongs to. */
+/** What a part file needs from its store. */
 export interface PartFileContext {
   readonly buffers: Pick<WriteBuffers, "lend" | "giveBack">;
   /** Absent when all writes go through the page cache. */
