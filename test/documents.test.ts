@@ -1,6 +1,6 @@
 /** Documents and program in step: what one names, the other has. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { SETTING_PATHS } from "../src/config/schema.ts";
 import { FILE_VARIABLE, meaningOf, variableOf } from "../src/config/variables.ts";
@@ -87,6 +87,32 @@ describe("a link to a heading", () => {
       "httptlskey",
       "blob_unknown",
     ]);
+  });
+});
+
+describe("ARCHITECTURE.md", () => {
+  test("names only files and folders that exist", () => {
+    const named = [...read("ARCHITECTURE.md").matchAll(/`([\w./-]+)`/g)].map(([, path = ""]) => path);
+    const paths = named.filter((path) => /\/.*(?:\/|\.\w+)$|^(?:src|test|bench|docs)\//.test(path));
+    expect(paths.length).toBeGreaterThan(50);
+    expect(paths.filter((path) => !existsSync(join(ROOT, path)) && !existsSync(join(ROOT, "src", path)))).toEqual([]);
+  });
+
+  test("draws the tree of src/ as it is", () => {
+    const [, tree = ""] = /^```text\nsrc\/\n([\s\S]*?)^```$/m.exec(read("ARCHITECTURE.md")) ?? [];
+    const folders: string[] = [];
+    const drawn = tree.split("\n").flatMap((line) => {
+      const [, indent = "", name = ""] = /^( {2}| {4})([\w-]+(?:\/|\.ts)) /.exec(line) ?? [];
+      if (name === "") return [];
+      const path = `${indent.length === 4 ? (folders.at(-1) ?? "") : ""}${name}`;
+      if (indent.length === 2) folders.push(name);
+      return [path];
+    });
+    expect(drawn.filter((path) => !existsSync(join(ROOT, "src", path)))).toEqual([]);
+    const there = readdirSync(join(ROOT, "src"), { withFileTypes: true })
+      .map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name))
+      .filter((name) => !/\.(?:test|d)\.ts$/.test(name));
+    expect(there.filter((name) => !drawn.includes(name))).toEqual([]);
   });
 });
 
