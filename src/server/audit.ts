@@ -12,10 +12,10 @@ import type { Context } from "./context.ts";
 import type { Reply } from "./http/reply.ts";
 import type { Route } from "./routes.ts";
 
-/** A request, whoever sent it. */
+/** A request and its client. */
 type Asked = Pick<Context, "request" | "caller" | "options">;
 
-/** What a request changed, apart from who sent it. */
+/** What a request changed. */
 type Change = Pick<ChangeEvent, "action" | "object" | "repository" | "digest" | "tags">;
 
 const RIGHTS: Readonly<Record<ChangeEvent["action"], Action>> = {
@@ -44,7 +44,7 @@ export function auditChange(context: Context, route: Route, reply: Reply, log: L
   }
 }
 
-/** Credentials that were not good, or a permission that was missing. */
+/** A failed login, or a missing permission. */
 interface RefusalEvent extends Circumstances {
   readonly action: "login" | RefusedPermission["action"];
   readonly outcome: "refused";
@@ -57,7 +57,7 @@ interface RefusalEvent extends Circumstances {
   readonly rule?: string;
 }
 
-/** Tells of a login that failed, or of somebody who may not do what was asked for. */
+/** Logs a failed login or a missing permission. */
 export function auditRefusal({ client }: AccessRefusal, asked: Asked, log: Logger): void {
   const { user, rejected, denied } = client;
   const circumstances = circumstancesOf(asked);

@@ -1,4 +1,4 @@
-/** What is told of a change, to whoever wants to know of changes. */
+/** The change event (audit and listeners of the library). */
 import type { RepositoryName } from "../oci/repository-name.ts";
 
 /** Something that a client changed, after it was made durable. */
@@ -22,5 +22,5 @@ export interface ChangeEvent {
   readonly rule: string;
 }
 
-/** Is told of each change, in order; what it throws is logged and harms nothing. */
+/** Called for each change, in order. What it throws is logged. */
 export type ChangeListener = (event: ChangeEvent) => void;

@@ -12,38 +12,38 @@ import type { Caller, Origins } from "./http/origin.ts";
 import type { OtherSites } from "./access/other-sites.ts";
 import type { ReadLimits } from "./access/read-limits.ts";
 
-/** What an operator decides about the wire. */
+/** Settings and services of the HTTP server. */
 export interface ServerOptions {
   /** Whether blobs, manifests and tags may be deleted by clients. */
   readonly deleteEnabled: boolean;
-  /** Whether signatures that are kept beside manifests are shown, and taken. */
+  /** Whether the signature API is served (`signatures.enabled`). */
   readonly signaturesEnabled: boolean;
-  /** Whether telling a client of a manifest may renew a promise, and so is no mere reading. */
+  /** Whether a read of a manifest may renew its lease, and so may write. */
   readonly renewsManifests: boolean;
-  /** What every reply has. */
+  /** Headers of every response. */
   readonly commonHeaders: CommonHeaders;
   /** Refuses what pages of other sites make browsers send; absent where a login does, or where others are meant to come. */
   readonly otherSites?: OtherSites | undefined;
-  /** Which proxies are trusted, and what clients call this registry. */
+  /** Trusted proxies, and the public URL of the registry. */
   readonly origins: Origins;
-  /** Who may do what. */
+  /** Authenticates and authorizes requests. */
   readonly authorizer: Authorizer;
   /** Whether clients may log in. */
   readonly asksForLogin: boolean;
   /** Where tokens are issued; undefined when this registry issues none. */
   readonly tokens?: TokenIssuer | undefined;
-  /** How much may be read in a time; no bound when absent. */
+  /** Read rate limits; absent for none. */
   readonly readLimits?: ReadLimits | undefined;
   readonly clock: Clock;
-  /** Is told of what clients change. */
+  /** Called for each change by a client. */
   readonly onChange?: ChangeListener | undefined;
-  /** Whether lines of the audit are being lost. */
+  /** Whether audit lines are being dropped. */
   readonly auditFails?: (() => boolean) | undefined;
   /** The program's version, for people. */
   readonly version: string;
 }
 
-/** Issues tokens to clients whose credentials are good. */
+/** The token issuer. */
 export interface TokenIssuer {
   readonly service: TokenService;
   readonly authentication: Authentication;
@@ -55,9 +55,9 @@ export interface Context {
   readonly namespace: Namespace;
   readonly options: ServerOptions;
   readonly request: Request;
-  /** Whoever sent the request, as far as connection and trusted proxies tell. */
+  /** The client, as the connection and trusted proxies report it. */
   readonly caller: Caller;
-  /** Of the principal that sent it. */
+  /** The authorization of the principal. */
   readonly authorization: Authorization;
   readonly body: RequestBody;
   readonly parameters: URLSearchParams;

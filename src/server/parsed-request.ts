@@ -1,4 +1,4 @@
-/** What a request asks for: everything that is decided about it before it is known who sent it. */
+/** Parses a request: its route and the permission that it requires. */
 import { OciError } from "../oci/error.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { requiredPermission } from "./access/required-permission.ts";
@@ -15,7 +15,7 @@ export interface ParsedRequest {
   readonly required: RequiredPermission;
 }
 
-/** A browser asks which requests of another origin's page it may send (Fetch standard, "CORS-preflight request"). */
+/** A CORS preflight request (Fetch standard, "CORS-preflight request"). */
 export interface Preflight {
   readonly kind: "preflight";
   /** Those of the endpoint. */

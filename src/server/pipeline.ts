@@ -1,6 +1,6 @@
 /**
  * The path of every request: it is parsed, authorized, answered from the cache or by a handler, and finished. A response from the
- * cache takes the same path, and no promise as long as nothing has to be waited for.
+ * cache takes the same path, without a promise as long as nothing has to be awaited.
  */
 import type { Authorization } from "../auth/authorization.ts";
 import { nameOf } from "../auth/policy.ts";
@@ -151,7 +151,7 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
     const logged = { ...completed, address: caller.address, user: completed.user ?? user };
     const ofOrigin = crossOrigin?.headersFor(request);
     if (!ofOrigin) return logged;
-    const { shared: _, headers, ...rest } = logged; // its headers are everybody's
+    const { shared: _, headers, ...rest } = logged; // its headers are shared by all responses
     return { ...rest, headers: { ...headers, ...ofOrigin } };
   }
 

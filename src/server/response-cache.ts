@@ -34,7 +34,7 @@ export interface Moment {
   readonly revision: Revision | undefined;
 }
 
-/** The address is the key, and stands in the lines of the log for GET and HEAD, twice in each. */
+/** Copies of the URL in memory: the key, and two in each of the log lines for GET and HEAD. */
 const ADDRESS_COPIES = 5;
 
 /** Says whether a cached response still holds. */

@@ -16,7 +16,7 @@ export interface RefusedPermission {
 export interface RefusedClient {
   /** Whom the credentials belong to, or the name that was tried. Undefined when there is none. */
   readonly user?: string | undefined;
-  /** Credentials that were not good. */
+  /** Rejected credentials. */
   readonly rejected?: Rejected | undefined;
   /** A permission that is missing. */
   readonly denied?: RefusedPermission | undefined;

@@ -1,4 +1,4 @@
-/** Whether a request may pass: every request is authorized here, once it is known who sends it. */
+/** Authorizes every request: authenticates its principal, and checks the required permission. */
 import type { ResourceActions } from "../../auth/scope.ts";
 import { UNRESTRICTED } from "../../auth/authorization.ts";
 import type { Authorization } from "../../auth/authorization.ts";
@@ -16,7 +16,7 @@ import type { Caller } from "../http/origin.ts";
 import { scopesOf, wordsFor } from "./required-permission.ts";
 import type { RequiredPermission } from "./required-permission.ts";
 
-/** At once whenever nothing has to be looked up: it stands before every request. */
+/** Runs before every request, and returns no promise unless it has to read something. */
 export interface Authorizer {
   /** Refused with `UNAUTHORIZED` and a challenge, or with `DENIED`. */
   authorize(request: Request, required: RequiredPermission, caller: Caller): Authorization | Promise<Authorization>;

@@ -1,4 +1,4 @@
-/** How a client is told by what it may prove who it is: one challenge in one header, for clients read no second one. */
+/** The `WWW-Authenticate` challenge of a 401: one challenge in one header, because clients read no second one. */
 import type { ResourceActions } from "../../auth/scope.ts";
 import { formatScope } from "../../auth/scope.ts";
 import type { Caller, Origins } from "../http/origin.ts";
@@ -16,7 +16,7 @@ export type Challenge =
 /** Why a token was not enough (RFC 6750, 3.1). */
 export type ChallengeError = "invalid_token" | "insufficient_scope";
 
-/** What was refused, and which scopes it would have needed. */
+/** The refused request, and the scopes that it requires. */
 export interface Challenged {
   readonly request: Request;
   readonly caller: Caller;
@@ -24,6 +24,7 @@ export interface Challenged {
   readonly error: ChallengeError | undefined;
 }
 
+/** Returns the value of `WWW-Authenticate` (RFC 9110, 11.6.1; for Bearer RFC 6750, section 3, with Docker's `service`). */
 export function challengeHeader(challenge: Challenge, { request, caller, scopes, error }: Challenged): string {
   if (challenge.kind === "basic") return `Basic realm=${quoted(challenge.realm)}`;
   const { realm, service, origins } = challenge;

@@ -1,6 +1,6 @@
 /**
- * Keeps web pages of other sites from reaching, through the browser of somebody on this machine, a registry that listens to
- * this machine alone and asks for no login. Such a page can send a POST to any address, and one whose name leads to
+ * Keeps web pages of other sites from using, through a browser on this machine, a registry that listens to
+ * loopback addresses only and requires no login. Such a page can send a POST to any address, and one whose name leads to
  * 127.0.0.1 (DNS rebinding) is of the same origin as the registry to its browser.
  */
 import { isIP } from "node:net";

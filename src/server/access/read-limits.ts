@@ -53,7 +53,7 @@ export function createReadLimits(options: ReadLimitOptions | undefined, clock: C
   return new ReadLimits(options, clock);
 }
 
-/** HEAD is how a push asks what is here already, and costs next to nothing: it is free. */
+/** HEAD is not limited, because pushes use it to check for blobs, and it costs little. */
 function isRead(method: string, { kind }: { readonly kind: string }): boolean {
   if (method !== "GET") return false;
   switch (kind) {

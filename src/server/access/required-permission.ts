@@ -6,7 +6,7 @@ import type { RepositoryName } from "../../oci/repository-name.ts";
 import { parametersOf, targetOf } from "../http/request-target.ts";
 import type { InvalidRoute, Route } from "../routes.ts";
 
-/** None, any credentials that are good, or a right. */
+/** None, any login, or an action in a repository. */
 export type RequiredPermission =
   | { readonly kind: "nothing" | "credentials" | "catalog" }
   | {
@@ -17,7 +17,7 @@ export type RequiredPermission =
       readonly from?: RepositoryName | undefined;
     };
 
-/** Returns the right that an endpoint asks for. It never depends on more of the path than the repository's name. */
+/** Returns the permission that a route requires. It depends on the repository's name, and on nothing else of the path. */
 export function requiredPermission(request: Request, route: Route | InvalidRoute<RepositoryName>): RequiredPermission {
   const { method } = request;
   const reads = method === "GET" || method === "HEAD";
@@ -41,7 +41,7 @@ export function requiredPermission(request: Request, route: Route | InvalidRoute
       return rightTo(route.name, reads ? "pull" : method === "DELETE" ? "delete" : "push");
     case "signatures":
       return rightTo(route.name, reads ? "pull" : "push");
-    // Whoever may push may also look where an upload stands, and give it up.
+    // Push includes reading the state of an upload, and cancelling it.
     case "upload":
       return rightTo(route.name, "push");
     case "uploads":

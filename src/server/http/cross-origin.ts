@@ -56,8 +56,8 @@ export class CrossOrigin {
   }
 
   /**
-   * What every reply has besides the configured headers. One origin is named to everybody, as distribution does; of several
-   * the one that asks is named to it alone, since browsers take no list.
+   * CORS headers of every response. A single origin is named in all responses, as in distribution; of several
+   * origins, the response names the one that sent the request, because browsers accept no list.
    */
   headers(): Readonly<Record<string, string>> {
     const [origin = ""] = this.#origins;
@@ -67,7 +67,7 @@ export class CrossOrigin {
     };
   }
 
-  /** What the reply to this request has besides; undefined when the same is said to everybody, or nothing to this one. */
+  /** Returns CORS headers that depend on the request; undefined when there are none. */
   headersFor(request: Request): Readonly<Record<string, string>> | undefined {
     if (this.#origins.length < 2) return undefined;
     const origin = request.headers.get("origin");

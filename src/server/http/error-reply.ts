@@ -1,4 +1,4 @@
-/** What a client is told of an error. */
+/** Replies to errors: refusals, internal errors, disk errors. */
 import { OciError } from "../../oci/error.ts";
 import type { ErrorCode } from "../../oci/error.ts";
 import { BrokenBodyError } from "../../registry/broken-body-error.ts";

@@ -1,4 +1,4 @@
-/** What answers a request: the registry, its debug address, or what stands at the plain port beside TLS. */
+/** A handler of requests: the registry, its debug address, or the plain HTTP listener beside TLS. */
 import type { Reply } from "./reply.ts";
 
 /**

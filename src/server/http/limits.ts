@@ -1,8 +1,8 @@
 /** Every limit of the server in one place, each with its reason. */
 export const LIMITS = {
-  /** Bytes of one request's body. Layers of any size are pushed; what is kept is bounded by the disk alone. */
+  /** Bytes of one request's body. Layers may have any size, bounded by the disk. */
   maxBodyBytes: Number.MAX_SAFE_INTEGER,
-  /** Bytes of a request's headers. podman asks for a thousand ranges in one header of 18 KiB; 16 KiB is the default. */
+  /** Bytes of a request's headers. podman requests a thousand ranges in a header of 18 KiB; the runtime's default is 16 KiB. */
   maxHeaderBytes: 64 * 1024,
   /**
    * Bytes of a header of a reply that repeats what a client sent. Proxies refuse replies with long headers: nginx reads
@@ -34,11 +34,11 @@ export const LIMITS = {
   maxReferrersBytes: 4 * 1024 * 1024 - 1024,
   /** Bytes of one signature as it is sent, in JSON and base64. A signature of OpenPGP has about one KiB. */
   maxSignatureBytes: 256 * 1024,
-  /** Milliseconds after which files of certificates are looked at again. */
+  /** Milliseconds between two checks of certificate files. */
   certificateMs: 2000,
   /** Bytes of a form by which a token is asked for; tokens of CI systems have some KiB. */
   maxFormBytes: 64 * 1024,
-  /** Bytes of a stream that is read before it is sent: parts of a blob, as many as a client asks for at once as a rule. */
+  /** Bytes of a stream that is read before it is sent: parts of a blob, as many as clients usually request at once. */
   maxGatheredBytes: 4 * 1024 * 1024,
   /** Bytes of a response up to which it is sent at once and not counted: HTTP/2 has 128 of them on a connection at most. */
   smallResponseBytes: 16 * 1024,

@@ -11,7 +11,7 @@ export function blobPath(name: RepositoryName, digest: Digest): string {
 }
 
 /**
- * Where an upload goes on that has `size` bytes; without `size`, wherever it stands. There is always a query, because
+ * The `Location` of an upload that has `size` bytes; without `size`, at any offset. There is always a query, because
  * scripts that were written for distribution append `&digest=…`.
  */
 export function uploadPath(name: RepositoryName, id: string, size?: number): string {

@@ -1,12 +1,12 @@
 /**
  * Where a request comes from, and by which address its client knows the registry. Behind a proxy neither shows on the
- * connection: the proxy says it in headers, and anybody can write those. They count from trusted proxies alone.
+ * connection: the proxy reports it in headers, which any client can send. They are used from trusted proxies only.
  */
 import { isIP } from "node:net";
 import { Networks, parseNetwork, plainAddress } from "../../lib/network.ts";
 import type { Network } from "../../lib/network.ts";
 
-/** Who asks, as far as the connection and trusted proxies tell. */
+/** The client, as the connection and trusted proxies report it. */
 export interface Caller {
   /** The client's address; undefined on a Unix socket, and in a program that embeds the registry. */
   readonly address: string | undefined;
@@ -24,7 +24,7 @@ interface Reported {
 }
 
 export interface OriginOptions {
-  /** Addresses and networks (`10.0.0.0/8`) whose word counts; `unix` for whoever connects to a Unix socket. */
+  /** Addresses and networks (`10.0.0.0/8`) that are trusted; `unix` trusts all connections to a Unix socket. */
   readonly trustedProxies?: readonly string[];
   /** What clients call the registry, such as `https://registry.example.com`, whatever a request says. */
   readonly host?: string | undefined;
@@ -91,7 +91,7 @@ export class Origins {
     return forwarded && contradict(older, forwarded) ? undefined : older;
   }
 
-  /** `Forwarded` (RFC 7239): each proxy adds who came to it, and how. Undefined when there is no such header. */
+  /** Hops in `Forwarded` (RFC 7239). Undefined when there is no such header. */
   #forwardedReport(headers: Headers): Reported | undefined {
     const header = headers.get("forwarded");
     if (header === null) return undefined;
@@ -119,7 +119,7 @@ export class Origins {
     return { address: addresses[index], scheme, host: host && withPort(host, port, scheme ?? schemeOf(url)) };
   }
 
-  /** Read from the end: the first hop that no trusted proxy made. Whatever stands before it may be invented. */
+  /** Returns the last hop that is not a trusted proxy. Hops before it may be forged. */
   #outermost(hops: readonly (string | undefined)[]): number {
     for (let index = hops.length - 1; index > 0; index--) {
       const hop = hops[index];

@@ -1,4 +1,4 @@
-/** Ranges of bytes: what a client asks for, and where a chunk belongs. */
+/** Parses `Range` and `Content-Range`. */
 import type { ByteRange } from "../../lib/byte-range.ts";
 import { LIMITS } from "./limits.ts";
 
@@ -11,7 +11,7 @@ export type RangeRequest =
 const WHOLE: RangeRequest = { kind: "whole" };
 
 /**
- * What a `Range` header asks of `size` bytes (RFC 9110, 14.2). One range that cannot be satisfied, or that ends before it
+ * Parses a `Range` header for `size` bytes (RFC 9110, 14.2). One range that cannot be satisfied, or that ends before it
  * begins, is unsatisfiable; a list with a part like that, another unit or a malformed header is ignored, as a server may.
  * Ignored too for an empty blob: clients that ask for all of it with `bytes=0-` get it.
  */
@@ -29,7 +29,7 @@ export function parseRange(header: string | null, size: number): RangeRequest {
     total += range.end - range.start + 1;
   }
   const [first, ...others] = ranges;
-  // Many ranges over the same bytes are somebody's mistake, or an attack (RFC 9110, 17.15): the whole costs less.
+  // Many overlapping ranges are a mistake or an attack (RFC 9110, 17.15): the full response costs less.
   if (!first || (others.length > 0 && total > 2 * size)) return WHOLE;
   return { kind: "ranges", ranges: [first, ...others] };
 }

@@ -26,7 +26,7 @@ export interface Reply {
   readonly body?: Body;
   /** Of a reply from the cache: what is made once, for all requests that it is served to. */
   readonly shared?: Shared;
-  /** Of whoever asked, for the log. */
+  /** The client's address, for the log. */
   readonly address?: string | undefined;
   readonly user?: string | undefined;
 }
@@ -87,7 +87,7 @@ export function locationIn({ body }: Reply): ByteLocation | undefined {
 /** How a file becomes the body of a web `Response`: each runtime has its own best way. */
 export type OpenFile = (location: FileLocation) => Blob | ReadableStream<Uint8Array>;
 
-/** Reads a file piece by piece as the reader takes them: good on every runtime. */
+/** Reads a file in pieces, with backpressure, on every runtime. */
 export const streamFile: OpenFile = (location) => toStream(readLocation(location));
 
 /** The reply as a web `Response`. For HEAD a body is not opened. */

@@ -27,7 +27,7 @@ export interface Representation {
   readonly body?: Body;
   /** Whether parts of the bytes are sent (RFC 9110, 14.3). */
   readonly acceptsRanges?: boolean;
-  /** What it rests on. One without is made anew for each request. */
+  /** What its validity depends on. Without it, the response is not cached. */
   readonly validity?: Validity;
 }
 
@@ -54,7 +54,7 @@ export function bodyAt(location: ByteLocation): Body {
   return location.kind === "bytes" ? bytesBody(location.bytes) : location;
 }
 
-/** Whether a request asks for the whole resource and nothing else: then its reply is the same for all. */
+/** Whether a request has neither conditions nor ranges, so that the reply is the same for all. */
 export function asksForAll({ headers }: Request): boolean {
   return !headers.has("range") && !headers.has("if-none-match") && !headers.has("if-match");
 }

@@ -1,4 +1,4 @@
-/** What a request asks for, as far as the runtime tells it. */
+/** The target of a request, as the runtime reports it. */
 
 /**
  * Path and query as they were sent, percent signs included. The runtime gives a whole URL, and has resolved dot segments

@@ -9,9 +9,9 @@ export interface TlsOptions {
   readonly certificate: string;
   /** The path of the certificate's key, in PEM. */
   readonly key: string;
-  /** Paths of files in PEM: who may vouch for clients. None: no certificate is asked of a client. */
+  /** PEM files with CAs of client certificates. Empty: no client certificates are requested. */
   readonly clientCas?: readonly string[];
-  /** Whether a client without a valid certificate is turned away; when not, its certificate is asked for and not looked at. */
+  /** Whether a client without a valid certificate is rejected. Otherwise certificates are requested and not checked. */
   readonly clientCertificateRequired?: boolean;
   readonly minimum?: TlsVersion;
   /** Names as OpenSSL writes them, for versions before 1.3; the library's choice when absent. */
@@ -77,7 +77,7 @@ export function expiryWarning({ cert }: TlsMaterial, { certificate }: TlsOptions
 
 /**
  * Looks at the files now and then, and calls `changed` when they say something else than `current`. Files that cannot be
- * served with are logged once, and what was served before stays. Disposing it ends the looking.
+ * served with are logged once, and the previous certificate stays. Disposing it ends the checks.
  */
 export function watchTls(
   options: TlsOptions,

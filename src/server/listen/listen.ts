@@ -220,7 +220,7 @@ function answer(
     return begun.then(sendLater);
   }
 
-  /** The reply is made anew: one that waits would hold its body. */
+  /** Runs the handler again, because a waiting reply would hold its body. */
   async function sendLater(begun: Send | undefined): Promise<Response> {
     if (!begun) return finish(tooMuchUnread(commonHeaders.at(pathOf(targetOf(request.url)))));
     const anew = await make();
@@ -331,7 +331,7 @@ function urlOf(address: Address): string {
   return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
 }
 
-/** Removes the socket that a server left behind which is gone; one that somebody listens on is not ours to take. */
+/** Removes a stale socket; throws when another program listens on it. */
 async function clearSocket(path: string): Promise<void> {
   if (!existsSync(path)) return;
   if (!lstatSync(path).isSocket()) throw new ListenError(`${path} is there and is not a socket: choose another path`);

@@ -17,7 +17,7 @@ export class NodeListener {
     this.#server = server;
   }
 
-  /** Listens in the clear on a port of a host; 0 stands for any free port. Rejects with the system's error when it cannot. */
+  /** Listens for plain HTTP; port 0 stands for any free port. Rejects with the system's error. */
   static async open(
     { hostname, port }: { readonly hostname: string; readonly port: number },
     respond: Respond,
@@ -28,7 +28,7 @@ export class NodeListener {
       { maxHeaderSize: LIMITS.maxHeaderBytes, requestTimeout: 0, keepAliveTimeout: LIMITS.idleSeconds * 1000 },
       (message, response) => {
         answer(message, response, respond).catch((error: unknown) => {
-          // The head is sent, so that the client can be told in one way only.
+          // The head was sent, so only closing the connection tells the client.
           if (message.destroyed) log.debug({ err: error }, "a client hung up");
           else log.error({ err: error }, "a response broke off");
           response.destroy();

@@ -61,7 +61,7 @@ const SWEEP_SHARE = 20;
 const TIMER_SLACK_MS = 5000;
 
 /**
- * A server does not tell when a response was sent to its end, so a sweep asks it: once a second, and more often while
+ * The runtime does not report when a response was sent completely, so a sweep polls: once a second, and more often while
  * responses wait. Until then a response counts with the bytes that it may keep in memory. One for which there is no room,
  * in its connection or its address, waits in line.
  */

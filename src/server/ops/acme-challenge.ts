@@ -1,4 +1,4 @@
-/** What the plain HTTP address beside TLS answers: an authority that asks whether a name is ours, and nothing else. */
+/** The plain HTTP listener beside TLS: answers http-01 challenges, and redirects requests for the registry's names. */
 import type { Handler } from "../http/handler.ts";
 import { LIMITS } from "../http/limits.ts";
 import { empty, text } from "../http/reply.ts";
@@ -7,11 +7,11 @@ import { pathOf, targetOf } from "../http/request-target.ts";
 const PREFIX = "/.well-known/acme-challenge/";
 
 export interface ChallengeOptions {
-  /** What to answer for a token; undefined when nobody waits for it. */
+  /** Returns the answer to a challenge token; undefined when there is no such challenge. */
   readonly answerTo: (token: string) => Promise<string | undefined>;
-  /** Those that may be sent on: whoever asks for another name gets nothing. */
+  /** Names that are redirected; other names get 404. */
   readonly names: readonly string[];
-  /** Where the registry is for somebody who asked for `name`, such as `https://registry.example.com:5000`. */
+  /** Returns the URL of the registry for `name`, such as `https://registry.example.com:5000`. */
   readonly originOf: (name: string) => string;
 }
 

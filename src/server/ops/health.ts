@@ -9,7 +9,7 @@ export function getHealth(): Representation {
   return jsonDocument({ status: "ok" });
 }
 
-/** It could serve a request now: database and storage answer, and the audit is written. What is wrong stands in the log. */
+/** Readiness: database and storage respond, and audit lines are not dropped. The cause of a failure is in the log. */
 export async function getReady({ namespace, options }: Context): Promise<Representation> {
   if (options.auditFails?.() ?? false) {
     const message = "lines of the audit are lost, because standard output does not take them: see to whoever reads it";

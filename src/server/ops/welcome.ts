@@ -1,4 +1,4 @@
-/** What a person sees who opens the address in a browser. */
+/** The page for people who open the address in a browser. */
 import type { Context } from "../context.ts";
 import { dockerHost } from "./docker-host.ts";
 import { textBody } from "../http/reply.ts";

@@ -1,4 +1,4 @@
-/** The public keys of our tokens (RFC 7517), for whoever verifies them elsewhere. */
+/** The public keys of the registry's tokens, as a JWKS (RFC 7517). */
 import type { Context } from "../context.ts";
 import { jsonDocument } from "../http/representation.ts";
 import type { Representation } from "../http/representation.ts";

@@ -14,7 +14,7 @@ import { json } from "../http/reply.ts";
 import type { Reply } from "../http/reply.ts";
 
 /**
- * A right that is missing is no error: the token then allows less. Wrong credentials are one. A web page that asks without
+ * A missing permission is no error: the token then allows less. Wrong credentials are an error. A web page that asks without
  * credentials for what anonymous clients may not have gets a challenge, because its browser asks the user for a password
  * only then, and a page cannot do that by itself.
  */
@@ -142,7 +142,7 @@ function loginRequired(): AccessRefusal {
   return new AccessRefusal(new OciError("UNAUTHORIZED", { message }), LOGIN_CHALLENGE, {});
 }
 
-/** The same for a name that nobody has and a password that is wrong. */
+/** The same for an unknown name and a wrong password. */
 function wrongCredentials(rejected: Rejected): AccessRefusal {
   const { refusal, name } = rejected;
   const client = { user: name, rejected };

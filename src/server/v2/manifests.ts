@@ -119,7 +119,7 @@ async function chooseFor(request: Request, repository: Repository, reference: Re
   const found = await repository.tags[wantsPayload ? "find" : "stat"](reference.tag);
   if (found?.mediaType !== DOCKER_LIST) return found;
   if (!knowsOnlySingleImages(request.headers.get("accept"))) return { ...found, isForAll: false };
-  // Docker before 2016 asks for single images only, and is given the one that it could run.
+  // Docker before 2016 requests single images only, and gets the one that it can run.
   const list = await repository.manifests.find(found.digest);
   const child = list && childForOldClients(list);
   const image = child && (await repository.manifests[wantsPayload ? "find" : "stat"](child));

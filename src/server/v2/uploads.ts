@@ -42,7 +42,7 @@ export async function postUpload(context: Context, route: UploadsRoute): Promise
   try {
     await upload.finish(digests, body.whole(), { announced }, request.signal);
   } catch (error) {
-    await cancelIfThere(upload); // nobody was told its address
+    await cancelIfThere(upload); // its Location was never sent
     throw error;
   }
   return created(name, digests[0]);
@@ -65,7 +65,7 @@ export function putUpload(context: Context, route: UploadRoute): Promise<Reply> 
   });
 }
 
-/** Where the upload stands: a client that lost track goes on from there. */
+/** The state of an upload, for clients that lost track. */
 export function getUpload(context: Context, route: UploadRoute): Promise<Reply> {
   return withUpload(context, route, async (name, upload) => {
     const size = await upload.tell();
@@ -82,7 +82,7 @@ export function deleteUpload(context: Context, route: UploadRoute): Promise<Repl
   });
 }
 
-/** Finds the upload; a refusal then says where it stands, as long as it goes on. */
+/** Finds the upload. Refusals contain its state while it exists. */
 async function withUpload(
   { namespace }: Context,
   route: UploadRoute,
@@ -130,7 +130,7 @@ function parametersOf({ url }: Request): URLSearchParams {
   return new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1).replaceAll("?", "&"));
 }
 
-/** For whom uploads are counted: whoever has logged in, else the network of the client; undefined when neither is known. */
+/** The client for `limits.uploads`: the principal, else the network of the address; undefined when neither is known. */
 function clientOf({ authorization: { principal }, caller: { address } }: Context): string | undefined {
   return principal ? nameOf(principal) : address && customerNetwork(address);
 }
