@@ -161,9 +161,9 @@ describe("a server that gets its certificate by itself", () => {
     );
     // Tries to reach it are lines of the log; the last line says why the start ends.
     const message = await lastLineOf(env);
-    expect(message).toStartWith(`stowage: http.tls.letsencrypt: there is no certificate for ${NAME}: `);
+    expect(message).toStartWith(`stowage: http.tls.letsencrypt: no certificate for ${NAME}: `);
     expect(message).toContain(`https://127.0.0.1:${port}/dir cannot be reached`);
-    expect(message).toContain(`port 80 there to http://[::]:${challengePort}`);
+    expect(message).toContain(`port 80 reaches http://[::]:${challengePort}`);
   });
 
   test("stops when the authority refuses, and does not ask it again at once", async () => {
@@ -174,9 +174,9 @@ describe("a server that gets its certificate by itself", () => {
       ...settingsFor(pebble, cache),
       REGISTRY_HTTP_TLS_LETSENCRYPT_CHALLENGEADDR: `127.0.0.1:${elsewhere}`, // where the authority does not ask
     };
-    expect(await lastLineOf(env)).toContain(`: ${NAME} was not proven to be ours: `);
+    expect(await lastLineOf(env)).toContain(`: ${NAME} could not be validated: `);
     const asked = pebble.output().split("POST /order-plz").length;
-    expect(await lastLineOf(env)).toMatch(/the last order failed \(.*to order at once, remove \S+failure\.json/);
+    expect(await lastLineOf(env)).toMatch(/the last order failed \(.*to order at once, delete \S+failure\.json/);
     expect(pebble.output().split("POST /order-plz").length).toBe(asked);
   });
 });
@@ -208,6 +208,6 @@ describe("the address where the authority asks", () => {
     const message = await refusedStart({
       env: { ...env, REGISTRY_HTTP_TLS_CERTIFICATE: "a", REGISTRY_HTTP_TLS_KEY: "b" },
     });
-    expect(message).toContain("http.tls has both letsencrypt and a certificate of your own");
+    expect(message).toContain("http.tls has both letsencrypt and certificate");
   });
 });

@@ -13,7 +13,7 @@ import { fillUp, mountDisk, useUpInodes } from "./support/system.ts";
 setDefaultTimeout(120_000);
 
 const MIB = 1024 * 1024;
-const ADVICE = /make room, then push again/;
+const ADVICE = /free space, then push again/;
 
 test("a full disk refuses pushes with 507; pulls, deletions and collection go on, and then pushes again", async () => {
   await using disk = await mountDisk(48);

@@ -30,7 +30,7 @@ interface Fault {
   readonly refusal: { readonly status: number; readonly code: string; readonly advice: RegExp };
 }
 
-const FULL = { status: 507, code: "DENIED", advice: /make room, then push again/ };
+const FULL = { status: 507, code: "DENIED", advice: /free space, then push again/ };
 const TROUBLED = { status: 503, code: "UNAVAILABLE", advice: /try again/ };
 const IO_ERROR = { codes: ["EIO", "SQLITE_IOERR"], refusal: TROUBLED } as const;
 

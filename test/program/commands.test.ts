@@ -92,7 +92,7 @@ describe("stowage", () => {
     [["token", "create", "x", "y"], "y"],
     [["cat", "a:b", "c:d"], "c:d"],
     [["cat"], "one reference"],
-    [["cat", "team/app"], "neither a digest nor a tag"],
+    [["cat", "team/app"], "neither a tag nor a digest"],
     [["cat", "Team/App:latest"], "not a repository name"],
     [["cat", "team/app@sha256:1234"], "neither a digest nor a tag"],
   ] as const) {

@@ -154,7 +154,7 @@ describe("workers end", () => {
     for (const pid of await childrenOf(server.pid)) process.kill(pid, "SIGKILL");
     expect(await server.ended).toBe(1);
     expect(server.errors()).toContain("cannot be written"); // what the workers say
-    expect(server.errors()).toEndWith("5 times in a row: see what they say, or set workers to 1\n");
+    expect(server.errors()).toEndWith("5 times in a row: see the log lines above, or set workers to 1\n");
   });
 });
 

@@ -63,7 +63,7 @@ const WRONG: readonly (readonly [what: string, options: readonly string[], envir
       "none.yml cannot be read: it does not exist",
     ],
     ["a folder for a file", ["--config", scratch], {}, "cannot be read: it is a folder"],
-    ["a file below a file", ["--config", join(EMPTY, "x")], {}, "cannot be read: a part of its path is no folder"],
+    ["a file below a file", ["--config", join(EMPTY, "x")], {}, "cannot be read: a part of its path is not a folder"],
     ["a file that is no YAML", ["--config", BROKEN], {}, "broken.yml: line 2, column 1: a line is indented with a tab"],
     [
       "a file that the environment names",
@@ -72,7 +72,7 @@ const WRONG: readonly (readonly [what: string, options: readonly string[], envir
       "broken.yml: line 2, column 1: ",
     ],
     ["a variable", [], { REGISTRY_GC_GRACE: "soon" }, 'REGISTRY_GC_GRACE: gc.grace is "soon", but expected a duration'],
-    ["an option that there is not", ["--adr", ":5000"], {}, "--adr unknown option"],
+    ["an option that there is not", ["--adr", ":5000"], {}, "unknown option --adr of stowage"],
   ];
 
 describe("a wrong setting", () => {
