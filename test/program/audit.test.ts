@@ -1,6 +1,5 @@
 /** What clients changed: a line of the log for each change, and an event for a program that embeds the registry. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { userInfo } from "node:os";
 import { createRegistry } from "../../src/index.ts";
 import type { ChangeEvent } from "../../src/index.ts";
 import { Issuer } from "../../src/auth/testing/issuer.ts";
@@ -48,7 +47,9 @@ test("every change has a line that says who, what, from where and why it was all
 test("what an operator changes by a command has a line, also when no server ran then", async () => {
   await using registry = await startRegistry();
   await pushImage(registry.url, "team/app", "v1");
-  const run = (...words: string[]) => runProgram(registry.dataDir, words, {}, "a long password");
+  // A name in the environment proves nothing.
+  const env = { USER: "mallory", LOGNAME: "mallory", USERNAME: "mallory" };
+  const run = (...words: string[]) => runProgram(registry.dataDir, words, env, "a long password");
   await run("user", "add", "alice", "--group", "dev", "--password-stdin");
   await run("tag", "delete", "team/app:v1");
   await run("tag", "delete", "team/app:v1"); // it is gone: nothing is changed
@@ -58,7 +59,7 @@ test("what an operator changes by a command has a line, also when no server ran 
   await run("gc");
   await using again = await startRegistry({ dataDir: registry.dataDir });
   await again.stop();
-  const who = `system:${userInfo().username}`;
+  const who = `system:${await nameOfUser()}`;
   const lines = [...changes(registry.output()), ...changes(again.output())].filter(({ audit }) => audit["who"] === who);
   expect(lines.map(({ msg }) => msg)).toEqual([
     `${who} ran stowage user add alice`,
@@ -172,6 +173,12 @@ test("a program that embeds the registry is told of each, and its own failure is
     await server.stop(true);
   }
 });
+
+/** Of this process, as the system has it. */
+async function nameOfUser(): Promise<string> {
+  const child = Bun.spawn(["id", "-un"], { stdout: "pipe" });
+  return (await child.stdout.text()).trim();
+}
 
 interface Line {
   readonly level: string;
