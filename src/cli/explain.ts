@@ -6,7 +6,6 @@ import type { Registry } from "../create-registry.ts";
 import { escapeControls } from "../lib/control-characters.ts";
 import { glob } from "../lib/glob.ts";
 import { formatSize } from "../lib/size.ts";
-import { parseRepositoryName } from "../oci/repository-name.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { parseTag } from "../oci/tag.ts";
 import type { Tag } from "../oci/tag.ts";
@@ -14,6 +13,7 @@ import { silentLogger } from "../observe/logger.ts";
 import { CommandError, failingWith2 } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
+import { repositoryIn } from "./parsed-names.ts";
 import { print } from "./print.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
@@ -70,15 +70,17 @@ export async function explain(
   });
 }
 
-function questionIn([name, word, text = ""]: readonly string[]): Question {
-  const action = ACTIONS.find((each) => each === word);
-  const colon = text.indexOf(":");
-  const repository = parseRepositoryName(colon < 0 ? text : text.slice(0, colon));
-  const tag = colon < 0 ? undefined : parseTag(text.slice(colon + 1));
-  if (name === undefined || !action || repository === undefined || (colon >= 0 && tag === undefined)) {
+function questionIn([name, word, text]: readonly string[]): Question {
+  if (name === undefined || word === undefined || text === undefined) {
     throw new CommandError("explain takes a name, an action and a repository: stowage explain alice push team/app:v1");
   }
-  return { name, action, repository, tag };
+  const action = ACTIONS.find((each) => each === word);
+  if (!action) throw new CommandError(`${word} is not an action: write one of ${ACTIONS.join(", ")}`);
+  const colon = text.indexOf(":");
+  if (colon < 0) return { name, action, repository: repositoryIn(text), tag: undefined };
+  const tag = parseTag(text.slice(colon + 1));
+  if (tag === undefined) throw new CommandError(`${text} has no tag behind its colon: write it like team/app:v1`);
+  return { name, action, repository: repositoryIn(text.slice(0, colon)), tag };
 }
 
 /** What the rules about CI jobs say: which claims a token needs. */

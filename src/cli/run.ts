@@ -43,6 +43,9 @@ const WORKER = "worker";
 const VERSION_WORDS: ReadonlySet<string> = new Set(["--version", "-v", "version"]);
 const HELP_WORDS: ReadonlySet<string> = new Set(["--help", "-h", "help"]);
 
+/** What is understood besides commands, and long enough to be mistyped. */
+const OWN_WORDS = ["help", "version", "--help", "--version"] as const;
+
 /** What commands are called in other programs, and what to write here. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   "garbage-collect": "stowage gc",
@@ -114,8 +117,12 @@ function say(text: string, [extra]: readonly string[]): number {
 async function commandOf(word: string): Promise<Command> {
   const load = Object.hasOwn(COMMANDS, word) ? COMMANDS[word] : undefined;
   if (load) return await load();
+  if (word === "") throw new CommandError("the command is empty: stowage --help lists the commands");
   const known = Object.keys(COMMANDS).filter((name) => name !== WORKER);
-  const meant = Object.hasOwn(ELSEWHERE, word) ? ELSEWHERE[word] : nearest(word, known);
+  const meant = Object.hasOwn(ELSEWHERE, word) ? ELSEWHERE[word] : nearest(word, [...known, ...OWN_WORDS]);
   const hint = meant === undefined ? "" : ` did you mean ${meant}?`;
+  if (word.startsWith("-")) {
+    throw new CommandError(`${word} stands where the command is expected:${hint} Options come behind the command`);
+  }
   throw new CommandError(`unknown command ${word}:${hint} stowage --help lists the commands`);
 }

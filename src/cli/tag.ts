@@ -99,6 +99,9 @@ function remove(references: readonly string[]): (asked: Asked) => Promise<void> 
 }
 
 function parsed(reference: string): [RepositoryName, Tag] {
+  if (reference.includes("@")) {
+    throw new CommandError(`${reference} names a manifest by its digest, not a tag: write it like team/app:v1`);
+  }
   const colon = reference.lastIndexOf(":");
   const name = colon < 0 ? undefined : parseTag(reference.slice(colon + 1));
   if (name === undefined) throw new CommandError(`${reference} has no tag: write it like team/app:v1`);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { exportJWK, generateKeyPair } from "jose";
 import { createRegistry } from "../../src/create-registry.ts";
 import { pushImage } from "../../src/registry/push-image.ts";
+import { digestOf } from "../support/content.ts";
 import { runProgram } from "../support/program.ts";
 import type { Ended } from "../support/program.ts";
 import { scratchFolder } from "../support/scratch.ts";
@@ -100,9 +101,12 @@ describe("stowage explain", () => {
 
   for (const [what, words, said] of [
     ["a name that nobody has", ["bob", "pull", "team/app"], "there is no user bob"],
-    ["an action that there is not", ["alice", "fly", "team/app"], "explain takes a name, an action and a repository"],
-    ["a repository that cannot be", ["alice", "pull", "Team"], "explain takes a name, an action and a repository"],
-    ["too few words", ["alice"], "explain takes a name, an action and a repository"],
+    ["an action that there is not", ["alice", "fly", "team/app"], "fly is not an action"],
+    ["a repository that cannot be", ["alice", "pull", "Team"], "Team is not a repository name"],
+    ["a repository that cannot be, with a tag", ["alice", "pull", "Team:v1"], "Team is not a repository name"],
+    ["a tag that cannot be", ["alice", "pull", "team/app:"], "team/app: has no tag"],
+    ["a digest", ["alice", "pull", `team/app@${digestOf("x")}`], "team/app@sha256 is not a repository name"],
+    ["too few words", ["alice", "pull"], "explain takes a name, an action and a repository"],
   ] as const) {
     test(`has no answer for ${what}, and ends with 2`, async () => {
       const ended = await stowage("explain", ...words, "--config", config);

@@ -136,6 +136,7 @@ describe("what is wrong", () => {
     [["tag", "list", "a", "b"], "one repository"],
     [["tag", "delete"], "one or more tags"],
     [["tag", "delete", "team/app"], "has no tag"],
+    [["tag", "delete", `team/app@sha256:${"a".repeat(64)}`], "by its digest, not a tag"],
     [["tag", "delete", "Team/App:v1"], "not a repository name"],
     [["tag", "delete", "team/none:v1"], "there is no tag team/none:v1"],
   ] as const) {
