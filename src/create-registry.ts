@@ -11,20 +11,15 @@ import { systemClock } from "./lib/clock.ts";
 import { folderPath } from "./lib/folder-path.ts";
 import type { Clock } from "./lib/clock.ts";
 import { isLoopbackHost } from "./lib/network.ts";
-import { DEFAULT_RULES } from "./metadata/metadata-store.ts";
-import type {
-  Backlog,
-  Collectable,
-  CollectionRules,
-  MetadataStore,
-  Overview,
-  RecordedBlob,
-  QuotaUsage,
-  RepositoryUsage,
-  RunName,
-} from "./metadata/metadata-store.ts";
-import type { Quota } from "./metadata/quotas.ts";
-import { SqlMetadataStore } from "./metadata/sql-metadata-store.ts";
+import { DEFAULT_RULES } from "./metadata/database.ts";
+import type { RecordedBlob } from "./metadata/blobs.ts";
+import type { Backlog, Collectable } from "./metadata/collection.ts";
+import type { CollectionRules } from "./metadata/database.ts";
+import type { Overview, RunName } from "./metadata/overview.ts";
+import type { QuotaUsage } from "./metadata/quotas.ts";
+import type { RepositoryUsage } from "./metadata/repositories.ts";
+import type { Quota } from "./metadata/database.ts";
+import { Metadata } from "./metadata/metadata.ts";
 import type { SqlEngine } from "./metadata/sql.ts";
 import type { RepositoryName } from "./oci/repository-name.ts";
 import { silentLogger } from "./observe/logger.ts";
@@ -123,7 +118,7 @@ export type AccessOptions =
       readonly kind: "accounts";
       /** Makes what proves who somebody is, which may look into the registry's own facts. */
       readonly authenticator: (parts: {
-        readonly metadata: MetadataStore;
+        readonly metadata: Metadata;
         readonly clock: Clock;
         readonly log: Logger;
       }) => Promise<Authenticator | AccountVerifier> | Authenticator | AccountVerifier;
@@ -213,9 +208,9 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const { clock = systemClock, log = silentLogger(), deleteEnabled = true, signaturesEnabled = false } = options;
   const [store, engine] = await openDrivers(options.storage);
   const rules = { ...DEFAULT_RULES, ...options.collection };
-  const metadata: MetadataStore = new SqlMetadataStore(engine, clock, rules, options.quotas);
+  const metadata: Metadata = new Metadata(engine, clock, { periods: rules, quotas: options.quotas });
   if (options.quotas) {
-    metadata.keepQuotas().catch((error: unknown) => {
+    metadata.quotas.count().catch((error: unknown) => {
       log.error({ err: error }, "quotas could not be counted in the background: pushes count them");
     });
   }
@@ -275,29 +270,29 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       return listener;
     },
     async clear() {
-      await metadata.clear();
+      await metadata.repositories.removeAll();
       await emptyTrash(backend, () => undefined);
     },
     fetch: async (request) => toResponse(await handle(request), request.method, streamFile),
     collect: (changed, hooks) => collectAll(backend, { ...rules, ...changed }, hooks),
-    backlog: () => metadata.backlog(),
+    backlog: () => metadata.collection.backlog(),
     collectable: (changed) => previewCollection(backend, { ...rules, ...changed }),
-    overview: () => metadata.overview(),
+    overview: () => metadata.overview.read(),
     repositoryUsage: () =>
       paged(
         {},
-        (page) => metadata.repositoryUsage(page),
+        (page) => metadata.repositories.usage(page),
         (usage) => usage.name,
       ),
-    quotaUsage: (prefix) => metadata.quotaUsage(prefix),
-    recordOperation: (who, command) => metadata.recordOperation(who, command),
+    quotaUsage: (prefix) => metadata.quotas.usage(prefix),
+    recordOperation: (who, command) => metadata.operations.record(who, command),
     auditOperations: (signal) => auditOperations(backend, log, signal),
-    recordRun: (job) => metadata.recordRun(job),
+    recordRun: (job) => metadata.overview.recordRun(job),
     holdUnlinking: () => holdUnlinking(backend),
     allBlobs: () =>
       paged(
         {},
-        (page) => metadata.allBlobs(page),
+        (page) => metadata.blobs.list(page),
         (blob) => blob.digest,
       ),
     check: (checked) => check(backend, checked),
@@ -312,7 +307,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
 }
 
 interface AccessParts {
-  readonly metadata: MetadataStore;
+  readonly metadata: Metadata;
   readonly clock: Clock;
   readonly log: Logger;
   readonly origins: Origins;

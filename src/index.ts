@@ -11,16 +11,12 @@ export type { HeldLease, Lease } from "./registry/gc/lease.ts";
 export type { BackgroundOptions } from "./registry/gc/background.ts";
 export type { CollectionHooks, CollectionReport } from "./registry/gc/collector.ts";
 export type { ScrubOptions } from "./registry/gc/scrub.ts";
-export type {
-  Backlog,
-  Collectable,
-  CollectionRules,
-  Overview,
-  QuotaUsage,
-  RecordedBlob,
-  RepositoryUsage,
-  RunName,
-} from "./metadata/metadata-store.ts";
+export type { RecordedBlob } from "./metadata/blobs.ts";
+export type { Backlog, Collectable } from "./metadata/collection.ts";
+export type { CollectionRules } from "./metadata/database.ts";
+export type { Overview, RunName } from "./metadata/overview.ts";
+export type { QuotaUsage } from "./metadata/quotas.ts";
+export type { RepositoryUsage } from "./metadata/repositories.ts";
 export type { RegistryLimits } from "./registry/backend.ts";
 export type { Namespace } from "./registry/namespace.ts";
 export type { Repository } from "./registry/repository.ts";
@@ -35,7 +31,8 @@ export type {
 } from "./registry/manifests.ts";
 export type { TagService } from "./registry/tags.ts";
 export type { PinService } from "./registry/pins.ts";
-export type { Pin, TagEvent, TagFacts } from "./metadata/metadata-store.ts";
+export type { Pin } from "./metadata/pins.ts";
+export type { TagEvent, TagRecord } from "./metadata/tags.ts";
 export type { ReferrersFilter, ReferrersPage, ReferrersService } from "./registry/referrers.ts";
 export type { SignatureService } from "./registry/signatures.ts";
 export type { PageStart } from "./registry/pages.ts";
@@ -50,7 +47,7 @@ export type { Handler } from "./server/http/handler.ts";
 export type { ConfiguredHeaders } from "./server/http/common-headers.ts";
 export type { OriginOptions } from "./server/http/origin.ts";
 export type { ReadLimitOptions } from "./server/access/read-limits.ts";
-export type { Quota } from "./metadata/quotas.ts";
+export type { Quota } from "./metadata/database.ts";
 export type { Logger } from "./observe/logger.ts";
 export { digest, digestOf, parseDigest } from "./oci/digest.ts";
 export type { Algorithm, Digest } from "./oci/digest.ts";

@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { createRegistry } from "../src/create-registry.ts";
 import type { Registry } from "../src/create-registry.ts";
 import { MemoryEngine } from "../src/metadata/memory/memory-engine.ts";
-import { DEFAULT_RULES } from "../src/metadata/metadata-store.ts";
-import { SqlMetadataStore } from "../src/metadata/sql-metadata-store.ts";
+import { DEFAULT_RULES } from "../src/metadata/database.ts";
+import { Metadata } from "../src/metadata/metadata.ts";
 import { createBackend } from "../src/registry/backend.ts";
 import type { Backend } from "../src/registry/backend.ts";
 import { collectAll, collectTrash } from "../src/registry/gc/collector.ts";
@@ -33,7 +33,7 @@ const KEEP_NOTHING = { leaseMs: 0, graceMs: 0 };
 const inMemory: OpenContract = async (given) => {
   const clock = new ManualClock();
   const store = new MemoryBlobStore();
-  const metadata = new SqlMetadataStore(await MemoryEngine.open(), clock);
+  const metadata = new Metadata(await MemoryEngine.open(), clock);
   const backend = (): Backend => createBackend({ store, metadata, clock, limits: given });
   return {
     clock,

@@ -56,8 +56,8 @@ function addImages(database: Database, images: number): void {
   run(`insert into blob_inline (digest, payload) ${EACH} select ${DIGEST("a")}, zeroblob(512) from n`);
   run(`insert into repo_blob (repo, digest, touched_at, unref_at) ${EACH}
     select 1, ${DIGEST("a")}, ${LONG_AGO}, ${LONG_AGO} from n`);
-  run(`insert into manifest (repo, digest, media_type, size, pushed_at, touched_at, unref_at, payload) ${EACH}
-    select 1, ${DIGEST("b")}, 'application/vnd.oci.image.manifest.v1+json', 700, ${LONG_AGO}, ${LONG_AGO}, ${LONG_AGO},
+  run(`insert into manifest (repo, digest, media_type, size, pushed_at, touched_at, payload) ${EACH}
+    select 1, ${DIGEST("b")}, 'application/vnd.oci.image.manifest.v1+json', 700, ${LONG_AGO}, ${LONG_AGO},
     cast(printf('{%698s}', '') as blob) from n`);
   run(`insert into manifest_blob (repo, manifest, blob) ${EACH} select 1, ${DIGEST("b")}, ${DIGEST("a")} from n`);
   run(`insert into tag (repo, name, digest, updated_at) ${EACH}

@@ -1,6 +1,6 @@
 /** Puts the ways together by which clients log in with a name and a password, or what is sent in its place. */
 import type { Clock } from "../lib/clock.ts";
-import type { MetadataStore } from "../metadata/metadata-store.ts";
+import type { Metadata } from "../metadata/metadata.ts";
 import type { Logger } from "../observe/logger.ts";
 import { JOB_USER } from "./account-name.ts";
 import { CachedGenerations } from "./cached-generations.ts";
@@ -27,7 +27,7 @@ export interface AccountSettings {
 }
 
 export interface AccountParts {
-  readonly metadata: MetadataStore;
+  readonly metadata: Metadata;
   readonly passwords: Passwords;
   readonly clock: Clock;
   readonly log: Logger;
@@ -48,7 +48,7 @@ export function accountVerifiers(settings: AccountSettings, parts: AccountParts)
     );
   }
   const generations = new CachedGenerations(() => metadata.revision("accounts"), clock);
-  const secret = (): Promise<Uint8Array> => metadata.secret("decoy hashes");
+  const secret = (): Promise<Uint8Array> => metadata.secrets.get("decoy hashes");
   return new AccountChain([
     ...(oidc.length > 0 ? [new OidcVerifier(oidc, clock, log)] : []),
     ...(users.enabled ? [new RobotVerifier(new Robots(metadata, clock), generations)] : []),

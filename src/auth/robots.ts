@@ -4,7 +4,8 @@
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import type { Clock } from "../lib/clock.ts";
-import type { MetadataStore, RobotTokenFacts } from "../metadata/metadata-store.ts";
+import type { Metadata } from "../metadata/metadata.ts";
+import type { RobotTokenRecord } from "../metadata/robot-tokens.ts";
 import type { Action, Grant, Identity } from "./identity.ts";
 import type { Reason } from "./verifier.ts";
 
@@ -27,10 +28,10 @@ export interface RobotToken {
 }
 
 export class Robots {
-  readonly #metadata: MetadataStore;
+  readonly #metadata: Metadata;
   readonly #clock: Clock;
 
-  constructor(metadata: MetadataStore, clock: Clock) {
+  constructor(metadata: Metadata, clock: Clock) {
     this.#metadata = metadata;
     this.#clock = clock;
   }
@@ -39,7 +40,7 @@ export class Robots {
   async create(robot: string, grants: readonly Grant[], expiresAt: number | undefined): Promise<NewRobotToken> {
     const id = randomBytes(6).toString("hex");
     const secret = randomBytes(32).toString("base64url");
-    await this.#metadata.addRobotToken({ id, robot, secretHash: hashOf(secret), grants, expiresAt });
+    await this.#metadata.robotTokens.add({ id, robot, secretHash: hashOf(secret), grants, expiresAt });
     return { id, token: `stw_${id}_${secret}` };
   }
 
@@ -47,7 +48,7 @@ export class Robots {
   async list(): Promise<readonly RobotToken[]> {
     const found: RobotToken[] = [];
     for (let after = ""; ;) {
-      const page = await this.#metadata.robotTokens({ after, limit: 1000 });
+      const page = await this.#metadata.robotTokens.list({ after, limit: 1000 });
       found.push(...page.map(shown));
       const last = page.at(-1);
       if (!last)
@@ -58,19 +59,19 @@ export class Robots {
 
   /** Takes effect at once, in every process. False when there is no such token. */
   revoke(id: string): Promise<boolean> {
-    return this.#metadata.removeRobotToken(id);
+    return this.#metadata.robotTokens.remove(id);
   }
 
   /** Revokes all tokens of a robot and gives how many it had. */
   revokeAll(robot: string): Promise<number> {
-    return this.#metadata.removeRobot(robot);
+    return this.#metadata.robotTokens.removeAllOf(robot);
   }
 
   /** Returns the robot and the expiry (undefined: never), or why the token is rejected for the robot of this name. */
   async identify(name: string, password: string): Promise<KnownRobot | Reason> {
     const [, id, secret] = TOKEN.exec(password) ?? [];
     if (id === undefined || secret === undefined) return "malformed";
-    const token = await this.#metadata.findRobotToken(id);
+    const token = await this.#metadata.robotTokens.find(id);
     if (!token || !timingSafeEqual(hashOf(secret), token.secretHash)) return "unknown token";
     if (token.robot !== name) return "other robot";
     if (!this.#isLive(token)) return "expired";
@@ -92,12 +93,12 @@ export class Robots {
   }
 
   /** The token, when it has not expired. */
-  async findLive(id: string): Promise<RobotTokenFacts | undefined> {
-    const token = await this.#metadata.findRobotToken(id);
+  async findLive(id: string): Promise<RobotTokenRecord | undefined> {
+    const token = await this.#metadata.robotTokens.find(id);
     return token && this.#isLive(token) ? token : undefined;
   }
 
-  #isLive({ expiresAt = Infinity }: Pick<RobotTokenFacts, "expiresAt">): boolean {
+  #isLive({ expiresAt = Infinity }: Pick<RobotTokenRecord, "expiresAt">): boolean {
     return this.#clock.now() < expiresAt;
   }
 }
@@ -117,7 +118,7 @@ function identityOf(robot: string, id: string, bound: readonly Grant[]): Identit
   return { kind: "robot", name: robot, groups: [], bound, generation: id };
 }
 
-function shown({ id, robot, grants, createdAt, expiresAt }: RobotTokenFacts): RobotToken {
+function shown({ id, robot, grants, createdAt, expiresAt }: RobotTokenRecord): RobotToken {
   return {
     id,
     robot,

@@ -3,7 +3,8 @@ import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK } from "j
 import type { CryptoKey, JWK } from "jose";
 import type { Clock } from "../lib/clock.ts";
 import { SingleFlight } from "../lib/single-flight.ts";
-import type { MetadataStore, StoredSigningKey } from "../metadata/metadata-store.ts";
+import type { Metadata } from "../metadata/metadata.ts";
+import type { StoredSigningKey } from "../metadata/signing-keys.ts";
 
 export const ALGORITHM = "ES256";
 
@@ -21,14 +22,14 @@ export interface SigningKey {
 }
 
 export class SigningKeys {
-  readonly #metadata: Pick<MetadataStore, "signingKeys" | "addSigningKey">;
+  readonly #metadata: Pick<Metadata, "signingKeys">;
   readonly #clock: Clock;
   /** Newest first. */
   #stored: readonly StoredSigningKey[] = [];
   readonly #loaded = new Map<string, Promise<SigningKey["key"]>>();
   readonly #renewals = new SingleFlight<"keys", void>();
 
-  constructor(metadata: Pick<MetadataStore, "signingKeys" | "addSigningKey">, clock: Clock) {
+  constructor(metadata: Pick<Metadata, "signingKeys">, clock: Clock) {
     this.#metadata = metadata;
     this.#clock = clock;
   }
@@ -44,7 +45,7 @@ export class SigningKeys {
   /** The public key of this id; undefined when we have none, or what it signed has expired. */
   async find(id: string): Promise<SigningKey["key"] | undefined> {
     const isIt = (key: StoredSigningKey): boolean => key.id === id;
-    if (!this.#stored.some(isIt)) this.#stored = await this.#metadata.signingKeys(); // another process made it
+    if (!this.#stored.some(isIt)) this.#stored = await this.#metadata.signingKeys.list(); // another process made it
     const found = this.#stored.find(isIt);
     return found && found.createdAt > this.#forgetUntil() ? await this.#load(found, "public") : undefined;
   }
@@ -69,15 +70,15 @@ export class SigningKeys {
   }
 
   async #renew(): Promise<void> {
-    this.#stored = await this.#metadata.signingKeys();
+    this.#stored = await this.#metadata.signingKeys.list();
     if (this.#isFresh()) return;
     const { privateKey } = await generateKeyPair(ALGORITHM, { extractable: true });
     const jwk = await exportJWK(privateKey);
     const now = this.#clock.now();
     const made = { id: await calculateJwkThumbprint(jwk), jwk: JSON.stringify(jwk), createdAt: now };
     // Of processes that do this concurrently, all use the key of the first.
-    await this.#metadata.addSigningKey(made, { unlessAfter: now - ROTATE_MS, forgetUntil: this.#forgetUntil() });
-    this.#stored = await this.#metadata.signingKeys();
+    await this.#metadata.signingKeys.add(made, { unlessAfter: now - ROTATE_MS, forgetUntil: this.#forgetUntil() });
+    this.#stored = await this.#metadata.signingKeys.list();
   }
 
   #load(stored: StoredSigningKey, part: "private" | "public"): Promise<SigningKey["key"]> {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { SignJWT, decodeProtectedHeader } from "jose";
 import { MemoryEngine } from "../metadata/memory/memory-engine.ts";
-import { SqlMetadataStore } from "../metadata/sql-metadata-store.ts";
+import { Metadata } from "../metadata/metadata.ts";
 import { EmbeddedAccounts } from "./embedded-accounts.ts";
 import { Policy } from "./policy.ts";
 import { SigningKeys } from "./signing-keys.ts";
@@ -15,12 +15,12 @@ const alice = user("alice", "secret", ["dev"]).identity;
 
 let now: number;
 const clock = { now: () => now };
-let metadata: SqlMetadataStore;
+let metadata: Metadata;
 let accounts: ListedAccounts;
 
 beforeEach(async () => {
   now = 1_800_000_000_000;
-  metadata = new SqlMetadataStore(await MemoryEngine.open(), clock);
+  metadata = new Metadata(await MemoryEngine.open(), clock);
   accounts = new ListedAccounts([user("alice", "secret", ["dev"])]);
 });
 afterEach(() => metadata.close());
@@ -132,7 +132,7 @@ describe("the key", () => {
     const processes = Array.from({ length: 5 }, process);
     const tokens = await Promise.all(processes.flatMap(({ service }) => [issue(service), issue(service)]));
     expect(new Set(tokens.map(keyOf)).size).toBe(1);
-    expect(await metadata.signingKeys()).toHaveLength(1);
+    expect(await metadata.signingKeys.list()).toHaveLength(1);
     for (const { service } of processes) for (const token of tokens) expect(await verify(service, token)).toBeDefined();
   });
 
@@ -157,7 +157,7 @@ describe("the key", () => {
       now += 30 * DAY_MS;
       await issue(process().service);
     }
-    const ids = (await metadata.signingKeys()).map(({ id }) => id);
+    const ids = (await metadata.signingKeys.list()).map(({ id }) => id);
     expect(ids).not.toContain(keyOf(first) ?? "");
     expect(ids.length).toBeLessThanOrEqual(14);
   });

@@ -3,7 +3,8 @@ import { accessSync, constants, existsSync, mkdirSync, readdirSync, realpathSync
 import { dirname, join, relative } from "node:path";
 import { fileErrorReason } from "../lib/file-error.ts";
 import { formatSize } from "../lib/size.ts";
-import { allBlobs, manifestsNeeding } from "../metadata/inventory.ts";
+import { systemClock } from "../lib/clock.ts";
+import { Metadata } from "../metadata/metadata.ts";
 import type { HeldLease } from "../registry/gc/lease.ts";
 import { paged } from "../registry/pages.ts";
 import type { StorageKey } from "../storage/blob-store.ts";
@@ -44,31 +45,31 @@ export async function copyFiles(from: string, to: string, { copy, held }: CopyOp
   const [source, target] = [FilesystemBlobStore.reading(from), await FilesystemBlobStore.open(to)];
   const progress = showProgress("copied");
   let [blobs, files, bytes, missing] = [0, 0, 0, 0];
-  const database = await openCopy(join(to, UNFINISHED));
+  const metadata = new Metadata(await openCopy(join(to, UNFINISHED)), systemClock);
   try {
     const recorded = paged(
       {},
-      (page) => database.read(() => allBlobs(page)),
+      (page) => metadata.blobs.list(page),
       (blob) => blob.digest,
     );
     for await (const blob of recorded) {
       held?.lost.throwIfAborted();
       blobs++;
       bytes += blob.size;
-      if (blob.at.kind === "inline" || blob.damaged) continue;
-      const { size } = blob;
-      const kind = await source.putInto(target, blob.at.storageKey as StorageKey, { size, copy });
+      const { size, location } = blob;
+      if (location.kind === "inline" || blob.corrupt) continue;
+      const kind = await source.putInto(target, location.storageKey as StorageKey, { size, copy });
       if (kind === undefined) {
         progress.update(++files);
         continue;
       }
       missing++;
       progress.end();
-      const images = await database.read(() => manifestsNeeding(blob.digest, MAX_IMAGES));
-      print(findingText({ kind, digest: blob.digest, key: blob.at.storageKey, images }));
+      const images = await metadata.manifests.needing(blob.digest, MAX_IMAGES);
+      print(findingText({ kind, digest: blob.digest, key: location.storageKey, images }));
     }
   } finally {
-    await database.close();
+    await metadata.close();
   }
   progress.end();
   if (held && !(await held.confirm())) throw new Error("the files were not held to the end");

@@ -1,14 +1,40 @@
-/** Statements about users and what they log in with. */
-import type { NewUser, Page, UserChange, UserFacts } from "./metadata-store.ts";
+/** Users in the database, and what they log in with. */
+import { integer, json, query, text } from "./columns.ts";
+import type { Database } from "./database.ts";
+import type { Page } from "./page.ts";
 import { moveAccounts } from "./revisions.ts";
-import { first, rows } from "./sql.ts";
+import { any, first, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
-const COLUMNS = "name, password_hash, member_of, generation, created_at, changed_at";
+export interface UserRecord {
+  readonly name: string;
+  readonly passwordHash: string;
+  readonly groups: readonly string[];
+  /** Another one after each change. */
+  readonly generation: string;
+  readonly createdAt: number;
+  readonly changedAt: number;
+}
 
-const FIND = `select ${COLUMNS} from account where name = $1`;
+export type NewUser = Omit<UserRecord, "createdAt" | "changedAt">;
 
-const LIST = `select ${COLUMNS} from account where name > $1 order by name limit $2`;
+/** What is absent stays; the generation never does. */
+export type UserChange = Pick<UserRecord, "generation"> & Partial<Pick<UserRecord, "passwordHash" | "groups">>;
+
+const COLUMNS = {
+  name: text,
+  passwordHash: text,
+  memberOf: json<readonly string[]>(),
+  generation: text,
+  createdAt: integer,
+  changedAt: integer,
+};
+
+const SELECT = "select name, password_hash, member_of, generation, created_at, changed_at from account";
+
+const FIND = query(COLUMNS, `${SELECT} where name = $1`);
+
+const LIST = query(COLUMNS, `${SELECT} where name > $1 order by name limit $2`);
 
 const ADD = `
   insert into account (name, password_hash, member_of, generation, created_at, changed_at) values ($1, $2, $3, $4, $5, $5)
@@ -21,56 +47,48 @@ const CHANGE = `
 
 const REMOVE = `delete from account where name = $1 returning name`;
 
-interface Account {
-  readonly name: string;
-  readonly password_hash: string;
-  readonly member_of: string;
-  readonly generation: string;
-  readonly created_at: number;
-  readonly changed_at: number;
+export class Accounts {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  async find(name: string): Promise<UserRecord | undefined> {
+    const found = await this.#database.engine.read(() => first(FIND, name));
+    return found && recordOf(found);
+  }
+
+  /** Users in byte order of their names. */
+  async list({ after = "", limit }: Page): Promise<readonly UserRecord[]> {
+    return (await this.#database.engine.read(() => rows(LIST, after, limit))).map(recordOf);
+  }
+
+  /** False when there is a user of this name. */
+  add({ name, passwordHash, groups, generation }: NewUser): Promise<boolean> {
+    return this.#change(ADD, name, passwordHash, JSON.stringify(groups), generation, this.#database.clock.now());
+  }
+
+  /** False when there is no such user. */
+  change(name: string, { passwordHash, groups, generation }: UserChange): Promise<boolean> {
+    const memberOf = groups ? JSON.stringify(groups) : null;
+    return this.#change(CHANGE, name, passwordHash ?? null, memberOf, generation, this.#database.clock.now());
+  }
+
+  /** False when there is no such user. */
+  remove(name: string): Promise<boolean> {
+    return this.#change(REMOVE, name);
+  }
+
+  #change(statement: string, ...values: readonly (string | number | null)[]): Promise<boolean> {
+    return this.#database.engine.write(function* (): Transaction<boolean> {
+      const isChanged = yield* any(statement, ...values);
+      if (isChanged) yield* moveAccounts();
+      return isChanged;
+    });
+  }
 }
 
-export function* findUser(name: string): Transaction<UserFacts | undefined> {
-  const found = yield* first<Account>(FIND, name);
-  return found && factsOf(found);
-}
-
-export function* listUsers(page: Page): Transaction<readonly UserFacts[]> {
-  return (yield* rows<Account>(LIST, page.after ?? "", page.limit)).map(factsOf);
-}
-
-/** False when there is a user of this name. */
-export function* addUser(user: NewUser, now: number): Transaction<boolean> {
-  const { name, passwordHash, groups, generation } = user;
-  return yield* changed(first(ADD, name, passwordHash, JSON.stringify(groups), generation, now));
-}
-
-/** False when there is no such user. */
-export function* changeUser(name: string, change: UserChange, now: number): Transaction<boolean> {
-  const { passwordHash = null, groups, generation } = change;
-  const memberOf = groups === undefined ? null : JSON.stringify(groups);
-  return yield* changed(first(CHANGE, name, passwordHash, memberOf, generation, now));
-}
-
-/** False when there is no such user. */
-export function* removeUser(name: string): Transaction<boolean> {
-  return yield* changed(first(REMOVE, name));
-}
-
-/** Whether the statement changed a row, which is recorded then. */
-function* changed(statement: Transaction<unknown>): Transaction<boolean> {
-  if ((yield* statement) === undefined) return false;
-  yield* moveAccounts();
-  return true;
-}
-
-function factsOf(account: Account): UserFacts {
-  return {
-    name: account.name,
-    passwordHash: account.password_hash,
-    groups: JSON.parse(account.member_of) as string[],
-    generation: account.generation,
-    createdAt: account.created_at,
-    changedAt: account.changed_at,
-  };
+function recordOf({ memberOf: groups, ...record }: ReturnType<typeof FIND.decode>): UserRecord {
+  return { ...record, groups };
 }

@@ -1,28 +1,85 @@
-/** Statements about blobs and about which repository may show them. */
+/** Blobs, and which repository may show which of them. */
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
+import { bytes, digest, integer, optional, query, real, repositoryName, text, truth, word } from "./columns.ts";
+import { leaseAfter } from "./database.ts";
+import type { Database } from "./database.ts";
+import { enqueueLink } from "./gc-queue.ts";
 import { holdOnBlob } from "./holds.ts";
-import type { BlobFacts, DeleteResult, Whereabouts } from "./metadata-store.ts";
-import { findRepository, beginRepository } from "./repositories.ts";
+import type { Hold } from "./holds.ts";
+import type { Page } from "./page.ts";
+import { writeWithin } from "./quotas.ts";
+import type { QuotaProblem } from "./quotas.ts";
+import { beginRepository, findRepository, isLinked } from "./repositories.ts";
 import { moveBlobs, moveRepository } from "./revisions.ts";
-import { first, rows } from "./sql.ts";
+import { any, first, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
-import { discard, reviewBlob } from "./trash.ts";
+import { UNLINK_DELAY_MS, moveToTrash } from "./trash.ts";
 
-const FIND_SHOWN = `
+/** Where the bytes of a blob are: in a store, or in the row. */
+export type BlobLocation =
+  | { readonly kind: "stored"; readonly storageKey: string; readonly mtimeMs: number }
+  | { readonly kind: "inline"; readonly payload: Uint8Array };
+
+/** A blob as a repository shows it. */
+export interface BlobRecord {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  readonly location: BlobLocation;
+  readonly createdAt: number;
+  /** When its lease was last renewed, by the repository's link and by the blob: the older of both. */
+  readonly leasedAt: number;
+  /** Whether a manifest of the repository needs it: then it stays, whatever its lease. */
+  readonly needed: boolean;
+}
+
+/** A blob as its row has it, whatever repositories show it. */
+export interface RecordedBlob {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly location: BlobLocation;
+  readonly corrupt: boolean;
+}
+
+export type DeleteResult = "done" | "absent" | Hold;
+
+const LOCATION = { storageKey: optional(text), mtime: optional(real), payload: optional(bytes) };
+const STATE = word("live", "damaged");
+
+const FIND = query(
+  { size: integer, createdAt: integer, leasedAt: integer, needed: truth, ...LOCATION },
+  `
   select b.size, b.storage_key, b.mtime, b.created_at, i.payload,
-    case when l.touched_at < b.touched_at then l.touched_at else b.touched_at end as touched_at,
+    case when l.touched_at < b.touched_at then l.touched_at else b.touched_at end as leased_at,
     exists (select 1 from manifest_blob e where e.blob = l.digest and e.repo = l.repo) as needed
   from repo r
   join repo_blob l on l.repo = r.id
   join blob b on b.digest = l.digest
   left join blob_inline i on i.digest = b.digest
-  where r.name = $1 and l.digest = $2 and b.state = 'live'`;
+  where r.name = $1 and l.digest = $2 and b.state = 'live'`,
+);
 
-const FIND_FILE = `select storage_key, mtime, state from blob where digest = $1`;
+const LOCATE = query(
+  LOCATION,
+  `
+  select b.storage_key, b.mtime, i.payload from blob b left join blob_inline i on i.digest = b.digest
+  where b.digest = $1 and b.state = 'live'`,
+);
 
-const FIND_INLINE = `select payload from blob_inline where digest = $1`;
+const LIST = query(
+  { digest, size: integer, state: STATE, ...LOCATION },
+  `
+  select b.digest, b.size, b.storage_key, b.mtime, b.state, i.payload
+  from blob b left join blob_inline i on i.digest = b.digest
+  where b.digest > $1 order by b.digest limit $2`,
+);
+
+const FORMER = query(
+  { storageKey: optional(text), state: STATE },
+  `select storage_key, state from blob where digest = $1`,
+);
 
 const IS_SHOWN = `
   select 1 as found from repo_blob l join blob b on b.digest = l.digest
@@ -30,12 +87,12 @@ const IS_SHOWN = `
 
 const IS_NEEDED = `select 1 as found from manifest_blob where blob = $2 and repo = $1 limit 1`;
 
-const TOUCH_LINK = `update repo_blob set touched_at = $3 where repo = $1 and digest = $2 and touched_at < $3`;
-const TOUCH_BLOB = `update blob set touched_at = $2 where digest = $1 and touched_at < $2`;
+const RENEW_LINK = `update repo_blob set touched_at = $3 where repo = $1 and digest = $2 and touched_at < $3`;
+const RENEW_BLOB = `update blob set touched_at = $2 where digest = $1 and touched_at < $2`;
 
 const ADD = `
   insert into blob (digest, size, storage_key, mtime, state, created_at, touched_at, unref_at)
-  values ($1, $2, $3, $4, 'live', $5, $5, $5)`;
+  values ($1, $2, $3, $4, 'live', $5, $5, $5) on conflict (digest) do nothing returning digest`;
 
 const REPLACE = `
   update blob set size = $2, storage_key = $3, mtime = $4, state = 'live', touched_at = $5, unref_at = $5
@@ -50,160 +107,195 @@ const LINK = `
   insert into repo_blob (repo, digest, touched_at, unref_at) values ($1, $2, $3, $3)
   on conflict (repo, digest) do update set touched_at = excluded.touched_at, unref_at = excluded.unref_at`;
 
-const IS_LINKED = `select 1 as found from repo_blob where repo = $1 and digest = $2`;
-
 const UNLINK = `delete from repo_blob where repo = $1 and digest = $2 returning digest`;
 
 const UNREFERENCE = `update blob set unref_at = $2 where digest = $1`;
 
-const NOT_MISSING = `delete from manifest_missing where repo = $1 and digest = $2 returning manifest`;
+const NOT_MISSING = query(
+  { manifest: text },
+  `delete from manifest_missing where repo = $1 and digest = $2 returning manifest`,
+);
 
 const NEED = `
-  insert into manifest_blob (repo, manifest, blob) values ($1, $2, $3) on conflict (repo, manifest, blob) do nothing`;
+  insert into manifest_blob (repo, manifest, blob) select $1, $2, value from json_each($3) where true
+  on conflict (repo, manifest, blob) do nothing`;
 
-const MARK_DAMAGED = `
+const MARK_CORRUPT = `
   update blob set state = 'damaged' where digest = $1 and storage_key = $2 and state <> 'damaged' returning digest`;
 
-const MARK_DAMAGED_INLINE = `
+const MARK_CORRUPT_INLINE = `
   update blob set state = 'damaged' where digest = $1 and storage_key is null
   and state <> 'damaged' and exists (select 1 from blob_inline i where i.digest = $1 and i.payload = $2)
   returning digest`;
 
-const CONFIRM = `update blob set mtime = $3 where digest = $1 and storage_key = $2`;
+const SET_TIME = `update blob set mtime = $3 where digest = $1 and storage_key = $2`;
 
 const MARK_INTACT = `
   update blob set state = 'live' where digest = $1 and storage_key = $2 and state <> 'live' returning digest`;
 
-const SHOWN_BY = `
-  select r.name from repo_blob l join repo r on r.id = l.repo where l.digest = $1 order by l.repo limit $2`;
+const SHOWN_BY = query(
+  { name: repositoryName },
+  `select r.name from repo_blob l join repo r on r.id = l.repo where l.digest = $1 order by l.repo limit $2`,
+);
 
-/** How long after its row a file is kept: a reader may have read the row and not opened the file yet. */
-export const READERS_MS = 60_000;
+const IS_NAMED = `
+  select 1 as found from blob where storage_key = $1
+  union all select 1 from upload where id = $2 and (storage_key = $1 or final_key = $1)
+  union all select 1 from trash where storage_key = $1
+  limit 1`;
 
-export interface BytesRow {
-  readonly storage_key: string | null;
-  readonly mtime: number | null;
-  readonly payload: Uint8Array | null;
-}
-
-type FileRow = Omit<BytesRow, "payload"> & { readonly state: string };
-
-export function whereabouts(row: BytesRow): Whereabouts {
-  if (row.storage_key !== null) return { kind: "stored", storageKey: row.storage_key, mtimeMs: row.mtime ?? 0 };
-  return { kind: "inline", payload: row.payload ?? new Uint8Array() };
-}
-
-export function* findBlob(name: RepositoryName, digest: Digest): Transaction<BlobFacts | undefined> {
-  const row = yield* first<BytesRow & { size: number; created_at: number; touched_at: number; needed: unknown }>(
-    FIND_SHOWN,
-    name,
-    digest,
-  );
-  return (
-    row && {
-      digest,
-      size: row.size,
-      at: whereabouts(row),
-      createdAt: row.created_at,
-      touchedAt: row.touched_at,
-      needed: Boolean(row.needed),
-    }
-  );
-}
-
-export function* findBytes(digest: Digest): Transaction<Whereabouts | undefined> {
-  const row = yield* first<FileRow>(FIND_FILE, digest);
-  if (row?.state !== "live") return undefined;
-  const inline = row.storage_key === null ? yield* first<{ payload: Uint8Array }>(FIND_INLINE, digest) : undefined;
-  return whereabouts({ ...row, payload: inline?.payload ?? null });
-}
-
-export function* touchBlob(name: RepositoryName, digest: Digest, now: number): Transaction<boolean> {
-  const repo = yield* findRepository(name);
-  if (repo === undefined || !(yield* first(IS_SHOWN, repo, digest))) return false;
-  if (yield* first(IS_NEEDED, repo, digest)) return true;
-  yield* rows(TOUCH_LINK, repo, digest, now);
-  yield* rows(TOUCH_BLOB, digest, now);
-  return true;
-}
-
-export function* mountBlob(
-  name: RepositoryName,
-  from: RepositoryName,
-  digest: Digest,
-  now: number,
-  reviewAfter: number,
-): Transaction<boolean> {
-  const source = yield* findRepository(from);
-  if (source === undefined || !(yield* first(IS_SHOWN, source, digest))) return false;
-  yield* rows(TOUCH_BLOB, digest, now);
-  const repo = yield* beginRepository(name, now);
-  yield* linkBlob(repo, digest, now, reviewAfter);
-  return true;
+function locationOf({ storageKey, mtime, payload }: ReturnType<typeof LOCATE.decode>): BlobLocation {
+  if (storageKey !== undefined) return { kind: "stored", storageKey, mtimeMs: mtime ?? 0 };
+  return { kind: "inline", payload: payload ?? new Uint8Array() };
 }
 
 /**
  * Records bytes that are durable now. Bytes of the same digest that were here already go to the trash: the new ones have just
  * been hashed, while a bit of the old ones may have flipped since.
  */
-export function* addBlob(digest: Digest, size: number, at: Whereabouts, now: number): Transaction<void> {
-  const [key, mtime] = at.kind === "stored" ? [at.storageKey, at.mtimeMs] : [null, null];
-  const before = yield* first<FileRow>(FIND_FILE, digest);
-  if (before === undefined) yield* rows(ADD, digest, size, key, mtime, now);
-  else yield* rows(REPLACE, digest, size, key, mtime, now);
-  if (at.kind === "inline") yield* rows(PUT_INLINE, digest, at.payload);
-  else if (before?.storage_key === null) yield* rows(DROP_INLINE, digest);
-  if (before && before.storage_key !== null) yield* discard(before.storage_key, now + READERS_MS);
+export function* addBlob(blob: Digest, size: number, location: BlobLocation, now: number): Transaction<void> {
+  const [key, mtime] = location.kind === "stored" ? [location.storageKey, location.mtimeMs] : [null, null];
+  const isNew = yield* any(ADD, blob, size, key, mtime, now);
+  const former = isNew ? undefined : yield* first(FORMER, blob);
+  if (!isNew) yield* run(REPLACE, blob, size, key, mtime, now);
+  if (location.kind === "inline") yield* run(PUT_INLINE, blob, location.payload);
+  else if (former && former.storageKey === undefined) yield* run(DROP_INLINE, blob);
+  if (former?.storageKey !== undefined) yield* moveToTrash(former.storageKey, now + UNLINK_DELAY_MS);
   // Other bytes of the same digest are no change to a reader, and their location is checked before it is served.
-  if (before?.state === "damaged") yield* moveBlobs();
+  if (former?.state === "damaged") yield* moveBlobs();
 }
 
 /** Lets a repository show a blob, and tells the manifests that were waiting for it. */
-export function* linkBlob(repo: number, digest: Digest, now: number, reviewAfter: number): Transaction<void> {
-  yield* rows(LINK, repo, digest, now);
+export function* linkBlob(repo: number, blob: Digest, now: number, reviewAfter: number): Transaction<void> {
+  yield* run(LINK, repo, blob, now);
   yield* moveRepository(repo);
-  for (const { manifest } of yield* rows<{ manifest: string }>(NOT_MISSING, repo, digest)) {
-    yield* needBlob(repo, manifest, digest);
+  for (const { manifest } of yield* rows(NOT_MISSING, repo, blob)) yield* needBlobs(repo, manifest, [blob]);
+  yield* enqueueLink(repo, blob, reviewAfter);
+}
+
+/** Records that a manifest needs blobs, and all are here: they cannot be collected from then on. */
+export function* needBlobs(repo: number, manifest: string, blobs: readonly string[]): Transaction<void> {
+  if (blobs.length > 0) yield* run(NEED, repo, manifest, JSON.stringify(blobs));
+}
+
+export class Blobs {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
   }
-  yield* reviewBlob(repo, digest, reviewAfter);
-}
 
-/** Records that a manifest needs a blob, and both are here: it cannot be collected from then on. */
-export function* needBlob(repo: number, manifest: string, digest: string): Transaction<void> {
-  yield* rows(NEED, repo, manifest, digest);
-}
-
-export function* unlinkBlob(
-  name: RepositoryName,
-  digest: Digest,
-  isFixed: ((tag: Tag) => boolean) | undefined,
-  now: number,
-  reviewAfter: number,
-): Transaction<DeleteResult> {
-  const repo = yield* findRepository(name);
-  if (repo === undefined) return "absent";
-  if (isFixed) {
-    if (!(yield* first(IS_LINKED, repo, digest))) return "absent";
-    const hold = yield* holdOnBlob(repo, digest, isFixed);
-    if (hold !== undefined) return hold;
+  /** Undefined when this repository does not show such a blob, or it is corrupt. */
+  async find(name: RepositoryName, blob: Digest): Promise<BlobRecord | undefined> {
+    const found = await this.#database.engine.read(() => first(FIND, name, blob));
+    if (!found) return undefined;
+    const { size, createdAt, leasedAt, needed } = found;
+    return { digest: blob, size, location: locationOf(found), createdAt, leasedAt, needed };
   }
-  if (!(yield* first(UNLINK, repo, digest))) return "absent";
-  yield* rows(UNREFERENCE, digest, now);
-  yield* moveRepository(repo);
-  yield* reviewBlob(repo, digest, reviewAfter);
-  return "done";
+
+  /** Where the bytes of a digest are, whatever repositories show them; undefined when they are not here, or corrupt. */
+  async locate(blob: Digest): Promise<BlobLocation | undefined> {
+    const found = await this.#database.engine.read(() => first(LOCATE, blob));
+    return found && locationOf(found);
+  }
+
+  /** Every blob there is, in order of the digests, corrupt ones too. */
+  async list({ after = "", limit }: Page): Promise<readonly RecordedBlob[]> {
+    const found = await this.#database.engine.read(() => rows(LIST, after, limit));
+    return found.map((row) => ({
+      digest: row.digest,
+      size: row.size,
+      location: locationOf(row),
+      corrupt: row.state === "damaged",
+    }));
+  }
+
+  /**
+   * Renews the lease of a blob, because a client is told that it is here, unless a manifest needs it anyhow. False when the
+   * repository does not show it any more.
+   */
+  renewLease(name: RepositoryName, blob: Digest): Promise<boolean> {
+    const { engine, clock } = this.#database;
+    return engine.write(function* (): Transaction<boolean> {
+      const repo = yield* findRepository(name);
+      if (repo === undefined || !(yield* any(IS_SHOWN, repo, blob))) return false;
+      if (yield* any(IS_NEEDED, repo, blob)) return true;
+      const now = clock.now();
+      yield* run(RENEW_LINK, repo, blob, now);
+      yield* run(RENEW_BLOB, blob, now);
+      return true;
+    });
+  }
+
+  /** Lets `name` show a blob that `from` shows. False when `from` does not. */
+  mount(name: RepositoryName, from: RepositoryName, blob: Digest): Promise<boolean | QuotaProblem> {
+    const database = this.#database;
+    return writeWithin(database, name, { blob }, function* (): Transaction<boolean> {
+      const source = yield* findRepository(from);
+      if (source === undefined || !(yield* any(IS_SHOWN, source, blob))) return false;
+      const now = database.clock.now();
+      yield* run(RENEW_BLOB, blob, now);
+      const repo = yield* beginRepository(name, now);
+      yield* linkBlob(repo, blob, now, leaseAfter(database, now));
+      return true;
+    });
+  }
+
+  /** Repositories that show the blob, the oldest first. */
+  async repositoriesWith(blob: Digest, limit: number): Promise<readonly RepositoryName[]> {
+    return (await this.#database.engine.read(() => rows(SHOWN_BY, blob, limit))).map(({ name }) => name);
+  }
+
+  /** The repository no longer shows the blob, unless an immutable tag needs it. */
+  unlink(name: RepositoryName, blob: Digest, isImmutable?: (tag: Tag) => boolean): Promise<DeleteResult> {
+    const { engine, clock, periods } = this.#database;
+    return engine.write(function* (): Transaction<DeleteResult> {
+      const repo = yield* findRepository(name);
+      if (repo === undefined) return "absent";
+      if (isImmutable) {
+        if (!(yield* isLinked(repo, blob))) return "absent";
+        const hold = yield* holdOnBlob(repo, blob, isImmutable);
+        if (hold !== undefined) return hold;
+      }
+      if (!(yield* any(UNLINK, repo, blob))) return "absent";
+      const now = clock.now();
+      yield* run(UNREFERENCE, blob, now);
+      yield* moveRepository(repo);
+      yield* enqueueLink(repo, blob, now + periods.graceMs);
+      return "done";
+    });
+  }
+
+  /**
+   * The bytes under this key, or these bytes that lay in the row, are not what they should be: the blob is missing until it is
+   * pushed again. Changes nothing when it has other bytes by now.
+   */
+  markCorrupt(blob: Digest, at: string | Uint8Array): Promise<void> {
+    return this.#database.engine.write(function* (): Transaction<void> {
+      const isChanged = yield* any(typeof at === "string" ? MARK_CORRUPT : MARK_CORRUPT_INLINE, blob, at);
+      if (isChanged) yield* moveBlobs();
+    });
+  }
+
+  /** The bytes were hashed again and are intact, as of this time of their file: also when they were marked as corrupt. */
+  markIntact(blob: Digest, storageKey: string, mtimeMs: number): Promise<void> {
+    return this.#database.engine.write(function* (): Transaction<void> {
+      yield* run(SET_TIME, blob, storageKey, mtimeMs);
+      if (yield* any(MARK_INTACT, blob, storageKey)) yield* moveBlobs();
+    });
+  }
+
+  /** Those of `keys` that a blob, an upload or the trash names. */
+  namedKeys(keys: readonly string[]): Promise<ReadonlySet<string>> {
+    return this.#database.engine.read(function* (): Transaction<ReadonlySet<string>> {
+      const named = new Set<string>();
+      for (const key of keys) if (yield* any(IS_NAMED, key, uploadIn(key))) named.add(key);
+      return named;
+    });
+  }
 }
 
-export function* markDamaged(digest: Digest, bytes: string | Uint8Array): Transaction<void> {
-  if (yield* first(typeof bytes === "string" ? MARK_DAMAGED : MARK_DAMAGED_INLINE, digest, bytes)) yield* moveBlobs();
-}
-
-export function* confirmBlob(digest: Digest, storageKey: string, mtimeMs: number): Transaction<void> {
-  yield* rows(CONFIRM, digest, storageKey, mtimeMs);
-  if (yield* first(MARK_INTACT, digest, storageKey)) yield* moveBlobs();
-}
-
-export function* repositoriesWithBlob(digest: Digest, limit: number): Transaction<readonly RepositoryName[]> {
-  const found = yield* rows<{ name: RepositoryName }>(SHOWN_BY, digest, limit);
-  return found.map((row) => row.name);
+/** An upload's id stands in every key that is made for it: its row is found by it, without a walk over all uploads. */
+function uploadIn(key: string): string {
+  return /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/.exec(key)?.[0] ?? "";
 }

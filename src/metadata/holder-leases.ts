@@ -1,5 +1,7 @@
-/** Statements about the leases of holders of uploads, and about what each of them holds. */
-import { first, rows } from "./sql.ts";
+/** Leases of holders of uploads, and what each of them holds. */
+import type { Database } from "./database.ts";
+import type { Holder } from "./holders.ts";
+import { any, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
 const RENEW = `
@@ -12,16 +14,42 @@ const IS_HELD = `select 1 as found from upload where id = $1 and version = $2 an
 
 /** Makes the lease of a holder last until `until`. */
 export function* renewHolder(id: string, until: number, now: number): Transaction<void> {
-  yield* rows(RENEW, id, until);
-  yield* rows(FORGET_LAPSED, now);
+  yield* run(RENEW, id, until);
+  yield* run(FORGET_LAPSED, now);
 }
 
-/** Those of `uploads` that the holder has lost: they were taken over, or have ended. */
-export function* lostUploads(
-  holder: string,
-  uploads: readonly { readonly id: string; readonly version: number }[],
-): Transaction<readonly string[]> {
-  const lost: string[] = [];
-  for (const { id, version } of uploads) if (!(yield* first(IS_HELD, id, version, holder))) lost.push(id);
-  return lost;
+export class HolderLeases {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Returns a new holder, which belongs to this process. */
+  announce(): Promise<Holder> {
+    return this.#database.engine.holders.announce();
+  }
+
+  /** Whether the holder has certainly ended; false also when that cannot be known, and then its lease decides. */
+  hasEnded(id: string): Promise<boolean> {
+    return this.#database.engine.holders.hasEnded(id);
+  }
+
+  /** Makes the lease of a holder last until `until`. Durable after `flush`. */
+  renew(id: string, until: number): Promise<void> {
+    const { engine, clock } = this.#database;
+    return engine.write(() => renewHolder(id, until, clock.now()), "soon");
+  }
+
+  /** Those of `uploads` that the holder has lost: they were taken over, or have ended. */
+  lostUploads(
+    holder: string,
+    uploads: readonly { readonly id: string; readonly version: number }[],
+  ): Promise<readonly string[]> {
+    return this.#database.engine.read(function* (): Transaction<readonly string[]> {
+      const lost: string[] = [];
+      for (const { id, version } of uploads) if (!(yield* any(IS_HELD, id, version, holder))) lost.push(id);
+      return lost;
+    });
+  }
 }

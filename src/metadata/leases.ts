@@ -1,6 +1,6 @@
-/** Statements about work that one process at a time does. They need not outlive a power loss: no holder does. */
-import { first, rows } from "./sql.ts";
-import type { Transaction } from "./sql.ts";
+/** Leases on work that one process at a time does. They need not outlive a power loss: no holder does. */
+import type { Database } from "./database.ts";
+import { any, run } from "./sql.ts";
 
 /** While this lease is held, no bytes are removed: a copy of the registry is being made. */
 export const BACKUP_LEASE = "backup";
@@ -18,18 +18,32 @@ const RELEASE = `delete from lease where name = $1 and holder = $2`;
 
 const HELD = `select 1 as found from lease where name = $1 and until > $2`;
 
-export function* takeLease(name: string, holder: string, until: number, now: number): Transaction<boolean> {
-  return (yield* first(TAKE, name, holder, until, now)) !== undefined;
-}
+export class Leases {
+  readonly #database: Database;
 
-export function* renewLease(name: string, holder: string, until: number, now: number): Transaction<boolean> {
-  return (yield* first(RENEW, name, holder, until, now)) !== undefined;
-}
+  constructor(database: Database) {
+    this.#database = database;
+  }
 
-export function* releaseLease(name: string, holder: string): Transaction<void> {
-  yield* rows(RELEASE, name, holder);
-}
+  /** Takes a piece of work for this holder until `until`. False when another holder has it. */
+  take(name: string, holder: string, until: number): Promise<boolean> {
+    const { engine, clock } = this.#database;
+    return engine.write(() => any(TAKE, name, holder, until, clock.now()), "soon");
+  }
 
-export function* leaseHeld(name: string, now: number): Transaction<boolean> {
-  return (yield* first(HELD, name, now)) !== undefined;
+  /** Makes a lease last until `until`. False when the holder does not have it, or when it has ended meanwhile. */
+  renew(name: string, holder: string, until: number): Promise<boolean> {
+    const { engine, clock } = this.#database;
+    return engine.write(() => any(RENEW, name, holder, until, clock.now()), "soon");
+  }
+
+  release(name: string, holder: string): Promise<void> {
+    return this.#database.engine.write(() => run(RELEASE, name, holder), "soon");
+  }
+
+  /** Whether any holder has it now. */
+  isHeld(name: string): Promise<boolean> {
+    const { engine, clock } = this.#database;
+    return engine.read(() => any(HELD, name, clock.now()));
+  }
 }

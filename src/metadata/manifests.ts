@@ -1,36 +1,114 @@
-/** Statements about manifests, what they need and what refers to them. */
+/** Manifests, what they need and what refers to them. */
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import type { TagCondition } from "../oci/tag-condition.ts";
 import type { Tag } from "../oci/tag.ts";
-import { needBlob } from "./blobs.ts";
+import { needBlobs } from "./blobs.ts";
+import type { DeleteResult } from "./blobs.ts";
+import { bytes, digest, integer, optional, query, repositoryName, text } from "./columns.ts";
+import type { Database } from "./database.ts";
+import { enqueueAllOf, enqueueManifest } from "./gc-queue.ts";
 import { holdOnManifest } from "./holds.ts";
-import type {
-  DeleteResult,
-  ManifestFacts,
-  Needed,
-  NewManifest,
-  Page,
-  PutManifestResult,
-  ReferrerFacts,
-  StoredManifest,
-  WrongSize,
-} from "./metadata-store.ts";
-import { beginRepository, findRepository } from "./repositories.ts";
+import type { Page } from "./page.ts";
+import { writeWithin } from "./quotas.ts";
+import type { QuotaProblem } from "./quotas.ts";
+import { beginRepository, findRepository, hasManifest } from "./repositories.ts";
 import { moveRepository } from "./revisions.ts";
-import { first, rows } from "./sql.ts";
+import { any, first, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
-import { conditionHolds, pointTag, pointsElsewhere, removeTagsOf } from "./tags.ts";
-import { reviewBlob, reviewManifest } from "./trash.ts";
+import { conditionHolds, pointTag, pointsElsewhere, removeTagsOf, tagsOf } from "./tags.ts";
+
+export interface ManifestRecord {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
+export interface StoredManifest extends ManifestRecord {
+  readonly payload: Uint8Array;
+}
+
+/** What the referrers list shows of a manifest. */
+export interface ReferrerRecord extends ManifestRecord {
+  readonly artifactType: string | undefined;
+  /** A JSON object's text. */
+  readonly annotations: string | undefined;
+}
+
+/** Which referrers are asked for. */
+export interface ReferrersQuery {
+  readonly after?: string;
+  /** Undefined for all types. */
+  readonly artifactTypes?: readonly string[];
+  readonly maxBytes: number;
+}
+
+/** A reference inside a manifest. Its digest may be of an algorithm that we do not compute. */
+export interface Needed {
+  readonly digest: string;
+  /** What the manifest says it has; undefined when it says nothing. */
+  readonly size: number | undefined;
+  /** Whether the manifest may be stored when this is not here. */
+  readonly optional: boolean;
+  /** Where in the manifest it is named, for messages. */
+  readonly path: string;
+}
+
+/** Content that has another size than a manifest says. */
+export interface WrongSize {
+  readonly path: string;
+  readonly said: number;
+  readonly actual: number;
+}
+
+export interface NewManifest {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly artifactType: string | undefined;
+  readonly subject: string | undefined;
+  readonly annotations: string | undefined;
+  readonly payload: Uint8Array;
+  readonly blobs: readonly Needed[];
+  readonly children: readonly Needed[];
+  /** Whether content of another size than the manifest says keeps it out; false when absent. */
+  readonly exactSizes?: boolean;
+  readonly tags: readonly Tag[];
+  /** Checked against the one tag, when there is one. */
+  readonly condition: TagCondition | undefined;
+  /** Those of `tags` that stay where they are, once they are there. */
+  readonly immutableTags?: readonly Tag[];
+}
+
+export type PutManifestResult =
+  /** … what it names and is not here, and what is here in another size than it says. */
+  | { readonly kind: "stored"; readonly missing: readonly string[]; readonly wrongSizes: readonly WrongSize[] }
+  /** Needed content that this repository does not have. */
+  | { readonly kind: "missing"; readonly digests: readonly string[] }
+  /** The manifest says another size than the content has, where sizes have to be exact. */
+  | ({ readonly kind: "size" } & WrongSize)
+  | { readonly kind: "condition" }
+  /** An immutable tag points at another manifest. */
+  | { readonly kind: "immutable"; readonly tag: Tag };
+
+export interface NeedingManifest {
+  readonly repository: RepositoryName;
+  readonly digest: Digest;
+  readonly tags: readonly Tag[];
+}
 
 const IS_STALE = `
   select 1 as found from repo r join manifest m on m.repo = r.id
   where r.name = $1 and m.digest = $2 and m.touched_at < $3
   and not exists (select 1 from tag t where t.repo = m.repo and t.digest = m.digest)`;
 
-const TOUCH = `
+const RENEW = `
   update manifest set touched_at = $3 where digest = $2 and repo = (select id from repo where name = $1)`;
 
-const FACTS = `m.digest, m.media_type, m.size`;
+const RECORD = { digest, mediaType: text, size: integer };
+const STORED = { ...RECORD, payload: bytes };
+
+const SELECT = `select m.digest, m.media_type, m.size`;
 
 const BY_DIGEST = `from repo r join manifest m on m.repo = r.id where r.name = $1 and m.digest = $2`;
 
@@ -38,34 +116,45 @@ const BY_TAG = `
   from repo r join tag t on t.repo = r.id join manifest m on m.repo = r.id and m.digest = t.digest
   where r.name = $1 and t.name = $2`;
 
-const FIND_BY_DIGEST = `select ${FACTS} ${BY_DIGEST}`;
-const FIND_BY_TAG = `select ${FACTS} ${BY_TAG}`;
-const READ_BY_DIGEST = `select ${FACTS}, m.payload ${BY_DIGEST}`;
-const READ_BY_TAG = `select ${FACTS}, m.payload ${BY_TAG}`;
+const FIND_BY_DIGEST = query(RECORD, `${SELECT} ${BY_DIGEST}`);
+const FIND_BY_TAG = query(RECORD, `${SELECT} ${BY_TAG}`);
+const READ_BY_DIGEST = query(STORED, `${SELECT}, m.payload ${BY_DIGEST}`);
+const READ_BY_TAG = query(STORED, `${SELECT}, m.payload ${BY_TAG}`);
 
-const LIST = `
-  select ${FACTS} from repo r join manifest m on m.repo = r.id
-  where r.name = $1 and m.digest > $2 order by m.digest limit $3`;
+const LIST = query(
+  RECORD,
+  `
+  ${SELECT} from repo r join manifest m on m.repo = r.id
+  where r.name = $1 and m.digest > $2 order by m.digest limit $3`,
+);
 
-const BLOB_SIZE = `
-  select b.size from repo_blob l join blob b on b.digest = l.digest
-  where l.repo = $1 and l.digest = $2 and b.state = 'live'`;
+const SIZES = { digest: text, size: integer };
 
-const MANIFEST_SIZE = `select size from manifest where repo = $1 and digest = $2`;
+const SIZES_OF_BLOBS = query(
+  SIZES,
+  `
+  select b.digest, b.size from repo_blob l join blob b on b.digest = l.digest
+  where l.repo = $1 and l.digest in (select value from json_each($2)) and b.state = 'live'`,
+);
+
+const SIZES_OF_MANIFESTS = query(
+  SIZES,
+  `select digest, size from manifest where repo = $1 and digest in (select value from json_each($2))`,
+);
 
 const PUT = `
-  insert into manifest (repo, digest, media_type, artifact_type, subject, size, config_digest, annotations,
-    pushed_at, touched_at, unref_at, payload)
-  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $9, $10)
+  insert into manifest (repo, digest, media_type, artifact_type, subject, size, annotations, pushed_at, touched_at, payload)
+  values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
   on conflict (repo, digest) do update
   set media_type = excluded.media_type, artifact_type = excluded.artifact_type,
     pushed_at = excluded.pushed_at, touched_at = excluded.touched_at`;
 
-const NEED_CHILD = `
-  insert into manifest_child (repo, parent, child) values ($1, $2, $3) on conflict (repo, parent, child) do nothing`;
+const NEED_CHILDREN = `
+  insert into manifest_child (repo, parent, child) select $1, $2, value from json_each($3) where true
+  on conflict (repo, parent, child) do nothing`;
 
 const MISS = `
-  insert into manifest_missing (repo, manifest, digest) values ($1, $2, $3)
+  insert into manifest_missing (repo, manifest, digest) select $1, $2, value from json_each($3) where true
   on conflict (repo, manifest, digest) do nothing`;
 
 const NOTHING_MISSING = `delete from manifest_missing where repo = $1 and manifest = $2`;
@@ -81,70 +170,33 @@ const UNREFERENCE_BLOBS = `
   update blob set touched_at = $3, unref_at = $3
   where digest in (select blob from manifest_blob where repo = $1 and manifest = $2)`;
 
-const NEEDED_BLOBS = `select blob from manifest_blob where repo = $1 and manifest = $2 order by blob`;
-
-const DEPENDENTS = `
-  select child as digest from manifest_child where repo = $1 and parent = $2
-  union select digest from manifest where repo = $1 and subject = $2`;
-
 const ORPHAN = `update manifest set orphaned_at = $3 where repo = $1 and subject = $2`;
 const ADOPT = `update manifest set orphaned_at = null where repo = $1 and subject = $2 and orphaned_at is not null`;
 
 const REMOVE = `delete from manifest where repo = $1 and digest = $2`;
 
-const REFERRER_SIZES = `
+const REFERRER_SIZES = query(
+  { digest, artifactType: optional(text), annotationBytes: integer },
+  `
   select digest, artifact_type, coalesce(octet_length(annotations), 0) as annotation_bytes from manifest
-  where repo = $1 and subject = $2 and digest > $3 order by digest limit $4`;
+  where repo = $1 and subject = $2 and digest > $3 order by digest limit $4`,
+);
 
-const REFERRER = `
-  select digest, media_type, size, artifact_type, annotations from manifest where repo = $1 and digest = $2`;
+const REFERRER = query(
+  { ...RECORD, artifactType: optional(text), annotations: optional(text) },
+  `select digest, media_type, size, artifact_type, annotations from manifest where repo = $1 and digest = $2`,
+);
+
+const NEEDING = query(
+  { repository: repositoryName, repo: integer, manifest: digest },
+  `
+  select r.name as repository, e.repo, e.manifest from manifest_blob e join repo r on r.id = e.repo
+  where e.blob = $1 order by r.name, e.manifest limit $2`,
+);
 
 /** About what a descriptor takes in JSON without its annotations: digest, names of the fields, types. */
 const DESCRIPTOR_BYTES = 400;
 const REFERRERS_AT_ONCE = 10_000;
-
-interface FactsRow {
-  readonly digest: Digest;
-  readonly media_type: string;
-  readonly size: number;
-}
-
-function facts(row: FactsRow): ManifestFacts {
-  return { digest: row.digest, mediaType: row.media_type, size: row.size };
-}
-
-export function* findManifest(name: RepositoryName, digest: Digest): Transaction<ManifestFacts | undefined> {
-  const row = yield* first<FactsRow>(FIND_BY_DIGEST, name, digest);
-  return row && facts(row);
-}
-
-/** Whether nobody was promised since `staleBefore` that the manifest stays, and no tag holds it. */
-export function* isStale(name: RepositoryName, digest: Digest, staleBefore: number): Transaction<boolean> {
-  return (yield* first(IS_STALE, name, digest, staleBefore)) !== undefined;
-}
-
-export function* touchManifest(name: RepositoryName, digest: Digest, now: number): Transaction<void> {
-  yield* rows(TOUCH, name, digest, now);
-}
-
-export function* findManifestByTag(name: RepositoryName, tag: Tag): Transaction<ManifestFacts | undefined> {
-  const row = yield* first<FactsRow>(FIND_BY_TAG, name, tag);
-  return row && facts(row);
-}
-
-export function* readManifest(name: RepositoryName, digest: Digest): Transaction<StoredManifest | undefined> {
-  const row = yield* first<FactsRow & { payload: Uint8Array }>(READ_BY_DIGEST, name, digest);
-  return row && { ...facts(row), payload: row.payload };
-}
-
-export function* readManifestByTag(name: RepositoryName, tag: Tag): Transaction<StoredManifest | undefined> {
-  const row = yield* first<FactsRow & { payload: Uint8Array }>(READ_BY_TAG, name, tag);
-  return row && { ...facts(row), payload: row.payload };
-}
-
-export function* listManifests(name: RepositoryName, page: Page): Transaction<readonly ManifestFacts[]> {
-  return (yield* rows<FactsRow>(LIST, name, page.after ?? "", page.limit)).map(facts);
-}
 
 /** What was found of the things that a manifest needs. Nothing is written before all of it is known. */
 interface Findings {
@@ -154,7 +206,44 @@ interface Findings {
   readonly wrongSizes: WrongSize[];
 }
 
-export function* putManifest(
+function* findNeeded(repo: number | undefined, manifest: NewManifest): Transaction<Findings> {
+  const findings: Findings = { blobs: [], missing: [], refused: [], wrongSizes: [] };
+  const { blobs, children } = manifest;
+  const sizesOfManifests = yield* sizesOf(SIZES_OF_MANIFESTS, repo, children);
+  // BuildKit's caches are indexes whose children are layers: a child may be a blob of this repository too.
+  const layers = children.filter((child) => !sizesOfManifests.has(child.digest));
+  const sizesOfBlobs = yield* sizesOf(SIZES_OF_BLOBS, repo, [...blobs, ...layers]);
+  for (const needed of blobs) note(needed, sizesOfBlobs.get(needed.digest), findings, findings.blobs);
+  for (const needed of children) {
+    const size = sizesOfManifests.get(needed.digest);
+    if (size === undefined) note(needed, sizesOfBlobs.get(needed.digest), findings, findings.blobs);
+    else note(needed, size, findings);
+  }
+  return findings;
+}
+
+function* sizesOf(
+  sizes: typeof SIZES_OF_BLOBS,
+  repo: number | undefined,
+  needed: readonly Needed[],
+): Transaction<ReadonlyMap<string, number>> {
+  if (repo === undefined || needed.length === 0) return new Map();
+  const found = yield* rows(sizes, repo, JSON.stringify(needed.map((each) => each.digest)));
+  return new Map(found.map((row) => [row.digest, row.size]));
+}
+
+function note(needed: Needed, actual: number | undefined, findings: Findings, found?: string[]): void {
+  if (actual === undefined) {
+    (needed.optional ? findings.missing : findings.refused).push(needed.digest);
+    return;
+  }
+  found?.push(needed.digest);
+  if (needed.size !== undefined && needed.size !== actual) {
+    findings.wrongSizes.push({ path: needed.path, said: needed.size, actual });
+  }
+}
+
+function* putManifest(
   name: RepositoryName,
   manifest: NewManifest,
   now: number,
@@ -163,141 +252,151 @@ export function* putManifest(
   const known = yield* findRepository(name);
   const [tag] = manifest.tags;
   if (tag !== undefined && !(yield* conditionHolds(known ?? -1, tag, manifest.condition))) return { kind: "condition" };
-
-  for (const each of manifest.fixedTags ?? []) {
+  for (const each of manifest.immutableTags ?? []) {
     if (known !== undefined && (yield* pointsElsewhere(known, each, manifest.digest)))
-      return { kind: "fixed", tag: each };
+      return { kind: "immutable", tag: each };
   }
 
-  const findings: Findings = { blobs: [], missing: [], refused: [], wrongSizes: [] };
-  for (const needed of manifest.blobs) yield* lookFor(known, needed, BLOB_SIZE, findings.blobs, findings);
-  for (const needed of manifest.children) {
-    // BuildKit's caches are indexes whose children are layers: a child may be a blob of this repository too.
-    const asManifest = known === undefined ? undefined : yield* first(MANIFEST_SIZE, known, needed.digest);
-    const [sizes, found] = asManifest ? [MANIFEST_SIZE, undefined] : [BLOB_SIZE, findings.blobs];
-    yield* lookFor(known, needed, sizes, found, findings);
-  }
+  const findings = yield* findNeeded(known, manifest);
   if (findings.refused.length > 0) return { kind: "missing", digests: [...new Set(findings.refused)] };
   const [wrongSize] = findings.wrongSizes;
   if (wrongSize && manifest.exactSizes) return { kind: "size", ...wrongSize };
 
   const repo = known ?? (yield* beginRepository(name, now));
-  const { digest } = manifest;
-  yield* rows(
-    PUT,
-    repo,
-    digest,
-    manifest.mediaType,
-    manifest.artifactType ?? null,
-    manifest.subject ?? null,
-    manifest.payload.length,
-    manifest.configDigest ?? null,
-    manifest.annotations ?? null,
-    now,
-    manifest.payload,
-  );
-  yield* rows(NOTHING_MISSING, repo, digest);
-  for (const blob of findings.blobs) yield* needBlob(repo, digest, blob);
-  for (const child of manifest.children) yield* rows(NEED_CHILD, repo, digest, child.digest);
-  for (const missing of findings.missing) yield* rows(MISS, repo, digest, missing);
-  yield* rows(NOT_MISSING, repo, digest);
-  yield* rows(ADOPT, repo, digest);
-  for (const each of manifest.tags) yield* pointTag(repo, each, digest, now, undoUntil);
+  const { mediaType, artifactType = null, subject = null, annotations = null, payload, children } = manifest;
+  const put = [mediaType, artifactType, subject, payload.length, annotations, now, payload] as const;
+  yield* run(PUT, repo, manifest.digest, ...put);
+  yield* run(NOTHING_MISSING, repo, manifest.digest);
+  yield* needBlobs(repo, manifest.digest, findings.blobs);
+  if (children.length > 0) {
+    yield* run(NEED_CHILDREN, repo, manifest.digest, JSON.stringify(children.map((child) => child.digest)));
+  }
+  if (findings.missing.length > 0) yield* run(MISS, repo, manifest.digest, JSON.stringify(findings.missing));
+  yield* run(NOT_MISSING, repo, manifest.digest);
+  yield* run(ADOPT, repo, manifest.digest);
+  for (const each of manifest.tags) yield* pointTag(repo, each, manifest.digest, now, undoUntil);
   yield* moveRepository(repo);
-  // What a tag points at is looked at when the tag goes.
-  if (manifest.tags.length === 0) yield* reviewManifest(repo, digest, undoUntil);
+  // What a tag points at is enqueued when the tag goes.
+  if (manifest.tags.length === 0) yield* enqueueManifest(repo, manifest.digest, undoUntil);
   return { kind: "stored", missing: findings.missing, wrongSizes: findings.wrongSizes };
 }
 
-function* lookFor(
-  repo: number | undefined,
-  needed: Needed,
-  sizeOf: string,
-  found: string[] | undefined,
-  findings: Findings,
-): Transaction<void> {
-  const row = repo === undefined ? undefined : yield* first<{ size: number }>(sizeOf, repo, needed.digest);
-  if (!row) {
-    (needed.optional ? findings.missing : findings.refused).push(needed.digest);
-    return;
-  }
-  found?.push(needed.digest);
-  if (needed.size !== undefined && needed.size !== row.size) {
-    findings.wrongSizes.push({ path: needed.path, said: needed.size, actual: row.size });
-  }
-}
-
-export function* deleteManifest(
-  name: RepositoryName,
-  digest: Digest,
-  isFixed: ((tag: Tag) => boolean) | undefined,
-  now: number,
-  reviewAfter: number,
-): Transaction<DeleteResult> {
-  const repo = yield* findRepository(name);
-  if (repo === undefined || !(yield* first(MANIFEST_SIZE, repo, digest))) return "absent";
-  const hold = isFixed && (yield* holdOnManifest(repo, digest, isFixed));
-  if (hold !== undefined) return hold;
-  yield* removeManifest(repo, digest, now, reviewAfter);
-  return "done";
-}
-
-/** Removes a manifest that is there, with its tags; what it needed, and what referred to it, is looked at later. */
-export function* removeManifest(repo: number, digest: Digest, now: number, reviewAfter: number): Transaction<void> {
-  yield* removeTagsOf(repo, digest, now);
+/** Removes a manifest that is there, with its tags, and enqueues what it needed and what referred to it. */
+export function* removeManifest(repo: number, manifest: Digest, now: number, reviewAfter: number): Transaction<void> {
+  yield* removeTagsOf(repo, manifest, now);
   // Every blob it needed, whether or not another manifest needs it too: two deletes at once each see the other's edge.
-  yield* rows(UNREFERENCE_LINKS, repo, digest, now);
-  yield* rows(UNREFERENCE_BLOBS, repo, digest, now);
-  for (const { blob } of yield* rows<{ blob: string }>(NEEDED_BLOBS, repo, digest)) {
-    yield* reviewBlob(repo, blob, reviewAfter);
-  }
-  for (const dependent of yield* rows<{ digest: string }>(DEPENDENTS, repo, digest)) {
-    yield* reviewManifest(repo, dependent.digest, reviewAfter);
-  }
-  yield* rows(ORPHAN, repo, digest, now);
-  yield* rows(REMOVE, repo, digest);
+  yield* run(UNREFERENCE_LINKS, repo, manifest, now);
+  yield* run(UNREFERENCE_BLOBS, repo, manifest, now);
+  yield* enqueueAllOf(repo, manifest, reviewAfter);
+  yield* run(ORPHAN, repo, manifest, now);
+  yield* run(REMOVE, repo, manifest);
   yield* moveRepository(repo);
-  yield* reviewManifest(repo, digest, reviewAfter); // it may have been the last thing in its repository
+  yield* enqueueManifest(repo, manifest, reviewAfter); // it may have been the last thing in its repository
 }
 
-export function* listReferrers(
-  name: RepositoryName,
-  subject: Digest,
-  filter: { readonly after?: string; readonly artifactTypes?: readonly string[]; readonly maxBytes: number },
-): Transaction<{ readonly referrers: readonly ReferrerFacts[]; readonly more: boolean }> {
-  const repo = yield* findRepository(name);
-  const referrers: ReferrerFacts[] = [];
-  if (repo === undefined) return { referrers, more: false };
-  const wanted = filter.artifactTypes && new Set(filter.artifactTypes); // a request may name thousands
-  let bytes = 0;
-  let after: string = filter.after ?? "";
-  for (;;) {
-    // Sizes first: the annotations of a page can be as large as a page, those of all candidates without bound.
-    const candidates = yield* rows<{ digest: Digest; artifact_type: string | null; annotation_bytes: number }>(
-      REFERRER_SIZES,
-      repo,
-      subject,
-      after,
-      REFERRERS_AT_ONCE,
-    );
-    for (const candidate of candidates) {
-      if (wanted && !wanted.has(candidate.artifact_type ?? "")) continue;
-      bytes += DESCRIPTOR_BYTES + (candidate.artifact_type?.length ?? 0) + candidate.annotation_bytes;
-      if (bytes > filter.maxBytes && referrers.length > 0) return { referrers, more: true };
-      const row = yield* first<FactsRow & { artifact_type: string | null; annotations: string | null }>(
-        REFERRER,
-        repo,
-        candidate.digest,
-      );
-      if (!row) continue;
-      referrers.push({
-        ...facts(row),
-        artifactType: row.artifact_type ?? undefined,
-        annotations: row.annotations ?? undefined,
-      });
-    }
-    const last = candidates.at(-1);
-    if (!last || candidates.length < REFERRERS_AT_ONCE) return { referrers, more: false };
-    after = last.digest;
+export class Manifests {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  find(name: RepositoryName, manifest: Digest): Promise<ManifestRecord | undefined> {
+    return this.#database.engine.read(() => first(FIND_BY_DIGEST, name, manifest));
+  }
+
+  findByTag(name: RepositoryName, tag: Tag): Promise<ManifestRecord | undefined> {
+    return this.#database.engine.read(() => first(FIND_BY_TAG, name, tag));
+  }
+
+  /** As `find`, with its bytes. */
+  read(name: RepositoryName, manifest: Digest): Promise<StoredManifest | undefined> {
+    return this.#database.engine.read(() => first(READ_BY_DIGEST, name, manifest));
+  }
+
+  /** As `findByTag`, with its bytes. */
+  readByTag(name: RepositoryName, tag: Tag): Promise<StoredManifest | undefined> {
+    return this.#database.engine.read(() => first(READ_BY_TAG, name, tag));
+  }
+
+  /** In order of the digests. */
+  list(name: RepositoryName, { after = "", limit }: Page): Promise<readonly ManifestRecord[]> {
+    return this.#database.engine.read(() => rows(LIST, name, after, limit));
+  }
+
+  /**
+   * Renews the lease of a manifest, because a client is told that it is here, when that was last done before `staleBefore` and
+   * no tag holds it anyhow.
+   */
+  async renewLease(name: RepositoryName, manifest: Digest, staleBefore: number): Promise<void> {
+    const { engine, clock } = this.#database;
+    if (!(await engine.read(() => any(IS_STALE, name, manifest, staleBefore)))) return;
+    await engine.write(() => run(RENEW, name, manifest, clock.now()));
+  }
+
+  put(name: RepositoryName, manifest: NewManifest): Promise<PutManifestResult | QuotaProblem> {
+    const { clock, periods } = this.#database;
+    const addition = { manifest: { digest: manifest.digest, size: manifest.payload.length }, tags: manifest.tags };
+    return writeWithin(this.#database, name, addition, () => {
+      const now = clock.now();
+      return putManifest(name, manifest, now, now + periods.undoMs);
+    });
+  }
+
+  /** Removes the manifest and every tag that points at it, unless an immutable tag needs it. */
+  delete(name: RepositoryName, manifest: Digest, isImmutable?: (tag: Tag) => boolean): Promise<DeleteResult> {
+    const { engine, clock, periods } = this.#database;
+    return engine.write(function* (): Transaction<DeleteResult> {
+      const repo = yield* findRepository(name);
+      if (repo === undefined || !(yield* hasManifest(repo, manifest))) return "absent";
+      const hold = isImmutable && (yield* holdOnManifest(repo, manifest, isImmutable));
+      if (hold !== undefined) return hold;
+      const now = clock.now();
+      yield* removeManifest(repo, manifest, now, now + periods.graceMs);
+      return "done";
+    });
+  }
+
+  /**
+   * Manifests whose subject is `subject`, of any of `artifactTypes`, in order of their digests. At least one when there is
+   * one; more while their descriptors together take at most `maxBytes`.
+   */
+  referrers(
+    name: RepositoryName,
+    subject: Digest,
+    { after: start = "", artifactTypes, maxBytes }: ReferrersQuery,
+  ): Promise<{ readonly referrers: readonly ReferrerRecord[]; readonly more: boolean }> {
+    return this.#database.engine.read(function* () {
+      const repo = yield* findRepository(name);
+      const referrers: ReferrerRecord[] = [];
+      if (repo === undefined) return { referrers, more: false };
+      const wanted = artifactTypes && new Set(artifactTypes); // a request may name thousands
+      let size = 0;
+      for (let after: string = start; ;) {
+        // Sizes first: the annotations of a page can be as large as a page, those of all candidates without bound.
+        const candidates = yield* rows(REFERRER_SIZES, repo, subject, after, REFERRERS_AT_ONCE);
+        for (const candidate of candidates) {
+          if (wanted && !wanted.has(candidate.artifactType ?? "")) continue;
+          size += DESCRIPTOR_BYTES + (candidate.artifactType?.length ?? 0) + candidate.annotationBytes;
+          if (size > maxBytes && referrers.length > 0) return { referrers, more: true };
+          const referrer = yield* first(REFERRER, repo, candidate.digest);
+          if (referrer) referrers.push(referrer);
+        }
+        const last = candidates.at(-1);
+        if (!last || candidates.length < REFERRERS_AT_ONCE) return { referrers, more: false };
+        after = last.digest;
+      }
+    });
+  }
+
+  /** Manifests that need the blob, and the tags that point at them. */
+  needing(blob: Digest, limit: number): Promise<readonly NeedingManifest[]> {
+    return this.#database.engine.read(function* (): Transaction<readonly NeedingManifest[]> {
+      const needing: NeedingManifest[] = [];
+      for (const { repository, repo, manifest } of yield* rows(NEEDING, blob, limit)) {
+        needing.push({ repository, digest: manifest, tags: yield* tagsOf(repo, manifest) });
+      }
+      return needing;
+    });
   }
 }

@@ -1,25 +1,43 @@
-/** Bounds on what lies below a prefix of names, and statements about how much that is. */
+/** Quotas: bounds on what lies below a prefix of names, and how much that is. */
 import type { Digest } from "../oci/digest.ts";
-import { OciError } from "../oci/error.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Signature } from "../oci/signature.ts";
 import type { Tag } from "../oci/tag.ts";
-import { formatSize } from "../lib/size.ts";
-import type { QuotaUsage } from "./metadata-store.ts";
-import { findRepository } from "./repositories.ts";
-import { first, rows } from "./sql.ts";
-import type { Transaction } from "./sql.ts";
+import { integer, optional, query, repositoryName, text } from "./columns.ts";
+import type { Database, Quota } from "./database.ts";
+import { findRepository, hasManifest, isLinked } from "./repositories.ts";
+import { any, first, rows, run } from "./sql.ts";
+import type { Durability, Transaction } from "./sql.ts";
 
-/** How much may lie in the repository `prefix` and in all below it; `*` is the whole registry. */
-export interface Quota {
-  readonly prefix: string;
-  /** Of blobs and manifests; what two repositories show counts twice. */
-  readonly bytes?: number | undefined;
-  readonly tags?: number | undefined;
-  readonly repositories?: number | undefined;
+/** How much lies below the prefix of a quota; bytes of what two repositories show count twice. */
+export interface QuotaUsage {
+  readonly bytes: number;
+  readonly tags: number;
+  readonly repositories: number;
 }
 
-/** What somebody is about to add to a repository. */
+/** Why a write was not made: nothing of it is written. */
+export type QuotaProblem =
+  /** It does not fit into a quota. */
+  | {
+      readonly kind: "quota";
+      readonly prefix: string;
+      readonly what: keyof QuotaUsage;
+      readonly used: number;
+      readonly limit: number;
+      /** When something of what was deleted there is collected next, in milliseconds since 1970: until then it counts. */
+      readonly nextCollection: number | undefined;
+    }
+  /** What lies below the prefix of a quota is still being counted. */
+  | { readonly kind: "counting"; readonly prefix: string };
+
+/** Whether the result of a write says that a quota was in its way. */
+export function isQuotaProblem(result: unknown): result is QuotaProblem {
+  if (typeof result !== "object" || result === null || !("kind" in result)) return false;
+  return result.kind === "quota" || result.kind === "counting";
+}
+
+/** What a write is about to add to a repository. */
 export interface Addition {
   /** Bytes of what is not here yet. */
   readonly bytes?: number;
@@ -35,30 +53,38 @@ export interface Addition {
 /** Every statement that takes a prefix as $1 means the repository of that name and all below it; `*` means all. */
 const IS_BELOW = `($1 = '*' or r.name = $1 or substr(r.name, 1, length($1) + 1) = $1 || '/')`;
 
-const USAGE = `select bytes, tags, repositories, counted_to from quota where prefix = $1`;
+const USAGE = query(
+  { bytes: integer, tags: integer, repositories: integer, countedTo: optional(text) },
+  `select bytes, tags, repositories, counted_to from quota where prefix = $1`,
+);
 
 const BEGIN = `insert into quota (prefix, bytes, tags, repositories, counted_to) values ($1, 0, 0, 0, '')`;
 
-const PREFIXES = `select prefix from quota`;
+const PREFIXES = query({ prefix: text }, `select prefix from quota`);
 const FORGET = `delete from quota where prefix = $1`;
 
-const NEXT_REPOSITORIES = `
-  select name, bytes, tags from repo where name > $1 and name < $2 order by name limit $3`;
+const REPOSITORY = { name: repositoryName, bytes: integer, tags: integer };
 
-const ONE_REPOSITORY = `select name, bytes, tags from repo where name = $1`;
+const NEXT_REPOSITORIES = query(
+  REPOSITORY,
+  `select name, bytes, tags from repo where name > $1 and name < $2 order by name limit $3`,
+);
+
+const ONE_REPOSITORY = query(REPOSITORY, `select name, bytes, tags from repo where name = $1`);
 
 const COUNT = `
   update quota set bytes = bytes + $2, tags = tags + $3, repositories = repositories + $4, counted_to = $5
   where prefix = $1`;
 
 // Of the first entries of the queue alone: a person is told a time, and no request walks the queue.
-const NEXT_COLLECTION = `
+const NEXT_COLLECTION = query(
+  { reviewAfter: integer },
+  `
   select q.review_after from (select repo, review_after from gc_queue order by review_after limit 1000) q
-  join repo r on r.id = q.repo where ${IS_BELOW} order by q.review_after limit 1`;
+  join repo r on r.id = q.repo where ${IS_BELOW} order by q.review_after limit 1`,
+);
 
-const LINKED = `select 1 as found from repo_blob where repo = $1 and digest = $2`;
-const BLOB_SIZE = `select size from blob where digest = $1`;
-const HAS_MANIFEST = `select 1 as found from manifest where repo = $1 and digest = $2`;
+const BLOB_SIZE = query({ size: integer }, `select size from blob where digest = $1`);
 const HAS_SIGNATURE = `select 1 as found from signature where repo = $1 and manifest = $2 and name = $3`;
 const HAS_TAG = `select 1 as found from tag where repo = $1 and name = $2`;
 
@@ -67,15 +93,52 @@ export function quotasOf(quotas: readonly Quota[], name: RepositoryName): readon
   return quotas.filter(({ prefix }) => prefix === "*" || name === prefix || name.startsWith(`${prefix}/`));
 }
 
-/**
- * Returns undefined when the addition fits into all of the quotas, or adds nothing. Returns the prefix of a quota of which it
- * is not known yet, because it is being counted: another call goes on with that. Throws `DENIED` when it does not fit.
- */
-export function* requireRoom(
+/** Milliseconds for which a write waits for a quota that is being counted. */
+const COUNTING_LIMIT_MS = 5000;
+
+/** Writes what fits into the quotas of a repository. Waits for a while when one of them is being counted. */
+export async function writeWithin<Result>(
+  database: Database,
+  name: RepositoryName,
+  addition: Addition,
+  work: () => Transaction<Result>,
+  durability: Durability = "durable",
+): Promise<Result | QuotaProblem> {
+  const quotas = quotasOf(database.quotas, name);
+  if (quotas.length === 0) return await database.engine.write(work, durability);
+  return await writeCounted(database, () => within(quotas, name, addition, work), durability);
+}
+
+/** Makes a write again until what it needs to know is counted, for a while. */
+export async function writeCounted<Result>(
+  { engine }: Database,
+  attempt: () => Transaction<Result | QuotaProblem>,
+  durability: Durability,
+): Promise<Result | QuotaProblem> {
+  const deadline = performance.now() + COUNTING_LIMIT_MS;
+  for (;;) {
+    const result = await engine.write(attempt, durability); // each attempt counts on
+    const isCounting = isQuotaProblem(result) && result.kind === "counting";
+    if (!isCounting || performance.now() > deadline) return result;
+  }
+}
+
+/** Does the work when its addition fits into the quotas. */
+export function* within<Result>(
   quotas: readonly Quota[],
   name: RepositoryName,
   addition: Addition,
-): Transaction<string | undefined> {
+  work: () => Transaction<Result>,
+): Transaction<Result | QuotaProblem> {
+  return (yield* findProblem(quotas, name, addition)) ?? (yield* work());
+}
+
+/** Undefined when the addition fits into all of the quotas, or adds nothing. */
+function* findProblem(
+  quotas: readonly Quota[],
+  name: RepositoryName,
+  addition: Addition,
+): Transaction<QuotaProblem | undefined> {
   const repo = yield* findRepository(name);
   const added = {
     bytes: yield* bytesOf(repo, addition),
@@ -84,9 +147,9 @@ export function* requireRoom(
   };
   for (const quota of quotas) {
     const usage = yield* usageBelow(quota.prefix);
-    if (!usage) return quota.prefix;
+    if (!usage) return { kind: "counting", prefix: quota.prefix };
     for (const what of ["bytes", "tags", "repositories"] as const) {
-      if (exceeds(quota, what, usage, added[what])) throw yield* refusal(quota, what, usage);
+      if (exceeds(quota, what, usage, added[what])) return yield* overQuota(quota, what, usage);
     }
   }
   return undefined;
@@ -101,28 +164,20 @@ export function* freeBytes(quotas: readonly Quota[], least: number, most: number
   return Math.max(least, free);
 }
 
-/** Throws `DENIED` when so many bytes more do not fit into one of the quotas, as far as they are counted. Only reads. */
-export function* requireFreeBytes(quotas: readonly Quota[], bytes: number): Transaction<void> {
+/** The problem of so many bytes more, as far as the quotas are counted. Only reads. */
+export function* findBytesProblem(quotas: readonly Quota[], bytes: number): Transaction<QuotaProblem | undefined> {
   for (const quota of quotas) {
     const usage = yield* countedUsage(quota.prefix);
-    if (usage && exceeds(quota, "bytes", usage, bytes)) throw yield* refusal(quota, "bytes", usage);
+    if (usage && exceeds(quota, "bytes", usage, bytes)) return yield* overQuota(quota, "bytes", usage);
   }
+  return undefined;
 }
 
 /** Forgets what lies below prefixes that have no quota any more, and begins to count for those that have one since now. */
-export function* keepQuotas(prefixes: readonly string[]): Transaction<void> {
-  const known = (yield* rows<{ prefix: string }>(PREFIXES)).map(({ prefix }) => prefix);
-  for (const prefix of known) if (!prefixes.includes(prefix)) yield* rows(FORGET, prefix);
-  for (const prefix of new Set(prefixes)) if (!known.includes(prefix)) yield* rows(BEGIN, prefix);
-}
-
-/** For a write that has waited for long enough. */
-export function beingCounted(prefix: string): OciError {
-  return new OciError("UNAVAILABLE", {
-    message: `what lies below ${prefix} is being counted, because its quota is new: try again in a moment`,
-    detail: { prefix },
-    retryAfterSeconds: 5,
-  });
+function* beginCounting(prefixes: readonly string[]): Transaction<void> {
+  const known = (yield* rows(PREFIXES)).map(({ prefix }) => prefix);
+  for (const prefix of known) if (!prefixes.includes(prefix)) yield* run(FORGET, prefix);
+  for (const prefix of new Set(prefixes)) if (!known.includes(prefix)) yield* run(BEGIN, prefix);
 }
 
 /** Repositories that are counted in one step: about a millisecond. */
@@ -133,20 +188,20 @@ const STEP = 1000;
  * Returns undefined while it is not counted: another call goes on.
  */
 export function* usageBelow(prefix: string): Transaction<QuotaUsage | undefined> {
-  let row = yield* first<UsageRow>(USAGE, prefix);
+  let row = yield* first(USAGE, prefix);
   if (!row) {
-    yield* rows(BEGIN, prefix);
-    row = { bytes: 0, tags: 0, repositories: 0, counted_to: "" };
+    yield* run(BEGIN, prefix);
+    row = { bytes: 0, tags: 0, repositories: 0, countedTo: "" };
   }
-  const { counted_to: countedTo, ...usage } = row;
-  if (countedTo === null) return usage;
+  const { countedTo, ...usage } = row;
+  if (countedTo === undefined) return usage;
   return (yield* countNext(prefix, countedTo)) ? yield* usageBelow(prefix) : undefined;
 }
 
 /** How much lies below the prefix of a quota; undefined while that is not counted. Only reads. */
-export function* countedUsage(prefix: string): Transaction<QuotaUsage | undefined> {
-  const row = yield* first<UsageRow>(USAGE, prefix);
-  if (!row || row.counted_to !== null) return undefined;
+function* countedUsage(prefix: string): Transaction<QuotaUsage | undefined> {
+  const row = yield* first(USAGE, prefix);
+  if (!row || row.countedTo !== undefined) return undefined;
   const { bytes, tags, repositories } = row;
   return { bytes, tags, repositories };
 }
@@ -155,12 +210,12 @@ export function* countedUsage(prefix: string): Transaction<QuotaUsage | undefine
 function* countNext(prefix: string, countedTo: string): Transaction<boolean> {
   const [from, to] = prefix === "*" ? ["", LAST_NAME] : [`${prefix}/`, `${prefix}${AFTER_SLASH}`];
   // Other repositories may stand between that of the very name and those below it: `team-b` between `team` and `team/app`.
-  const own = prefix !== "*" && countedTo < prefix ? yield* rows<RepositoryRow>(ONE_REPOSITORY, prefix) : [];
+  const own = prefix !== "*" && countedTo < prefix ? yield* rows(ONE_REPOSITORY, prefix) : [];
   const start = countedTo < from ? from : countedTo;
-  const below = yield* rows<RepositoryRow>(NEXT_REPOSITORIES, start, to, STEP);
+  const below = yield* rows(NEXT_REPOSITORIES, start, to, STEP);
   const counted = [...own, ...below];
   const isDone = below.length < STEP;
-  yield* rows(
+  yield* run(
     COUNT,
     prefix,
     counted.reduce((sum, { bytes }) => sum + bytes, 0),
@@ -176,56 +231,70 @@ const LAST_NAME = "~";
 /** The character behind the slash, by bytes. */
 const AFTER_SLASH = "0";
 
-interface UsageRow extends QuotaUsage {
-  readonly counted_to: string | null;
-}
-
-interface RepositoryRow {
-  readonly name: string;
-  readonly bytes: number;
-  readonly tags: number;
-}
-
 function exceeds(quota: Quota, what: keyof QuotaUsage, usage: QuotaUsage, added: number): boolean {
   const limit = quota[what];
   return limit !== undefined && added > 0 && usage[what] + added > limit;
 }
 
-function* refusal(quota: Quota, what: keyof QuotaUsage, usage: QuotaUsage): Transaction<OciError> {
-  const [used, limit = 0] = [usage[what], quota[what]];
-  const amounts = what === "bytes" ? [formatSize(used), formatSize(limit)] : [`${used}`, `${limit} ${what}`];
-  const whose = quota.prefix === "*" ? "this registry" : quota.prefix;
+function* overQuota(quota: Quota, what: keyof QuotaUsage, usage: QuotaUsage): Transaction<QuotaProblem> {
+  const { prefix, [what]: limit = 0 } = quota;
   // A tag is gone at once; bytes, and names of repositories, are when they are collected.
-  const due = what === "tags" ? undefined : yield* first<{ review_after: number }>(NEXT_COLLECTION, quota.prefix);
-  const next = due && new Date(due.review_after).toISOString();
-  return new OciError("DENIED", {
-    message:
-      `the quota of ${whose} does not allow more (quotas): ${amounts.join(" of ")} are used; ` +
-      "delete what is not needed there, or ask the operator for more" +
-      (next === undefined ? "" : `. What is deleted counts until it is collected, next from ${next} on`),
-    detail: { prefix: quota.prefix, what, used, limit, ...(next === undefined ? {} : { nextCollection: next }) },
-  });
+  const next = what === "tags" ? undefined : yield* first(NEXT_COLLECTION, prefix);
+  return { kind: "quota", prefix, what, used: usage[what], limit, nextCollection: next?.reviewAfter };
 }
 
 function* bytesOf(repo: number | undefined, addition: Addition): Transaction<number> {
   const { bytes = 0, blob, linked, manifest, signatures } = addition;
   let sum = bytes;
-  if (linked && !(repo !== undefined && (yield* first(LINKED, repo, linked.digest)))) sum += linked.size;
-  if (blob && !(repo !== undefined && (yield* first(LINKED, repo, blob)))) {
-    sum += (yield* first<{ size: number }>(BLOB_SIZE, blob))?.size ?? 0;
+  if (linked && !(repo !== undefined && (yield* isLinked(repo, linked.digest)))) sum += linked.size;
+  if (blob && !(repo !== undefined && (yield* isLinked(repo, blob)))) {
+    sum += (yield* first(BLOB_SIZE, blob))?.size ?? 0;
   }
-  if (manifest && !(repo !== undefined && (yield* first(HAS_MANIFEST, repo, manifest.digest)))) sum += manifest.size;
-  for (const { name, content } of signatures?.given ?? []) {
-    const isNew = repo === undefined || !(yield* first(HAS_SIGNATURE, repo, signatures?.manifest ?? "", name));
-    if (isNew) sum += content.length;
+  if (manifest && !(repo !== undefined && (yield* hasManifest(repo, manifest.digest)))) sum += manifest.size;
+  if (signatures) {
+    for (const { name, content } of signatures.given) {
+      const isHere = repo !== undefined && (yield* any(HAS_SIGNATURE, repo, signatures.manifest, name));
+      if (!isHere) sum += content.length;
+    }
   }
   return sum;
 }
 
 function* newTags(repo: number | undefined, tags: readonly Tag[]): Transaction<number> {
   let count = 0;
-  for (const tag of new Set(tags)) {
-    if (repo === undefined || !(yield* first(HAS_TAG, repo, tag))) count++;
-  }
+  for (const tag of new Set(tags)) if (repo === undefined || !(yield* any(HAS_TAG, repo, tag))) count++;
   return count;
+}
+
+export class Quotas {
+  readonly #database: Database;
+  #isClosed = false;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /**
+   * Counts what lies below the prefixes of quotas, in small steps, and forgets what was counted for quotas that are no more.
+   * Resolves once all is counted; a write that a quota bounds waits for that.
+   */
+  async count(): Promise<void> {
+    if (this.#isClosed) return;
+    const { engine, quotas } = this.#database;
+    const prefixes = quotas.map(({ prefix }) => prefix);
+    await engine.write(() => beginCounting(prefixes), "soon");
+    for (const prefix of prefixes) {
+      while (!this.#isClosed && !(await engine.write(() => usageBelow(prefix), "soon")));
+    }
+  }
+
+  /** How much lies below the prefix of a quota; undefined while that is not counted. */
+  usage(prefix: string): Promise<QuotaUsage | undefined> {
+    return this.#database.engine.read(() => countedUsage(prefix));
+  }
+
+  /** Ends counting, before the engine is closed. */
+  close(): void {
+    this.#isClosed = true;
+  }
 }

@@ -1,12 +1,28 @@
-/** Statements about repositories. */
+/** Repositories: their names and ids, and how much is in each. */
 import type { RepositoryName } from "../oci/repository-name.ts";
-import type { PageFrom } from "./metadata-store.ts";
-import { first, rows } from "./sql.ts";
+import { integer, query, repositoryName } from "./columns.ts";
+import type { Database } from "./database.ts";
+import type { Page, PageFrom } from "./page.ts";
+import { any, first, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
-const FIND = `select id from repo where name = $1`;
+/** How much is in one repository. */
+export interface RepositoryUsage {
+  readonly name: RepositoryName;
+  readonly tags: number;
+  readonly manifests: number;
+  /** Of its manifests and of the blobs that it shows; what two repositories show counts in both. */
+  readonly bytes: number;
+  /** When a manifest was last pushed. */
+  readonly lastPush: number;
+}
 
-const BEGIN = `insert into repo (name, created_at) values ($1, $2) on conflict (name) do nothing`;
+const FIND = query({ id: integer }, `select id from repo where name = $1`);
+
+const BEGIN = query(
+  { id: integer },
+  `insert into repo (name, created_at) values ($1, $2) on conflict (name) do nothing returning id`,
+);
 
 const EXISTS = `
   select 1 as found from repo where name = $1 and (
@@ -16,15 +32,31 @@ const EXISTS = `
 
 const HAS_MANIFEST = `select 1 as found from manifest where repo = $1 and digest = $2`;
 
-const LIST_AFTER = `
+const IS_LINKED = `select 1 as found from repo_blob where repo = $1 and digest = $2`;
+
+const LIST_AFTER = query(
+  { name: repositoryName },
+  `
   select name from repo
   where name > $1 and exists (select 1 from manifest where repo = repo.id)
-  order by name limit $2`;
+  order by name limit $2`,
+);
 
-const LIST_FROM = `
+const LIST_FROM = query(
+  { name: repositoryName },
+  `
   select name from repo
   where name >= $1 and exists (select 1 from manifest where repo = repo.id)
-  order by name limit $2`;
+  order by name limit $2`,
+);
+
+const USAGE = query(
+  { name: repositoryName, manifests: integer, lastPush: integer, tags: integer, bytes: integer },
+  `
+  select r.name, count(*) as manifests, max(m.pushed_at) as last_push, r.tags, r.bytes
+  from repo r join manifest m on m.repo = r.id
+  where r.name > $1 group by r.id order by r.name limit $2`,
+);
 
 const IS_EMPTY = `
   select 1 as found from repo where id = $1
@@ -35,39 +67,82 @@ const IS_EMPTY = `
 const FORGET_HISTORY = `delete from tag_history where repo = $1`;
 const FORGET_REPOSITORY = `delete from repo where id = $1`;
 
-/** The number of the repository, or undefined when nobody has written to it. */
+/** In an order in which no row is removed that another one still refers to. */
+const REMOVE_ALL = [
+  `insert into trash (storage_key, after) select storage_key, 0 from blob where storage_key is not null`,
+  `insert into trash (storage_key, after) select storage_key, 0 from upload where true on conflict (storage_key) do nothing`,
+  `insert into trash (storage_key, after) select final_key, 0 from upload where final_key is not null
+   on conflict (storage_key) do nothing`,
+  `update trash set after = 0 where true`,
+  `delete from tag where true`,
+  `delete from tag_history where true`,
+  `delete from manifest where true`,
+  `delete from repo_blob where true`,
+  `delete from blob where true`,
+  `delete from upload where true`,
+  `delete from gc_queue where true`,
+  `delete from repo where true`,
+] as const;
+
+/** The id of the repository, or undefined when nothing was ever written to it. */
 export function* findRepository(name: RepositoryName): Transaction<number | undefined> {
-  return (yield* first<{ id: number }>(FIND, name))?.id;
+  return (yield* first(FIND, name))?.id;
 }
 
-/** The number of the repository, which begins now if it is new. */
+/** The id of the repository, which begins now if it is new. */
 export function* beginRepository(name: RepositoryName, now: number): Transaction<number> {
-  const found = yield* findRepository(name);
-  if (found !== undefined) return found;
-  yield* rows(BEGIN, name, now);
-  const begun = yield* findRepository(name);
-  if (begun === undefined) throw new Error(`the repository ${name} went while it began`);
-  return begun;
+  const found = (yield* findRepository(name)) ?? (yield* first(BEGIN, name, now))?.id ?? (yield* findRepository(name));
+  if (found === undefined) throw new Error(`the repository ${name} went while it began`);
+  return found;
 }
 
-export function* repositoryExists(name: RepositoryName): Transaction<boolean> {
-  return (yield* first(EXISTS, name)) !== undefined;
+export function hasManifest(repo: number, digest: string): Transaction<boolean> {
+  return any(HAS_MANIFEST, repo, digest);
 }
 
-export function* hasManifest(repo: number, digest: string): Transaction<boolean> {
-  return (yield* first(HAS_MANIFEST, repo, digest)) !== undefined;
-}
-
-export function* listRepositories({ after = "", from, limit }: PageFrom): Transaction<readonly RepositoryName[]> {
-  const found = yield* from === undefined
-    ? rows<{ name: RepositoryName }>(LIST_AFTER, after, limit)
-    : rows<{ name: RepositoryName }>(LIST_FROM, from, limit);
-  return found.map((row) => row.name);
+/** Whether the repository shows a blob, or would if it were intact. */
+export function isLinked(repo: number, blob: string): Transaction<boolean> {
+  return any(IS_LINKED, repo, blob);
 }
 
 /** Forgets the name of a repository in which nothing lies any more, and what its tags pointed at: all of it is gone. */
 export function* forgetIfEmpty(repo: number): Transaction<void> {
-  if (!(yield* first(IS_EMPTY, repo))) return;
-  yield* rows(FORGET_HISTORY, repo);
-  yield* rows(FORGET_REPOSITORY, repo);
+  if (!(yield* any(IS_EMPTY, repo))) return;
+  yield* run(FORGET_HISTORY, repo);
+  yield* run(FORGET_REPOSITORY, repo);
+}
+
+export class Repositories {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Whether something is in the repository: a manifest, a blob or an upload. */
+  exists(name: RepositoryName): Promise<boolean> {
+    return this.#database.engine.read(() => any(EXISTS, name));
+  }
+
+  /** Repositories with at least one manifest, in byte order. */
+  async list({ after = "", from, limit }: PageFrom): Promise<readonly RepositoryName[]> {
+    const page = (): Transaction<readonly { readonly name: RepositoryName }[]> =>
+      from === undefined ? rows(LIST_AFTER, after, limit) : rows(LIST_FROM, from, limit);
+    return (await this.#database.engine.read(page)).map(({ name }) => name);
+  }
+
+  /** How much is in each repository that has a manifest, in byte order of their names. It walks through their manifests. */
+  usage({ after = "", limit }: Page): Promise<readonly RepositoryUsage[]> {
+    return this.#database.engine.read(() => rows(USAGE, after, limit));
+  }
+
+  /**
+   * Removes every repository, with its manifests, tags, blobs and unfinished uploads, and makes their bytes trash that is
+   * due. Accounts, tokens and keys stay.
+   */
+  removeAll(): Promise<void> {
+    return this.#database.engine.write(function* (): Transaction<void> {
+      for (const statement of REMOVE_ALL) yield* run(statement);
+    });
+  }
 }

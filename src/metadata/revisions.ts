@@ -4,7 +4,8 @@
  */
 import { randomInt } from "node:crypto";
 import type { RepositoryName } from "../oci/repository-name.ts";
-import { first, rows } from "./sql.ts";
+import { integer, query } from "./columns.ts";
+import { first, run } from "./sql.ts";
 import type { SqlEngine, Transaction } from "./sql.ts";
 
 /** What a cached answer rests on. */
@@ -30,34 +31,35 @@ const MOVE_SHARED = `update revision set number = number + 1 where scope = $1`;
 const ABSENT = -(2 ** 48);
 
 // One number of both: what reaches every repository moves that of each.
-const OF_REPOSITORY = `
-  select number + coalesce((select revision from repo where name = $1), ${ABSENT}) as revision
-  from revision where scope = 'blobs'`;
+const OF_REPOSITORY = query(
+  { revision: integer },
+  `
+  select number + coalesce((select revision from repo where name = $1), ${ABSENT}) as revision from revision
+  where scope = 'blobs'`,
+);
 
-const OF_ACCOUNTS = `select number as revision from revision where scope = 'accounts'`;
+const OF_ACCOUNTS = query({ revision: integer }, `select number as revision from revision where scope = 'accounts'`);
 
 /** Above all random numbers of repositories. The sum with the number of the blobs is exact as long as that is below it too. */
 const RANDOM_END = 2 ** 47;
 
 /** Records that a reader of the repository sees something else from now on. */
 export function* moveRepository(repo: number): Transaction<void> {
-  yield* rows(MOVE_REPOSITORY, repo, randomInt(1, RANDOM_END));
+  yield* run(MOVE_REPOSITORY, repo, randomInt(1, RANDOM_END));
 }
 
 /** Records that blobs became corrupt, or intact again, in whatever repositories show them. It is rare. */
 export function* moveBlobs(): Transaction<void> {
-  yield* rows(MOVE_SHARED, "blobs");
+  yield* run(MOVE_SHARED, "blobs");
 }
 
 /** Records a change of a user, a robot or a signing key. */
 export function* moveAccounts(): Transaction<void> {
-  yield* rows(MOVE_SHARED, "accounts");
+  yield* run(MOVE_SHARED, "accounts");
 }
 
 function* revisionOf(scope: Exclude<RevisionScope, "everything">): Transaction<number> {
-  const row = yield* scope === "accounts"
-    ? first<{ revision: number }>(OF_ACCOUNTS)
-    : first<{ revision: number }>(OF_REPOSITORY, scope.repository);
+  const row = yield* scope === "accounts" ? first(OF_ACCOUNTS) : first(OF_REPOSITORY, scope.repository);
   if (!row) throw new Error("the database has no revisions: its schema is not that of this program");
   return row.revision;
 }

@@ -1,10 +1,21 @@
-/** Statements about the keys that tokens are signed with. */
-import type { StoredSigningKey } from "./metadata-store.ts";
+/** Keys in the database that tokens are signed with. */
+import { integer, query, text } from "./columns.ts";
+import type { Database } from "./database.ts";
 import { moveAccounts } from "./revisions.ts";
-import { rows, first } from "./sql.ts";
+import { any, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
-const LIST = `select id, jwk, created_at from signing_key order by created_at desc, id`;
+export interface StoredSigningKey {
+  readonly id: string;
+  /** As JWK in JSON, the private part included. */
+  readonly jwk: string;
+  readonly createdAt: number;
+}
+
+const LIST = query(
+  { id: text, jwk: text, createdAt: integer },
+  `select id, jwk, created_at from signing_key order by created_at desc, id`,
+);
 
 const HAS_SINCE = `select 1 as found from signing_key where created_at > $1`;
 
@@ -12,17 +23,28 @@ const ADD = `insert into signing_key (id, jwk, created_at) values ($1, $2, $3)`;
 
 const FORGET = `delete from signing_key where created_at <= $1`;
 
-export function* listSigningKeys(): Transaction<readonly StoredSigningKey[]> {
-  const found = yield* rows<{ id: string; jwk: string; created_at: number }>(LIST);
-  return found.map((row) => ({ id: row.id, jwk: row.jwk, createdAt: row.created_at }));
-}
+export class StoredSigningKeys {
+  readonly #database: Database;
 
-export function* addSigningKey(
-  key: StoredSigningKey,
-  { unlessAfter, forgetUntil }: { readonly unlessAfter: number; readonly forgetUntil: number },
-): Transaction<void> {
-  if (yield* first(HAS_SINCE, unlessAfter)) return;
-  yield* rows(ADD, key.id, key.jwk, key.createdAt);
-  yield* rows(FORGET, forgetUntil);
-  yield* moveAccounts();
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Newest first. */
+  list(): Promise<readonly StoredSigningKey[]> {
+    return this.#database.engine.read(() => rows(LIST));
+  }
+
+  /** Adds a key unless one was made after `unlessAfter`, and forgets those that were made until `forgetUntil`. */
+  add(
+    { id, jwk, createdAt }: StoredSigningKey,
+    { unlessAfter, forgetUntil }: { readonly unlessAfter: number; readonly forgetUntil: number },
+  ): Promise<void> {
+    return this.#database.engine.write(function* (): Transaction<void> {
+      if (yield* any(HAS_SINCE, unlessAfter)) return;
+      yield* run(ADD, id, jwk, createdAt);
+      yield* run(FORGET, forgetUntil);
+      yield* moveAccounts();
+    });
+  }
 }

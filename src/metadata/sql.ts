@@ -16,7 +16,17 @@ export interface Statement {
   readonly values: readonly Value[];
 }
 
-export type Transaction<Result> = Generator<Statement, Result, readonly Row[]>;
+/** A statement that returns rows, and how they are read (`columns.ts`). */
+export interface Query<Fields> {
+  readonly text: string;
+  decode(row: Row): Fields;
+}
+
+/** Statements that do not need each other's rows: an engine that waits for a server sends them at once. */
+export type Batch = readonly Statement[];
+
+/** Yields statements and is given their rows; for a batch, the rows of each. */
+export type Transaction<Result> = Generator<Statement | Batch, Result, readonly Row[] | readonly (readonly Row[])[]>;
 
 /**
  * When what was written outlives a power loss: when the write resolves, or some time later, in the order of the writes;
@@ -61,19 +71,67 @@ export interface SqlEngine {
   close(): Promise<void>;
 }
 
-/** All rows of a statement. `Fields` is what the text selects. */
-export function* rows<Fields>(text: string, ...values: readonly Value[]): Transaction<readonly Fields[]> {
-  return (yield { text, values }) as readonly Fields[];
+export function statement(text: string, ...values: readonly Value[]): Statement {
+  return { text, values };
 }
 
-/** The first row of a statement, or undefined. */
-export function* first<Fields>(text: string, ...values: readonly Value[]): Transaction<Fields | undefined> {
-  return (yield { text, values })[0] as Fields | undefined;
+/** Runs a statement whose rows are not needed. */
+export function* run(text: string, ...values: readonly Value[]): Transaction<void> {
+  yield { text, values };
+}
+
+/** Whether a statement returns a row. */
+export function* any(text: string, ...values: readonly Value[]): Transaction<boolean> {
+  return (yield { text, values }).length > 0;
+}
+
+/** All rows of a statement, as records. */
+export function* rows<Fields>(query: Query<Fields>, ...values: readonly Value[]): Transaction<readonly Fields[]> {
+  return ((yield { text: query.text, values }) as readonly Row[]).map((row) => query.decode(row));
+}
+
+/** The first row of a statement as a record, or undefined. */
+export function* first<Fields>(query: Query<Fields>, ...values: readonly Value[]): Transaction<Fields | undefined> {
+  const [row] = (yield { text: query.text, values }) as readonly Row[];
+  return row && query.decode(row);
+}
+
+/** Runs statements that do not need each other's rows, in this order where the engine has one. */
+export function* batch(...statements: Batch): Transaction<void> {
+  yield statements;
+}
+
+/** Thrown to roll work back, with what it returned. */
+class RolledBack extends Error {
+  readonly result: unknown;
+
+  constructor(result: unknown) {
+    super("rolled back on purpose");
+    this.result = result;
+  }
+}
+
+/** Runs work that writes, rolls it back, and returns what it returned. */
+export async function rehearse<Result>(engine: SqlEngine, work: () => Transaction<Result>): Promise<Result> {
+  try {
+    return await engine.write(function* (): Transaction<never> {
+      throw new RolledBack(yield* work());
+    }, "soon");
+  } catch (error) {
+    if (error instanceof RolledBack) return error.result as Result;
+    throw error;
+  }
 }
 
 /** Carries a transaction out on an engine whose calls return at once. */
-export function runAtOnce<Result>(work: Transaction<Result>, run: (statement: Statement) => readonly Row[]): Result {
+export function runAtOnce<Result>(
+  work: Transaction<Result>,
+  execute: (statement: Statement) => readonly Row[],
+): Result {
   let step = work.next();
-  while (!step.done) step = work.next(run(step.value));
+  while (!step.done) {
+    const { value } = step;
+    step = work.next("text" in value ? execute(value) : value.map(execute));
+  }
   return step.value;
 }

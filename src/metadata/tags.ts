@@ -1,16 +1,43 @@
-/** Statements about tags and what they have pointed at. */
+/** Tags and what they have pointed at. */
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
-import type { ChangeResult, Page, TagEvent, TagFacts, TagRules } from "./metadata-store.ts";
+import { digest, integer, optional, query, tagName } from "./columns.ts";
+import type { Database } from "./database.ts";
+import { enqueueManifest } from "./gc-queue.ts";
+import type { Page } from "./page.ts";
+import { writeWithin } from "./quotas.ts";
+import type { QuotaProblem } from "./quotas.ts";
 import { findRepository, hasManifest } from "./repositories.ts";
 import { moveRepository } from "./revisions.ts";
-import { first, rows } from "./sql.ts";
+import { first, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
-import { reviewManifest } from "./trash.ts";
 
-const TARGET = `select digest from tag where repo = $1 and name = $2`;
+export interface TagRecord {
+  readonly name: Tag;
+  readonly digest: Digest;
+  readonly updatedAt: number;
+}
+
+export interface TagEvent {
+  readonly digest: Digest;
+  readonly since: number;
+  /** Undefined while the tag still points there. */
+  readonly until: number | undefined;
+}
+
+/** What came of a change to a tag; "immutable" when the tag must stay where it is. */
+export type ChangeResult = "done" | "absent" | "condition" | "immutable";
+
+/** What must hold of the tag, in the transaction that changes it. */
+export interface TagRules {
+  readonly condition?: TagCondition | undefined;
+  /** Whether the tag must stay where it is, once it exists. */
+  readonly immutable?: boolean;
+}
+
+const TARGET = query({ digest }, `select digest from tag where repo = $1 and name = $2`);
 
 const PUT = `
   insert into tag (repo, name, digest, updated_at) values ($1, $2, $3, $4)
@@ -18,11 +45,18 @@ const PUT = `
 
 const REMOVE = `delete from tag where repo = $1 and name = $2`;
 
-const LIST = `
-  select t.name, t.digest, t.updated_at from repo r join tag t on t.repo = r.id
-  where r.name = $1 and t.name > $2 order by t.name limit $3`;
+// By names, because SQLite deletes from a table by its key, and would look at all tags of the repository.
+const REMOVE_ALL_OF = `
+  delete from tag where repo = $1 and name in (select name from tag where repo = $1 and digest = $2)`;
 
-const OF_MANIFEST = `select name from tag where repo = $1 and digest = $2`;
+const LIST = query(
+  { name: tagName, digest, updatedAt: integer },
+  `
+  select t.name, t.digest, t.updated_at from repo r join tag t on t.repo = r.id
+  where r.name = $1 and t.name > $2 order by t.name limit $3`,
+);
+
+const OF_MANIFEST = query({ name: tagName }, `select name from tag where repo = $1 and digest = $2 order by name`);
 
 const BEGIN_PERIOD = `insert into tag_history (repo, name, digest, since) values ($1, $2, $3, $4)`;
 
@@ -31,19 +65,28 @@ const END_PERIOD = `
   update tag_history set until = $3
   where until is null and id = (select max(id) from tag_history where repo = $1 and name = $2)`;
 
-const HISTORY = `
+const END_PERIODS_OF = `
+  update tag_history set until = $3
+  where until is null and id in (
+    select (select max(h.id) from tag_history h where h.repo = t.repo and h.name = t.name)
+    from tag t where t.repo = $1 and t.digest = $2)`;
+
+const HISTORY = query(
+  { digest, since: integer, until: optional(integer) },
+  `
   select h.digest, h.since, h.until from repo r join tag_history h on h.repo = r.id
-  where r.name = $1 and h.name = $2 order by h.id desc limit $3`;
+  where r.name = $1 and h.name = $2 order by h.id desc limit $3`,
+);
 
 /** Whether the tag is as the condition says. */
 export function* conditionHolds(repo: number, tag: Tag, condition: TagCondition | undefined): Transaction<boolean> {
   if (!condition) return true;
-  return holdsFor((yield* first<{ digest: string }>(TARGET, repo, tag))?.digest, condition);
+  return holdsFor((yield* first(TARGET, repo, tag))?.digest, condition);
 }
 
 /** Whether the tag is there and points at another manifest. */
-export function* pointsElsewhere(repo: number, tag: Tag, digest: Digest): Transaction<boolean> {
-  return ((yield* first<{ digest: string }>(TARGET, repo, tag))?.digest ?? digest) !== digest;
+export function* pointsElsewhere(repo: number, tag: Tag, manifest: Digest): Transaction<boolean> {
+  return ((yield* first(TARGET, repo, tag))?.digest ?? manifest) !== manifest;
 }
 
 function holdsFor(target: string | undefined, condition: TagCondition): boolean {
@@ -61,79 +104,79 @@ function holdsFor(target: string | undefined, condition: TagCondition): boolean 
   }
 }
 
-/** Points a tag at a manifest that is here. What it pointed at before is looked at when the time to undo is over. */
-export function* pointTag(repo: number, tag: Tag, digest: Digest, now: number, undoUntil: number): Transaction<void> {
-  const before = (yield* first<{ digest: string }>(TARGET, repo, tag))?.digest;
-  yield* rows(PUT, repo, tag, digest, now);
-  if (before === digest) return;
+/** Points a tag at a manifest that is here. What it pointed at before is enqueued for the time when undoing is over. */
+export function* pointTag(repo: number, tag: Tag, manifest: Digest, now: number, undoUntil: number): Transaction<void> {
+  const before = (yield* first(TARGET, repo, tag))?.digest;
+  yield* run(PUT, repo, tag, manifest, now);
+  if (before === manifest) return;
   if (before !== undefined) {
-    yield* rows(END_PERIOD, repo, tag, now);
-    yield* reviewManifest(repo, before, undoUntil);
+    yield* run(END_PERIOD, repo, tag, now);
+    yield* enqueueManifest(repo, before, undoUntil);
   }
-  yield* rows(BEGIN_PERIOD, repo, tag, digest, now);
-}
-
-export function* putTag(
-  name: RepositoryName,
-  tag: Tag,
-  digest: Digest,
-  { condition, immutable = false }: TagRules,
-  now: number,
-  undoUntil: number,
-): Transaction<ChangeResult> {
-  const repo = yield* findRepository(name);
-  if (repo !== undefined && immutable && (yield* pointsElsewhere(repo, tag, digest))) return "immutable";
-  if (repo === undefined || !(yield* hasManifest(repo, digest))) return "absent";
-  if (!(yield* conditionHolds(repo, tag, condition))) return "condition";
-  yield* pointTag(repo, tag, digest, now, undoUntil);
-  yield* moveRepository(repo);
-  return "done";
-}
-
-export function* deleteTag(
-  name: RepositoryName,
-  tag: Tag,
-  { condition, immutable = false }: TagRules,
-  now: number,
-  undoUntil: number,
-): Transaction<ChangeResult> {
-  const repo = yield* findRepository(name);
-  const target = repo === undefined ? undefined : yield* first<{ digest: string }>(TARGET, repo, tag);
-  if (repo === undefined || target === undefined) return condition ? "condition" : "absent";
-  if (immutable) return "immutable";
-  if (!(yield* conditionHolds(repo, tag, condition))) return "condition";
-  yield* removeTag(repo, tag, now);
-  yield* moveRepository(repo);
-  yield* reviewManifest(repo, target.digest, undoUntil);
-  return "done";
+  yield* run(BEGIN_PERIOD, repo, tag, manifest, now);
 }
 
 /** Removes every tag that points at a manifest. */
-export function* removeTagsOf(repo: number, digest: Digest, now: number): Transaction<void> {
-  for (const tag of yield* tagsOf(repo, digest)) yield* removeTag(repo, tag, now);
+export function* removeTagsOf(repo: number, manifest: Digest, now: number): Transaction<void> {
+  yield* run(END_PERIODS_OF, repo, manifest, now);
+  yield* run(REMOVE_ALL_OF, repo, manifest);
 }
 
-/** Every tag that points at a manifest. */
-export function* tagsOf(repo: number, digest: Digest): Transaction<readonly Tag[]> {
-  return (yield* rows<{ name: Tag }>(OF_MANIFEST, repo, digest)).map(({ name }) => name);
+/** Every tag that points at a manifest, in byte order. */
+export function* tagsOf(repo: number, manifest: Digest): Transaction<readonly Tag[]> {
+  return (yield* rows(OF_MANIFEST, repo, manifest)).map(({ name }) => name);
 }
 
-export function* listTags(name: RepositoryName, page: Page): Transaction<readonly TagFacts[]> {
-  const found = yield* rows<{ name: Tag; digest: Digest; updated_at: number }>(
-    LIST,
-    name,
-    page.after ?? "",
-    page.limit,
-  );
-  return found.map((row) => ({ name: row.name, digest: row.digest, updatedAt: row.updated_at }));
-}
+export class Tags {
+  readonly #database: Database;
 
-export function* tagHistory(name: RepositoryName, tag: Tag, limit: number): Transaction<readonly TagEvent[]> {
-  const found = yield* rows<{ digest: Digest; since: number; until: number | null }>(HISTORY, name, tag, limit);
-  return found.map((row) => ({ digest: row.digest, since: row.since, until: row.until ?? undefined }));
-}
+  constructor(database: Database) {
+    this.#database = database;
+  }
 
-function* removeTag(repo: number, tag: Tag, now: number): Transaction<void> {
-  yield* rows(REMOVE, repo, tag);
-  yield* rows(END_PERIOD, repo, tag, now);
+  /** Points the tag at a manifest of the repository; "absent" when that is not here. */
+  put(
+    name: RepositoryName,
+    tag: Tag,
+    manifest: Digest,
+    { condition, immutable = false }: TagRules = {},
+  ): Promise<ChangeResult | QuotaProblem> {
+    const { clock, periods } = this.#database;
+    return writeWithin(this.#database, name, { tags: [tag] }, function* (): Transaction<ChangeResult> {
+      const repo = yield* findRepository(name);
+      if (repo !== undefined && immutable && (yield* pointsElsewhere(repo, tag, manifest))) return "immutable";
+      if (repo === undefined || !(yield* hasManifest(repo, manifest))) return "absent";
+      if (!(yield* conditionHolds(repo, tag, condition))) return "condition";
+      const now = clock.now();
+      yield* pointTag(repo, tag, manifest, now, now + periods.undoMs);
+      yield* moveRepository(repo);
+      return "done";
+    });
+  }
+
+  delete(name: RepositoryName, tag: Tag, { condition, immutable = false }: TagRules = {}): Promise<ChangeResult> {
+    const { engine, clock, periods } = this.#database;
+    return engine.write(function* (): Transaction<ChangeResult> {
+      const repo = yield* findRepository(name);
+      const target = repo === undefined ? undefined : yield* first(TARGET, repo, tag);
+      if (repo === undefined || target === undefined) return condition ? "condition" : "absent";
+      if (immutable) return "immutable";
+      if (!(yield* conditionHolds(repo, tag, condition))) return "condition";
+      const now = clock.now();
+      yield* run(REMOVE, repo, tag);
+      yield* run(END_PERIOD, repo, tag, now);
+      yield* moveRepository(repo);
+      yield* enqueueManifest(repo, target.digest, now + periods.undoMs);
+      return "done";
+    });
+  }
+
+  list(name: RepositoryName, { after = "", limit }: Page): Promise<readonly TagRecord[]> {
+    return this.#database.engine.read(() => rows(LIST, name, after, limit));
+  }
+
+  /** What the tag has pointed at, newest first. */
+  history(name: RepositoryName, tag: Tag, limit: number): Promise<readonly TagEvent[]> {
+    return this.#database.engine.read(() => rows(HISTORY, name, tag, limit));
+  }
 }

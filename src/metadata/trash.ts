@@ -1,48 +1,52 @@
-/** Statements about bytes that nobody needs any more, and about what may have lost its last reference. */
+/** The trash: keys of the store that no record names any more, until their bytes are unlinked. */
+import { query, text } from "./columns.ts";
+import type { Database } from "./database.ts";
 import { BACKUP_LEASE } from "./leases.ts";
-import { rows } from "./sql.ts";
+import { rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
-const DISCARD = `
+/** How long after its row a file is kept: a reader may have read the row and not opened the file yet. */
+export const UNLINK_DELAY_MS = 60_000;
+
+const ADD = `
   insert into trash (storage_key, after) values ($1, $2) on conflict (storage_key) do nothing`;
 
 // A backup that begins later copies a database without these keys: what this statement returns may go whenever.
-const DUE = `
+const DUE = query(
+  { storageKey: text },
+  `
   select storage_key from trash
   where after <= $1 + $2 and not exists (select 1 from lease where name = '${BACKUP_LEASE}' and until > $1)
-  order by after limit $3`;
+  order by after limit $3`,
+);
 
-const FORGET = `delete from trash where storage_key = $1`;
+const FORGET = `delete from trash where storage_key in (select value from json_each($1))`;
 
-const REVIEW = `
-  insert into gc_queue (kind, repo, digest, review_after) values ($1, $2, $3, $4)
-  on conflict (kind, repo, digest) do update set review_after = excluded.review_after`;
-
-/** The bytes under `key` may be removed after that time. */
-export function* discard(key: string, after: number): Transaction<void> {
-  yield* rows(DISCARD, key, after);
+/** Moves the bytes under `key` to the trash: they may be removed after that time. */
+export function moveToTrash(key: string, after: number): Transaction<void> {
+  return run(ADD, key, after);
 }
 
-export function* dueTrash(now: number, aheadMs: number, limit: number): Transaction<readonly string[]> {
-  const due = yield* rows<{ storage_key: string }>(DUE, now, aheadMs, limit);
-  return due.map((row) => row.storage_key);
+/** Takes keys out of the trash, because their bytes are gone or are named again. */
+export function forgetKeys(keys: readonly string[]): Transaction<void> {
+  return run(FORGET, JSON.stringify(keys));
 }
 
-export function* forgetTrash(keys: readonly string[]): Transaction<void> {
-  for (const key of keys) yield* rows(FORGET, key);
-}
+export class Trash {
+  readonly #database: Database;
 
-/** Asks the collection to look at a manifest after that time. */
-export function* reviewManifest(repo: number, digest: string, after: number): Transaction<void> {
-  yield* rows(REVIEW, "manifest", repo, digest, after);
-}
+  constructor(database: Database) {
+    this.#database = database;
+  }
 
-/** Asks the collection to look at a repository's link to a blob, and then at the blob, after that time. */
-export function* reviewBlob(repo: number, digest: string, after: number): Transaction<void> {
-  yield* rows(REVIEW, "link", repo, digest, after);
-}
+  /** Keys whose bytes may be removed now, or within `aheadMs` from now; none while a backup holds its lease. */
+  async due(limit: number, aheadMs = 0): Promise<readonly string[]> {
+    const { engine, clock } = this.#database;
+    return (await engine.read(() => rows(DUE, clock.now(), aheadMs, limit))).map(({ storageKey }) => storageKey);
+  }
 
-/** Asks the collection to look at the bytes of a blob that no repository shows any more, after that time. */
-export function* reviewBytes(digest: string, after: number): Transaction<void> {
-  yield* rows(REVIEW, "blob", 0, digest, after);
+  /** Forgets keys whose bytes are gone. Durable after `flush`: to forget them again does no harm. */
+  forget(keys: readonly string[]): Promise<void> {
+    return this.#database.engine.write(() => forgetKeys(keys), "soon");
+  }
 }

@@ -1,14 +1,86 @@
-/** Statements about uploads: the journal of intents. */
+/** Uploads: the journal of intents. A row stands here before the first byte of an upload lies anywhere. */
 import type { Algorithm, Digest } from "../oci/digest.ts";
-import { OciError } from "../oci/error.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { addBlob, linkBlob } from "./blobs.ts";
+import type { BlobLocation } from "./blobs.ts";
+import { algorithm, bytes, digest, integer, optional, query, repositoryName, text, truth } from "./columns.ts";
+import { leaseAfter } from "./database.ts";
+import type { Database, Quota } from "./database.ts";
 import { renewHolder } from "./holder-leases.ts";
-import type { FinishedUpload, NewUpload, UploadClaim, UploadRecord, UploadProgress } from "./metadata-store.ts";
+import { findBytesProblem, freeBytes, quotasOf, within, writeCounted, writeWithin } from "./quotas.ts";
+import type { Addition, QuotaProblem } from "./quotas.ts";
 import { beginRepository, forgetIfEmpty } from "./repositories.ts";
-import { first, rows } from "./sql.ts";
-import type { Row, Transaction } from "./sql.ts";
-import { discard, forgetTrash } from "./trash.ts";
+import { any, first, rows, run } from "./sql.ts";
+import type { Transaction } from "./sql.ts";
+import { forgetKeys, moveToTrash } from "./trash.ts";
+
+/** An upload as its row has it. */
+export interface UploadRecord {
+  readonly id: string;
+  /** Where its bytes lie when they are not `staged`. */
+  readonly partKey: string;
+  /** What a writer was about to make of them when it last said so. */
+  readonly finalKey: string | undefined;
+  /** The bytes while they are few: they lie in the row. */
+  readonly staged: Uint8Array | undefined;
+  readonly algorithm: Algorithm;
+  /** Bytes that count. */
+  readonly received: number;
+  /** SHA-256 of those bytes, when some process had hashed all of them. */
+  readonly digestSoFar: Digest | undefined;
+  /** Goes up with every change: a writer that holds an old one has lost the upload. */
+  readonly version: number;
+  /** The holder that writes to it, which may have ended meanwhile; undefined when none does. */
+  readonly claimedBy: string | undefined;
+  readonly startedAt: number;
+  /** Goes up whenever a client is told where the upload stands. */
+  readonly told: number;
+}
+
+export interface NewUpload {
+  readonly id: string;
+  readonly partKey: string;
+  readonly algorithm: Algorithm;
+  readonly expiresAt: number;
+  /** How many bytes will come, when that is known. */
+  readonly announced?: number | undefined;
+  /** The client that begins it, of which no more than `atMost` uploads may be unfinished; not counted when absent. */
+  readonly begunBy?: { readonly client: string; readonly atMost: number } | undefined;
+}
+
+export interface UploadClaim {
+  readonly id: string;
+  /** The version that the claimer has seen. */
+  readonly version: number;
+  readonly holder: string;
+  /** A holder that is known to have ended: what it held is free, whatever its lease says. */
+  readonly ended?: string | undefined;
+  /** Renews the lease of `holder` in the same transaction, until this time. */
+  readonly leaseUntil?: number | undefined;
+  readonly expiresAt: number;
+  /** What the part file is about to become, when it is about to: known before the rename, so that no file is orphaned. */
+  readonly finalKey?: string;
+}
+
+export interface UploadProgress {
+  readonly id: string;
+  /** The version that the writer holds. */
+  readonly version: number;
+  readonly received: number;
+  readonly digestSoFar: Digest | undefined;
+  readonly staged: Uint8Array | undefined;
+  readonly expiresAt: number;
+  /** Refused unless the record has this still; not compared when absent. */
+  readonly told?: number | undefined;
+}
+
+export interface FinishedUpload {
+  readonly id: string;
+  readonly version: number;
+  readonly digest: Digest;
+  readonly size: number;
+  readonly location: BlobLocation;
+}
 
 const CREATE = `
   insert into upload (id, repo, storage_key, algorithm, received, version, started_at, expires_at, begun_by)
@@ -16,216 +88,333 @@ const CREATE = `
 
 const BEGUN = `select 1 as found from upload where begun_by = $1 limit 1 offset $2`;
 
-const COUNTED = `select r.name, u.repo, u.counted from upload u join repo r on r.id = u.repo where u.id = $1`;
+const COUNTED = query(
+  { name: repositoryName, counted: integer },
+  `select r.name, u.counted from upload u join repo r on r.id = u.repo where u.id = $1`,
+);
 
 const RESERVE = `update upload set counted = $3 where id = $1 and version = $2 returning id`;
 
-const FIND = `
-  select u.storage_key, u.final_key, u.algorithm, u.received, u.digest_so_far, u.version, u.claimed_by, u.started_at, u.told,
-    i.payload
+const FIND = query(
+  {
+    partKey: text,
+    finalKey: optional(text),
+    algorithm,
+    received: integer,
+    digestSoFar: optional(digest),
+    version: integer,
+    claimedBy: optional(text),
+    startedAt: integer,
+    told: integer,
+    staged: optional(bytes),
+  },
+  `
+  select u.storage_key as part_key, u.final_key, u.algorithm, u.received, u.digest_so_far, u.version, u.claimed_by,
+    u.started_at, u.told, i.payload as staged
   from repo r join upload u on u.repo = r.id left join upload_inline i on i.upload = u.id
-  where r.name = $1 and u.id = $2`;
+  where r.name = $1 and u.id = $2`,
+);
 
 /** Whether the process that an upload names still runs, as far as its lease says; $1 is the time. */
 const HOLDER_RUNS = `exists (select 1 from holder where id = upload.claimed_by and until > $1)`;
 
-const CLAIM = `
+const CLAIM = query(
+  { version: integer },
+  `
   update upload
   set claimed_by = $4, expires_at = $5, final_key = coalesce($6, final_key), part_file = 1, counted = received,
     version = version + 1
   where id = $2 and version = $3
     and (claimed_by is null or claimed_by = $4 or claimed_by = $7 or not ${HOLDER_RUNS})
-  returning version`;
+  returning version`,
+);
 
 const RELEASE = `
   update upload set claimed_by = null, counted = received where id = $1 and claimed_by = $2 returning id`;
 
 const NAME_FINAL_KEY = `update upload set final_key = $3 where id = $1 and version = $2 returning id`;
 
-const FINAL_KEY = `select final_key from upload where id = $1 and version = $2`;
+const FINAL_KEY = query({ finalKey: optional(text) }, `select final_key from upload where id = $1 and version = $2`);
 
-const KEY = `select storage_key from upload where id = $1 and version = $2`;
+const KEY = query({ storageKey: text }, `select storage_key from upload where id = $1 and version = $2`);
 const MOVE = `update upload set storage_key = $3 where id = $1 and version = $2`;
 
-const SAVE = `
+const SAVE = query(
+  { version: integer },
+  `
   update upload
   set received = $3, counted = $3, digest_so_far = $4, expires_at = $5, claimed_by = null, version = version + 1
   where id = $1 and version = $2 and ($6 is null or told = $6)
-  returning version`;
+  returning version`,
+);
 
-const TELL = `
+const TELL = query(
+  { received: integer },
+  `
   update upload set told = told + 1 where id = $2 and repo = (select id from repo where name = $1)
-  returning received`;
+  returning received`,
+);
 
 const PUT_STAGED = `
   insert into upload_inline (upload, payload) values ($1, $2) on conflict (upload) do update set payload = excluded.payload`;
 const DROP_STAGED = `delete from upload_inline where upload = $1`;
 
-const END = `delete from upload where id = $1 and version = $2 returning repo, storage_key, final_key, part_file`;
+const ENDED = { repo: integer, storageKey: text, finalKey: optional(text) };
 
-const CANCEL = `
+const END = query(
+  { ...ENDED, partFile: truth },
+  `delete from upload where id = $1 and version = $2 returning repo, storage_key, final_key, part_file`,
+);
+
+const CANCEL = query(
+  ENDED,
+  `
   delete from upload where id = $2 and repo = (select id from repo where name = $1) and ($3 is null or version = $3)
-  returning repo, storage_key, final_key`;
+  returning repo, storage_key, final_key`,
+);
 
-const EXPIRED = `
+const EXPIRED = query(
+  { id: text },
+  `
   select id from upload where expires_at <= $1 and (claimed_by is null or not ${HOLDER_RUNS})
-  order by expires_at limit $2`;
+  order by expires_at limit $2`,
+);
 
-const REMOVE = `delete from upload where id = $1 returning repo, storage_key, final_key`;
+const REMOVE = query(ENDED, `delete from upload where id = $1 returning repo, storage_key, final_key`);
 
 interface Ended {
   readonly repo: number;
-  readonly storage_key: string;
-  readonly final_key: string | null;
-}
-
-export function* createUpload(name: RepositoryName, upload: NewUpload, now: number): Transaction<void> {
-  const { id, partKey, algorithm, expiresAt, begunBy } = upload;
-  if (begunBy) yield* requireFewBegun(begunBy);
-  const repo = yield* beginRepository(name, now);
-  yield* rows(CREATE, id, repo, partKey, algorithm, now, expiresAt, begunBy?.client ?? null);
-}
-
-function* requireFewBegun({ client, atMost }: NonNullable<NewUpload["begunBy"]>): Transaction<void> {
-  if (!(yield* first(BEGUN, client, atMost - 1))) return;
-  throw new OciError("TOOMANYREQUESTS", {
-    message:
-      `${client} has ${atMost} uploads that are neither closed nor cancelled, and no more are allowed (limits.uploads): ` +
-      "cancel them with DELETE, or wait until they expire",
-    detail: { client, uploads: atMost },
-  });
-}
-
-/** What an upload counts for in quotas, and where. */
-export interface CountedUpload {
-  readonly name: RepositoryName;
-  readonly repo: number;
-  /** Bytes. */
-  readonly counted: number;
-}
-
-export function* countedUpload(id: string): Transaction<CountedUpload | undefined> {
-  return yield* first<CountedUpload & Row>(COUNTED, id);
-}
-
-/** Lets an upload count for so many bytes. False when the writer had lost it. */
-export function* reserveUpload(id: string, version: number, bytes: number): Transaction<boolean> {
-  return (yield* first(RESERVE, id, version, bytes)) !== undefined;
-}
-
-export function* findUpload(name: RepositoryName, id: string): Transaction<UploadRecord | undefined> {
-  const row = yield* first<{
-    storage_key: string;
-    final_key: string | null;
-    algorithm: Algorithm;
-    received: number;
-    digest_so_far: Digest | null;
-    version: number;
-    claimed_by: string | null;
-    started_at: number;
-    told: number;
-    payload: Uint8Array | null;
-  }>(FIND, name, id);
-  return (
-    row && {
-      id,
-      partKey: row.storage_key,
-      finalKey: row.final_key ?? undefined,
-      staged: row.payload ?? undefined,
-      algorithm: row.algorithm,
-      received: row.received,
-      digestSoFar: row.digest_so_far ?? undefined,
-      version: row.version,
-      claimedBy: row.claimed_by ?? undefined,
-      startedAt: row.started_at,
-      told: row.told,
-    }
-  );
-}
-
-export function* tellUpload(name: RepositoryName, id: string): Transaction<number | undefined> {
-  return (yield* first<{ received: number }>(TELL, name, id))?.received;
-}
-
-export function* claimUpload(claim: UploadClaim, now: number): Transaction<number | undefined> {
-  const { id, version, holder, ended = null, expiresAt, finalKey = null } = claim;
-  if (claim.leaseUntil !== undefined) yield* renewHolder(holder, claim.leaseUntil, now);
-  const before = yield* first<{ final_key: string | null }>(FINAL_KEY, id, version);
-  const claimed = yield* first<{ version: number }>(CLAIM, now, id, version, holder, expiresAt, finalKey, ended);
-  if (claimed) yield* discardCommitted(before?.final_key ?? null, finalKey, now);
-  return claimed?.version;
-}
-
-export function* releaseUpload(id: string, holder: string): Transaction<boolean> {
-  return (yield* first(RELEASE, id, holder)) !== undefined;
-}
-
-export function* nameFinalKey(id: string, version: number, finalKey: string, now: number): Transaction<boolean> {
-  const before = yield* first<{ final_key: string | null }>(FINAL_KEY, id, version);
-  if (!(yield* first(NAME_FINAL_KEY, id, version, finalKey))) return false;
-  yield* discardCommitted(before?.final_key ?? null, finalKey, now);
-  return true;
+  readonly storageKey: string;
+  readonly finalKey: string | undefined;
 }
 
 /** What an earlier writer had committed, and died before it was a blob, is named by nothing once the row names another. */
-function* discardCommitted(before: string | null, after: string | null, now: number): Transaction<void> {
-  if (before !== null && after !== null && before !== after) yield* discard(before, now);
-}
-
-export function* moveUpload(id: string, version: number, partKey: string, now: number): Transaction<boolean> {
-  const held = yield* first<{ storage_key: string }>(KEY, id, version);
-  if (!held) return false;
-  yield* rows(MOVE, id, version, partKey);
-  yield* forgetTrash([partKey]);
-  yield* discard(held.storage_key, now);
-  return true;
-}
-
-export function* saveUpload(progress: UploadProgress): Transaction<number | undefined> {
-  const { id, version, received, digestSoFar = null, expiresAt, staged, told = null } = progress;
-  const saved = yield* first<{ version: number }>(SAVE, id, version, received, digestSoFar, expiresAt, told);
-  if (!saved) return undefined;
-  if (staged) yield* rows(PUT_STAGED, id, staged);
-  else yield* rows(DROP_STAGED, id);
-  return saved.version;
-}
-
-export function* finishUpload(finished: FinishedUpload, now: number, reviewAfter: number): Transaction<boolean> {
-  const ended = yield* first<Ended & { readonly part_file: 0 | 1 }>(END, finished.id, finished.version);
-  if (!ended) return false;
-  const kept = finished.at.kind === "stored" ? finished.at.storageKey : null;
-  // What earlier requests left that failed: a file that they had committed, or one that the few bytes of this blob need not.
-  if (ended.final_key !== null && ended.final_key !== kept) yield* discard(ended.final_key, now);
-  if (ended.part_file === 1 && kept === null) yield* discard(ended.storage_key, now);
-  yield* addBlob(finished.digest, finished.size, finished.at, now);
-  yield* linkBlob(ended.repo, finished.digest, now, reviewAfter);
-  return true;
-}
-
-export function* cancelUpload(
-  name: RepositoryName,
-  id: string,
-  version: number | undefined,
-  now: number,
-): Transaction<boolean> {
-  const cancelled = yield* first<Ended>(CANCEL, name, id, version ?? null);
-  if (!cancelled) return false;
-  yield* putAway(cancelled, now);
-  return true;
-}
-
-export function* expireUploads(limit: number, now: number): Transaction<number> {
-  const expired = yield* rows<{ id: string }>(EXPIRED, now, limit);
-  for (const { id } of expired) {
-    const removed = yield* first<Ended>(REMOVE, id);
-    if (removed) yield* putAway(removed, now);
-  }
-  return expired.length;
+function* discardCommitted(before: string | undefined, after: string | null, now: number): Transaction<void> {
+  if (before !== undefined && after !== null && before !== after) yield* moveToTrash(before, now);
 }
 
 /** What an upload that came to nothing leaves: its bytes, and perhaps a repository that begun with it. */
-function* putAway(ended: Ended, now: number): Transaction<void> {
-  yield* discard(ended.storage_key, now);
-  if (ended.final_key !== null) yield* discard(ended.final_key, now);
+function* discard(ended: Ended, now: number): Transaction<void> {
+  yield* moveToTrash(ended.storageKey, now);
+  if (ended.finalKey !== undefined) yield* moveToTrash(ended.finalKey, now);
   yield* forgetIfEmpty(ended.repo);
+}
+
+/** Does the work when what it adds to the upload fits into the quotas of its repository. */
+function* withinUpload<Result>(
+  all: readonly Quota[],
+  id: string,
+  additionTo: (counted: number) => Addition,
+  work: () => Transaction<Result>,
+): Transaction<Result | QuotaProblem> {
+  const upload = yield* first(COUNTED, id);
+  if (!upload) return yield* work();
+  return yield* within(quotasOf(all, upload.name), upload.name, additionTo(upload.counted), work);
+}
+
+function* reserve(
+  all: readonly Quota[],
+  id: string,
+  version: number,
+  least: number,
+  most: number,
+): Transaction<number | undefined | QuotaProblem> {
+  const upload = yield* first(COUNTED, id);
+  if (!upload) return undefined;
+  const { name, counted } = upload;
+  const quotas = quotasOf(all, name);
+  if (quotas.length === 0) return Infinity;
+  return yield* within(quotas, name, { bytes: least - counted }, function* (): Transaction<number | undefined> {
+    const reserved = counted + (yield* freeBytes(quotas, least - counted, most - counted));
+    return (yield* any(RESERVE, id, version, reserved)) ? reserved : undefined;
+  });
+}
+
+export class Uploads {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /**
+   * Records the intent to upload; the repository begins with it when it is new. "too many" when the client has as many as it
+   * may have. Durable with the next write that is: after a power loss a part file without a row is nobody's, and is removed.
+   */
+  create(name: RepositoryName, upload: NewUpload): Promise<"done" | "too many" | QuotaProblem> {
+    const { id, partKey, algorithm: named, expiresAt, begunBy, announced = 0 } = upload;
+    const { clock } = this.#database;
+    const begin = function* (): Transaction<"done" | "too many"> {
+      if (begunBy && (yield* any(BEGUN, begunBy.client, begunBy.atMost - 1))) return "too many";
+      const now = clock.now();
+      const repo = yield* beginRepository(name, now);
+      yield* run(CREATE, id, repo, partKey, named, now, expiresAt, begunBy?.client ?? null);
+      return "done";
+    };
+    // Something will come, also where nothing is announced.
+    return writeWithin(this.#database, name, { bytes: Math.max(announced, 1) }, begin, "soon");
+  }
+
+  async find(name: RepositoryName, id: string): Promise<UploadRecord | undefined> {
+    const found = await this.#database.engine.read(() => first(FIND, name, id));
+    return found && { id, ...found };
+  }
+
+  /**
+   * The bytes that count, for a client that will go on from there: `save` with an older `told` is refused from then on.
+   * Undefined when there is no such upload. Durable after `flush`: what it fences ends with its process too.
+   */
+  async tell(name: RepositoryName, id: string): Promise<number | undefined> {
+    return (await this.#database.engine.write(() => first(TELL, name, id), "soon"))?.received;
+  }
+
+  /** The problem of the upload having `total` bytes, when a quota does not allow that. */
+  async findProblem(id: string, total: number): Promise<QuotaProblem | undefined> {
+    const { engine, quotas } = this.#database;
+    if (quotas.length === 0) return undefined;
+    return await engine.read(function* (): Transaction<QuotaProblem | undefined> {
+      const upload = yield* first(COUNTED, id);
+      return upload && (yield* findBytesProblem(quotasOf(quotas, upload.name), total - upload.counted));
+    });
+  }
+
+  /**
+   * Lets the upload, of which the writer holds `version`, count in quotas for at least `least` and at most `most` bytes in all,
+   * until it is recorded, claimed or released; returns for how many. Infinite when no quota bounds it. Undefined when the
+   * writer had lost the upload. Durable after `flush`.
+   */
+  async reserve(id: string, version: number, least: number, most: number): Promise<number | undefined | QuotaProblem> {
+    const { quotas } = this.#database;
+    if (quotas.length === 0) return Infinity;
+    return await writeCounted(this.#database, () => reserve(quotas, id, version, least, most), "soon");
+  }
+
+  /** The new version; undefined when another holder that runs has the upload, or it was changed since `version`. */
+  async claim(claim: UploadClaim): Promise<number | undefined> {
+    const { id, version, holder, ended = null, expiresAt, finalKey = null, leaseUntil } = claim;
+    const { engine, clock } = this.#database;
+    return await engine.write(function* (): Transaction<number | undefined> {
+      const now = clock.now();
+      if (leaseUntil !== undefined) yield* renewHolder(holder, leaseUntil, now);
+      const before = yield* first(FINAL_KEY, id, version);
+      const claimed = yield* first(CLAIM, now, id, version, holder, expiresAt, finalKey, ended);
+      if (claimed) yield* discardCommitted(before?.finalKey, finalKey, now);
+      return claimed?.version;
+    });
+  }
+
+  /**
+   * Gives a claim up and leaves the upload as it is, its version too. False when the holder had lost it. Durable after
+   * `flush`: a claim ends with its process anyhow.
+   */
+  release(id: string, holder: string): Promise<boolean> {
+    return this.#database.engine.write(() => any(RELEASE, id, holder), "soon");
+  }
+
+  /** Records the key that the part file is about to get; the file of another one becomes trash. False when the claim was lost. */
+  nameFinalKey(id: string, version: number, finalKey: string): Promise<boolean> {
+    const { engine, clock } = this.#database;
+    return engine.write(function* (): Transaction<boolean> {
+      const before = yield* first(FINAL_KEY, id, version);
+      if (!(yield* any(NAME_FINAL_KEY, id, version, finalKey))) return false;
+      yield* discardCommitted(before?.finalKey, finalKey, clock.now());
+      return true;
+    });
+  }
+
+  /**
+   * Records the key of a part file that a writer makes to take over from another, as trash from `until` on: should it die
+   * before the upload moves to it, it is removed then.
+   */
+  reservePart(partKey: string, until: number): Promise<void> {
+    return this.#database.engine.write(() => moveToTrash(partKey, until));
+  }
+
+  /** Lets the holder of a claim write to another part file; the old one goes to the trash. False when it lost the claim. */
+  move(id: string, version: number, partKey: string): Promise<boolean> {
+    const { engine, clock } = this.#database;
+    return engine.write(function* (): Transaction<boolean> {
+      const held = yield* first(KEY, id, version);
+      if (!held) return false;
+      yield* run(MOVE, id, version, partKey);
+      yield* forgetKeys([partKey]);
+      yield* moveToTrash(held.storageKey, clock.now());
+      return true;
+    });
+  }
+
+  /**
+   * Records what has arrived and gives the claim up. The new version; undefined when the writer had lost the claim, or a
+   * client was told where the upload stands since `told`.
+   */
+  async save(progress: UploadProgress): Promise<number | undefined | QuotaProblem> {
+    const { id, version, received, digestSoFar = null, expiresAt, staged, told = null } = progress;
+    const additionTo = (counted: number): Addition => ({ bytes: received - counted });
+    return await this.#writeTo(id, additionTo, function* (): Transaction<number | undefined> {
+      const saved = yield* first(SAVE, id, version, received, digestSoFar, expiresAt, told);
+      if (!saved) return undefined;
+      if (staged) yield* run(PUT_STAGED, id, staged);
+      else yield* run(DROP_STAGED, id);
+      return saved.version;
+    });
+  }
+
+  /**
+   * Turns the upload into a blob of its repository. False when the upload is gone (its own bytes are then the caller's to
+   * remove). Bytes of the same digest that were here already go to the trash.
+   */
+  finish({ id, version, digest: blob, size, location }: FinishedUpload): Promise<boolean | QuotaProblem> {
+    const database = this.#database;
+    const additionTo = (counted: number): Addition => ({ bytes: -counted, linked: { digest: blob, size } });
+    return this.#writeTo(id, additionTo, function* (): Transaction<boolean> {
+      const now = database.clock.now();
+      const ended = yield* first(END, id, version);
+      if (!ended) return false;
+      const kept = location.kind === "stored" ? location.storageKey : undefined;
+      // What earlier requests left that failed: a file that they had committed, or one that the few bytes of this blob need not.
+      if (ended.finalKey !== undefined && ended.finalKey !== kept) yield* moveToTrash(ended.finalKey, now);
+      if (ended.partFile && kept === undefined) yield* moveToTrash(ended.storageKey, now);
+      yield* addBlob(blob, size, location, now);
+      yield* linkBlob(ended.repo, blob, now, leaseAfter(database, now));
+      return true;
+    });
+  }
+
+  /**
+   * Ends an upload; its bytes go to the trash. False when there is no such upload, or it is of another version than
+   * `version`, where that is given.
+   */
+  cancel(name: RepositoryName, id: string, version?: number): Promise<boolean> {
+    const { engine, clock } = this.#database;
+    return engine.write(function* (): Transaction<boolean> {
+      const cancelled = yield* first(CANCEL, name, id, version ?? null);
+      if (cancelled) yield* discard(cancelled, clock.now());
+      return cancelled !== undefined;
+    });
+  }
+
+  /** Ends uploads whose time is over; returns how many. Durable after `flush`. */
+  expire(limit: number): Promise<number> {
+    const { engine, clock } = this.#database;
+    return engine.write(function* (): Transaction<number> {
+      const now = clock.now();
+      const expired = yield* rows(EXPIRED, now, limit);
+      for (const { id } of expired) {
+        const removed = yield* first(REMOVE, id);
+        if (removed) yield* discard(removed, now);
+      }
+      return expired.length;
+    }, "soon");
+  }
+
+  /** Writes what fits into the quotas to an upload that is there already. */
+  #writeTo<Result>(
+    id: string,
+    additionTo: (counted: number) => Addition,
+    work: () => Transaction<Result>,
+  ): Promise<Result | QuotaProblem> {
+    const { engine, quotas } = this.#database;
+    if (quotas.length === 0) return engine.write(work);
+    return writeCounted(this.#database, () => withinUpload(quotas, id, additionTo, work), "durable");
+  }
 }

@@ -3,8 +3,9 @@ import type { Clock } from "../lib/clock.ts";
 import { SingleFlight } from "../lib/single-flight.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
-import { DEFAULT_RULES } from "../metadata/metadata-store.ts";
-import type { CollectionRules, MetadataStore } from "../metadata/metadata-store.ts";
+import { DEFAULT_RULES } from "../metadata/database.ts";
+import type { CollectionRules } from "../metadata/database.ts";
+import type { Metadata } from "../metadata/metadata.ts";
 import type { BlobStore, StorageKey } from "../storage/blob-store.ts";
 import { HashStateCache } from "./hash-state-cache.ts";
 import type { UrlRule } from "./manifest-urls.ts";
@@ -45,7 +46,7 @@ export const DEFAULT_LIMITS: RegistryLimits = {
 
 export interface Backend {
   readonly store: BlobStore;
-  readonly metadata: MetadataStore;
+  readonly metadata: Metadata;
   readonly clock: Clock;
   readonly limits: RegistryLimits;
   /** What collection keeps, and how long a client may count on what it was told. */

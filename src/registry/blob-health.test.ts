@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../lib/clock.ts";
 import { MemoryEngine } from "../metadata/memory/memory-engine.ts";
-import { SqlMetadataStore } from "../metadata/sql-metadata-store.ts";
+import { Metadata } from "../metadata/metadata.ts";
 import { FilesystemBlobStore } from "../storage/filesystem/filesystem-blob-store.ts";
 import { createBackend } from "./backend.ts";
 import { LocalNamespace } from "./namespace.ts";
@@ -33,7 +33,7 @@ async function openCounting() {
       return typeof value === "function" ? value.bind(target) : value;
     },
   });
-  const metadata = new SqlMetadataStore(await MemoryEngine.open(), systemClock);
+  const metadata = new Metadata(await MemoryEngine.open(), systemClock);
   const { blobs } = new LocalNamespace(createBackend({ store, metadata, clock: systemClock })).repository(APP);
   const digest = await push({ blobs } as Parameters<typeof push>[0], contentOf("touched", LARGE));
   const [file] = await Array.fromAsync(files.list());

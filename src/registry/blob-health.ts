@@ -1,5 +1,5 @@
 /** Whether the bytes of a blob are what its row says. */
-import type { BlobFacts } from "../metadata/metadata-store.ts";
+import type { BlobRecord } from "../metadata/blobs.ts";
 import { Digester, algorithmOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { BlobStore, StorageKey } from "../storage/blob-store.ts";
@@ -10,29 +10,29 @@ import type { Backend } from "./backend.ts";
  * is hashed, once for all requests that wait for it, and its new time is recorded. A corrupt blob is recorded as such: it is
  * missing from then on, until the next push of its bytes.
  */
-export async function isSound(backend: Backend, facts: BlobFacts): Promise<boolean> {
-  const { at, size } = facts;
-  if (at.kind === "inline") return at.payload.length === size;
-  const key = at.storageKey as StorageKey;
+export async function isIntact(backend: Backend, record: BlobRecord): Promise<boolean> {
+  const { location, size } = record;
+  if (location.kind === "inline") return location.payload.length === size;
+  const key = location.storageKey as StorageKey;
   // At once, as rows are read too: on a disk of this machine that is over before a thread of the pool would have begun.
-  if (backend.store.isUnchanged(key, { size, mtimeMs: at.mtimeMs })) return true;
-  return await backend.verifications.run(key, () => verify(backend, facts, key, at.mtimeMs));
+  if (backend.store.isUnchanged(key, { size, mtimeMs: location.mtimeMs })) return true;
+  return await backend.verifications.run(key, () => verify(backend, record, key, location.mtimeMs));
 }
 
 /** Looks at the file itself, and records what it found. */
 async function verify(
   { store, metadata }: Backend,
-  { digest, size }: BlobFacts,
+  { digest, size }: BlobRecord,
   key: StorageKey,
   recordedMs: number,
 ): Promise<boolean> {
   const stat = await store.stat(key);
   if (stat?.size === size && stat.mtimeMs === recordedMs) return true;
   if (stat?.size === size && (await hasDigest(store, key, digest))) {
-    await metadata.confirmBlob(digest, key, stat.mtimeMs);
+    await metadata.blobs.markIntact(digest, key, stat.mtimeMs);
     return true;
   }
-  await metadata.markDamaged(digest, key);
+  await metadata.blobs.markCorrupt(digest, key);
   return false;
 }
 

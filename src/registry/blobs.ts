@@ -1,5 +1,5 @@
 /** The blobs of a repository. */
-import type { BlobFacts } from "../metadata/metadata-store.ts";
+import type { BlobRecord } from "../metadata/blobs.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { blobUnknown } from "../oci/unknown.ts";
@@ -7,8 +7,9 @@ import type { ByteLocation, Fingerprint } from "../lib/byte-location.ts";
 import type { ByteRange } from "../lib/byte-range.ts";
 import type { StorageKey } from "../storage/blob-store.ts";
 import type { Backend } from "./backend.ts";
-import { isSound } from "./blob-health.ts";
+import { isIntact } from "./blob-health.ts";
 import { isHeld } from "./manifests.ts";
+import { allowedByQuotas } from "./quota-refusal.ts";
 import { LocalUpload } from "./uploads.ts";
 import type { BlobUpload, UploadOptions } from "./uploads.ts";
 
@@ -82,13 +83,13 @@ export class LocalBlobs implements BlobService {
 
   async #find(digest: Digest, renews: boolean): Promise<Blob | undefined> {
     const { metadata, clock, rules } = this.#backend;
-    const facts = await this.#findSound(digest);
-    if (!facts) return undefined;
+    const record = await this.#findIntact(digest);
+    if (!record) return undefined;
     // A client that is told "exists" counts on it for a while: renew that promise before it is half over. A pull of an
     // image writes nothing: its manifest needs its blobs.
-    const stale = renews && !facts.needed && facts.touchedAt + rules.leaseMs / 2 < clock.now();
-    if (stale && !(await metadata.touchBlob(this.#name, digest))) return undefined;
-    return new LocalBlob(this.#backend, facts);
+    const stale = renews && !record.needed && record.leasedAt + rules.leaseMs / 2 < clock.now();
+    if (stale && !(await metadata.blobs.renewLease(this.#name, digest))) return undefined;
+    return new LocalBlob(this.#backend, record);
   }
 
   async get(digest: Digest, { renews = true }: { readonly renews?: boolean } = {}): Promise<Blob> {
@@ -99,7 +100,7 @@ export class LocalBlobs implements BlobService {
 
   async delete(digest: Digest): Promise<void> {
     const { metadata, limits } = this.#backend;
-    const result = await metadata.unlinkBlob(this.#name, digest, limits.fixedTagsOf(this.#name));
+    const result = await metadata.blobs.unlink(this.#name, digest, limits.fixedTagsOf(this.#name));
     if (result === "absent") throw blobUnknown(this.#name, digest);
     if (result !== "done") throw isHeld(result, digest);
   }
@@ -110,11 +111,11 @@ export class LocalBlobs implements BlobService {
     mayRead: (name: RepositoryName) => boolean = () => true,
   ): Promise<Blob | undefined> {
     const { metadata } = this.#backend;
-    const candidates = from === undefined ? await metadata.repositoriesWithBlob(digest, MOUNT_CANDIDATES) : [from];
+    const candidates = from === undefined ? await metadata.blobs.repositoriesWith(digest, MOUNT_CANDIDATES) : [from];
     for (const candidate of candidates) {
       if (!mayRead(candidate)) continue;
       const blob = await new LocalBlobs(this.#backend, candidate).find(digest);
-      if (blob && (await metadata.mountBlob(this.#name, candidate, digest))) return blob;
+      if (blob && allowedByQuotas(await metadata.blobs.mount(this.#name, candidate, digest))) return blob;
     }
     return undefined;
   }
@@ -127,54 +128,56 @@ export class LocalBlobs implements BlobService {
     return LocalUpload.resume(this.#backend, this.#name, id);
   }
 
-  /** The facts of a blob whose bytes are there. */
-  async #findSound(digest: Digest): Promise<BlobFacts | undefined> {
+  /** The record of a blob whose bytes are there. */
+  async #findIntact(digest: Digest): Promise<BlobRecord | undefined> {
     const { metadata } = this.#backend;
-    const facts = await metadata.findBlob(this.#name, digest);
-    if (!facts || (await isSound(this.#backend, facts))) return facts;
+    const record = await metadata.blobs.find(this.#name, digest);
+    if (!record || (await isIntact(this.#backend, record))) return record;
     // Collected and pushed again since the row was read, it lies under another key now.
-    const again = await metadata.findBlob(this.#name, digest);
-    return again && (await isSound(this.#backend, again)) ? again : undefined;
+    const again = await metadata.blobs.find(this.#name, digest);
+    return again && (await isIntact(this.#backend, again)) ? again : undefined;
   }
 }
 
 class LocalBlob implements Blob {
   readonly #backend: Backend;
-  readonly #facts: BlobFacts;
+  readonly #record: BlobRecord;
 
-  constructor(backend: Backend, facts: BlobFacts) {
+  constructor(backend: Backend, record: BlobRecord) {
     this.#backend = backend;
-    this.#facts = facts;
+    this.#record = record;
   }
 
   get digest(): Digest {
-    return this.#facts.digest;
+    return this.#record.digest;
   }
 
   get size(): number {
-    return this.#facts.size;
+    return this.#record.size;
   }
 
   get createdAt(): Date {
-    return new Date(this.#facts.createdAt);
+    return new Date(this.#record.createdAt);
   }
 
   read(range?: ByteRange): AsyncIterable<Uint8Array> {
-    const { at } = this.#facts;
-    if (at.kind === "stored") return this.#backend.store.read(at.storageKey as StorageKey, range);
-    return once(range ? at.payload.subarray(range.start, range.end + 1) : at.payload);
+    const { location } = this.#record;
+    if (location.kind === "stored") return this.#backend.store.read(location.storageKey as StorageKey, range);
+    return once(range ? location.payload.subarray(range.start, range.end + 1) : location.payload);
   }
 
   location(): ByteLocation {
-    const { at, size } = this.#facts;
-    if (at.kind === "inline") return { kind: "bytes", bytes: at.payload };
-    return this.#backend.store.locate(at.storageKey as StorageKey, size);
+    const { location, size } = this.#record;
+    if (location.kind === "inline") return { kind: "bytes", bytes: location.payload };
+    return this.#backend.store.locate(location.storageKey as StorageKey, size);
   }
 
   get validity(): BlobValidity | undefined {
-    const { at, needed, size } = this.#facts;
+    const { location, needed, size } = this.#record;
     if (!needed) return undefined;
-    return { file: at.kind === "inline" ? undefined : { key: at.storageKey, size, mtimeMs: at.mtimeMs } };
+    return {
+      file: location.kind === "inline" ? undefined : { key: location.storageKey, size, mtimeMs: location.mtimeMs },
+    };
   }
 }
 

@@ -2,7 +2,8 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { Digester, algorithmOf, digestOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/digest.ts";
-import type { NeedingManifest, RecordedBlob } from "../metadata/metadata-store.ts";
+import type { RecordedBlob } from "../metadata/blobs.ts";
+import type { NeedingManifest } from "../metadata/manifests.ts";
 import type { StorageKey, StoredKey } from "../storage/blob-store.ts";
 import type { Backend } from "./backend.ts";
 import { paged } from "./pages.ts";
@@ -54,18 +55,21 @@ export async function* check(backend: Backend, options: CheckOptions): AsyncGene
   };
   const blobs = paged(
     options.after === undefined ? {} : { after: options.after },
-    (page) => backend.metadata.allBlobs(page),
+    (page) => backend.metadata.blobs.list(page),
     (blob) => blob.digest,
   );
   for await (const blob of blobs) {
     const kind = await ailmentOf(backend, blob, options);
     await step();
     if (kind === undefined) continue;
-    const { at } = blob;
-    const key = at.kind === "stored" ? at.storageKey : undefined;
+    const { location } = blob;
+    const key = location.kind === "stored" ? location.storageKey : undefined;
     if (options.repair)
-      await backend.metadata.markDamaged(blob.digest, at.kind === "stored" ? at.storageKey : at.payload);
-    const images = await backend.metadata.manifestsNeeding(blob.digest, MAX_IMAGES);
+      await backend.metadata.blobs.markCorrupt(
+        blob.digest,
+        location.kind === "stored" ? location.storageKey : location.payload,
+      );
+    const images = await backend.metadata.manifests.needing(blob.digest, MAX_IMAGES);
     yield { kind, digest: blob.digest, key, images };
   }
   for await (const file of unknownFiles(backend, options.unknownAfterMs ?? UNKNOWN_AFTER_MS, step)) {
@@ -77,7 +81,7 @@ export async function* check(backend: Backend, options: CheckOptions): AsyncGene
 type Ailment = Exclude<Finding["kind"], "unknown file">;
 
 async function ailmentOf(backend: Backend, blob: RecordedBlob, options: CheckOptions): Promise<Ailment | undefined> {
-  if (blob.damaged) return (await isWellAgain(backend, blob, options)) ? undefined : "marked damaged";
+  if (blob.corrupt) return (await isWellAgain(backend, blob, options)) ? undefined : "marked damaged";
   const ailment = await lookAt(backend, blob, options);
   // Collected, or pushed again under another key, since its row was read: then there is nothing to say of it.
   return ailment !== undefined && (await isStillRecorded(backend, blob)) ? ailment : undefined;
@@ -85,11 +89,11 @@ async function ailmentOf(backend: Backend, blob: RecordedBlob, options: CheckOpt
 
 /** Whether good bytes of a damaged blob were put back; with `repair` it is shown again then. */
 async function isWellAgain(backend: Backend, blob: RecordedBlob, options: CheckOptions): Promise<boolean> {
-  if (blob.at.kind === "inline" || !options.repair) return false;
+  if (blob.location.kind === "inline" || !options.repair) return false;
   // Its time before it is read: what is written to it meanwhile is noticed later.
-  const stat = await backend.store.stat(blob.at.storageKey as StorageKey);
+  const stat = await backend.store.stat(blob.location.storageKey as StorageKey);
   if (!stat || (await lookAt(backend, blob, { ...options, deep: true })) !== undefined) return false;
-  await backend.metadata.confirmBlob(blob.digest, blob.at.storageKey, stat.mtimeMs);
+  await backend.metadata.blobs.markIntact(blob.digest, blob.location.storageKey, stat.mtimeMs);
   return true;
 }
 
@@ -98,13 +102,13 @@ async function lookAt(
   blob: RecordedBlob,
   { deep, onRead }: CheckOptions,
 ): Promise<Ailment | undefined> {
-  const { at, digest, size } = blob;
+  const { location, digest, size } = blob;
   const algorithm = algorithmOf(digest);
-  if (at.kind === "inline") {
-    if (at.payload.length !== size) return "wrong size";
-    return deep && digestOf(at.payload, algorithm) !== digest ? "wrong content" : undefined;
+  if (location.kind === "inline") {
+    if (location.payload.length !== size) return "wrong size";
+    return deep && digestOf(location.payload, algorithm) !== digest ? "wrong content" : undefined;
   }
-  const key = at.storageKey as StorageKey;
+  const key = location.storageKey as StorageKey;
   const stat = await store.stat(key);
   if (!stat) return "missing";
   if (stat.size !== size) return "wrong size";
@@ -122,10 +126,10 @@ async function lookAt(
   return digester.digest(algorithm) === digest ? undefined : "wrong content";
 }
 
-async function isStillRecorded({ metadata }: Backend, { digest, at }: RecordedBlob): Promise<boolean> {
-  const now = await metadata.findBytes(digest);
-  if (at.kind === "inline") return now?.kind === "inline";
-  return now?.kind === "stored" && now.storageKey === at.storageKey;
+async function isStillRecorded({ metadata }: Backend, { digest, location }: RecordedBlob): Promise<boolean> {
+  const now = await metadata.blobs.locate(digest);
+  if (location.kind === "inline") return now?.kind === "inline";
+  return now?.kind === "stored" && now.storageKey === location.storageKey;
 }
 
 /** Files that no blob, no upload and no trash names. An intent is recorded before its file: so none of them is wanted. */
@@ -133,7 +137,7 @@ async function* unknownFiles(backend: Backend, afterMs: number, step: () => Prom
   const { store, metadata, clock } = backend;
   let batch: StoredKey[] = [];
   const unknownIn = async (files: readonly StoredKey[]): Promise<StoredKey[]> => {
-    const known = await metadata.knownKeys(files.map(({ key }) => key));
+    const known = await metadata.blobs.namedKeys(files.map(({ key }) => key));
     const unknown: StoredKey[] = [];
     for (const file of files) {
       // One that was renamed or removed since it was listed is no finding.

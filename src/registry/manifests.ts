@@ -1,7 +1,8 @@
 /** The manifests of a repository, by digest. */
 import { conditionFailed } from "../oci/tag-condition.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
-import type { Hold, PutManifestResult, WrongSize } from "../metadata/metadata-store.ts";
+import type { Hold } from "../metadata/holds.ts";
+import type { PutManifestResult, WrongSize } from "../metadata/manifests.ts";
 import type { Digest } from "../oci/digest.ts";
 import { Deviations, refuseDeviations } from "../oci/deviation.ts";
 import type { Deviation } from "../oci/deviation.ts";
@@ -13,6 +14,7 @@ import type { Tag } from "../oci/tag.ts";
 import { manifestUnknown } from "../oci/unknown.ts";
 import type { Backend } from "./backend.ts";
 import { paged } from "./pages.ts";
+import { allowedByQuotas } from "./quota-refusal.ts";
 import type { PageStart } from "./pages.ts";
 import { readPushed } from "./pushed-manifest.ts";
 
@@ -88,12 +90,12 @@ export class LocalManifests implements ManifestService {
 
   async stat(digest: Digest): Promise<ManifestDescriptor | undefined> {
     await this.#touch(digest);
-    return await this.#backend.metadata.findManifest(this.#name, digest);
+    return await this.#backend.metadata.manifests.find(this.#name, digest);
   }
 
   async find(digest: Digest): Promise<Manifest | undefined> {
     await this.#touch(digest);
-    return await this.#backend.metadata.readManifest(this.#name, digest);
+    return await this.#backend.metadata.manifests.read(this.#name, digest);
   }
 
   async put(payload: Uint8Array, options: PutManifestOptions = {}): Promise<PutManifest> {
@@ -103,9 +105,10 @@ export class LocalManifests implements ManifestService {
     const deviations = new Deviations();
     const deviates = this.#backend.limits.strict ? refuseDeviations : deviations.add;
     const pushed = readPushed(payload, target, this.#backend.limits, deviates);
-    const isFixed = this.#backend.limits.fixedTagsOf(this.#name);
-    const fixedTags = isFixed ? tags.filter(isFixed) : [];
-    const result = await this.#backend.metadata.putManifest(this.#name, { ...pushed, tags, condition, fixedTags });
+    const isImmutable = this.#backend.limits.fixedTagsOf(this.#name);
+    const immutableTags = isImmutable ? tags.filter(isImmutable) : [];
+    const manifest = { ...pushed, tags, condition, immutableTags };
+    const result = allowedByQuotas(await this.#backend.metadata.manifests.put(this.#name, manifest));
     if (result.kind !== "stored") throw refusalOf(result);
     const { mediaType, digest, subject } = pushed;
     for (const wrong of result.wrongSizes) deviations.add(`${wrong.path}.size`, wrongSize(wrong));
@@ -122,7 +125,7 @@ export class LocalManifests implements ManifestService {
 
   async delete(digest: Digest): Promise<void> {
     const { metadata, limits } = this.#backend;
-    const result = await metadata.deleteManifest(this.#name, digest, limits.fixedTagsOf(this.#name));
+    const result = await metadata.manifests.delete(this.#name, digest, limits.fixedTagsOf(this.#name));
     if (result === "absent") throw manifestUnknown(this.#name, { digest });
     if (result !== "done") throw isHeld(result, digest);
   }
@@ -130,13 +133,13 @@ export class LocalManifests implements ManifestService {
   /** Where manifests without a tag are collected, one that a client is told of stays for a while. */
   async #touch(digest: Digest): Promise<void> {
     const { metadata, clock, rules } = this.#backend;
-    if (rules.untagged) await metadata.touchManifest(this.#name, digest, clock.now() - rules.leaseMs / 2);
+    if (rules.untagged) await metadata.manifests.renewLease(this.#name, digest, clock.now() - rules.leaseMs / 2);
   }
 
   all(from: PageStart = {}): AsyncIterable<ManifestDescriptor> {
     return paged(
       from,
-      (page) => this.#backend.metadata.manifests(this.#name, page),
+      (page) => this.#backend.metadata.manifests.list(this.#name, page),
       (manifest) => manifest.digest,
     );
   }
@@ -165,7 +168,7 @@ function refusalOf(result: Exclude<PutManifestResult, { readonly kind: "stored" 
       return invalidManifest(`${result.path}.size`, wrongSize(result));
     case "condition":
       return conditionFailed();
-    case "fixed":
+    case "immutable":
       return tagIsFixed(result.tag);
   }
 }
@@ -193,7 +196,7 @@ export function isHeld(hold: Hold, digest: Digest): OciError {
     });
   }
   return new OciError("DENIED", {
-    message: `the tag ${hold.fixed} is protected (protectedtags): its image stays, and so does all that it needs`,
-    detail: { tag: hold.fixed, digest },
+    message: `the tag ${hold.immutable} is protected (protectedtags): its image stays, and so does all that it needs`,
+    detail: { tag: hold.immutable, digest },
   });
 }

@@ -50,7 +50,7 @@ export class LocalNamespace implements Namespace {
   }
 
   repositories(from: PageStart = {}, filter?: RepositoryFilter): AsyncIterable<RepositoryName> {
-    return listRepositories(this.#backend.metadata, from, filter);
+    return listRepositories(this.#backend.metadata.repositories, from, filter);
   }
 
   async checkReady(): Promise<void> {

@@ -29,17 +29,17 @@ export async function auditOperations(backend: Backend, log: Logger, signal: Abo
 }
 
 async function writeWaiting({ metadata }: Backend, lease: Lease, log: Logger): Promise<void> {
-  if ((await metadata.waitingOperations(1)).length === 0) return;
+  if ((await metadata.operations.waiting(1)).length === 0) return;
   await using held = await lease.hold();
   if (!held) return; // another server does it
   for (;;) {
-    const operations = await metadata.waitingOperations(STEP);
+    const operations = await metadata.operations.waiting(STEP);
     const last = operations.at(-1);
     if (!last || !(await held.confirm())) return;
     for (const { at, who, command } of operations) {
       const audit = { action: "operate", time: new Date(at), who, command, rule: "who may write the data folder" };
       log.info({ audit }, escapeControls(`${who} ran stowage ${command}`));
     }
-    await metadata.forgetOperations(last.id);
+    await metadata.operations.forget(last.id);
   }
 }

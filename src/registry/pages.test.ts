@@ -1,7 +1,7 @@
 /** Lists that are read page by page. */
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
-import type { Page } from "../metadata/metadata-store.ts";
+import type { Page } from "../metadata/page.ts";
 import { paged } from "./pages.ts";
 
 /** A list of so many items, which says what it was asked for. */

@@ -1,6 +1,6 @@
 /** Lists that are read page by page, from any place on. */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Page } from "../metadata/metadata-store.ts";
+import type { Page } from "../metadata/page.ts";
 
 export interface PageStart {
   /** Only what comes after it, by bytes; it need not exist. */

@@ -1,5 +1,5 @@
 /** Manifests of a repository that are kept whatever points at them. */
-import type { Pin } from "../metadata/metadata-store.ts";
+import type { Pin } from "../metadata/pins.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { manifestUnknown } from "../oci/unknown.ts";
@@ -30,18 +30,18 @@ export class LocalPins implements PinService {
   }
 
   async add(digest: Digest, why: string): Promise<void> {
-    if (await this.#backend.metadata.pinManifest(this.#name, digest, why)) return;
+    if (await this.#backend.metadata.pins.add(this.#name, digest, why)) return;
     throw manifestUnknown(this.#name, { digest });
   }
 
   remove(digest: Digest): Promise<boolean> {
-    return this.#backend.metadata.unpinManifest(this.#name, digest);
+    return this.#backend.metadata.pins.remove(this.#name, digest);
   }
 
   list(from: PageStart = {}): AsyncIterable<Pin> {
     return paged(
       from,
-      (page) => this.#backend.metadata.pins(this.#name, page),
+      (page) => this.#backend.metadata.pins.list(this.#name, page),
       (pin) => pin.digest,
     );
   }

@@ -1,5 +1,5 @@
 /** A manifest as it was pushed: what the registry keeps of it beside its bytes. */
-import type { Needed, NewManifest } from "../metadata/metadata-store.ts";
+import type { Needed, NewManifest } from "../metadata/manifests.ts";
 import { algorithmOf, digestOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
@@ -48,7 +48,6 @@ export function readPushed(
     mediaType: content.mediaType,
     artifactType: content.artifactType,
     subject: content.subject?.digest,
-    configDigest: config?.digest,
     annotations: content.annotations && JSON.stringify(content.annotations),
     blobs: [
       ...(config ? [needed(config, "config", sparse)] : []),
@@ -87,7 +86,6 @@ function readPushedSchema1(payload: Uint8Array, target: PushTarget, limits: Regi
     mediaType: DOCKER_SCHEMA1_SIGNED,
     artifactType: undefined,
     subject: undefined,
-    configDigest: undefined,
     annotations: undefined,
     // It does not say how large its layers are.
     blobs: manifest.layers.map((digest, at) => ({

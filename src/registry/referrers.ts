@@ -1,5 +1,5 @@
 /** What refers to a manifest of a repository: signatures, attestations, SBOMs. */
-import type { ReferrerFacts } from "../metadata/metadata-store.ts";
+import type { ReferrerRecord } from "../metadata/manifests.ts";
 import type { Annotations, LocalDescriptor } from "../oci/descriptor.ts";
 import { optional } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -50,12 +50,12 @@ export class LocalReferrers implements ReferrersService {
   }
 
   async page(subject: Digest, filter: ReferrersFilter, maxBytes: number): Promise<ReferrersPage> {
-    const found = await this.#backend.metadata.referrers(this.#name, subject, { ...filter, maxBytes });
+    const found = await this.#backend.metadata.manifests.referrers(this.#name, subject, { ...filter, maxBytes });
     return { referrers: found.referrers.map(descriptorOf), more: found.more };
   }
 }
 
-function descriptorOf(facts: ReferrerFacts): LocalDescriptor {
+function descriptorOf(facts: ReferrerRecord): LocalDescriptor {
   return {
     mediaType: facts.mediaType,
     digest: facts.digest,

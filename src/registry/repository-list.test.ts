@@ -15,7 +15,7 @@ function listOf(names: readonly string[]) {
   const read = { pages: 0, names: 0 };
   return {
     read,
-    async repositories({ after = "", from, limit }: { after?: string; from?: string; limit: number }) {
+    async list({ after = "", from, limit }: { after?: string; from?: string; limit: number }) {
       const page = sorted.filter((name) => (from === undefined ? name > after : name >= from)).slice(0, limit);
       read.pages++;
       read.names += page.length;

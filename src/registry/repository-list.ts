@@ -1,6 +1,6 @@
 /** The list of repositories, or of those among them that somebody may see. */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { MetadataStore } from "../metadata/metadata-store.ts";
+import type { Repositories } from "../metadata/repositories.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { PAGE_SIZE, paged } from "./pages.ts";
 import type { PageStart } from "./pages.ts";
@@ -23,7 +23,7 @@ const SMALLEST = "-";
 
 /** Repositories in byte order. Those that the filter cannot allow are skipped by the filter's `seek`, not read. */
 export async function* listRepositories(
-  metadata: Pick<MetadataStore, "repositories">,
+  repositories: Pick<Repositories, "list">,
   { after, limit: wanted = Infinity }: PageStart,
   filter: RepositoryFilter | undefined,
 ): AsyncGenerator<RepositoryName> {
@@ -31,7 +31,7 @@ export async function* listRepositories(
     const start = { ...(after === undefined ? {} : { after }), limit: wanted };
     return yield* paged(
       start,
-      (page) => metadata.repositories(page),
+      (page) => repositories.list(page),
       (name) => name,
     );
   }
@@ -40,7 +40,7 @@ export async function* listRepositories(
   let sinceTurn = 0;
   let from = filter.seek(after === undefined ? "" : after + SMALLEST);
   while (left > 0 && from !== undefined) {
-    const page = await metadata.repositories({ from, limit });
+    const page = await repositories.list({ from, limit });
     for (const name of page) {
       if (!filter.allows(name)) continue;
       yield name;

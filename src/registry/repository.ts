@@ -48,6 +48,6 @@ export class LocalRepository implements Repository {
   }
 
   exists(): Promise<boolean> {
-    return this.#backend.metadata.repositoryExists(this.name);
+    return this.#backend.metadata.repositories.exists(this.name);
   }
 }

@@ -6,6 +6,7 @@ import type { RepositoryName } from "../oci/repository-name.ts";
 import { manifestUnknown } from "../oci/unknown.ts";
 import type { Signature } from "../oci/signature.ts";
 import type { Backend } from "./backend.ts";
+import { allowedByQuotas } from "./quota-refusal.ts";
 
 export interface SignatureService {
   /** All signatures of the manifest; none when it has none, or is not here. */
@@ -38,7 +39,7 @@ export class LocalSignatures implements SignatureService {
   }
 
   list(digest: Digest): Promise<readonly Signature[]> {
-    return this.#backend.metadata.signatures(this.#name, digest);
+    return this.#backend.metadata.signatures.list(this.#name, digest);
   }
 
   async put(digest: Digest, ...signatures: readonly Uint8Array[]): Promise<void> {
@@ -55,7 +56,7 @@ export class LocalSignatures implements SignatureService {
   async #add(digest: Digest, signatures: readonly Signature[], taken: "refuse" | "skip"): Promise<void> {
     const { metadata } = this.#backend;
     const limits = { maxBytes: MAX_SIGNATURES_BYTES, taken };
-    switch (await metadata.putSignatures(this.#name, digest, signatures, limits)) {
+    switch (allowedByQuotas(await metadata.signatures.put(this.#name, digest, signatures, limits))) {
       case "done":
         return;
       case "absent":

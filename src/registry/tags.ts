@@ -1,7 +1,7 @@
 /** The tags of a repository. */
 import { conditionFailed } from "../oci/tag-condition.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
-import type { ChangeResult, TagEvent, TagFacts, TagRules } from "../metadata/metadata-store.ts";
+import type { ChangeResult, TagEvent, TagRecord, TagRules } from "../metadata/tags.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
@@ -10,6 +10,7 @@ import type { Backend } from "./backend.ts";
 import { tagIsFixed } from "./manifests.ts";
 import type { Manifest, ManifestDescriptor } from "./manifests.ts";
 import { paged } from "./pages.ts";
+import { allowedByQuotas } from "./quota-refusal.ts";
 import type { PageStart } from "./pages.ts";
 
 export interface TagService {
@@ -23,7 +24,7 @@ export interface TagService {
   /** Removes the tag, not the manifest; refused with `MANIFEST_UNKNOWN` on absence. */
   delete(tag: Tag, condition?: TagCondition): Promise<void>;
   /** Tags in byte order, from any place on; read page by page, so that a million of them need no memory. */
-  list(from?: PageStart): AsyncIterable<TagFacts>;
+  list(from?: PageStart): AsyncIterable<TagRecord>;
   /** What the tag has pointed at, newest first. */
   history(tag: Tag, limit?: number): Promise<readonly TagEvent[]>;
   /**
@@ -49,33 +50,33 @@ export class LocalTags implements TagService {
   }
 
   stat(tag: Tag): Promise<ManifestDescriptor | undefined> {
-    return this.#backend.metadata.findManifestByTag(this.#name, tag);
+    return this.#backend.metadata.manifests.findByTag(this.#name, tag);
   }
 
   find(tag: Tag): Promise<Manifest | undefined> {
-    return this.#backend.metadata.readManifestByTag(this.#name, tag);
+    return this.#backend.metadata.manifests.readByTag(this.#name, tag);
   }
 
   async put(tag: Tag, digest: Digest, condition?: TagCondition): Promise<void> {
-    const result = await this.#backend.metadata.putTag(this.#name, tag, digest, this.#rulesOf(tag, condition));
-    this.#settle(result, tag, { digest });
+    const result = await this.#backend.metadata.tags.put(this.#name, tag, digest, this.#rulesOf(tag, condition));
+    this.#settle(allowedByQuotas(result), tag, { digest });
   }
 
   async delete(tag: Tag, condition?: TagCondition): Promise<void> {
-    const result = await this.#backend.metadata.deleteTag(this.#name, tag, this.#rulesOf(tag, condition));
+    const result = await this.#backend.metadata.tags.delete(this.#name, tag, this.#rulesOf(tag, condition));
     this.#settle(result, tag, { tag });
   }
 
-  list(from: PageStart = {}): AsyncIterable<TagFacts> {
+  list(from: PageStart = {}): AsyncIterable<TagRecord> {
     return paged(
       from,
-      (page) => this.#backend.metadata.tags(this.#name, page),
+      (page) => this.#backend.metadata.tags.list(this.#name, page),
       (tag) => tag.name,
     );
   }
 
   history(tag: Tag, limit: number = HISTORY_LIMIT): Promise<readonly TagEvent[]> {
-    return this.#backend.metadata.tagHistory(this.#name, tag, limit);
+    return this.#backend.metadata.tags.history(this.#name, tag, limit);
   }
 
   async restore(tag: Tag, at: Date): Promise<Digest> {

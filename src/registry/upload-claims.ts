@@ -11,7 +11,8 @@
  *   takes it again when bytes come and nobody else has. So a half-open connection stands in nobody's way.
  */
 import type { Clock } from "../lib/clock.ts";
-import type { MetadataStore, UploadRecord } from "../metadata/metadata-store.ts";
+import type { Metadata } from "../metadata/metadata.ts";
+import type { UploadRecord } from "../metadata/uploads.ts";
 import type { Holder } from "../metadata/holders.ts";
 import { OciError } from "../oci/error.ts";
 import { BrokenBodyError } from "./broken-body-error.ts";
@@ -33,7 +34,7 @@ export interface UploadTimes {
 }
 
 interface ClaimsBackend {
-  readonly metadata: MetadataStore;
+  readonly metadata: Metadata;
   readonly clock: Clock;
   readonly limits: UploadTimes;
 }
@@ -109,7 +110,7 @@ export class UploadClaims implements AsyncDisposable {
     const hasEnded = !isOwn && (await metadata.holders.hasEnded(claimedBy));
     const now = clock.now();
     const leaseUntil = this.#isLeaseDue(now) ? now + limits.leaseMs : undefined;
-    const claimed = await metadata.claimUpload({
+    const claimed = await metadata.uploads.claim({
       id,
       version,
       holder,
@@ -126,7 +127,7 @@ export class UploadClaims implements AsyncDisposable {
 
   async #release(id: string): Promise<boolean> {
     this.#unreleased.add(id); // until it is known that it was
-    const released = await this.#backend.metadata.releaseUpload(id, (await this.#announced()).id);
+    const released = await this.#backend.metadata.uploads.release(id, (await this.#announced()).id);
     this.#unreleased.delete(id);
     return released;
   }
@@ -162,9 +163,9 @@ export class UploadClaims implements AsyncDisposable {
     if (!this.#isLeaseDue(now)) return;
     const { metadata, limits } = this.#backend;
     const { id: holder } = await this.#announced();
-    await metadata.renewHolder(holder, now + limits.leaseMs);
+    await metadata.holders.renew(holder, now + limits.leaseMs);
     this.#leaseUntil = now + limits.leaseMs;
-    for (const id of await metadata.lostUploads(holder, held)) {
+    for (const id of await metadata.holders.lostUploads(holder, held)) {
       const version = held.find((each) => each.id === id)?.version;
       const claim = this.#active.get(id);
       if (claim?.version === version) claim?.lose();

@@ -1,7 +1,7 @@
 /** Closing an upload with several digests: each algorithm is computed once, and not for a client that has left. */
 import { expect, spyOn, test } from "bun:test";
 import { MemoryEngine } from "../metadata/memory/memory-engine.ts";
-import { SqlMetadataStore } from "../metadata/sql-metadata-store.ts";
+import { Metadata } from "../metadata/metadata.ts";
 import { digestOf } from "../oci/digest.ts";
 import { MemoryBlobStore } from "../storage/memory/memory-blob-store.ts";
 import { systemClock } from "../lib/clock.ts";
@@ -59,7 +59,7 @@ test("a client that leaves while bytes are read again ends the reading, and the 
 /** An upload whose bytes lie in a part file, and were hashed by a process that this one is not. */
 async function openUpload() {
   const store = new MemoryBlobStore();
-  const metadata = new SqlMetadataStore(await MemoryEngine.open(), systemClock);
+  const metadata = new Metadata(await MemoryEngine.open(), systemClock);
   const process = (): LocalNamespace => new LocalNamespace(createBackend({ store, metadata, clock: systemClock }));
   const begun = await process().repository(APP).blobs.upload();
   await begun.append(streamOf(CONTENT));

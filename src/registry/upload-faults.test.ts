@@ -1,8 +1,8 @@
 /** Uploads whose disk or database fails at some step: what was there before still counts, and nothing is left behind. */
 import { describe, expect, test } from "bun:test";
 import { MemoryEngine } from "../metadata/memory/memory-engine.ts";
-import type { MetadataStore } from "../metadata/metadata-store.ts";
-import { SqlMetadataStore } from "../metadata/sql-metadata-store.ts";
+import { Metadata } from "../metadata/metadata.ts";
+import { watchedMetadata } from "../metadata/testing/watched-metadata.ts";
 import { digestOf } from "../oci/digest.ts";
 import type { BlobStore, PartFile } from "../storage/blob-store.ts";
 import { MemoryBlobStore } from "../storage/memory/memory-blob-store.ts";
@@ -35,14 +35,14 @@ type Step =
   | "flush"
   | "sync"
   | "commit"
-  | "claimUpload"
-  | "saveUpload"
-  | "finishUpload"
-  | "releaseUpload"
+  | "uploads.claim"
+  | "uploads.save"
+  | "uploads.finish"
+  | "uploads.release"
   | "readPart";
 
 describe("a fault while bytes are appended", () => {
-  for (const step of ["append", "sync", "saveUpload", "claimUpload"] as const) {
+  for (const step of ["append", "sync", "uploads.save", "uploads.claim"] as const) {
     for (const place of [{}, { start: LARGE, length: LARGE }]) {
       test(`leaves the upload as it was (${step}, ${"start" in place ? "with" : "without"} a place)`, async () => {
         const subject = await openSubject();
@@ -90,8 +90,8 @@ describe("a fault at the end of an upload", () => {
     const content = contentOf("small", 100);
     const upload = await subject.repository.blobs.upload();
     await upload.append(streamOf(content));
-    subject.fail("finishUpload");
-    await expect(upload.finish([digestOf(content)])).rejects.toThrow("finishUpload fails");
+    subject.fail("uploads.finish");
+    await expect(upload.finish([digestOf(content)])).rejects.toThrow("uploads.finish fails");
     await (await subject.another().blobs.resume(upload.id))!.finish([digestOf(content)]);
     expect(await pull(subject.repository, digestOf(content))).toEqual(content);
   });
@@ -128,14 +128,14 @@ describe("a fault at the end of an upload", () => {
     const process = subject.another();
     const upload = await process.blobs.upload();
     await upload.append(streamOf(FIRST));
-    for (const step of ["finishUpload", "releaseUpload"] as const) subject.fail(step);
-    await expect(upload.finish([digestOf(WHOLE)], streamOf(SECOND))).rejects.toThrow("finishUpload fails");
+    for (const step of ["uploads.finish", "uploads.release"] as const) subject.fail(step);
+    await expect(upload.finish([digestOf(WHOLE)], streamOf(SECOND))).rejects.toThrow("uploads.finish fails");
     const other = (await subject.another().blobs.resume(upload.id))!;
     expect(await refusalOf(other.append(streamOf(SECOND)))).toBe("BLOB_UPLOAD_INVALID 409");
-    subject.fail("releaseUpload");
+    subject.fail("uploads.release");
     expect(await upload.append(streamOf(SECOND))).toBe(2 * LARGE); // by its process at once
-    for (const step of ["saveUpload", "releaseUpload"] as const) subject.fail(step);
-    await expect(upload.append(streamOf(SECOND))).rejects.toThrow("saveUpload fails");
+    for (const step of ["uploads.save", "uploads.release"] as const) subject.fail(step);
+    await expect(upload.append(streamOf(SECOND))).rejects.toThrow("uploads.save fails");
     await subject.clock.pass(1000);
     await other.finish([digestOf(WHOLE)]);
     expect(await pull(subject.repository, digestOf(WHOLE))).toEqual(WHOLE);
@@ -145,8 +145,8 @@ describe("a fault at the end of an upload", () => {
     test(`behind the rename leaves nothing behind when it ends with ${rest.length} other bytes later`, async () => {
       const subject = await openSubject();
       const upload = await subject.repository.blobs.upload();
-      subject.fail("finishUpload");
-      await expect(upload.finish([digestOf(SECOND)], streamOf(SECOND))).rejects.toThrow("finishUpload fails");
+      subject.fail("uploads.finish");
+      await expect(upload.finish([digestOf(SECOND)], streamOf(SECOND))).rejects.toThrow("uploads.finish fails");
       const again = (await subject.another().blobs.resume(upload.id))!;
       expect(again.size).toBe(0);
       await again.finish([digestOf(rest)], streamOf(rest));
@@ -226,8 +226,8 @@ async function failBehindRename(subject: Subject, takenOver: boolean, times = 1)
   const repository = subject.another();
   const last = (await repository.blobs.resume(upload.id))!;
   for (let time = 0; time < times; time++) {
-    subject.fail("finishUpload");
-    await expect(last.finish([digestOf(WHOLE)], streamOf(SECOND))).rejects.toThrow("finishUpload fails");
+    subject.fail("uploads.finish");
+    await expect(last.finish([digestOf(WHOLE)], streamOf(SECOND))).rejects.toThrow("uploads.finish fails");
   }
   if (lost) {
     await asleep.end();
@@ -243,6 +243,13 @@ test("an upload is refused before it begins when there is no room", async () => 
   expect(await subject.repository.exists()).toBe(false);
 });
 
+const METADATA_STEPS: ReadonlySet<string> = new Set<Step>([
+  "uploads.claim",
+  "uploads.save",
+  "uploads.finish",
+  "uploads.release",
+]);
+
 type Subject = Awaited<ReturnType<typeof openSubject>>;
 
 /** A registry in memory that fails when it is told to. */
@@ -257,12 +264,9 @@ async function openSubject() {
   };
   const memory = new MemoryBlobStore();
   const store = failingStore(memory, pass);
-  const metadata = failingAt(new SqlMetadataStore(await MemoryEngine.open(), clock), pass, [
-    "claimUpload",
-    "saveUpload",
-    "finishUpload",
-    "releaseUpload",
-  ]);
+  const metadata = watchedMetadata(new Metadata(await MemoryEngine.open(), clock), (call) => {
+    return METADATA_STEPS.has(call) ? pass(call as Step) : undefined;
+  });
   const backend = (): Backend => createBackend({ store, metadata, clock });
   const another = (): Repository => new LocalNamespace(backend()).repository(APP);
   return {
@@ -306,7 +310,7 @@ function failingStore(store: BlobStore, pass: (step: Step) => Promise<void>): Bl
 }
 
 /** The same port, whose methods `steps` may fail or wait. */
-function failingAt<Port extends BlobStore | MetadataStore | PartFile>(
+function failingAt<Port extends BlobStore | PartFile>(
   port: Port,
   pass: (step: Step) => Promise<void>,
   steps: readonly Step[],

@@ -1,11 +1,13 @@
 /** Takes the bytes of one request into an upload: socket → hash → row or file. */
 import { randomUUID } from "node:crypto";
-import type { UploadRecord, Whereabouts } from "../metadata/metadata-store.ts";
+import type { BlobLocation } from "../metadata/blobs.ts";
+import type { UploadRecord } from "../metadata/uploads.ts";
 import { Digester, algorithmOf } from "../oci/digest.ts";
 import type { Algorithm, Digest } from "../oci/digest.ts";
 import type { PartFile, PartKey, StorageKey } from "../storage/blob-store.ts";
 import type { Backend } from "./backend.ts";
 import { BrokenBodyError } from "./broken-body-error.ts";
+import { allowedByQuotas } from "./quota-refusal.ts";
 import { busyUpload } from "./upload-claims.ts";
 import type { UploadClaim } from "./upload-claims.ts";
 
@@ -120,15 +122,17 @@ export class UploadWriter implements AsyncDisposable {
     await this.#resume();
     const { metadata, clock, limits, hashStates } = this.#backend;
     if (this.#content.kind === "open") await this.#content.part.sync();
-    const saved = await metadata.saveUpload({
-      id: this.#record.id,
-      version: this.#version,
-      received: this.#received,
-      digestSoFar: this.#digester?.digest("sha256"),
-      staged: this.#content.kind === "staged" ? joined(this.#content.pieces) : undefined,
-      expiresAt: clock.now() + limits.uploadExpiryMs,
-      ...(stream === "broken" ? { told: this.#record.told } : {}),
-    });
+    const saved = allowedByQuotas(
+      await metadata.uploads.save({
+        id: this.#record.id,
+        version: this.#version,
+        received: this.#received,
+        digestSoFar: this.#digester?.digest("sha256"),
+        staged: this.#content.kind === "staged" ? joined(this.#content.pieces) : undefined,
+        expiresAt: clock.now() + limits.uploadExpiryMs,
+        ...(stream === "broken" ? { told: this.#record.told } : {}),
+      }),
+    );
     if (saved === undefined) throw busyUpload(this.#record.id);
     this.#claim.released();
     if (this.#digester) hashStates.set(this.#record.id, saved, this.#digester);
@@ -169,14 +173,14 @@ export class UploadWriter implements AsyncDisposable {
   /** Turns the upload into a blob, durable. False when the upload had ended meanwhile. */
   async finish(digest: Digest): Promise<boolean> {
     const { store, metadata } = this.#backend;
-    const at = await this.#commit(digest);
+    const location = await this.#commit(digest);
     const [{ id }, version, size] = [this.#record, this.#version, this.#received];
-    const done = await metadata.finishUpload({ id, version, digest, size, at });
+    const done = allowedByQuotas(await metadata.uploads.finish({ id, version, digest, size, location }));
     // When the statement fails, the file may be the blob of a row, whatever we get to hear of it: it is not touched. The
     // next writer finds its key in the row of the upload, if that is there, and makes it a part file again.
     this.#claim.released();
     await this.#end();
-    if (!done && at.kind === "stored") await store.delete([at.storageKey as StorageKey]);
+    if (!done && location.kind === "stored") await store.delete([location.storageKey as StorageKey]);
     return done;
   }
 
@@ -222,7 +226,8 @@ export class UploadWriter implements AsyncDisposable {
     const { id, received } = this.#record;
     const expected = received + (this.#announced ?? 0);
     const most = this.#received <= expected ? expected : this.#received + RESERVED_AT_ONCE;
-    const reserved = await this.#backend.metadata.reserveUpload(id, this.#version, this.#received, most);
+    const { uploads } = this.#backend.metadata;
+    const reserved = allowedByQuotas(await uploads.reserve(id, this.#version, this.#received, most));
     if (reserved === undefined) throw busyUpload(id);
     this.#reserved = reserved;
   }
@@ -267,10 +272,10 @@ export class UploadWriter implements AsyncDisposable {
     if (!mayBeWritten) return true;
     const fresh = this.#freshPart();
     if (this.#hasPartFile()) {
-      await metadata.reservePart(fresh, clock.now() + limits.uploadExpiryMs);
+      await metadata.uploads.reservePart(fresh, clock.now() + limits.uploadExpiryMs);
       if (!(await store.copyPart(this.#partKey, fresh, received))) return false;
     }
-    if (!(await metadata.moveUpload(id, this.#version, fresh))) throw busyUpload(id);
+    if (!(await metadata.uploads.move(id, this.#version, fresh))) throw busyUpload(id);
     this.#partKey = fresh;
     this.#finalBase = fresh;
     return true;
@@ -314,7 +319,7 @@ export class UploadWriter implements AsyncDisposable {
     const key = this.#announcedKey();
     if (key === undefined) return;
     const { id } = this.#record;
-    if (!(await this.#backend.metadata.nameFinalKey(id, this.#version, key))) throw busyUpload(id);
+    if (!(await this.#backend.metadata.uploads.nameFinalKey(id, this.#version, key))) throw busyUpload(id);
   }
 
   /** The key that the blob shall have. One that an earlier writer had announced may be trash: none is used twice. */
@@ -349,7 +354,7 @@ export class UploadWriter implements AsyncDisposable {
   }
 
   /** Makes the bytes durable where they shall stay. */
-  async #commit(digest: Digest): Promise<Whereabouts> {
+  async #commit(digest: Digest): Promise<BlobLocation> {
     if (this.#content.kind === "staged" && this.#fitsInline()) {
       return { kind: "inline", payload: joined(this.#content.pieces) };
     }

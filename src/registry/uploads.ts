@@ -1,7 +1,7 @@
 /** Uploads of blobs into a repository. */
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { UploadRecord } from "../metadata/metadata-store.ts";
+import type { UploadRecord } from "../metadata/uploads.ts";
 import { algorithmOf } from "../oci/digest.ts";
 import type { Algorithm, Digest } from "../oci/digest.ts";
 import { OciError } from "../oci/error.ts";
@@ -11,6 +11,7 @@ import type { Backend } from "./backend.ts";
 import { BrokenBodyError } from "./broken-body-error.ts";
 import { busyUpload } from "./upload-claims.ts";
 import type { UploadClaim } from "./upload-claims.ts";
+import { allowedByQuotas } from "./quota-refusal.ts";
 import { UploadWriter } from "./upload-writer.ts";
 
 /** Milliseconds for which the question where an upload stands waits for a request that writes to it … */
@@ -100,7 +101,9 @@ export class LocalUpload implements BlobUpload {
     const startedAt = clock.now();
     const expiresAt = startedAt + limits.uploadExpiryMs;
     const begunBy = client !== undefined && limits.openUploads > 0 ? { client, atMost: limits.openUploads } : undefined;
-    await metadata.createUpload(name, { id, partKey, algorithm, expiresAt, announced, begunBy });
+    const intent = { id, partKey, algorithm, expiresAt, announced, begunBy };
+    const created = allowedByQuotas(await metadata.uploads.create(name, intent));
+    if (created === "too many") throw tooManyUploads(client, limits.openUploads);
     const record = {
       id,
       partKey,
@@ -119,7 +122,7 @@ export class LocalUpload implements BlobUpload {
 
   static async resume(backend: Backend, name: RepositoryName, id: string): Promise<LocalUpload | undefined> {
     const lastCommit = backend.metadata.lastCommit();
-    const record = await backend.metadata.findUpload(name, id);
+    const record = await backend.metadata.uploads.find(name, id);
     return record && new LocalUpload(backend, name, record, lastCommit);
   }
 
@@ -181,16 +184,16 @@ export class LocalUpload implements BlobUpload {
     const { metadata } = this.#backend;
     await this.#writerEnds();
     try {
-      return await metadata.tellUpload(this.#name, this.id);
+      return await metadata.uploads.tell(this.#name, this.id);
     } catch {
       // Where a database cannot be written to, no stream that breaks adds anything either.
-      return (await metadata.findUpload(this.#name, this.id))?.received;
+      return (await metadata.uploads.find(this.#name, this.id))?.received;
     }
   }
 
   async cancel(): Promise<void> {
     this.#backend.hashStates.delete(this.id);
-    if (!(await this.#backend.metadata.cancelUpload(this.#name, this.id))) throw uploadUnknown(this.id);
+    if (!(await this.#backend.metadata.uploads.cancel(this.#name, this.id))) throw uploadUnknown(this.id);
   }
 
   /** Waits for a moment while another request receives bytes: that its connection broke is soon noticed, and what came counts. */
@@ -198,7 +201,7 @@ export class LocalUpload implements BlobUpload {
     const { claims, metadata } = this.#backend;
     const deadline = performance.now() + WRITER_ENDS_MS;
     while (performance.now() < deadline) {
-      const holder = (await metadata.findUpload(this.#name, this.id))?.claimedBy;
+      const holder = (await metadata.uploads.find(this.#name, this.id))?.claimedBy;
       const isHeld = holder !== undefined && !(await metadata.holders.hasEnded(holder));
       if (!isHeld && !claims.isAtWork(this.id)) return;
       await sleep(WRITER_POLL_MS);
@@ -209,7 +212,7 @@ export class LocalUpload implements BlobUpload {
   async #refresh(): Promise<void> {
     const lastCommit = this.#backend.metadata.lastCommit();
     if (lastCommit === this.#lastCommit) return;
-    const record = await this.#backend.metadata.findUpload(this.#name, this.id);
+    const record = await this.#backend.metadata.uploads.find(this.#name, this.id);
     if (!record) throw uploadUnknown(this.id);
     this.#record = record;
     this.#lastCommit = lastCommit;
@@ -237,7 +240,7 @@ export class LocalUpload implements BlobUpload {
     if (writer) return writer;
     // Its bytes are lost: the client has to begin again.
     this.#backend.hashStates.delete(this.id);
-    await this.#backend.metadata.cancelUpload(this.#name, this.id, claim.version ?? this.#record.version);
+    await this.#backend.metadata.uploads.cancel(this.#name, this.id, claim.version ?? this.#record.version);
     throw uploadUnknown(this.id);
   }
 
@@ -256,7 +259,7 @@ export class LocalUpload implements BlobUpload {
     const { store, metadata, limits } = this.#backend;
     if (announced <= limits.inlineBytes) return;
     await store.checkRoom(announced);
-    await metadata.checkUpload(this.id, this.size + announced);
+    allowedByQuotas(await metadata.uploads.findProblem(this.id, this.size + announced));
   }
 
   #checkLength(writer: UploadWriter, { length }: ChunkPlace): void {
@@ -270,7 +273,7 @@ export class LocalUpload implements BlobUpload {
   /** What fails because somebody cancelled the upload meanwhile is no fault of ours, and nobody else is writing. */
   async #explain(error: unknown): Promise<unknown> {
     if (error instanceof BrokenBodyError || (error instanceof OciError && error.status !== 409)) return error;
-    const record = await this.#backend.metadata.findUpload(this.#name, this.id);
+    const record = await this.#backend.metadata.uploads.find(this.#name, this.id);
     return record ? error : uploadUnknown(this.id);
   }
 
@@ -280,7 +283,7 @@ export class LocalUpload implements BlobUpload {
    */
   async #mismatch(expected: Digest, version: number): Promise<OciError> {
     this.#backend.hashStates.delete(this.id);
-    await this.#backend.metadata.cancelUpload(this.#name, this.id, version);
+    await this.#backend.metadata.uploads.cancel(this.#name, this.id, version);
     return new OciError("DIGEST_INVALID", {
       message: "the content that was received does not have this digest: upload it again",
       detail: { digest: expected },
@@ -297,4 +300,13 @@ function onePerAlgorithm(digests: readonly Digest[]): readonly Digest[] | { read
     expected.set(algorithm, digest);
   }
   return [...expected.values()];
+}
+
+function tooManyUploads(client: string | undefined, limit: number): OciError {
+  return new OciError("TOOMANYREQUESTS", {
+    message:
+      `${client} has ${limit} uploads that are neither closed nor cancelled, and no more are allowed (limits.uploads): ` +
+      "cancel them with DELETE, or wait until they expire",
+    detail: { client, uploads: limit },
+  });
 }

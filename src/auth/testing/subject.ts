@@ -1,7 +1,7 @@
 /** Ways to log in under test, on a database in memory, with a clock that stands still until it is moved. */
 import { pino } from "pino";
 import { MemoryEngine } from "../../metadata/memory/memory-engine.ts";
-import { SqlMetadataStore } from "../../metadata/sql-metadata-store.ts";
+import { Metadata } from "../../metadata/metadata.ts";
 import type { Logger } from "../../observe/logger.ts";
 import { accountVerifiers } from "../accounts.ts";
 import type { AccountSettings } from "../accounts.ts";
@@ -42,10 +42,10 @@ export class AuthSubject implements AsyncDisposable {
   readonly users: Users;
   readonly robots: Robots;
   readonly lines: readonly Readonly<Record<string, unknown>>[];
-  readonly #metadata: SqlMetadataStore;
+  readonly #metadata: Metadata;
   readonly #log: Logger;
 
-  private constructor(metadata: SqlMetadataStore, clock: StillClock, passwords: CountingPasswords) {
+  private constructor(metadata: Metadata, clock: StillClock, passwords: CountingPasswords) {
     this.clock = clock;
     this.passwords = passwords;
     this.#metadata = metadata;
@@ -60,7 +60,7 @@ export class AuthSubject implements AsyncDisposable {
     clock: StillClock = new StillClock(),
     passwords: CountingPasswords = new CountingPasswords(),
   ): Promise<AuthSubject> {
-    return new AuthSubject(new SqlMetadataStore(await MemoryEngine.open(), clock), clock, passwords);
+    return new AuthSubject(new Metadata(await MemoryEngine.open(), clock), clock, passwords);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,14 +1,14 @@
 /** The metadata store in memory. */
 import { expect, spyOn, test } from "bun:test";
 import initSqlJs from "sql.js";
-import { SqlMetadataStore } from "../sql-metadata-store.ts";
-import { rows } from "../sql.ts";
-import { metadataStoreSuite } from "../testing/metadata-store-suite.ts";
+import { Metadata } from "../metadata.ts";
+import { rows } from "../testing/raw-sql.ts";
+import { metadataSuite } from "../testing/metadata-suite.ts";
 import { MemoryEngine } from "./memory-engine.ts";
 
-metadataStoreSuite("memory", async (clock) => {
+metadataSuite("memory", async (clock) => {
   const engine = await MemoryEngine.open();
-  return { store: new SqlMetadataStore(engine, clock), engine };
+  return { store: new Metadata(engine, clock), engine };
 });
 
 test("two engines in memory share nothing", async () => {

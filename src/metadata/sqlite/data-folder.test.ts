@@ -4,7 +4,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { first, rows } from "../sql.ts";
+import { first, rows } from "../testing/raw-sql.ts";
 import { DataFolderError } from "./data-folder-error.ts";
 import { openDataFolder } from "./data-folder.ts";
 

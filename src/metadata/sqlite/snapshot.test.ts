@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SchemaError } from "../migrations/migrations.ts";
-import { rows } from "../sql.ts";
+import { rows } from "../testing/raw-sql.ts";
 import { LiveDatabase, finishCopy, openCopy } from "./snapshot.ts";
 import { SqliteEngine } from "./sqlite-engine.ts";
 

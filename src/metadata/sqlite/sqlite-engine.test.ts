@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { SQLITE_MIGRATIONS, SchemaError, pendingMigrations } from "../migrations/migrations.ts";
-import { first, rows } from "../sql.ts";
+import { first, rows } from "../testing/raw-sql.ts";
 import type { Transaction } from "../sql.ts";
 import { sqliteOfNode } from "./binding.ts";
 import { SqliteEngine } from "./sqlite-engine.ts";
@@ -398,7 +398,7 @@ function versionOf(path: string): number {
 function spawnWriter(path: string, name: string, count: number): Bun.Subprocess {
   const program = `
     import { SqliteEngine } from ${JSON.stringify(join(import.meta.dir, "sqlite-engine.ts"))};
-    import { rows } from ${JSON.stringify(join(import.meta.dir, "../sql.ts"))};
+    import { rows } from ${JSON.stringify(join(import.meta.dir, "../testing/raw-sql.ts"))};
     const engine = await SqliteEngine.open(${JSON.stringify(path)});
     for (let at = 0; at < ${count}; at++) {
       await engine.write(() => rows("insert into repo (name, created_at) values ($1, 1)", "${name}-" + at));

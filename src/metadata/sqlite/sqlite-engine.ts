@@ -8,7 +8,7 @@ import { OciError } from "../../oci/error.ts";
 import { HoldersOfThisProcess } from "../holders.ts";
 import type { Holders } from "../holders.ts";
 import { SQLITE_MIGRATIONS, pendingMigrations } from "../migrations/migrations.ts";
-import { rows, runAtOnce } from "../sql.ts";
+import { run, runAtOnce } from "../sql.ts";
 import type { Durability, SqlEngine, Statement, Transaction } from "../sql.ts";
 import type { OpenSqlite } from "./binding.ts";
 import { Checkpoints } from "./checkpoints.ts";
@@ -139,11 +139,12 @@ export class SqliteEngine implements SqlEngine {
     const steps = work();
     const one = steps.next();
     if (one.done) return one.value;
-    if (!this.#openings.has(one.value.text)) {
+    const { value: statement } = one;
+    if ("text" in statement && !this.#openings.has(statement.text)) {
       // One statement sees one state by itself.
-      const next = steps.next(this.#connection.read(one.value));
+      const next = steps.next(this.#connection.read(statement));
       if (next.done) return next.value;
-      this.#openings.add(one.value.text);
+      this.#openings.add(statement.text);
     }
     return this.#readSeveral(work);
   }
@@ -197,7 +198,7 @@ export class SqliteEngine implements SqlEngine {
 
   async checkReady(): Promise<void> {
     if (this.#broken) throw this.#broken;
-    await this.read(() => rows("pragma user_version"));
+    await this.read(() => run("pragma user_version"));
   }
 
   /** The engine, which closes `other` when it is closed. */

@@ -6,9 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SQLITE_MIGRATIONS } from "../migrations/migrations.ts";
 import { usageBelow } from "../quotas.ts";
-import { SqlMetadataStore } from "../sql-metadata-store.ts";
-import { rows } from "../sql.ts";
-import { metadataStoreSuite } from "../testing/metadata-store-suite.ts";
+import { Metadata } from "../metadata.ts";
+import { rows } from "../testing/raw-sql.ts";
+import { metadataSuite } from "../testing/metadata-suite.ts";
 import { sqliteOfNode } from "./binding.ts";
 import { SqliteEngine } from "./sqlite-engine.ts";
 
@@ -18,19 +18,19 @@ afterAll(async () => {
 });
 let files = 0;
 
-metadataStoreSuite("SQLite", async (clock) => {
+metadataSuite("SQLite", async (clock) => {
   const engine = await SqliteEngine.open(join(root, `${files++}.db`));
-  return { store: new SqlMetadataStore(engine, clock), engine };
+  return { store: new Metadata(engine, clock), engine };
 });
 
-metadataStoreSuite("SQLite, alone", async (clock) => {
+metadataSuite("SQLite, alone", async (clock) => {
   const engine = await SqliteEngine.open(join(root, `${files++}.db`), { alone: true });
-  return { store: new SqlMetadataStore(engine, clock), engine };
+  return { store: new Metadata(engine, clock), engine };
 });
 
-metadataStoreSuite("SQLite as Node brings it", async (clock) => {
+metadataSuite("SQLite as Node brings it", async (clock) => {
   const engine = await SqliteEngine.open(join(root, `${files++}.db`), { openSqlite: sqliteOfNode });
-  return { store: new SqlMetadataStore(engine, clock), engine };
+  return { store: new Metadata(engine, clock), engine };
 });
 
 test("a database from before quotas is counted as it is", async () => {

@@ -1,4 +1,4 @@
-/** What tags that stay hold in a MetadataStore: their manifests, and all that these need. */
+/** What tags that stay hold in the metadata: their manifests, and all that these need. */
 import { expect, test } from "bun:test";
 import { tag } from "../../oci/tag.ts";
 import type { Tag } from "../../oci/tag.ts";
@@ -9,7 +9,7 @@ import type { OpenMetadata } from "./subject.ts";
 const FIXED = tag("v1");
 const LATEST = tag("latest");
 
-const isFixed = (name: Tag): boolean => name === FIXED;
+const isImmutable = (name: Tag): boolean => name === FIXED;
 
 export function testHolds(open: OpenMetadata): void {
   test("a tag that stays holds the blobs of its manifest, until it is gone", async () => {
@@ -18,11 +18,11 @@ export function testHolds(open: OpenMetadata): void {
     const { digest, size } = await subject.push("layer");
     await subject.image("another", { blobs: [needs({ digest, size })], tags: [LATEST] });
     await subject.image("image", { blobs: [needs({ digest, size })], tags: [FIXED] });
-    expect(await store.unlinkBlob(APP, digest, isFixed)).toEqual({ fixed: FIXED });
-    expect((await store.findBlob(APP, digest))?.digest).toBe(digest);
-    await store.deleteTag(APP, FIXED);
-    expect(await store.unlinkBlob(APP, digest, isFixed)).toBe("done");
-    expect(await store.unlinkBlob(APP, digest, isFixed)).toBe("absent");
+    expect(await store.blobs.unlink(APP, digest, isImmutable)).toEqual({ immutable: FIXED });
+    expect((await store.blobs.find(APP, digest))?.digest).toBe(digest);
+    await store.tags.delete(APP, FIXED);
+    expect(await store.blobs.unlink(APP, digest, isImmutable)).toBe("done");
+    expect(await store.blobs.unlink(APP, digest, isImmutable)).toBe("absent");
   });
 
   test("through indexes it holds what lies below them, at any depth", async () => {
@@ -34,27 +34,28 @@ export function testHolds(open: OpenMetadata): void {
       const children = [{ ...needs({ digest: chain.at(-1)!, size: 0 }), size: undefined }];
       chain.push(await subject.image(`index ${depth}`, { children, tags: depth === 4 ? [FIXED] : [] }));
     }
-    expect(await store.unlinkBlob(APP, layer.digest, isFixed)).toEqual({ fixed: FIXED });
-    for (const digest of chain) expect(await store.deleteManifest(APP, digest, isFixed)).toEqual({ fixed: FIXED });
-    expect(await store.manifests(APP, { limit: 10 })).toHaveLength(5);
-    expect(await store.deleteManifest(APP, chain.at(-1)!)).toBe("done");
-    expect(await store.deleteManifest(APP, chain[0]!, isFixed)).toBe("done");
-    expect(await store.unlinkBlob(APP, layer.digest, isFixed)).toBe("done");
+    expect(await store.blobs.unlink(APP, layer.digest, isImmutable)).toEqual({ immutable: FIXED });
+    for (const digest of chain)
+      expect(await store.manifests.delete(APP, digest, isImmutable)).toEqual({ immutable: FIXED });
+    expect(await store.manifests.list(APP, { limit: 10 })).toHaveLength(5);
+    expect(await store.manifests.delete(APP, chain.at(-1)!)).toBe("done");
+    expect(await store.manifests.delete(APP, chain[0]!, isImmutable)).toBe("done");
+    expect(await store.blobs.unlink(APP, layer.digest, isImmutable)).toBe("done");
   });
 
   test("it holds a layer that is a child of an index, as in a cache of builds", async () => {
     await using subject = await Subject.open(open);
     const layer = await subject.push("layer");
     await subject.image("cache", { children: [needs(layer)], tags: [FIXED] });
-    expect(await subject.store.unlinkBlob(APP, layer.digest, isFixed)).toEqual({ fixed: FIXED });
+    expect(await subject.store.blobs.unlink(APP, layer.digest, isImmutable)).toEqual({ immutable: FIXED });
   });
 
   test("it holds a damaged blob too, which may turn out to be good", async () => {
     await using subject = await Subject.open(open);
     const layer = await subject.push("layer");
     await subject.image("image", { blobs: [needs(layer)], tags: [FIXED] });
-    await subject.store.markDamaged(layer.digest, layer.key);
-    expect(await subject.store.unlinkBlob(APP, layer.digest, isFixed)).toEqual({ fixed: FIXED });
+    await subject.store.blobs.markCorrupt(layer.digest, layer.key);
+    expect(await subject.store.blobs.unlink(APP, layer.digest, isImmutable)).toEqual({ immutable: FIXED });
   });
 
   test("what it needs and is not here is absent, and not held", async () => {
@@ -64,26 +65,26 @@ export function testHolds(open: OpenMetadata): void {
     const image = await subject.image("image");
     const children = [needs({ digest: image, size: 5 })];
     await subject.image("index", { blobs: [needs(layer)], children, tags: [FIXED] });
-    expect(await store.unlinkBlob(APP, layer.digest)).toBe("done");
-    expect(await store.deleteManifest(APP, image)).toBe("done");
-    expect(await store.unlinkBlob(APP, layer.digest, isFixed)).toBe("absent");
-    expect(await store.deleteManifest(APP, image, isFixed)).toBe("absent");
+    expect(await store.blobs.unlink(APP, layer.digest)).toBe("done");
+    expect(await store.manifests.delete(APP, image)).toBe("done");
+    expect(await store.blobs.unlink(APP, layer.digest, isImmutable)).toBe("absent");
+    expect(await store.manifests.delete(APP, image, isImmutable)).toBe("absent");
   });
 
   test("it holds nothing in another repository, nothing above its manifest, and nothing that is beside it", async () => {
     await using subject = await Subject.open(open);
     const { store } = subject;
     const layer = await subject.push("layer");
-    await store.mountBlob(OTHER, APP, layer.digest);
+    await store.blobs.mount(OTHER, APP, layer.digest);
     const image = await subject.image("image", { blobs: [needs(layer)], tags: [FIXED] });
     const there = await subject.image("image", { to: OTHER, blobs: [needs(layer)], tags: [LATEST] });
     const index = await subject.image("index", { children: [needs({ digest: image, size: 5 })] });
     const beside = await subject.image("beside", { subject: image });
     const unneeded = await subject.push("unneeded");
-    expect(await store.unlinkBlob(OTHER, layer.digest, isFixed)).toBe("done");
-    expect(await store.deleteManifest(OTHER, there, isFixed)).toBe("done");
-    for (const digest of [index, beside]) expect(await store.deleteManifest(APP, digest, isFixed)).toBe("done");
-    expect(await store.unlinkBlob(APP, unneeded.digest, isFixed)).toBe("done");
+    expect(await store.blobs.unlink(OTHER, layer.digest, isImmutable)).toBe("done");
+    expect(await store.manifests.delete(OTHER, there, isImmutable)).toBe("done");
+    for (const digest of [index, beside]) expect(await store.manifests.delete(APP, digest, isImmutable)).toBe("done");
+    expect(await store.blobs.unlink(APP, unneeded.digest, isImmutable)).toBe("done");
   });
 
   test("indexes that lead to each other are walked up once", async () => {
@@ -94,9 +95,9 @@ export function testHolds(open: OpenMetadata): void {
     await subject.change(
       "insert into manifest_child (repo, parent, child) select repo, child, parent from manifest_child",
     );
-    expect(await subject.store.deleteManifest(APP, below, isFixed)).toBe("done");
-    await subject.store.putTag(APP, FIXED, above);
-    expect(await subject.store.deleteManifest(APP, above, isFixed)).toEqual({ fixed: FIXED });
+    expect(await subject.store.manifests.delete(APP, below, isImmutable)).toBe("done");
+    await subject.store.tags.put(APP, FIXED, above);
+    expect(await subject.store.manifests.delete(APP, above, isImmutable)).toEqual({ immutable: FIXED });
   });
 
   test("what more lead to than can be looked at stays", async () => {
@@ -105,17 +106,17 @@ export function testHolds(open: OpenMetadata): void {
     const child = await subject.image("child");
     await subject.change(
       `with recursive n (i) as (select 1 union all select i + 1 from n where i < $1)
-       insert into manifest (repo, digest, media_type, size, pushed_at, touched_at, unref_at, payload)
-       select repo, 'made:' || i, media_type, size, pushed_at, touched_at, unref_at, payload from manifest, n`,
+       insert into manifest (repo, digest, media_type, size, pushed_at, touched_at, payload)
+       select repo, 'made:' || i, media_type, size, pushed_at, touched_at, payload from manifest, n`,
       MOST_LOOKED_AT,
     );
     await subject.change(
       "insert into manifest_child (repo, parent, child) select repo, digest, $1 from manifest where digest like 'made:%'",
       child,
     );
-    expect(await store.deleteManifest(APP, child, isFixed)).toBe("unclear");
-    expect((await store.findManifest(APP, child))?.digest).toBe(child);
+    expect(await store.manifests.delete(APP, child, isImmutable)).toBe("unclear");
+    expect((await store.manifests.find(APP, child))?.digest).toBe(child);
     await subject.change("delete from manifest where digest = 'made:1'");
-    expect(await store.deleteManifest(APP, child, isFixed)).toBe("done");
+    expect(await store.manifests.delete(APP, child, isImmutable)).toBe("done");
   });
 }

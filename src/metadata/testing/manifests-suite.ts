@@ -1,4 +1,4 @@
-/** Manifests in a MetadataStore: stored whole with all that hangs on them, or not at all. */
+/** Manifests in the metadata: stored whole with all that hangs on them, or not at all. */
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { digestOf, digest as digestIn } from "../../oci/digest.ts";
@@ -27,16 +27,16 @@ export function testManifests(open: OpenMetadata): void {
     const payload = '{ "odd":  "spaces",\n"é": 1}';
     const digest = await subject.image(payload, { tags: [LATEST, tag("v1")] });
     const facts = { digest, mediaType: IMAGE_TYPE, size: bytes(payload).length };
-    expect(await store.findManifest(APP, digest)).toEqual(facts);
-    expect(await store.readManifest(APP, digest)).toEqual({ ...facts, payload: bytes(payload) });
+    expect(await store.manifests.find(APP, digest)).toEqual(facts);
+    expect(await store.manifests.read(APP, digest)).toEqual({ ...facts, payload: bytes(payload) });
     for (const name of [LATEST, tag("v1")]) {
-      expect(await store.findManifestByTag(APP, name)).toEqual(facts);
-      expect(await store.readManifestByTag(APP, name)).toEqual({ ...facts, payload: bytes(payload) });
+      expect(await store.manifests.findByTag(APP, name)).toEqual(facts);
+      expect(await store.manifests.readByTag(APP, name)).toEqual({ ...facts, payload: bytes(payload) });
     }
-    expect(await store.findManifest(OTHER, digest)).toBeUndefined();
-    expect(await store.readManifestByTag(OTHER, LATEST)).toBeUndefined();
-    expect(await store.findManifestByTag(APP, tag("v2"))).toBeUndefined();
-    expect(await store.readManifest(APP, textDigest("absent"))).toBeUndefined();
+    expect(await store.manifests.find(OTHER, digest)).toBeUndefined();
+    expect(await store.manifests.readByTag(OTHER, LATEST)).toBeUndefined();
+    expect(await store.manifests.findByTag(APP, tag("v2"))).toBeUndefined();
+    expect(await store.manifests.read(APP, textDigest("absent"))).toBeUndefined();
   });
 
   test("the same manifest may be put again, under another tag", async () => {
@@ -45,9 +45,9 @@ export function testManifests(open: OpenMetadata): void {
     const more = { blobs: [needs(layer), needs(layer)] };
     const digest = await subject.image("twice", { ...more, tags: [LATEST] });
     expect(await subject.put("twice", { ...more, tags: [tag("v1")] })).toEqual(STORED);
-    expect((await subject.store.findManifestByTag(APP, LATEST))?.digest).toBe(digest);
-    expect((await subject.store.findManifestByTag(APP, tag("v1")))?.digest).toBe(digest);
-    expect(await subject.store.manifests(APP, { limit: 10 })).toHaveLength(1);
+    expect((await subject.store.manifests.findByTag(APP, LATEST))?.digest).toBe(digest);
+    expect((await subject.store.manifests.findByTag(APP, tag("v1")))?.digest).toBe(digest);
+    expect(await subject.store.manifests.list(APP, { limit: 10 })).toHaveLength(1);
   });
 
   test("a size that the manifest does not say is not compared", async () => {
@@ -62,8 +62,8 @@ export function testManifests(open: OpenMetadata): void {
     const payload = bytes("manifest");
     const digests = [digestOf(payload), digestOf(payload, "sha512")];
     for (const digest of digests) expect(await subject.put("manifest", { digest })).toEqual(STORED);
-    await subject.store.deleteManifest(APP, digests[0]!);
-    expect(await subject.store.readManifest(APP, digests[1]!)).toMatchObject({ digest: digests[1]!, payload });
+    await subject.store.manifests.delete(APP, digests[0]!);
+    expect(await subject.store.manifests.read(APP, digests[1]!)).toMatchObject({ digest: digests[1]!, payload });
   });
 
   testNeeds(open);
@@ -81,7 +81,7 @@ export function testManifests(open: OpenMetadata): void {
         const walked: Digest[] = [];
         for (;;) {
           const after = walked.at(-1);
-          const page = await subject.store.manifests(APP, after === undefined ? { limit } : { after, limit });
+          const page = await subject.store.manifests.list(APP, after === undefined ? { limit } : { after, limit });
           walked.push(...page.map(({ digest }) => digest));
           if (page.length < limit) break;
         }
@@ -105,14 +105,14 @@ function testNeeds(open: OpenMetadata): void {
       tags: [LATEST],
     });
     expect(result.kind === "missing" && result.digests.toSorted()).toEqual([elsewhere.digest, layer, child].toSorted());
-    expect(await store.findManifest(APP, textDigest("manifest"))).toBeUndefined();
-    expect(await store.findManifestByTag(APP, LATEST)).toBeUndefined();
+    expect(await store.manifests.find(APP, textDigest("manifest"))).toBeUndefined();
+    expect(await store.manifests.findByTag(APP, LATEST)).toBeUndefined();
   });
 
   test("a manifest that is refused begins no repository", async () => {
     await using subject = await Subject.open(open);
     await subject.put("manifest", { blobs: [needs({ digest: textDigest("absent"), size: 1 })] });
-    expect(await subject.store.repositoryExists(APP)).toBe(false);
+    expect(await subject.store.repositories.exists(APP)).toBe(false);
     expect(await subject.query("select * from repo")).toEqual([]);
   });
 
@@ -130,7 +130,7 @@ function testNeeds(open: OpenMetadata): void {
       ],
     });
     await expect(subject.change("delete from blob where digest = $1", layer.digest)).rejects.toThrow(/foreign key/i);
-    expect((await subject.store.findBlob(APP, layer.digest))?.size).toBe(6);
+    expect((await subject.store.blobs.find(APP, layer.digest))?.size).toBe(6);
   });
 
   test("content of another size than the manifest says is refused where sizes have to be exact", async () => {
@@ -142,7 +142,7 @@ function testNeeds(open: OpenMetadata): void {
     const child = await subject.image("a child");
     const children = [needs({ digest: child, size: 1 })];
     expect<object>(await subject.put("index", { children, exactSizes: true })).toMatchObject({ said: 1, actual: 7 });
-    expect(await subject.store.manifests(APP, { limit: 10 })).toHaveLength(1);
+    expect(await subject.store.manifests.list(APP, { limit: 10 })).toHaveLength(1);
   });
 
   test("missing content is named before content of a wrong size", async () => {
@@ -166,10 +166,10 @@ function testNeeds(open: OpenMetadata): void {
     const layer = await subject.push("a layer");
     const loose = await subject.push("loose");
     const digest = await subject.image("manifest", { blobs: [needs(layer)] });
-    await subject.store.unlinkBlob(APP, layer.digest);
+    await subject.store.blobs.unlink(APP, layer.digest);
     await expect(subject.change("delete from blob where digest = $1", layer.digest)).rejects.toThrow(/foreign key/i);
     await subject.change("delete from blob where digest = $1", loose.digest);
-    await subject.store.deleteManifest(APP, digest);
+    await subject.store.manifests.delete(APP, digest);
     await subject.change("delete from blob where digest = $1", layer.digest);
     expect(await subject.query("select * from blob")).toEqual([]);
   });
@@ -199,7 +199,7 @@ function testLateContent(open: OpenMetadata): void {
       "mounted",
       async (subject: Subject) => {
         const { digest } = await subject.push("late", { to: OTHER });
-        await subject.store.mountBlob(APP, OTHER, digest);
+        await subject.store.blobs.mount(APP, OTHER, digest);
       },
     ],
   ] as const) {
@@ -252,19 +252,19 @@ function testConditions(open: OpenMetadata): void {
 
     expect(await attempt("old", { condition: { kind: "exists" } })).toBe("condition");
     expect(await attempt("old", { condition: { kind: "is", digests: [old] } })).toBe("condition");
-    expect(await store.repositoryExists(APP)).toBe(false);
+    expect(await store.repositories.exists(APP)).toBe(false);
     expect(await attempt("old", { condition: { kind: "absent" } })).toBe("stored");
 
     expect(await attempt("new", { condition: { kind: "absent" } })).toBe("condition");
     expect(await attempt("new", { condition: { kind: "is", digests: [stranger] } })).toBe("condition");
     expect(await attempt("new", { condition: { kind: "is not", digests: [stranger, old] } })).toBe("condition");
-    expect(await store.findManifest(APP, textDigest("new"))).toBeUndefined();
-    expect((await store.findManifestByTag(APP, LATEST))?.digest).toBe(old);
+    expect(await store.manifests.find(APP, textDigest("new"))).toBeUndefined();
+    expect((await store.manifests.findByTag(APP, LATEST))?.digest).toBe(old);
 
     expect(await attempt("new", { condition: { kind: "is", digests: [stranger, old] } })).toBe("stored");
     expect(await attempt("newer", { condition: { kind: "is not", digests: [old] } })).toBe("stored");
     expect(await attempt("newest", { condition: { kind: "exists" } })).toBe("stored");
-    expect((await store.findManifestByTag(APP, LATEST))?.digest).toBe(textDigest("newest"));
+    expect((await store.manifests.findByTag(APP, LATEST))?.digest).toBe(textDigest("newest"));
   });
 
   test("of many that put a tag which must not be there, one does", async () => {
@@ -275,8 +275,8 @@ function testConditions(open: OpenMetadata): void {
     const results = await Promise.all(puts);
     const winners = results.flatMap(({ kind }, at) => (kind === "stored" ? [textDigest(`contender ${at}`)] : []));
     expect(winners).toHaveLength(1);
-    expect(winners).toEqual([(await subject.store.findManifestByTag(APP, LATEST))!.digest]);
-    expect(await subject.store.manifests(APP, { limit: 10 })).toHaveLength(1);
+    expect(winners).toEqual([(await subject.store.manifests.findByTag(APP, LATEST))!.digest]);
+    expect(await subject.store.manifests.list(APP, { limit: 10 })).toHaveLength(1);
   });
 }
 
@@ -288,14 +288,14 @@ function testDeletion(open: OpenMetadata): void {
     const digest = await subject.image("manifest", { blobs: [needs(layer)], tags: [LATEST, tag("v1")] });
     const other = await subject.image("other", { blobs: [needs(layer)], tags: [tag("v2")] });
     const index = await subject.image("index", { children: [needs({ digest, size: 8 })] });
-    expect(await store.deleteManifest(APP, digest)).toBe("done");
-    expect(await store.findManifest(APP, digest)).toBeUndefined();
-    expect(await store.findManifestByTag(APP, LATEST)).toBeUndefined();
-    expect((await store.tags(APP, { limit: 10 })).map(({ name }) => name)).toEqual([tag("v2")]);
-    expect((await store.findManifest(APP, other))?.digest).toBe(other);
-    expect((await store.findManifest(APP, index))?.digest).toBe(index);
-    expect(await store.findBlob(APP, layer.digest)).toBeDefined();
-    expect(await store.deleteManifest(APP, digest)).toBe("absent");
+    expect(await store.manifests.delete(APP, digest)).toBe("done");
+    expect(await store.manifests.find(APP, digest)).toBeUndefined();
+    expect(await store.manifests.findByTag(APP, LATEST)).toBeUndefined();
+    expect((await store.tags.list(APP, { limit: 10 })).map(({ name }) => name)).toEqual([tag("v2")]);
+    expect((await store.manifests.find(APP, other))?.digest).toBe(other);
+    expect((await store.manifests.find(APP, index))?.digest).toBe(index);
+    expect(await store.blobs.find(APP, layer.digest)).toBeDefined();
+    expect(await store.manifests.delete(APP, digest)).toBe("absent");
   });
 
   test("a tag that stays keeps its manifest, and no other manifest takes the tag", async () => {
@@ -304,27 +304,27 @@ function testDeletion(open: OpenMetadata): void {
     const fixed = tag("v1");
     const digest = await subject.image("manifest", { tags: [fixed] });
     const tags = [tag("fresh"), fixed];
-    expect(await store.putManifest(APP, newManifest("other", { tags, fixedTags: [fixed] }))).toEqual({
-      kind: "fixed",
+    expect(await store.manifests.put(APP, newManifest("other", { tags, immutableTags: [fixed] }))).toEqual({
+      kind: "immutable",
       tag: fixed,
     });
-    expect(await store.findManifest(APP, textDigest("other"))).toBeUndefined();
-    expect(await store.findManifestByTag(APP, tag("fresh"))).toBeUndefined();
-    expect(await store.putManifest(APP, newManifest("manifest", { tags, fixedTags: [fixed] }))).toMatchObject({
+    expect(await store.manifests.find(APP, textDigest("other"))).toBeUndefined();
+    expect(await store.manifests.findByTag(APP, tag("fresh"))).toBeUndefined();
+    expect(await store.manifests.put(APP, newManifest("manifest", { tags, immutableTags: [fixed] }))).toMatchObject({
       kind: "stored",
     });
-    expect(await store.deleteManifest(APP, digest, (name) => name === fixed)).toEqual({ fixed });
-    expect((await store.findManifestByTag(APP, fixed))?.digest).toBe(digest);
-    expect(await store.deleteManifest(APP, digest, (name) => name === tag("v2"))).toBe("done");
+    expect(await store.manifests.delete(APP, digest, (name) => name === fixed)).toEqual({ immutable: fixed });
+    expect((await store.manifests.findByTag(APP, fixed))?.digest).toBe(digest);
+    expect(await store.manifests.delete(APP, digest, (name) => name === tag("v2"))).toBe("done");
   });
 
   test("only a manifest of this repository is deleted", async () => {
     await using subject = await Subject.open(open);
     const digest = await subject.image("manifest");
     await subject.image("manifest", { to: OTHER, tags: [LATEST] });
-    expect(await subject.store.deleteManifest(digestOwner("nobody"), digest)).toBe("absent");
-    expect(await subject.store.deleteManifest(APP, digest)).toBe("done");
-    expect((await subject.store.findManifestByTag(OTHER, LATEST))?.digest).toBe(digest);
+    expect(await subject.store.manifests.delete(digestOwner("nobody"), digest)).toBe("absent");
+    expect(await subject.store.manifests.delete(APP, digest)).toBe("done");
+    expect((await subject.store.manifests.findByTag(OTHER, LATEST))?.digest).toBe(digest);
   });
 
   test("it is gone from the referrers of its subject, and takes its own signatures along", async () => {
@@ -332,24 +332,24 @@ function testDeletion(open: OpenMetadata): void {
     const { store } = subject;
     const image = await subject.image("image");
     const referrer = await subject.image("referrer", { subject: image });
-    await store.putSignatures(APP, referrer, [{ name: "s", content: bytes("signed") }], {
+    await store.signatures.put(APP, referrer, [{ name: "s", content: bytes("signed") }], {
       maxBytes: 100,
       taken: "refuse",
     });
-    await store.deleteManifest(APP, referrer);
-    expect((await store.referrers(APP, image, { maxBytes: 10_000 })).referrers).toEqual([]);
-    expect(await store.signatures(APP, referrer)).toEqual([]);
+    await store.manifests.delete(APP, referrer);
+    expect((await store.manifests.referrers(APP, image, { maxBytes: 10_000 })).referrers).toEqual([]);
+    expect(await store.signatures.list(APP, referrer)).toEqual([]);
     await subject.image("referrer");
-    expect(await store.signatures(APP, referrer)).toEqual([]);
+    expect(await store.signatures.list(APP, referrer)).toEqual([]);
   });
 
   test("what refers to it stays, and is found again when it is pushed again", async () => {
     await using subject = await Subject.open(open);
     const image = await subject.image("image");
     const referrer = await subject.image("referrer", { subject: image });
-    await subject.store.deleteManifest(APP, image);
+    await subject.store.manifests.delete(APP, image);
     await subject.image("image");
-    const { referrers } = await subject.store.referrers(APP, image, { maxBytes: 10_000 });
+    const { referrers } = await subject.store.manifests.referrers(APP, image, { maxBytes: 10_000 });
     expect(referrers.map(({ digest }) => digest)).toEqual([referrer]);
   });
 
@@ -357,9 +357,9 @@ function testDeletion(open: OpenMetadata): void {
     await using subject = await Subject.open(open);
     const layer = await subject.push("layer");
     const digest = await subject.image("manifest", { blobs: [needs(layer)], tags: [LATEST] });
-    await subject.store.deleteManifest(APP, digest);
+    await subject.store.manifests.delete(APP, digest);
     await subject.image("manifest", { blobs: [needs(layer)], tags: [LATEST] });
-    expect((await subject.store.findManifestByTag(APP, LATEST))?.digest).toBe(digest);
+    expect((await subject.store.manifests.findByTag(APP, LATEST))?.digest).toBe(digest);
   });
 
   test("puts and deletes of the same manifest at once leave it whole or gone", async () => {
@@ -369,11 +369,11 @@ function testDeletion(open: OpenMetadata): void {
     const manifest = newManifest("contended", { blobs: [needs(layer)], tags: [LATEST] });
     await Promise.all(
       Array.from({ length: 20 }, (_, at) =>
-        at % 2 === 0 ? subject.store.putManifest(APP, manifest) : subject.store.deleteManifest(APP, digest),
+        at % 2 === 0 ? subject.store.manifests.put(APP, manifest) : subject.store.manifests.delete(APP, digest),
       ),
     );
-    const there = (await subject.store.findManifest(APP, digest)) !== undefined;
-    expect((await subject.store.findManifestByTag(APP, LATEST)) !== undefined).toBe(there);
+    const there = (await subject.store.manifests.find(APP, digest)) !== undefined;
+    expect((await subject.store.manifests.findByTag(APP, LATEST)) !== undefined).toBe(there);
     expect(await subject.query("select * from manifest_blob")).toHaveLength(there ? 1 : 0);
   });
 }

@@ -1,15 +1,17 @@
-/** Quotas of a MetadataStore: what fits, what does not, and that every change is counted. */
+/** Quotas of the metadata: what fits, what does not, and that every change is counted. */
 import { expect, test } from "bun:test";
 import { randomUUID } from "node:crypto";
 import * as fc from "fast-check";
 import { repositoryName } from "../../oci/repository-name.ts";
 import type { RepositoryName } from "../../oci/repository-name.ts";
 import { tag } from "../../oci/tag.ts";
-import { DEFAULT_RULES } from "../metadata-store.ts";
-import type { MetadataStore, NewUpload } from "../metadata-store.ts";
+import { DEFAULT_RULES } from "../database.ts";
+import type { NewUpload } from "../uploads.ts";
 import { usageBelow } from "../quotas.ts";
-import type { Quota } from "../quotas.ts";
-import { SqlMetadataStore } from "../sql-metadata-store.ts";
+import type { QuotaProblem } from "../quotas.ts";
+import type { PutSignaturesResult } from "../signatures.ts";
+import type { Quota } from "../database.ts";
+import { Metadata } from "../metadata.ts";
 import { APP, HOLDER, OTHER, Subject, inline, newManifest, textDigest } from "./subject.ts";
 import type { OpenMetadata } from "./subject.ts";
 
@@ -23,10 +25,22 @@ export function testQuotas(open: OpenMetadata): void {
     await using subject = await Subject.open(open);
     const store = withQuotas(subject, { prefix: "team", bytes: 10 });
     await begin(store, APP, 10);
-    await expect(begin(store, APP, 11)).rejects.toMatchObject({ code: "DENIED", status: 403 });
+    expect(await create(store, APP, 11)).toMatchObject({
+      kind: "quota",
+      prefix: "team",
+      what: "bytes",
+      used: 0,
+      limit: 10,
+    });
     await begin(store, NEIGHBOUR, 11);
     await subject.push("0123456789", { to: OTHER });
-    await expect(begin(store, APP)).rejects.toThrow("quota of team does not allow more (quotas): 10 B of 10 B");
+    expect(await create(store, APP)).toMatchObject({
+      kind: "quota",
+      prefix: "team",
+      what: "bytes",
+      used: 10,
+      limit: 10,
+    });
     await begin(store, ELSEWHERE);
   });
 
@@ -34,8 +48,8 @@ export function testQuotas(open: OpenMetadata): void {
     await using subject = await Subject.open(open);
     const store = withQuotas(subject, { prefix: "team", bytes: 10 });
     const [one, two] = [await begin(store, APP), await begin(store, APP)];
-    const received = (id: string, version: number, bytes: number): Promise<number | undefined> =>
-      store.saveUpload({
+    const received = (id: string, version: number, bytes: number): Promise<number | undefined | QuotaProblem> =>
+      store.uploads.save({
         id,
         version,
         received: bytes,
@@ -43,20 +57,32 @@ export function testQuotas(open: OpenMetadata): void {
         staged: new Uint8Array(bytes),
         expiresAt: 1,
       });
-    const version = (await received(one, 1, 6))!;
-    await expect(received(two, 1, 5)).rejects.toMatchObject({ code: "DENIED", status: 403 });
-    expect(await store.findUpload(APP, two)).toMatchObject({ received: 0, version: 1 });
-    const end = { at: inline("12345"), size: 5, digest: textDigest("12345") };
-    await expect(store.finishUpload({ id: two, version: 1, ...end })).rejects.toMatchObject({ code: "DENIED" });
-    expect(await store.findUpload(APP, two)).toMatchObject({ received: 0, version: 1 });
+    const version = Number(await received(one, 1, 6));
+    expect(await received(two, 1, 5)).toMatchObject({ kind: "quota", used: 6, limit: 10 });
+    expect(await store.uploads.find(APP, two)).toMatchObject({ received: 0, version: 1 });
+    const end = { location: inline("12345"), size: 5, digest: textDigest("12345") };
+    expect(await store.uploads.finish({ id: two, version: 1, ...end })).toMatchObject({ kind: "quota" });
+    expect(await store.uploads.find(APP, two)).toMatchObject({ received: 0, version: 1 });
     // Its bytes are counted already.
     expect(
-      await store.finishUpload({ id: one, version, at: inline("123456"), size: 6, digest: textDigest("123456") }),
+      await store.uploads.finish({
+        id: one,
+        version,
+        location: inline("123456"),
+        size: 6,
+        digest: textDigest("123456"),
+      }),
     ).toBe(true);
     expect(await usage(subject, "team")).toMatchObject({ bytes: 6 });
     // What is here already adds nothing.
     expect(
-      await store.finishUpload({ id: two, version: 1, at: inline("123456"), size: 6, digest: textDigest("123456") }),
+      await store.uploads.finish({
+        id: two,
+        version: 1,
+        location: inline("123456"),
+        size: 6,
+        digest: textDigest("123456"),
+      }),
     ).toBe(true);
     expect(await usage(subject, "team")).toMatchObject({ bytes: 6 });
   });
@@ -66,23 +92,23 @@ export function testQuotas(open: OpenMetadata): void {
     const store = withQuotas(subject, { prefix: "team", bytes: 100 }, { prefix: "*", bytes: 1000 });
     const [one, two] = [await begin(store, APP), await begin(store, OTHER)];
     const [versionOne, versionTwo] = [await subject.claim(one), await subject.claim(two)];
-    expect(await store.reserveUpload(one, versionOne, 10, 80)).toBe(80);
-    expect(await store.reserveUpload(two, versionTwo, 10, 80)).toBe(20);
+    expect(await store.uploads.reserve(one, versionOne, 10, 80)).toBe(80);
+    expect(await store.uploads.reserve(two, versionTwo, 10, 80)).toBe(20);
     expect(await usage(subject, "team")).toMatchObject({ bytes: 100 });
-    await expect(store.reserveUpload(two, versionTwo, 21, 80)).rejects.toMatchObject({ code: "DENIED" });
-    expect(await store.reserveUpload(one, versionOne - 1, 1, 1)).toBeUndefined();
-    expect(await store.reserveUpload("nobody's", 1, 1, 1)).toBeUndefined();
+    expect(await store.uploads.reserve(two, versionTwo, 21, 80)).toMatchObject({ kind: "quota" });
+    expect(await store.uploads.reserve(one, versionOne - 1, 1, 1)).toBeUndefined();
+    expect(await store.uploads.reserve("nobody's", 1, 1, 1)).toBeUndefined();
     const progress = { received: 30, digestSoFar: undefined, staged: undefined, expiresAt: subject.clock.ms + 1000 };
-    await store.saveUpload({ id: one, version: versionOne, ...progress });
+    await store.uploads.save({ id: one, version: versionOne, ...progress });
     expect(await usage(subject, "team")).toMatchObject({ bytes: 50 });
-    expect(await store.reserveUpload(two, versionTwo, 21, 80)).toBe(70);
-    await store.releaseUpload(two, HOLDER);
+    expect(await store.uploads.reserve(two, versionTwo, 21, 80)).toBe(70);
+    await store.uploads.release(two, HOLDER);
     expect(await usage(subject, "team")).toMatchObject({ bytes: 30 });
-    await store.cancelUpload(APP, one);
+    await store.uploads.cancel(APP, one);
     expect(await usage(subject, "team")).toMatchObject({ bytes: 0 });
     const elsewhere = await begin(store, ELSEWHERE);
-    expect(await store.reserveUpload(elsewhere, 1, 10, 2000)).toBe(1000);
-    expect(await subject.store.reserveUpload(elsewhere, 1, 10, 2000)).toBe(Infinity);
+    expect(await store.uploads.reserve(elsewhere, 1, 10, 2000)).toBe(1000);
+    expect(await subject.store.uploads.reserve(elsewhere, 1, 10, 2000)).toBe(Infinity);
   });
 
   test("what a writer that died had reserved is free when the next one claims the upload", async () => {
@@ -90,7 +116,7 @@ export function testQuotas(open: OpenMetadata): void {
     const store = withQuotas(subject, { prefix: "team", bytes: 100 });
     const id = await begin(store, APP);
     const version = await subject.claim(id);
-    await store.reserveUpload(id, version, 10, 80);
+    await store.uploads.reserve(id, version, 10, 80);
     await subject.claim(id, { version, holder: "another", ended: HOLDER });
     expect(await usage(subject, "team")).toMatchObject({ bytes: 0 });
   });
@@ -99,11 +125,11 @@ export function testQuotas(open: OpenMetadata): void {
     await using subject = await Subject.open(open);
     const store = withQuotas(subject, { prefix: "team", bytes: 10 });
     const id = await begin(store, APP);
-    expect(await store.checkUpload(id, 10)).toBeUndefined();
-    await expect(store.checkUpload(id, 11)).rejects.toMatchObject({ code: "DENIED" });
-    expect(await store.checkUpload(await begin(store, ELSEWHERE), 11)).toBeUndefined();
-    expect(await store.checkUpload("nobody's", 11)).toBeUndefined();
-    expect(await subject.store.checkUpload(id, 11)).toBeUndefined();
+    expect(await store.uploads.findProblem(id, 10)).toBeUndefined();
+    expect(await store.uploads.findProblem(id, 11)).toMatchObject({ kind: "quota" });
+    expect(await store.uploads.findProblem(await begin(store, ELSEWHERE), 11)).toBeUndefined();
+    expect(await store.uploads.findProblem("nobody's", 11)).toBeUndefined();
+    expect(await subject.store.uploads.findProblem(id, 11)).toBeUndefined();
   });
 
   test("a signature is put only where its bytes fit, and again where it is already", async () => {
@@ -111,10 +137,10 @@ export function testQuotas(open: OpenMetadata): void {
     const manifest = await subject.image("image");
     const { bytes } = await usage(subject, "*");
     const store = withQuotas(subject, { prefix: "*", bytes: bytes + 5 });
-    const put = (name: string): Promise<string> =>
-      store.putSignatures(APP, manifest, [{ name, content: new Uint8Array(5) }], { maxBytes: 100, taken: "skip" });
+    const put = (name: string): Promise<PutSignaturesResult | QuotaProblem> =>
+      store.signatures.put(APP, manifest, [{ name, content: new Uint8Array(5) }], { maxBytes: 100, taken: "skip" });
     expect(await put("one")).toBe("done");
-    await expect(put("two")).rejects.toMatchObject({ code: "DENIED" });
+    expect(await put("two")).toMatchObject({ kind: "quota" });
     expect(await put("one")).toBe("done");
   });
 
@@ -124,13 +150,14 @@ export function testQuotas(open: OpenMetadata): void {
     const by = (client: string, repository = APP): Promise<string> =>
       begin(store, repository, undefined, { client, atMost: 2 });
     const [first] = [await by("alice"), await by("alice", OTHER)];
-    await expect(by("alice", ELSEWHERE)).rejects.toMatchObject({ code: "TOOMANYREQUESTS", status: 429 });
-    expect(await store.repositoryExists(ELSEWHERE)).toBe(false);
+    const alice = { client: "alice", atMost: 2 };
+    expect(await create(store, ELSEWHERE, undefined, alice)).toBe("too many");
+    expect(await store.repositories.exists(ELSEWHERE)).toBe(false);
     await by("10.0.0.1", ELSEWHERE);
     await begin(store, ELSEWHERE);
-    await store.cancelUpload(APP, first);
+    await store.uploads.cancel(APP, first);
     await by("alice", ELSEWHERE);
-    await expect(by("alice")).rejects.toMatchObject({ code: "TOOMANYREQUESTS" });
+    expect(await create(store, APP, undefined, alice)).toBe("too many");
   });
 
   test("a blob is mounted only where its bytes fit, and again where it is already", async () => {
@@ -138,10 +165,10 @@ export function testQuotas(open: OpenMetadata): void {
     const store = withQuotas(subject, { prefix: "team/app", bytes: 15 });
     const { digest: small } = await subject.push("0123456789", { to: ELSEWHERE });
     const { digest: large } = await subject.push("0123456789abcdef", { to: ELSEWHERE });
-    expect(await store.mountBlob(APP, ELSEWHERE, small)).toBeTrue();
-    expect(await store.mountBlob(APP, ELSEWHERE, small)).toBeTrue();
-    await expect(store.mountBlob(APP, ELSEWHERE, large)).rejects.toMatchObject({ code: "DENIED" });
-    expect(await store.mountBlob(OTHER, ELSEWHERE, large)).toBeTrue();
+    expect(await store.blobs.mount(APP, ELSEWHERE, small)).toBeTrue();
+    expect(await store.blobs.mount(APP, ELSEWHERE, small)).toBeTrue();
+    expect(await store.blobs.mount(APP, ELSEWHERE, large)).toMatchObject({ kind: "quota" });
+    expect(await store.blobs.mount(OTHER, ELSEWHERE, large)).toBeTrue();
   });
 
   test("a manifest is put only where its bytes fit, and again where it is already", async () => {
@@ -149,24 +176,27 @@ export function testQuotas(open: OpenMetadata): void {
     const digest = await subject.image("image");
     const { bytes } = await usage(subject, "*");
     const store = withQuotas(subject, { prefix: "*", bytes });
-    expect(await store.putManifest(APP, newManifest("image"))).toMatchObject({ kind: "stored" });
-    await expect(store.putManifest(APP, newManifest("another"))).rejects.toThrow("quota of this registry");
-    await store.deleteManifest(APP, digest);
-    expect(await store.putManifest(APP, newManifest("other"))).toMatchObject({ kind: "stored" });
+    expect(await store.manifests.put(APP, newManifest("image"))).toMatchObject({ kind: "stored" });
+    expect(await store.manifests.put(APP, newManifest("another"))).toMatchObject({ kind: "quota", prefix: "*" });
+    await store.manifests.delete(APP, digest);
+    expect(await store.manifests.put(APP, newManifest("other"))).toMatchObject({ kind: "stored" });
   });
 
   test("tags are bounded, and may still be moved", async () => {
     await using subject = await Subject.open(open);
     const store = withQuotas(subject, { prefix: "team", tags: 2 });
     const [one, two] = [await subject.image("one", { tags: [tag("a")] }), await subject.image("two")];
-    expect(await store.putTag(APP, tag("b"), one)).toBe("done");
-    expect(await store.putTag(APP, tag("a"), two)).toBe("done");
-    await expect(store.putTag(APP, tag("c"), two)).rejects.toThrow("2 of 2 tags");
-    await expect(store.putManifest(APP, newManifest("three", { tags: [tag("a"), tag("c")] }))).rejects.toThrow(
-      "2 of 2 tags",
-    );
-    expect(await store.deleteTag(APP, tag("b"))).toBe("done");
-    expect(await store.putTag(APP, tag("c"), two)).toBe("done");
+    expect(await store.tags.put(APP, tag("b"), one)).toBe("done");
+    expect(await store.tags.put(APP, tag("a"), two)).toBe("done");
+    expect(await store.tags.put(APP, tag("c"), two)).toMatchObject({ kind: "quota", what: "tags", used: 2, limit: 2 });
+    expect(await store.manifests.put(APP, newManifest("three", { tags: [tag("a"), tag("c")] }))).toMatchObject({
+      kind: "quota",
+      what: "tags",
+      used: 2,
+      limit: 2,
+    });
+    expect(await store.tags.delete(APP, tag("b"))).toBe("done");
+    expect(await store.tags.put(APP, tag("c"), two)).toBe("done");
   });
 
   test("repositories are bounded, and what is in those that are here may grow", async () => {
@@ -174,19 +204,29 @@ export function testQuotas(open: OpenMetadata): void {
     const store = withQuotas(subject, { prefix: "team", repositories: 1 });
     await begin(store, APP);
     await begin(store, APP);
-    await expect(begin(store, OTHER)).rejects.toThrow("1 of 1 repositories");
-    await expect(store.putManifest(OTHER, newManifest("x"))).rejects.toThrow("1 of 1 repositories");
+    expect(await create(store, OTHER)).toMatchObject({ kind: "quota", what: "repositories", used: 1, limit: 1 });
+    expect(await store.manifests.put(OTHER, newManifest("x"))).toMatchObject({
+      kind: "quota",
+      what: "repositories",
+      used: 1,
+      limit: 1,
+    });
     const { digest: blob } = await subject.push("blob", { to: ELSEWHERE });
-    await expect(store.mountBlob(OTHER, ELSEWHERE, blob)).rejects.toThrow("1 of 1 repositories");
-    expect(await store.mountBlob(APP, ELSEWHERE, blob)).toBeTrue();
+    expect(await store.blobs.mount(OTHER, ELSEWHERE, blob)).toMatchObject({
+      kind: "quota",
+      what: "repositories",
+      used: 1,
+      limit: 1,
+    });
+    expect(await store.blobs.mount(APP, ELSEWHERE, blob)).toBeTrue();
   });
 
   test("the smallest of several quotas counts", async () => {
     await using subject = await Subject.open(open);
     const store = withQuotas(subject, { prefix: "*", bytes: 100 }, { prefix: "team/app", bytes: 5 });
-    await expect(begin(store, APP, 6)).rejects.toThrow("quota of team/app");
+    expect(await create(store, APP, 6)).toMatchObject({ kind: "quota", prefix: "team/app" });
     await begin(store, OTHER, 6);
-    await expect(begin(store, OTHER, 101)).rejects.toThrow("quota of this registry");
+    expect(await create(store, OTHER, 101)).toMatchObject({ kind: "quota", prefix: "*" });
   });
 
   test("a prefix whose quota is new is counted in steps while pushes go on, and nothing exceeds it meanwhile", async () => {
@@ -211,7 +251,7 @@ export function testQuotas(open: OpenMetadata): void {
     expect(await usage(subject, "team")).toEqual({ bytes: 25_010 + 9, tags: 2501, repositories: 2501 });
     await subject.change("update repo set bytes = bytes - 1 where name = 'team/0'");
     await begin(store, repositoryName("team/1"), 2);
-    await expect(begin(store, repositoryName("team/1"), 3)).rejects.toMatchObject({ code: "DENIED" });
+    expect(await create(store, repositoryName("team/1"), 3)).toMatchObject({ kind: "quota" });
   });
 
   test("a write below a prefix that is being counted waits until it is, also when many come at once", async () => {
@@ -221,28 +261,28 @@ export function testQuotas(open: OpenMetadata): void {
     }
     const store = withQuotas(subject, { prefix: "team", bytes: 25_005 });
     const asked = Array.from({ length: 20 }, (_, number) =>
-      begin(store, repositoryName(`team/${number}`), 5 + (number % 2)),
+      create(store, repositoryName(`team/${number}`), 5 + (number % 2)),
     );
-    const outcomes = (await Promise.allSettled(asked)).map(({ status }) => status);
-    expect(outcomes).toEqual(Array.from({ length: 20 }, (_, number) => (number % 2 ? "rejected" : "fulfilled")));
+    const outcomes = (await Promise.all(asked)).map((result) => (typeof result === "string" ? result : result.kind));
+    expect(outcomes).toEqual(Array.from({ length: 20 }, (_, number) => (number % 2 ? "quota" : "done")));
   });
 
   test("what was counted for a quota that is no more is forgotten, and counted again when it comes back", async () => {
     await using subject = await Subject.open(open);
     await subject.push("0123456789");
-    await withQuotas(subject, { prefix: "team", bytes: 10 }, { prefix: "*", bytes: 20 }).keepQuotas();
+    await withQuotas(subject, { prefix: "team", bytes: 10 }, { prefix: "*", bytes: 20 }).quotas.count();
     expect(await subject.query("select prefix, bytes from quota order by prefix")).toEqual([
       { prefix: "*", bytes: 10 },
       { prefix: "team", bytes: 10 },
     ]);
-    await withQuotas(subject, { prefix: "*", bytes: 20 }).keepQuotas();
+    await withQuotas(subject, { prefix: "*", bytes: 20 }).quotas.count();
     expect(await subject.query("select prefix from quota")).toEqual([{ prefix: "*" }]);
     await subject.push("abcde");
     const store = withQuotas(subject, { prefix: "team", bytes: 16 });
-    await store.keepQuotas();
+    await store.quotas.count();
     await begin(store, APP, 1);
-    await expect(begin(store, APP, 2)).rejects.toMatchObject({ code: "DENIED" });
-    await withQuotas(subject).keepQuotas();
+    expect(await create(store, APP, 2)).toMatchObject({ kind: "quota" });
+    await withQuotas(subject).quotas.count();
     expect(await subject.query("select prefix from quota")).toEqual([]);
   });
 
@@ -251,15 +291,13 @@ export function testQuotas(open: OpenMetadata): void {
     const store = withQuotas(subject, { prefix: "team", bytes: 10 });
     const { digest } = await subject.push("0123456789");
     await subject.push("elsewhere", { to: ELSEWHERE });
-    await store.unlinkBlob(APP, digest);
+    await store.blobs.unlink(APP, digest);
     await subject.push("0123456789");
-    const next = new Date(subject.clock.ms + 2 * 3_600_000).toISOString();
-    await expect(begin(store, APP)).rejects.toMatchObject({
-      message: expect.stringContaining(`until it is collected, next from ${next} on`),
-      details: [{ prefix: "team", what: "bytes", used: 10, limit: 10, nextCollection: next }],
-    });
+    const nextCollection = subject.clock.ms + 2 * 3_600_000;
+    const problem = { kind: "quota", prefix: "team", what: "bytes", used: 10, limit: 10 };
+    expect(await create(store, APP)).toEqual({ ...problem, nextCollection } as QuotaProblem);
     await subject.change("delete from gc_queue");
-    await expect(begin(store, APP)).rejects.toMatchObject({ details: [{ prefix: "team", used: 10, limit: 10 }] });
+    expect(await create(store, APP)).toEqual({ ...problem, nextCollection: undefined } as QuotaProblem);
   });
 
   test("after any changes, what was kept is what is there when it is counted again", async () => {
@@ -287,20 +325,27 @@ export function testQuotas(open: OpenMetadata): void {
 }
 
 /** The same database, with quotas. */
-function withQuotas({ engine, clock }: Subject, ...quotas: readonly Quota[]): MetadataStore {
-  return new SqlMetadataStore(engine, clock, DEFAULT_RULES, quotas);
+function withQuotas({ engine, clock }: Subject, ...quotas: readonly Quota[]): Metadata {
+  return new Metadata(engine, clock, { quotas });
 }
 
-/** Begins an upload and gives its id. */
-async function begin(
-  store: MetadataStore,
+/** Begins an upload and returns its id. */
+async function begin(...upload: Parameters<typeof create>): Promise<string> {
+  const id = randomUUID();
+  const [store, repository, announced, begunBy] = upload;
+  expect(await create(store, repository, announced, begunBy, id)).toBe("done");
+  return id;
+}
+
+/** Begins an upload, where that is allowed. */
+function create(
+  store: Metadata,
   repository: RepositoryName,
   announced?: number,
   begunBy?: NewUpload["begunBy"],
-): Promise<string> {
-  const id = randomUUID();
-  await store.createUpload(repository, { id, partKey: id, algorithm: "sha256", expiresAt: 0, announced, begunBy });
-  return id;
+  id: string = randomUUID(),
+): ReturnType<Metadata["uploads"]["create"]> {
+  return store.uploads.create(repository, { id, partKey: id, algorithm: "sha256", expiresAt: 0, announced, begunBy });
 }
 
 interface Usage {
@@ -368,27 +413,27 @@ async function take(
       await subject.image(`image ${name}`, { to: where, tags: [tag(name)] });
       return;
     case "mount":
-      await store.mountBlob(where, from, textDigest(name));
+      await store.blobs.mount(where, from, textDigest(name));
       return;
     case "unlink":
-      await store.unlinkBlob(where, textDigest(name));
+      await store.blobs.unlink(where, textDigest(name));
       return;
     case "untag":
-      await store.deleteTag(where, tag(name));
+      await store.tags.delete(where, tag(name));
       return;
     case "delete":
-      await store.deleteManifest(where, textDigest(`image ${name}`));
+      await store.manifests.delete(where, textDigest(`image ${name}`));
       return;
     case "sign": {
       const signatures = [{ name: `${clock.ms}`, content: new Uint8Array(7) }];
-      await store.putSignatures(where, textDigest(`image ${name}`), signatures, { maxBytes: 100, taken: "skip" });
+      await store.signatures.put(where, textDigest(`image ${name}`), signatures, { maxBytes: 100, taken: "skip" });
       return;
     }
     case "receive": {
       const id = await subject.begin(where, clock.ms + 40 * 86_400_000);
       const progress = { id, digestSoFar: undefined, staged: new Uint8Array(), expiresAt: clock.ms + 40 * 86_400_000 };
       for (const received of [5, 11]) {
-        await store.saveUpload({ ...progress, received, version: received === 5 ? 1 : 2 });
+        await store.uploads.save({ ...progress, received, version: received === 5 ? 1 : 2 });
       }
       return;
     }
@@ -396,15 +441,15 @@ async function take(
     case "release": {
       const id = await subject.begin(where, clock.ms + 40 * 86_400_000);
       const version = await subject.claim(id, { expiresAt: clock.ms + 40 * 86_400_000 });
-      await withQuotas(subject, { prefix: "*", bytes: 1000 }).reserveUpload(id, version, 7, 13);
-      if (what === "release") await store.releaseUpload(id, HOLDER);
+      await withQuotas(subject, { prefix: "*", bytes: 1000 }).uploads.reserve(id, version, 7, 13);
+      if (what === "release") await store.uploads.release(id, HOLDER);
       return;
     }
     case "collect":
       for (let round = 0; round < 4; round++) {
         clock.ms += 30 * 86_400_000;
-        await store.expireUploads(100);
-        await store.collect({ ...DEFAULT_RULES, untagged: true }, undefined, { due: true, limit: 100 });
+        await store.uploads.expire(100);
+        await store.collection.collect({ ...DEFAULT_RULES, untagged: true }, undefined, { due: true, limit: 100 });
       }
   }
 }

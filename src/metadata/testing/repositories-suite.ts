@@ -1,4 +1,4 @@
-/** Repositories in a MetadataStore: when they exist, and how they are listed. */
+/** Repositories in the metadata: when they exist, and how they are listed. */
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { repositoryName } from "../../oci/repository-name.ts";
@@ -10,23 +10,23 @@ export function testRepositories(open: OpenMetadata): void {
   test("a repository exists while an upload, a blob or a manifest is in it", async () => {
     await using subject = await Subject.open(open);
     const { store } = subject;
-    expect(await store.repositoryExists(APP)).toBe(false);
+    expect(await store.repositories.exists(APP)).toBe(false);
 
     const id = await subject.begin();
-    expect(await store.repositoryExists(APP)).toBe(true);
-    await store.cancelUpload(APP, id);
-    expect(await store.repositoryExists(APP)).toBe(false);
+    expect(await store.repositories.exists(APP)).toBe(true);
+    await store.uploads.cancel(APP, id);
+    expect(await store.repositories.exists(APP)).toBe(false);
 
     const { digest } = await subject.push("blob");
-    expect(await store.repositoryExists(APP)).toBe(true);
-    await store.unlinkBlob(APP, digest);
-    expect(await store.repositoryExists(APP)).toBe(false);
+    expect(await store.repositories.exists(APP)).toBe(true);
+    await store.blobs.unlink(APP, digest);
+    expect(await store.repositories.exists(APP)).toBe(false);
 
     const manifest = await subject.image("manifest");
-    expect(await store.repositoryExists(APP)).toBe(true);
-    await store.deleteManifest(APP, manifest);
-    expect(await store.repositoryExists(APP)).toBe(false);
-    expect(await store.repositoryExists(OTHER)).toBe(false);
+    expect(await store.repositories.exists(APP)).toBe(true);
+    await store.manifests.delete(APP, manifest);
+    expect(await store.repositories.exists(APP)).toBe(false);
+    expect(await store.repositories.exists(OTHER)).toBe(false);
   });
 
   test("a store that was cleared holds no repository, and its bytes are trash", async () => {
@@ -36,12 +36,15 @@ export function testRepositories(open: OpenMetadata): void {
     const manifest = await subject.image("manifest");
     await subject.image("index", { to: OTHER });
     const upload = await subject.begin();
-    await store.clear();
-    expect(await store.repositories({ limit: 100 })).toEqual([]);
-    expect([await store.repositoryExists(APP), await store.findManifest(APP, manifest)]).toEqual([false, undefined]);
-    expect(await store.findUpload(APP, upload)).toBeUndefined();
-    expect(await store.allBlobs({ limit: 100 })).toEqual([]);
-    expect(await store.dueTrash(100)).toContain(key);
+    await store.repositories.removeAll();
+    expect(await store.repositories.list({ limit: 100 })).toEqual([]);
+    expect([await store.repositories.exists(APP), await store.manifests.find(APP, manifest)]).toEqual([
+      false,
+      undefined,
+    ]);
+    expect(await store.uploads.find(APP, upload)).toBeUndefined();
+    expect(await store.blobs.list({ limit: 100 })).toEqual([]);
+    expect(await store.trash.due(100)).toContain(key);
     expect((await subject.push("blob")).size).toBe(4);
   });
 
@@ -51,18 +54,18 @@ export function testRepositories(open: OpenMetadata): void {
     for (const name of names) await subject.image("image", { to: name });
     await subject.push("only a blob", { to: repositoryName("a1") });
     await subject.begin(repositoryName("a2"));
-    const found = await subject.store.repositories({ limit: 100 });
+    const found = await subject.store.repositories.list({ limit: 100 });
     expect<string[]>([...found]).toEqual(["a", "a-b", "a.b", "a/b", "a0", "a_b", "aa", "b"]);
   });
 
   test("a list begins after a name that need not exist", async () => {
     await using subject = await Subject.open(open);
     for (const name of ["a", "c"]) await subject.image("image", { to: repositoryName(name) });
-    expect<string[]>([...(await subject.store.repositories({ after: "a", limit: 5 }))]).toEqual(["c"]);
-    expect<string[]>([...(await subject.store.repositories({ after: "b", limit: 5 }))]).toEqual(["c"]);
-    expect<string[]>([...(await subject.store.repositories({ after: "A", limit: 5 }))]).toEqual(["a", "c"]);
-    expect<string[]>([...(await subject.store.repositories({ after: "A", limit: 1 }))]).toEqual(["a"]);
-    expect(await subject.store.repositories({ after: "c", limit: 5 })).toEqual([]);
+    expect<string[]>([...(await subject.store.repositories.list({ after: "a", limit: 5 }))]).toEqual(["c"]);
+    expect<string[]>([...(await subject.store.repositories.list({ after: "b", limit: 5 }))]).toEqual(["c"]);
+    expect<string[]>([...(await subject.store.repositories.list({ after: "A", limit: 5 }))]).toEqual(["a", "c"]);
+    expect<string[]>([...(await subject.store.repositories.list({ after: "A", limit: 1 }))]).toEqual(["a"]);
+    expect(await subject.store.repositories.list({ after: "c", limit: 5 })).toEqual([]);
   });
 
   test("pages of any size give each once", async () => {
@@ -75,7 +78,7 @@ export function testRepositories(open: OpenMetadata): void {
       const walked: RepositoryName[] = [];
       for (;;) {
         const after = walked.at(-1);
-        const page = await subject.store.repositories(after === undefined ? { limit } : { after, limit });
+        const page = await subject.store.repositories.list(after === undefined ? { limit } : { after, limit });
         walked.push(...page);
         if (page.length < limit) break;
       }

@@ -1,7 +1,7 @@
-/** Revisions in a MetadataStore: what moves them, and what does not. */
+/** Revisions in the metadata: what moves them, and what does not. */
 import { describe, expect, test } from "bun:test";
 import { tag } from "../../oci/tag.ts";
-import { DEFAULT_RULES } from "../metadata-store.ts";
+import { DEFAULT_RULES } from "../database.ts";
 import type { RevisionScope } from "../revisions.ts";
 import { APP, HOLDER, HOUR_MS, OTHER, Subject, inline, keyOf, needs } from "./subject.ts";
 import type { OpenMetadata } from "./subject.ts";
@@ -26,11 +26,11 @@ const CHANGES: Readonly<Record<string, (subject: Subject) => Promise<() => Promi
   "an upload that becomes a blob": async (subject) => () => subject.push("layer"),
   "a mounted blob": async (subject) => {
     const { digest } = await subject.push("layer", { to: OTHER });
-    return () => subject.store.mountBlob(APP, OTHER, digest);
+    return () => subject.store.blobs.mount(APP, OTHER, digest);
   },
   "a blob that is deleted": async (subject) => {
     const { digest } = await subject.push("layer");
-    return () => subject.store.unlinkBlob(APP, digest);
+    return () => subject.store.blobs.unlink(APP, digest);
   },
   "a manifest": async (subject) => () => subject.image("image"),
   "a manifest with a tag": async (subject) => () => subject.image("image", { tags: [LATEST] }),
@@ -40,35 +40,36 @@ const CHANGES: Readonly<Record<string, (subject: Subject) => Promise<() => Promi
   },
   "a manifest that is deleted": async (subject) => {
     const image = await subject.image("image");
-    return () => subject.store.deleteManifest(APP, image);
+    return () => subject.store.manifests.delete(APP, image);
   },
   "a tag": async (subject) => {
     const image = await subject.image("image");
-    return () => subject.store.putTag(APP, LATEST, image);
+    return () => subject.store.tags.put(APP, LATEST, image);
   },
   "a tag that is deleted": async (subject) => {
     await subject.image("image", { tags: [LATEST] });
-    return () => subject.store.deleteTag(APP, LATEST);
+    return () => subject.store.tags.delete(APP, LATEST);
   },
   "a signature": async (subject) => {
     const image = await subject.image("image");
     const signature = { name: "one", content: new Uint8Array(3) };
-    return () => subject.store.putSignatures(APP, image, [signature], { maxBytes: 10, taken: "skip" });
+    return () => subject.store.signatures.put(APP, image, [signature], { maxBytes: 10, taken: "skip" });
   },
   "a pin": async (subject) => {
     const image = await subject.image("image");
-    return () => subject.store.pinManifest(APP, image, "kept");
+    return () => subject.store.pins.add(APP, image, "kept");
   },
   "a collected blob": async (subject) => {
     await subject.push("unneeded");
     subject.clock.ms += 1000 * HOUR_MS;
-    return () => subject.store.collect(DEFAULT_RULES, undefined, { due: true, limit: 100 });
+    return () => subject.store.collection.collect(DEFAULT_RULES, undefined, { due: true, limit: 100 });
   },
   "a collected manifest": async (subject) => {
     await subject.image("untagged");
     subject.clock.ms += 1000 * HOUR_MS;
-    await subject.store.queueUntagged(undefined, 100);
-    return () => subject.store.collect({ ...DEFAULT_RULES, untagged: true }, undefined, { due: true, limit: 100 });
+    await subject.store.collection.enqueueUntagged(undefined, 100);
+    return () =>
+      subject.store.collection.collect({ ...DEFAULT_RULES, untagged: true }, undefined, { due: true, limit: 100 });
   },
 };
 
@@ -93,7 +94,7 @@ export function testRevisions(open: OpenMetadata): void {
     const changes = async (): Promise<void> => {
       const id = await subject.begin();
       const version = await subject.claim(id, { finalKey: keyOf(id) });
-      await store.saveUpload({
+      await store.uploads.save({
         id,
         version,
         received: 3,
@@ -101,20 +102,20 @@ export function testRevisions(open: OpenMetadata): void {
         staged: new Uint8Array(3),
         expiresAt: clock.ms,
       });
-      await store.tellUpload(APP, id);
-      await store.cancelUpload(APP, id);
+      await store.uploads.tell(APP, id);
+      await store.uploads.cancel(APP, id);
       clock.ms += 1;
-      await store.touchBlob(APP, unneeded.digest);
-      await store.touchManifest(APP, image, clock.ms + 1);
-      await store.markDamaged(layer.digest, "blobs/of before");
-      await store.confirmBlob(layer.digest, layer.key, 13);
-      await store.deleteTag(APP, tag("absent"));
-      await store.putTag(APP, LATEST, unneeded.digest);
+      await store.blobs.renewLease(APP, unneeded.digest);
+      await store.manifests.renewLease(APP, image, clock.ms + 1);
+      await store.blobs.markCorrupt(layer.digest, "blobs/of before");
+      await store.blobs.markIntact(layer.digest, layer.key, 13);
+      await store.tags.delete(APP, tag("absent"));
+      await store.tags.put(APP, LATEST, unneeded.digest);
       await subject.put("refused", { blobs: [needs({ digest: `sha256:${"0".repeat(64)}`, size: 1 })] });
-      await store.renewHolder(HOLDER, clock.ms + HOUR_MS);
-      await store.takeLease("work", "me", clock.ms + HOUR_MS);
-      await store.changeUser("nobody", { generation: "2" });
-      await store.removeRobot("none");
+      await store.holders.renew(HOLDER, clock.ms + HOUR_MS);
+      await store.leases.take("work", "me", clock.ms + HOUR_MS);
+      await store.accounts.change("nobody", { generation: "2" });
+      await store.robotTokens.removeAllOf("none");
     };
     expect(await movedBy(subject, changes)).toEqual([]);
   });
@@ -123,15 +124,17 @@ export function testRevisions(open: OpenMetadata): void {
     await using subject = await Subject.open(open);
     const { store } = subject;
     const { digest, key } = await subject.push("shared");
-    await store.mountBlob(OTHER, APP, digest);
+    await store.blobs.mount(OTHER, APP, digest);
     const both = ["app", "other"];
-    expect(await movedBy(subject, () => store.markDamaged(digest, key))).toEqual(both);
-    expect(await movedBy(subject, () => store.markDamaged(digest, key))).toEqual([]);
-    expect(await movedBy(subject, () => store.confirmBlob(digest, key, 13))).toEqual(both);
-    await store.markDamaged(digest, key);
+    expect(await movedBy(subject, () => store.blobs.markCorrupt(digest, key))).toEqual(both);
+    expect(await movedBy(subject, () => store.blobs.markCorrupt(digest, key))).toEqual([]);
+    expect(await movedBy(subject, () => store.blobs.markIntact(digest, key, 13))).toEqual(both);
+    await store.blobs.markCorrupt(digest, key);
     expect(await movedBy(subject, () => subject.push("shared", { to: OTHER }))).toEqual(both);
-    const { digest: small } = await subject.push("small", { at: inline("small") });
-    expect(await movedBy(subject, () => store.markDamaged(small, new TextEncoder().encode("small")))).toEqual(both);
+    const { digest: small } = await subject.push("small", { location: inline("small") });
+    expect(await movedBy(subject, () => store.blobs.markCorrupt(small, new TextEncoder().encode("small")))).toEqual(
+      both,
+    );
   });
 
   test("a repository that is removed and begins again has none of its former revisions", async () => {
@@ -142,7 +145,7 @@ export function testRevisions(open: OpenMetadata): void {
       await subject.image("image", { tags: [LATEST] });
       expect(seen).not.toContain(await store.revision(SCOPES.app));
       seen.add(await store.revision(SCOPES.app));
-      await store.clear();
+      await store.repositories.removeAll();
       expect(seen).toContain(await store.revision(SCOPES.app)); // that of a repository in which nothing is
     }
   });
@@ -152,19 +155,19 @@ export function testRevisions(open: OpenMetadata): void {
     const { store, clock } = subject;
     const only = ["accounts"];
     const user = { name: "alice", passwordHash: "$hash", groups: [], generation: "1" };
-    expect(await movedBy(subject, () => store.addUser(user))).toEqual(only);
-    expect(await movedBy(subject, () => store.addUser(user))).toEqual([]);
-    expect(await movedBy(subject, () => store.changeUser("alice", { generation: "2" }))).toEqual(only);
-    expect(await movedBy(subject, () => store.removeUser("alice"))).toEqual(only);
+    expect(await movedBy(subject, () => store.accounts.add(user))).toEqual(only);
+    expect(await movedBy(subject, () => store.accounts.add(user))).toEqual([]);
+    expect(await movedBy(subject, () => store.accounts.change("alice", { generation: "2" }))).toEqual(only);
+    expect(await movedBy(subject, () => store.accounts.remove("alice"))).toEqual(only);
     const token = { id: "1", robot: "ci", secretHash: new Uint8Array(3), grants: [], expiresAt: undefined };
-    expect(await movedBy(subject, () => store.addRobotToken(token))).toEqual(only);
-    expect(await movedBy(subject, () => store.removeRobotToken("1"))).toEqual(only);
-    await store.addRobotToken(token);
-    expect(await movedBy(subject, () => store.removeRobot("ci"))).toEqual(only);
+    expect(await movedBy(subject, () => store.robotTokens.add(token))).toEqual(only);
+    expect(await movedBy(subject, () => store.robotTokens.remove("1"))).toEqual(only);
+    await store.robotTokens.add(token);
+    expect(await movedBy(subject, () => store.robotTokens.removeAllOf("ci"))).toEqual(only);
     const key = { id: "1", jwk: "{}", createdAt: clock.ms };
     const times = { unlessAfter: clock.ms - 1, forgetUntil: 0 };
-    expect(await movedBy(subject, () => store.addSigningKey(key, times))).toEqual(only);
-    expect(await movedBy(subject, () => store.addSigningKey({ ...key, id: "2" }, times))).toEqual([]);
+    expect(await movedBy(subject, () => store.signingKeys.add(key, times))).toEqual(only);
+    expect(await movedBy(subject, () => store.signingKeys.add({ ...key, id: "2" }, times))).toEqual([]);
   });
 
   test("any commit moves the revision of everything", async () => {

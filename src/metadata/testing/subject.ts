@@ -5,19 +5,17 @@ import { digestOf } from "../../oci/digest.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { repositoryName } from "../../oci/repository-name.ts";
 import type { RepositoryName } from "../../oci/repository-name.ts";
-import type {
-  MetadataStore,
-  Needed,
-  NewManifest,
-  PutManifestResult,
-  Whereabouts,
-  UploadClaim,
-} from "../metadata-store.ts";
-import { rows } from "../sql.ts";
+import type { BlobLocation } from "../blobs.ts";
+import type { Needed, NewManifest, PutManifestResult } from "../manifests.ts";
+import type { Metadata } from "../metadata.ts";
+import type { UploadClaim } from "../uploads.ts";
+import { isQuotaProblem } from "../quotas.ts";
+import type { QuotaProblem } from "../quotas.ts";
+import { rows } from "./raw-sql.ts";
 import type { Row, SqlEngine, Value } from "../sql.ts";
 
 /** Opens a fresh, empty store that asks `clock` for the time, and the engine that it works on. */
-export type OpenMetadata = (clock: Clock) => Promise<{ readonly store: MetadataStore; readonly engine: SqlEngine }>;
+export type OpenMetadata = (clock: Clock) => Promise<{ readonly store: Metadata; readonly engine: SqlEngine }>;
 
 /** A process that holds uploads, and how long its lease lasts. */
 export const HOLDER = "a holder";
@@ -32,11 +30,11 @@ export const IMAGE_TYPE = "application/vnd.oci.image.manifest.v1+json";
 
 /** The store, with a clock that stands still until it is moved. */
 export class Subject implements AsyncDisposable {
-  readonly store: MetadataStore;
+  readonly store: Metadata;
   readonly engine: SqlEngine;
   readonly clock: { ms: number; now(): number };
 
-  private constructor(store: MetadataStore, engine: SqlEngine, clock: { ms: number; now(): number }) {
+  private constructor(store: Metadata, engine: SqlEngine, clock: { ms: number; now(): number }) {
     this.store = store;
     this.engine = engine;
     this.clock = clock;
@@ -55,13 +53,13 @@ export class Subject implements AsyncDisposable {
   /** Begins an upload and gives its id. */
   async begin(repository: RepositoryName = APP, expiresAt: number = this.clock.ms + HOUR_MS): Promise<string> {
     const id = randomUUID();
-    await this.store.createUpload(repository, { id, partKey: partKeyOf(id), algorithm: "sha256", expiresAt });
+    await this.store.uploads.create(repository, { id, partKey: partKeyOf(id), algorithm: "sha256", expiresAt });
     return id;
   }
 
   /** Claims an upload of version 1 for `HOLDER`, whose lease is renewed, and gives the version that the claimer holds. */
   async claim(id: string, more: Partial<UploadClaim> = {}): Promise<number> {
-    const version = await this.store.claimUpload({ ...this.claimTerms(id), ...more });
+    const version = await this.store.uploads.claim({ ...this.claimTerms(id), ...more });
     if (version === undefined) throw new Error("the claim was refused");
     return version;
   }
@@ -72,14 +70,17 @@ export class Subject implements AsyncDisposable {
   }
 
   /** Pushes a blob and gives its digest. Its bytes are taken to lie under `keyOf(id of the upload)`. */
-  async push(content: string, more: { readonly to?: RepositoryName; readonly at?: Whereabouts } = {}): Promise<Pushed> {
+  async push(
+    content: string,
+    more: { readonly to?: RepositoryName; readonly location?: BlobLocation } = {},
+  ): Promise<Pushed> {
     const { to = APP } = more;
     const id = await this.begin(to);
-    const at = more.at ?? { kind: "stored", storageKey: keyOf(id), mtimeMs: 12.5 };
+    const location = more.location ?? { kind: "stored", storageKey: keyOf(id), mtimeMs: 12.5 };
     const digest = textDigest(content);
-    const done = await this.store.finishUpload({ id, version: 1, digest, size: content.length, at });
+    const done = unbounded(await this.store.uploads.finish({ id, version: 1, digest, size: content.length, location }));
     if (!done) throw new Error("the upload could not be finished");
-    return { digest, key: at.kind === "stored" ? at.storageKey : "", size: content.length };
+    return { digest, key: location.kind === "stored" ? location.storageKey : "", size: content.length };
   }
 
   /** Puts a manifest whose digest is that of its `payload`. */
@@ -88,7 +89,7 @@ export class Subject implements AsyncDisposable {
     more: Partial<NewManifest> & { readonly to?: RepositoryName } = {},
   ): Promise<PutManifestResult> {
     const { to = APP, ...facts } = more;
-    return await this.store.putManifest(to, newManifest(payload, facts));
+    return unbounded(await this.store.manifests.put(to, newManifest(payload, facts)));
   }
 
   /** Puts a manifest that needs nothing and gives its digest. */
@@ -100,12 +101,12 @@ export class Subject implements AsyncDisposable {
 
   /** What SQL says, for what the port does not show. */
   query(text: string, ...values: Value[]): Promise<readonly Row[]> {
-    return this.engine.read(() => rows<Row>(text, ...values));
+    return this.engine.read(() => rows(text, ...values));
   }
 
   /** Changes rows behind the port's back. */
   change(text: string, ...values: Value[]): Promise<readonly Row[]> {
-    return this.engine.write(() => rows<Row>(text, ...values));
+    return this.engine.write(() => rows(text, ...values));
   }
 
   /** Every key that may be removed at some time. */
@@ -113,6 +114,12 @@ export class Subject implements AsyncDisposable {
     const found = await this.query("select storage_key from trash order by storage_key");
     return found.map((row) => String(row["storage_key"]));
   }
+}
+
+/** The result of a write where no quota is. */
+export function unbounded<Result>(result: Result | QuotaProblem): Result {
+  if (isQuotaProblem(result)) throw new Error(`a quota was in the way: ${JSON.stringify(result)}`);
+  return result;
 }
 
 export interface Pushed {
@@ -138,7 +145,7 @@ export function bytes(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
-export function inline(content: string): Whereabouts {
+export function inline(content: string): BlobLocation {
   return { kind: "inline", payload: bytes(content) };
 }
 
@@ -155,7 +162,6 @@ export function newManifest(payload: string, more: Partial<NewManifest> = {}): N
     mediaType: IMAGE_TYPE,
     artifactType: undefined,
     subject: undefined,
-    configDigest: undefined,
     annotations: undefined,
     payload: bytes(payload),
     blobs: [],

@@ -1,4 +1,4 @@
-/** Tags in a MetadataStore, and what they have pointed at. */
+/** Tags in the metadata, and what they have pointed at. */
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { tag } from "../../oci/tag.ts";
@@ -14,73 +14,75 @@ export function testTags(open: OpenMetadata): void {
     const { store } = subject;
     const [old, young] = [await subject.image("old"), await subject.image("young")];
     const immutable = { immutable: true };
-    expect(await store.deleteTag(APP, LATEST, immutable)).toBe("absent");
-    expect(await store.putTag(APP, LATEST, old, immutable)).toBe("done");
-    expect(await store.putTag(APP, LATEST, old, immutable)).toBe("done");
-    expect(await store.putTag(APP, LATEST, young, immutable)).toBe("immutable");
-    expect(await store.putTag(APP, LATEST, young, { ...immutable, condition: { kind: "exists" } })).toBe("immutable");
-    expect(await store.deleteTag(APP, LATEST, immutable)).toBe("immutable");
-    expect(await store.deleteTag(APP, LATEST, { ...immutable, condition: { kind: "exists" } })).toBe("immutable");
-    expect((await store.findManifestByTag(APP, LATEST))?.digest).toBe(old);
+    expect(await store.tags.delete(APP, LATEST, immutable)).toBe("absent");
+    expect(await store.tags.put(APP, LATEST, old, immutable)).toBe("done");
+    expect(await store.tags.put(APP, LATEST, old, immutable)).toBe("done");
+    expect(await store.tags.put(APP, LATEST, young, immutable)).toBe("immutable");
+    expect(await store.tags.put(APP, LATEST, young, { ...immutable, condition: { kind: "exists" } })).toBe("immutable");
+    expect(await store.tags.delete(APP, LATEST, immutable)).toBe("immutable");
+    expect(await store.tags.delete(APP, LATEST, { ...immutable, condition: { kind: "exists" } })).toBe("immutable");
+    expect((await store.manifests.findByTag(APP, LATEST))?.digest).toBe(old);
   });
 
   test("a tag is pointed at a manifest that is here", async () => {
     await using subject = await Subject.open(open);
     const { store, clock } = subject;
     const [one, two] = [await subject.image("one"), await subject.image("two")];
-    expect(await store.putTag(APP, LATEST, one)).toBe("done");
+    expect(await store.tags.put(APP, LATEST, one)).toBe("done");
     clock.ms += 10;
-    expect(await store.putTag(APP, LATEST, two)).toBe("done");
-    expect((await store.findManifestByTag(APP, LATEST))?.digest).toBe(two);
-    expect(await store.tags(APP, { limit: 10 })).toEqual([{ name: LATEST, digest: two, updatedAt: clock.ms }]);
+    expect(await store.tags.put(APP, LATEST, two)).toBe("done");
+    expect((await store.manifests.findByTag(APP, LATEST))?.digest).toBe(two);
+    expect(await store.tags.list(APP, { limit: 10 })).toEqual([{ name: LATEST, digest: two, updatedAt: clock.ms }]);
   });
 
   test("a tag cannot be pointed at a manifest that is not in this repository", async () => {
     await using subject = await Subject.open(open);
     const elsewhere = await subject.image("elsewhere", { to: OTHER });
-    expect(await subject.store.putTag(APP, LATEST, elsewhere)).toBe("absent");
+    expect(await subject.store.tags.put(APP, LATEST, elsewhere)).toBe("absent");
     await subject.image("here");
-    expect(await subject.store.putTag(APP, LATEST, elsewhere)).toBe("absent");
-    expect(await subject.store.tags(APP, { limit: 10 })).toEqual([]);
+    expect(await subject.store.tags.put(APP, LATEST, elsewhere)).toBe("absent");
+    expect(await subject.store.tags.list(APP, { limit: 10 })).toEqual([]);
   });
 
   test("tags of the same name in two repositories have nothing to do with each other", async () => {
     await using subject = await Subject.open(open);
     const here = await subject.image("here", { tags: [LATEST] });
     await subject.image("there", { to: OTHER, tags: [LATEST] });
-    expect(await subject.store.deleteTag(OTHER, LATEST)).toBe("done");
-    expect((await subject.store.findManifestByTag(APP, LATEST))?.digest).toBe(here);
+    expect(await subject.store.tags.delete(OTHER, LATEST)).toBe("done");
+    expect((await subject.store.manifests.findByTag(APP, LATEST))?.digest).toBe(here);
   });
 
   test("a tag is removed, and its manifest stays", async () => {
     await using subject = await Subject.open(open);
     const digest = await subject.image("image", { tags: [LATEST, tag("v1")] });
-    expect(await subject.store.deleteTag(APP, LATEST)).toBe("done");
-    expect(await subject.store.deleteTag(APP, LATEST)).toBe("absent");
-    expect(await subject.store.deleteTag(OTHER, LATEST)).toBe("absent");
-    expect(await subject.store.findManifest(APP, digest)).toBeDefined();
-    expect((await subject.store.findManifestByTag(APP, tag("v1")))?.digest).toBe(digest);
+    expect(await subject.store.tags.delete(APP, LATEST)).toBe("done");
+    expect(await subject.store.tags.delete(APP, LATEST)).toBe("absent");
+    expect(await subject.store.tags.delete(OTHER, LATEST)).toBe("absent");
+    expect(await subject.store.manifests.find(APP, digest)).toBeDefined();
+    expect((await subject.store.manifests.findByTag(APP, tag("v1")))?.digest).toBe(digest);
   });
 
   test("a tag changes only when it is as the condition says", async () => {
     await using subject = await Subject.open(open);
     const { store } = subject;
     const [old, young] = [await subject.image("old"), await subject.image("young")];
-    expect(await store.putTag(APP, LATEST, old, { condition: { kind: "exists" } })).toBe("condition");
-    expect(await store.putTag(APP, LATEST, old, { condition: { kind: "absent" } })).toBe("done");
-    expect(await store.putTag(APP, LATEST, young, { condition: { kind: "absent" } })).toBe("condition");
-    expect(await store.putTag(APP, LATEST, young, { condition: { kind: "is", digests: [young] } })).toBe("condition");
-    expect(await store.putTag(APP, LATEST, young, { condition: { kind: "is not", digests: [old] } })).toBe("condition");
-    expect((await store.findManifestByTag(APP, LATEST))?.digest).toBe(old);
-    expect(await store.putTag(APP, LATEST, young, { condition: { kind: "is", digests: [old] } })).toBe("done");
+    expect(await store.tags.put(APP, LATEST, old, { condition: { kind: "exists" } })).toBe("condition");
+    expect(await store.tags.put(APP, LATEST, old, { condition: { kind: "absent" } })).toBe("done");
+    expect(await store.tags.put(APP, LATEST, young, { condition: { kind: "absent" } })).toBe("condition");
+    expect(await store.tags.put(APP, LATEST, young, { condition: { kind: "is", digests: [young] } })).toBe("condition");
+    expect(await store.tags.put(APP, LATEST, young, { condition: { kind: "is not", digests: [old] } })).toBe(
+      "condition",
+    );
+    expect((await store.manifests.findByTag(APP, LATEST))?.digest).toBe(old);
+    expect(await store.tags.put(APP, LATEST, young, { condition: { kind: "is", digests: [old] } })).toBe("done");
 
     const both = { kind: "all", of: [{ kind: "exists" }, { kind: "is not", digests: [young] }] } as const;
-    expect(await store.deleteTag(APP, LATEST, { condition: both })).toBe("condition");
-    expect(await store.deleteTag(APP, LATEST, { condition: { kind: "is", digests: [old] } })).toBe("condition");
-    expect(await store.deleteTag(APP, LATEST, { condition: { kind: "is not", digests: [young] } })).toBe("condition");
-    expect((await store.findManifestByTag(APP, LATEST))?.digest).toBe(young);
-    expect(await store.deleteTag(APP, LATEST, { condition: { kind: "is", digests: [young] } })).toBe("done");
-    expect(await store.deleteTag(APP, LATEST, { condition: { kind: "exists" } })).toBe("condition");
+    expect(await store.tags.delete(APP, LATEST, { condition: both })).toBe("condition");
+    expect(await store.tags.delete(APP, LATEST, { condition: { kind: "is", digests: [old] } })).toBe("condition");
+    expect(await store.tags.delete(APP, LATEST, { condition: { kind: "is not", digests: [young] } })).toBe("condition");
+    expect((await store.manifests.findByTag(APP, LATEST))?.digest).toBe(young);
+    expect(await store.tags.delete(APP, LATEST, { condition: { kind: "is", digests: [young] } })).toBe("done");
+    expect(await store.tags.delete(APP, LATEST, { condition: { kind: "exists" } })).toBe("condition");
   });
 
   testHistory(open);
@@ -96,16 +98,16 @@ function testHistory(open: OpenMetadata): void {
     clock.ms = begun + 10;
     const two = await subject.image("two", { tags: [LATEST] });
     clock.ms = begun + 20;
-    await store.putTag(APP, LATEST, one);
+    await store.tags.put(APP, LATEST, one);
     clock.ms = begun + 30;
-    expect(await store.tagHistory(APP, LATEST, 10)).toEqual([
+    expect(await store.tags.history(APP, LATEST, 10)).toEqual([
       { digest: one, since: begun + 20, until: undefined },
       { digest: two, since: begun + 10, until: begun + 20 },
       { digest: one, since: begun, until: begun + 10 },
     ]);
-    expect(await store.tagHistory(APP, LATEST, 2)).toHaveLength(2);
-    expect(await store.tagHistory(OTHER, LATEST, 10)).toEqual([]);
-    expect(await store.tagHistory(APP, tag("v1"), 10)).toEqual([]);
+    expect(await store.tags.history(APP, LATEST, 2)).toHaveLength(2);
+    expect(await store.tags.history(OTHER, LATEST, 10)).toEqual([]);
+    expect(await store.tags.history(APP, tag("v1"), 10)).toEqual([]);
   });
 
   test("pointing it where it points already is no event", async () => {
@@ -114,13 +116,13 @@ function testHistory(open: OpenMetadata): void {
     const digest = await subject.image("image", { tags: [LATEST] });
     subject.clock.ms += 10;
     await subject.image("image", { tags: [LATEST] });
-    await subject.store.putTag(APP, LATEST, digest);
-    expect(await subject.store.tagHistory(APP, LATEST, 10)).toEqual([{ digest, since: begun, until: undefined }]);
+    await subject.store.tags.put(APP, LATEST, digest);
+    expect(await subject.store.tags.history(APP, LATEST, 10)).toEqual([{ digest, since: begun, until: undefined }]);
   });
 
   for (const [how, remove] of [
-    ["the tag is removed", (subject: Subject) => subject.store.deleteTag(APP, LATEST)],
-    ["its manifest is", (subject: Subject) => subject.store.deleteManifest(APP, textDigest("image"))],
+    ["the tag is removed", (subject: Subject) => subject.store.tags.delete(APP, LATEST)],
+    ["its manifest is", (subject: Subject) => subject.store.manifests.delete(APP, textDigest("image"))],
   ] as const) {
     test(`its history ends, and is kept, when ${how}`, async () => {
       await using subject = await Subject.open(open);
@@ -129,10 +131,10 @@ function testHistory(open: OpenMetadata): void {
       const digest = await subject.image("image", { tags: [LATEST] });
       clock.ms += 10;
       await remove(subject);
-      expect(await store.tagHistory(APP, LATEST, 10)).toEqual([{ digest, since: begun, until: begun + 10 }]);
+      expect(await store.tags.history(APP, LATEST, 10)).toEqual([{ digest, since: begun, until: begun + 10 }]);
       clock.ms += 10;
       await subject.image("image", { tags: [LATEST] });
-      expect((await store.tagHistory(APP, LATEST, 10))[0]).toEqual({ digest, since: begun + 20, until: undefined });
+      expect((await store.tags.history(APP, LATEST, 10))[0]).toEqual({ digest, since: begun + 20, until: undefined });
     });
   }
 }
@@ -142,7 +144,7 @@ function testPages(open: OpenMetadata): void {
     await using subject = await Subject.open(open);
     const names = ["b", "B", "a", "A", "_", "0", "10", "9", "a-b", "a.b", "a_b", "a0", "aB"].map(tag);
     await subject.image("image", { tags: names });
-    const found = (await subject.store.tags(APP, { limit: 100 })).map(({ name }) => name);
+    const found = (await subject.store.tags.list(APP, { limit: 100 })).map(({ name }) => name);
     expect<string[]>(found).toEqual(["0", "10", "9", "A", "B", "_", "a", "a-b", "a.b", "a0", "aB", "a_b", "b"]);
     expect(found).toEqual(inByteOrder(names));
   });
@@ -151,7 +153,7 @@ function testPages(open: OpenMetadata): void {
     await using subject = await Subject.open(open);
     await subject.image("image", { tags: ["a", "b", "d"].map(tag) });
     const after = async (name: string, limit = 10): Promise<string[]> =>
-      (await subject.store.tags(APP, { after: name, limit })).map((each) => each.name);
+      (await subject.store.tags.list(APP, { after: name, limit })).map((each) => each.name);
     expect(await after("a")).toEqual(["b", "d"]);
     expect(await after("c")).toEqual(["d"]);
     expect(await after("")).toEqual(["a", "b", "d"]);
@@ -170,13 +172,13 @@ function testPages(open: OpenMetadata): void {
         fc.uniqueArray(text, { maxLength: 15 }),
         fc.integer({ min: 1, max: 6 }),
         async (names, limit) => {
-          for (const { name } of await subject.store.tags(APP, { limit: 100 }))
-            await subject.store.deleteTag(APP, name);
-          await Promise.all(names.map((name) => subject.store.putTag(APP, name, digest)));
+          for (const { name } of await subject.store.tags.list(APP, { limit: 100 }))
+            await subject.store.tags.delete(APP, name);
+          await Promise.all(names.map((name) => subject.store.tags.put(APP, name, digest)));
           const walked: Tag[] = [];
           for (;;) {
             const after = walked.at(-1);
-            const page = await subject.store.tags(APP, after === undefined ? { limit } : { after, limit });
+            const page = await subject.store.tags.list(APP, after === undefined ? { limit } : { after, limit });
             walked.push(...page.map(({ name }) => name));
             if (page.length < limit) break;
           }

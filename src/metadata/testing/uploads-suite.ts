@@ -1,6 +1,6 @@
-/** Uploads in a MetadataStore: the journal of intents, and who may write. */
+/** Uploads in the metadata: the journal of intents, and who may write. */
 import { expect, test } from "bun:test";
-import type { UploadProgress } from "../metadata-store.ts";
+import type { UploadProgress } from "../uploads.ts";
 import {
   APP,
   HOLDER,
@@ -13,6 +13,7 @@ import {
   inline,
   keyOf,
   textDigest,
+  unbounded,
 } from "./subject.ts";
 import type { OpenMetadata } from "./subject.ts";
 
@@ -20,8 +21,13 @@ export function testUploads(open: OpenMetadata): void {
   test("an upload that was begun is found as it was begun, in its repository alone", async () => {
     await using subject = await Subject.open(open);
     const { store, clock } = subject;
-    await store.createUpload(APP, { id: "one", partKey: "uploads/one", algorithm: "sha512", expiresAt: clock.ms + 5 });
-    expect(await store.findUpload(APP, "one")).toEqual({
+    await store.uploads.create(APP, {
+      id: "one",
+      partKey: "uploads/one",
+      algorithm: "sha512",
+      expiresAt: clock.ms + 5,
+    });
+    expect(await store.uploads.find(APP, "one")).toEqual({
       id: "one",
       partKey: "uploads/one",
       staged: undefined,
@@ -34,17 +40,17 @@ export function testUploads(open: OpenMetadata): void {
       startedAt: clock.ms,
       told: 0,
     });
-    expect(await store.findUpload(OTHER, "one")).toBeUndefined();
-    expect(await store.findUpload(APP, "two")).toBeUndefined();
+    expect(await store.uploads.find(OTHER, "one")).toBeUndefined();
+    expect(await store.uploads.find(APP, "two")).toBeUndefined();
   });
 
   test("an id is given once", async () => {
     await using subject = await Subject.open(open);
     const id = await subject.begin();
     const again = { id, partKey: "uploads/another", algorithm: "sha256", expiresAt: 1 } as const;
-    await expect(subject.store.createUpload(OTHER, again)).rejects.toThrow();
-    expect((await subject.store.findUpload(APP, id))?.partKey).toBe(partKeyOf(id));
-    expect(await subject.store.repositoryExists(OTHER)).toBe(false);
+    await expect(subject.store.uploads.create(OTHER, again)).rejects.toThrow();
+    expect((await subject.store.uploads.find(APP, id))?.partKey).toBe(partKeyOf(id));
+    expect(await subject.store.repositories.exists(OTHER)).toBe(false);
   });
 
   testClaims(open);
@@ -58,7 +64,7 @@ function testClaims(open: OpenMetadata): void {
     const id = await subject.begin();
     const version = await subject.claim(id);
     expect(version).toBeGreaterThan(1);
-    expect(await subject.store.findUpload(APP, id)).toMatchObject({ version, claimedBy: HOLDER });
+    expect(await subject.store.uploads.find(APP, id)).toMatchObject({ version, claimedBy: HOLDER });
   });
 
   test("a claim is refused while another holder's lease lasts, and taken when it is over", async () => {
@@ -68,11 +74,11 @@ function testClaims(open: OpenMetadata): void {
     const version = await subject.claim(id);
     const until = clock.ms + LEASE_MS;
     const other = { ...subject.claimTerms(id), holder: "another", version };
-    expect(await store.claimUpload(other)).toBeUndefined();
+    expect(await store.uploads.claim(other)).toBeUndefined();
     clock.ms = until - 1;
-    expect(await store.claimUpload(other)).toBeUndefined();
+    expect(await store.uploads.claim(other)).toBeUndefined();
     clock.ms = until;
-    expect(await store.claimUpload(other)).toBeGreaterThan(version);
+    expect(await store.uploads.claim(other)).toBeGreaterThan(version);
   });
 
   test("a claim takes an upload at once from a holder that is known to have ended, and from none else", async () => {
@@ -81,10 +87,10 @@ function testClaims(open: OpenMetadata): void {
     const id = await subject.begin();
     const version = await subject.claim(id);
     const other = { ...subject.claimTerms(id), holder: "another", version };
-    expect(await store.claimUpload({ ...other, ended: "somebody else" })).toBeUndefined();
-    const taken = await store.claimUpload({ ...other, ended: HOLDER });
+    expect(await store.uploads.claim({ ...other, ended: "somebody else" })).toBeUndefined();
+    const taken = await store.uploads.claim({ ...other, ended: HOLDER });
     expect(taken).toBeGreaterThan(version);
-    expect(await store.findUpload(APP, id)).toMatchObject({ claimedBy: "another" });
+    expect(await store.uploads.find(APP, id)).toMatchObject({ claimedBy: "another" });
   });
 
   test("a claim takes an upload of its own holder: no request of that process writes to it any more", async () => {
@@ -102,7 +108,7 @@ function testClaims(open: OpenMetadata): void {
     clock.ms += LEASE_MS - 1;
     const version = await subject.claim(second, { leaseUntil: undefined });
     clock.ms += 1;
-    expect(await store.claimUpload({ ...subject.claimTerms(second), holder: "another", version })).toBeGreaterThan(
+    expect(await store.uploads.claim({ ...subject.claimTerms(second), holder: "another", version })).toBeGreaterThan(
       version,
     );
   });
@@ -111,16 +117,16 @@ function testClaims(open: OpenMetadata): void {
     await using subject = await Subject.open(open);
     const id = await subject.begin();
     const held = await subject.claim(id);
-    await subject.store.saveUpload(progress(id, held));
-    expect(await subject.store.claimUpload(subject.claimTerms(id))).toBeUndefined();
-    expect(await subject.store.claimUpload({ ...subject.claimTerms(id), version: held })).toBeUndefined();
-    expect(await subject.store.claimUpload({ ...subject.claimTerms("nobody's") })).toBeUndefined();
+    await subject.store.uploads.save(progress(id, held));
+    expect(await subject.store.uploads.claim(subject.claimTerms(id))).toBeUndefined();
+    expect(await subject.store.uploads.claim({ ...subject.claimTerms(id), version: held })).toBeUndefined();
+    expect(await subject.store.uploads.claim({ ...subject.claimTerms("nobody's") })).toBeUndefined();
   });
 
   test("of many who claim at once, one gets it", async () => {
     await using subject = await Subject.open(open);
     const id = await subject.begin();
-    const claims = Array.from({ length: 12 }, () => subject.store.claimUpload(subject.claimTerms(id)));
+    const claims = Array.from({ length: 12 }, () => subject.store.uploads.claim(subject.claimTerms(id)));
     expect((await Promise.all(claims)).filter((version) => version !== undefined)).toHaveLength(1);
   });
 
@@ -130,11 +136,11 @@ function testClaims(open: OpenMetadata): void {
     const ids = [await subject.begin(), await subject.begin()];
     const versions = [await subject.claim(ids[0]!), await subject.claim(ids[1]!, { holder: "another" })];
     clock.ms += LEASE_MS - 1;
-    await store.renewHolder(HOLDER, clock.ms + LEASE_MS);
+    await store.holders.renew(HOLDER, clock.ms + LEASE_MS);
     clock.ms += 1;
     const claims = ids.map((id, at) => ({ ...subject.claimTerms(id), holder: "third", version: versions[at]! }));
-    expect(await store.claimUpload(claims[0]!)).toBeUndefined();
-    expect(await store.claimUpload(claims[1]!)).toBeGreaterThan(versions[1]!);
+    expect(await store.uploads.claim(claims[0]!)).toBeUndefined();
+    expect(await store.uploads.claim(claims[1]!)).toBeGreaterThan(versions[1]!);
   });
 
   test("releasing gives the upload up as it is, for its holder alone", async () => {
@@ -142,11 +148,11 @@ function testClaims(open: OpenMetadata): void {
     const { store } = subject;
     const id = await subject.begin();
     const version = await subject.claim(id, { finalKey: keyOf(id) });
-    expect(await store.releaseUpload(id, "another")).toBe(false);
-    expect(await store.releaseUpload("nobody's", HOLDER)).toBe(false);
-    expect(await store.releaseUpload(id, HOLDER)).toBe(true);
-    expect(await store.findUpload(APP, id)).toMatchObject({ version, claimedBy: undefined, finalKey: keyOf(id) });
-    expect(await store.releaseUpload(id, HOLDER)).toBe(false);
+    expect(await store.uploads.release(id, "another")).toBe(false);
+    expect(await store.uploads.release("nobody's", HOLDER)).toBe(false);
+    expect(await store.uploads.release(id, HOLDER)).toBe(true);
+    expect(await store.uploads.find(APP, id)).toMatchObject({ version, claimedBy: undefined, finalKey: keyOf(id) });
+    expect(await store.uploads.release(id, HOLDER)).toBe(false);
     expect(await subject.claim(id, { version, holder: "another" })).toBeGreaterThan(version);
   });
 
@@ -158,12 +164,12 @@ function testClaims(open: OpenMetadata): void {
       const id = await subject.begin();
       held.push({ id, version: await subject.claim(id) });
     }
-    expect(await store.lostUploads(HOLDER, held)).toEqual([]);
+    expect(await store.holders.lostUploads(HOLDER, held)).toEqual([]);
     const [kept, taken, cancelled, released] = held;
-    await store.claimUpload({ ...subject.claimTerms(taken!.id), ...taken, holder: "another", ended: HOLDER });
-    await store.cancelUpload(APP, cancelled!.id);
-    await store.releaseUpload(released!.id, HOLDER);
-    const lost = await store.lostUploads(HOLDER, held);
+    await store.uploads.claim({ ...subject.claimTerms(taken!.id), ...taken, holder: "another", ended: HOLDER });
+    await store.uploads.cancel(APP, cancelled!.id);
+    await store.uploads.release(released!.id, HOLDER);
+    const lost = await store.holders.lostUploads(HOLDER, held);
     expect(lost.toSorted()).toEqual([taken!.id, cancelled!.id, released!.id].toSorted());
     expect(lost).not.toContain(kept!.id);
   });
@@ -173,10 +179,10 @@ function testClaims(open: OpenMetadata): void {
     const { store } = subject;
     const id = await subject.begin();
     const version = await subject.claim(id, { finalKey: "blobs/one" });
-    expect(await store.nameFinalKey(id, version - 1, "blobs/two")).toBe(false);
-    expect(await store.nameFinalKey(id, version, "blobs/two")).toBe(true);
-    expect((await store.findUpload(APP, id))?.finalKey).toBe("blobs/two");
-    expect(await store.dueTrash(10)).toEqual(["blobs/one"]);
+    expect(await store.uploads.nameFinalKey(id, version - 1, "blobs/two")).toBe(false);
+    expect(await store.uploads.nameFinalKey(id, version, "blobs/two")).toBe(true);
+    expect((await store.uploads.find(APP, id))?.finalKey).toBe("blobs/two");
+    expect(await store.trash.due(10)).toEqual(["blobs/one"]);
   });
 
   test("a writer whose claim was taken over has lost the upload", async () => {
@@ -186,24 +192,24 @@ function testClaims(open: OpenMetadata): void {
     const stalled = await subject.claim(id);
     clock.ms += LEASE_MS;
     const taken = await subject.claim(id, { version: stalled, holder: "another" });
-    const before = await store.findUpload(APP, id);
-    expect(await store.releaseUpload(id, HOLDER)).toBe(false);
-    expect(await store.nameFinalKey(id, stalled, "blobs/mine")).toBe(false);
-    expect(await store.saveUpload(progress(id, stalled, { received: 99 }))).toBeUndefined();
-    expect(await store.moveUpload(id, stalled, "uploads/mine")).toBe(false);
-    expect(await store.finishUpload(finished(id, stalled))).toBe(false);
-    expect(await store.findUpload(APP, id)).toEqual(before);
-    expect(await store.findBlob(APP, textDigest("content"))).toBeUndefined();
-    expect(await store.saveUpload(progress(id, taken))).toBeGreaterThan(taken);
+    const before = await store.uploads.find(APP, id);
+    expect(await store.uploads.release(id, HOLDER)).toBe(false);
+    expect(await store.uploads.nameFinalKey(id, stalled, "blobs/mine")).toBe(false);
+    expect(await store.uploads.save(progress(id, stalled, { received: 99 }))).toBeUndefined();
+    expect(await store.uploads.move(id, stalled, "uploads/mine")).toBe(false);
+    expect(await store.uploads.finish(finished(id, stalled))).toBe(false);
+    expect(await store.uploads.find(APP, id)).toEqual(before);
+    expect(await store.blobs.find(APP, textDigest("content"))).toBeUndefined();
+    expect(unbounded(await store.uploads.save(progress(id, taken)))).toBeGreaterThan(taken);
   });
 
   test("the holder may go on in another part file, and the old one is thrown away", async () => {
     await using subject = await Subject.open(open);
     const id = await subject.begin();
     const version = await subject.claim(id);
-    expect(await subject.store.moveUpload(id, version, "uploads/fresh")).toBe(true);
-    expect((await subject.store.findUpload(APP, id))?.partKey).toBe("uploads/fresh");
-    expect(await subject.store.dueTrash(10)).toEqual([partKeyOf(id)]);
+    expect(await subject.store.uploads.move(id, version, "uploads/fresh")).toBe(true);
+    expect((await subject.store.uploads.find(APP, id))?.partKey).toBe("uploads/fresh");
+    expect(await subject.store.trash.due(10)).toEqual([partKeyOf(id)]);
   });
 }
 
@@ -214,9 +220,9 @@ function testProgress(open: OpenMetadata): void {
     const id = await subject.begin();
     const version = await subject.claim(id);
     const digestSoFar = textDigest("content so far");
-    const saved = await store.saveUpload(progress(id, version, { received: 14, digestSoFar }));
+    const saved = unbounded(await store.uploads.save(progress(id, version, { received: 14, digestSoFar })));
     expect(saved).toBeGreaterThan(version);
-    expect(await store.findUpload(APP, id)).toMatchObject({
+    expect(await store.uploads.find(APP, id)).toMatchObject({
       received: 14,
       digestSoFar,
       version: saved!,
@@ -229,62 +235,62 @@ function testProgress(open: OpenMetadata): void {
   test("a writer that hashed nothing says so", async () => {
     await using subject = await Subject.open(open);
     const id = await subject.begin();
-    const version = (await subject.store.saveUpload(progress(id, 1, { digestSoFar: textDigest("a") })))!;
-    await subject.store.saveUpload(progress(id, version, { digestSoFar: undefined }));
-    expect((await subject.store.findUpload(APP, id))?.digestSoFar).toBeUndefined();
+    const version = unbounded(await subject.store.uploads.save(progress(id, 1, { digestSoFar: textDigest("a") })))!;
+    await subject.store.uploads.save(progress(id, version, { digestSoFar: undefined }));
+    expect((await subject.store.uploads.find(APP, id))?.digestSoFar).toBeUndefined();
   });
 
   test("few bytes lie in the row, until there is a part file", async () => {
     await using subject = await Subject.open(open);
     const { store } = subject;
     const id = await subject.begin();
-    const first = (await store.saveUpload(progress(id, 1, { received: 3, staged: bytes("few") })))!;
-    expect((await store.findUpload(APP, id))?.staged).toEqual(bytes("few"));
-    const second = (await store.saveUpload(progress(id, first, { received: 5, staged: bytes("few++") })))!;
-    expect((await store.findUpload(APP, id))?.staged).toEqual(bytes("few++"));
-    await store.saveUpload(progress(id, second, { received: 50 }));
-    expect((await store.findUpload(APP, id))?.staged).toBeUndefined();
+    const first = unbounded(await store.uploads.save(progress(id, 1, { received: 3, staged: bytes("few") })))!;
+    expect((await store.uploads.find(APP, id))?.staged).toEqual(bytes("few"));
+    const second = unbounded(await store.uploads.save(progress(id, first, { received: 5, staged: bytes("few++") })))!;
+    expect((await store.uploads.find(APP, id))?.staged).toEqual(bytes("few++"));
+    await store.uploads.save(progress(id, second, { received: 50 }));
+    expect((await store.uploads.find(APP, id))?.staged).toBeUndefined();
   });
 
   test("no bytes at all can lie in the row too", async () => {
     await using subject = await Subject.open(open);
     const id = await subject.begin();
-    await subject.store.saveUpload(progress(id, 1, { received: 0, staged: new Uint8Array() }));
-    expect(await subject.store.findUpload(APP, id)).toMatchObject({ received: 0, staged: new Uint8Array() });
+    await subject.store.uploads.save(progress(id, 1, { received: 0, staged: new Uint8Array() }));
+    expect(await subject.store.uploads.find(APP, id)).toMatchObject({ received: 0, staged: new Uint8Array() });
   });
 
   test("saving an upload that is gone gives undefined", async () => {
     await using subject = await Subject.open(open);
-    expect(await subject.store.saveUpload(progress("nobody's", 1, { staged: bytes("few") }))).toBeUndefined();
+    expect(await subject.store.uploads.save(progress("nobody's", 1, { staged: bytes("few") }))).toBeUndefined();
   });
 
   test("once a client was told where an upload stands, a writer that began before adds no part of a stream", async () => {
     await using subject = await Subject.open(open);
     const { store } = subject;
     const id = await subject.begin();
-    const version = (await store.saveUpload(progress(id, 1, { received: 5 })))!;
-    const { told } = (await store.findUpload(APP, id))!;
-    expect(await store.tellUpload(OTHER, id)).toBeUndefined();
-    expect(await store.tellUpload(APP, "nobody's")).toBeUndefined();
-    expect(await store.tellUpload(APP, id)).toBe(5);
-    expect(await store.saveUpload(progress(id, version, { received: 9, told }))).toBeUndefined();
-    expect(await store.findUpload(APP, id)).toMatchObject({ received: 5, version });
-    const next = (await store.findUpload(APP, id))!;
+    const version = unbounded(await store.uploads.save(progress(id, 1, { received: 5 })))!;
+    const { told } = (await store.uploads.find(APP, id))!;
+    expect(await store.uploads.tell(OTHER, id)).toBeUndefined();
+    expect(await store.uploads.tell(APP, "nobody's")).toBeUndefined();
+    expect(await store.uploads.tell(APP, id)).toBe(5);
+    expect(await store.uploads.save(progress(id, version, { received: 9, told }))).toBeUndefined();
+    expect(await store.uploads.find(APP, id)).toMatchObject({ received: 5, version });
+    const next = (await store.uploads.find(APP, id))!;
     expect(next.told).toBeGreaterThan(told);
-    const saved = (await store.saveUpload(progress(id, version, { received: 7, told: next.told })))!;
-    expect(await store.tellUpload(APP, id)).toBe(7);
-    expect(await store.saveUpload(progress(id, saved, { received: 8 }))).toBeGreaterThan(saved); // it came whole
+    const saved = unbounded(await store.uploads.save(progress(id, version, { received: 7, told: next.told })))!;
+    expect(await store.uploads.tell(APP, id)).toBe(7);
+    expect(unbounded(await store.uploads.save(progress(id, saved, { received: 8 })))).toBeGreaterThan(saved); // it came whole
   });
 
   test("of two that save the same version, one does", async () => {
     await using subject = await Subject.open(open);
     const id = await subject.begin();
     const saves = ["one", "two"].map((text) =>
-      subject.store.saveUpload(progress(id, 1, { received: 3, staged: bytes(text) })),
+      subject.store.uploads.save(progress(id, 1, { received: 3, staged: bytes(text) })),
     );
     const [one, two] = await Promise.all(saves);
     expect([one, two].filter((version) => version !== undefined)).toHaveLength(1);
-    expect((await subject.store.findUpload(APP, id))?.staged).toEqual(bytes(one === undefined ? "two" : "one"));
+    expect((await subject.store.uploads.find(APP, id))?.staged).toEqual(bytes(one === undefined ? "two" : "one"));
   });
 }
 
@@ -295,14 +301,14 @@ function testEnds(open: OpenMetadata): void {
     const id = await subject.begin();
     const version = await subject.claim(id);
     clock.ms += 5;
-    expect(await store.finishUpload(finished(id, version))).toBe(true);
-    expect(await store.findUpload(APP, id)).toBeUndefined();
-    expect(await store.findBlob(APP, textDigest("content"))).toEqual({
+    expect(await store.uploads.finish(finished(id, version))).toBe(true);
+    expect(await store.uploads.find(APP, id)).toBeUndefined();
+    expect(await store.blobs.find(APP, textDigest("content"))).toEqual({
       digest: textDigest("content"),
       size: 7,
-      at: { kind: "stored", storageKey: keyOf(id), mtimeMs: 1234.5678 },
+      location: { kind: "stored", storageKey: keyOf(id), mtimeMs: 1234.5678 },
       createdAt: clock.ms,
-      touchedAt: clock.ms,
+      leasedAt: clock.ms,
       needed: false,
     });
     expect(await subject.trash()).toEqual([]);
@@ -311,16 +317,16 @@ function testEnds(open: OpenMetadata): void {
   test("a few bytes stay in the row for good", async () => {
     await using subject = await Subject.open(open);
     const id = await subject.begin();
-    expect(await subject.store.finishUpload({ ...finished(id, 1), at: inline("content") })).toBe(true);
-    expect((await subject.store.findBlob(APP, textDigest("content")))?.at).toEqual(inline("content"));
+    expect(await subject.store.uploads.finish({ ...finished(id, 1), location: inline("content") })).toBe(true);
+    expect((await subject.store.blobs.find(APP, textDigest("content")))?.location).toEqual(inline("content"));
   });
 
   test("an upload ends once", async () => {
     await using subject = await Subject.open(open);
     const id = await subject.begin();
-    const ends = Array.from({ length: 5 }, () => subject.store.finishUpload(finished(id, 1)));
+    const ends = Array.from({ length: 5 }, () => subject.store.uploads.finish(finished(id, 1)));
     expect((await Promise.all(ends)).filter(Boolean)).toHaveLength(1);
-    expect(await subject.store.findBlob(APP, textDigest("content"))).toBeDefined();
+    expect(await subject.store.blobs.find(APP, textDigest("content"))).toBeDefined();
     expect(await subject.trash()).toEqual([]);
   });
 
@@ -328,41 +334,41 @@ function testEnds(open: OpenMetadata): void {
     await using subject = await Subject.open(open);
     const id = await subject.begin();
     const version = await subject.claim(id);
-    expect(await subject.store.cancelUpload(APP, id)).toBe(true);
-    expect(await subject.store.finishUpload(finished(id, version))).toBe(false);
-    expect(await subject.store.findBlob(APP, textDigest("content"))).toBeUndefined();
-    expect(await subject.store.findBytes(textDigest("content"))).toBeUndefined();
+    expect(await subject.store.uploads.cancel(APP, id)).toBe(true);
+    expect(await subject.store.uploads.finish(finished(id, version))).toBe(false);
+    expect(await subject.store.blobs.find(APP, textDigest("content"))).toBeUndefined();
+    expect(await subject.store.blobs.locate(textDigest("content"))).toBeUndefined();
   });
 
   test("cancelling throws both keys away: the part file's and the one it was to become", async () => {
     await using subject = await Subject.open(open);
     const id = await subject.begin();
     await subject.claim(id, { finalKey: keyOf(id) });
-    expect(await subject.store.cancelUpload(APP, id)).toBe(true);
-    expect(await subject.store.findUpload(APP, id)).toBeUndefined();
-    expect(await subject.store.dueTrash(10)).toEqual([keyOf(id), partKeyOf(id)].toSorted());
+    expect(await subject.store.uploads.cancel(APP, id)).toBe(true);
+    expect(await subject.store.uploads.find(APP, id)).toBeUndefined();
+    expect(await subject.store.trash.due(10)).toEqual([keyOf(id), partKeyOf(id)].toSorted());
   });
 
   test("a claim without a final key leaves the one that is known", async () => {
     await using subject = await Subject.open(open);
     const id = await subject.begin();
     const version = await subject.claim(id, { finalKey: keyOf(id) });
-    const saved = (await subject.store.saveUpload(progress(id, version)))!;
+    const saved = unbounded(await subject.store.uploads.save(progress(id, version)))!;
     await subject.claim(id, { version: saved });
-    expect((await subject.store.findUpload(APP, id))?.finalKey).toBe(keyOf(id));
-    await subject.store.cancelUpload(APP, id);
+    expect((await subject.store.uploads.find(APP, id))?.finalKey).toBe(keyOf(id));
+    await subject.store.uploads.cancel(APP, id);
     expect(await subject.trash()).toContain(keyOf(id));
   });
 
   test("only an upload of this repository can be cancelled, and once", async () => {
     await using subject = await Subject.open(open);
     const id = await subject.begin();
-    expect(await subject.store.cancelUpload(OTHER, id)).toBe(false);
-    expect(await subject.store.cancelUpload(APP, "nobody's")).toBe(false);
-    expect(await subject.store.cancelUpload(APP, id, 2)).toBe(false); // it was changed, or never was of that version
-    expect(await subject.store.findUpload(APP, id)).toBeDefined();
-    expect(await subject.store.cancelUpload(APP, id, 1)).toBe(true);
-    expect(await subject.store.cancelUpload(APP, id)).toBe(false);
+    expect(await subject.store.uploads.cancel(OTHER, id)).toBe(false);
+    expect(await subject.store.uploads.cancel(APP, "nobody's")).toBe(false);
+    expect(await subject.store.uploads.cancel(APP, id, 2)).toBe(false); // it was changed, or never was of that version
+    expect(await subject.store.uploads.find(APP, id)).toBeDefined();
+    expect(await subject.store.uploads.cancel(APP, id, 1)).toBe(true);
+    expect(await subject.store.uploads.cancel(APP, id)).toBe(false);
   });
 
   test("uploads end when their time is over, the oldest first, so many at once", async () => {
@@ -370,25 +376,25 @@ function testEnds(open: OpenMetadata): void {
     const { store, clock } = subject;
     const ids = [];
     for (const minutes of [3, 1, 2]) ids.push(await subject.begin(APP, clock.ms + minutes));
-    expect(await store.expireUploads(10)).toBe(0);
+    expect(await store.uploads.expire(10)).toBe(0);
     clock.ms += 2;
-    expect(await store.expireUploads(1)).toBe(1);
-    expect(await store.findUpload(APP, ids[1]!)).toBeUndefined();
-    expect(await store.findUpload(APP, ids[2]!)).toBeDefined();
-    expect(await store.expireUploads(10)).toBe(1);
-    expect(await store.findUpload(APP, ids[0]!)).toBeDefined();
-    expect(await store.dueTrash(10)).toEqual([partKeyOf(ids[1]!), partKeyOf(ids[2]!)].toSorted());
+    expect(await store.uploads.expire(1)).toBe(1);
+    expect(await store.uploads.find(APP, ids[1]!)).toBeUndefined();
+    expect(await store.uploads.find(APP, ids[2]!)).toBeDefined();
+    expect(await store.uploads.expire(10)).toBe(1);
+    expect(await store.uploads.find(APP, ids[0]!)).toBeDefined();
+    expect(await store.trash.due(10)).toEqual([partKeyOf(ids[1]!), partKeyOf(ids[2]!)].toSorted());
   });
 
   test("an upload whose holder's lease lasts does not expire", async () => {
     await using subject = await Subject.open(open);
     const { store, clock } = subject;
     const id = await subject.begin(APP, clock.ms + 10);
-    await store.claimUpload({ ...subject.claimTerms(id), expiresAt: clock.ms + 10, finalKey: keyOf(id) });
+    await store.uploads.claim({ ...subject.claimTerms(id), expiresAt: clock.ms + 10, finalKey: keyOf(id) });
     clock.ms += LEASE_MS - 1;
-    expect(await store.expireUploads(10)).toBe(0);
+    expect(await store.uploads.expire(10)).toBe(0);
     clock.ms += 1;
-    expect(await store.expireUploads(10)).toBe(1);
+    expect(await store.uploads.expire(10)).toBe(1);
     expect(await subject.trash()).toEqual([keyOf(id), partKeyOf(id)].toSorted());
   });
 
@@ -397,26 +403,26 @@ function testEnds(open: OpenMetadata): void {
     const { store, clock } = subject;
     const id = await subject.begin(APP, clock.ms + 10);
     const version = await subject.claim(id); // for an hour
-    await store.saveUpload({ ...progress(id, version), expiresAt: clock.ms + 2 * HOUR_MS });
+    await store.uploads.save({ ...progress(id, version), expiresAt: clock.ms + 2 * HOUR_MS });
     clock.ms += 2 * HOUR_MS - 1;
-    expect(await store.expireUploads(10)).toBe(0);
+    expect(await store.uploads.expire(10)).toBe(0);
     clock.ms += 1;
-    expect(await store.expireUploads(10)).toBe(1);
+    expect(await store.uploads.expire(10)).toBe(1);
   });
 
   test("trash is given in the order of its time, so many at once, until it is forgotten", async () => {
     await using subject = await Subject.open(open);
     const { store, clock } = subject;
     const [first, second] = [await subject.begin(), await subject.begin()];
-    await store.cancelUpload(APP, second);
+    await store.uploads.cancel(APP, second);
     clock.ms += 1;
-    await store.cancelUpload(APP, first);
-    expect(await store.dueTrash(1)).toEqual([partKeyOf(second)]);
-    expect(await store.dueTrash(10)).toEqual([partKeyOf(second), partKeyOf(first)]);
-    await store.forgetTrash([partKeyOf(second), "a key that is not there"]);
-    expect(await store.dueTrash(10)).toEqual([partKeyOf(first)]);
-    await store.forgetTrash([partKeyOf(first)]);
-    expect(await store.dueTrash(10)).toEqual([]);
+    await store.uploads.cancel(APP, first);
+    expect(await store.trash.due(1)).toEqual([partKeyOf(second)]);
+    expect(await store.trash.due(10)).toEqual([partKeyOf(second), partKeyOf(first)]);
+    await store.trash.forget([partKeyOf(second), "a key that is not there"]);
+    expect(await store.trash.due(10)).toEqual([partKeyOf(first)]);
+    await store.trash.forget([partKeyOf(first)]);
+    expect(await store.trash.due(10)).toEqual([]);
   });
 }
 
@@ -425,6 +431,6 @@ function progress(id: string, version: number, more: Partial<UploadProgress> = {
 }
 
 function finished(id: string, version: number) {
-  const at = { kind: "stored", storageKey: keyOf(id), mtimeMs: 1234.5678 } as const;
-  return { id, version, digest: textDigest("content"), size: 7, at };
+  const location = { kind: "stored", storageKey: keyOf(id), mtimeMs: 1234.5678 } as const;
+  return { id, version, digest: textDigest("content"), size: 7, location };
 }

@@ -2,6 +2,8 @@
 import { describe, expect, setDefaultTimeout, spyOn, test } from "bun:test";
 import { silentLogger } from "../../observe/logger.ts";
 import { Metrics } from "../../observe/metrics.ts";
+import { watchedMetadata } from "../../metadata/testing/watched-metadata.ts";
+import type { MetadataCall } from "../../metadata/testing/watched-metadata.ts";
 import { collectInBackground } from "./background.ts";
 import type { BackgroundOptions } from "./background.ts";
 import {
@@ -30,19 +32,14 @@ class Background implements AsyncDisposable {
   readonly metrics = new Metrics("test");
   /** Rounds that it has begun. */
   rounds = 0;
-  /** Called when it calls a method of the metadata store. */
-  onCall: (name: string | symbol) => void = () => {};
+  /** Called before it calls an operation on metadata. */
+  onCall: (call: MetadataCall) => void = () => {};
 
   constructor(subject: CollectionSubject, changed: Partial<BackgroundOptions> = {}) {
     const { backend } = subject;
-    const metadata = new Proxy(backend.metadata, {
-      get: (target, name) => {
-        if (name === "takeLease") this.rounds++;
-        const value: unknown = Reflect.get(target, name, target);
-        if (typeof value !== "function") return value;
-        this.onCall(name);
-        return value.bind(target);
-      },
+    const metadata = watchedMetadata(backend.metadata, (call) => {
+      if (call === "leases.take") this.rounds++;
+      this.onCall(call);
     });
     const options = { rules: { ...RULES, leaseMs: 0, graceMs: 0 }, intervalMs: 1, enabled: true, ...changed };
     const observers = { log: silentLogger(), metrics: this.metrics };
@@ -90,8 +87,8 @@ describe.each([...ENGINES])("on %s", (kind) => {
 
   // The rows of the trash are asked for last in a round, the lease first.
   test.each([
-    ["between two rounds", "dueTrash"],
-    ["in the midst of a round", "takeLease"],
+    ["between two rounds", "trash.due"],
+    ["in the midst of a round", "leases.take"],
   ] as const)("when the clock jumps forward %s it waits for one lease: all would end at once", async (_title, call) => {
     await using subject = await CollectionSubject.open(kind, { leaseMs: LEASE_MS, graceMs: 0 });
     const rules = { ...RULES, leaseMs: LEASE_MS, graceMs: 0 };
@@ -129,18 +126,18 @@ describe.each([...ENGINES])("on %s", (kind) => {
   test("one process at a time does it: while another has the lease nothing happens", async () => {
     await using subject = await CollectionSubject.open(kind, { leaseMs: 0, graceMs: 0 });
     const digest = await subject.push(LAYER);
-    await subject.metadata.takeLease(LEASE, "another process", subject.clock.ms + HOUR_MS);
+    await subject.metadata.leases.take(LEASE, "another process", subject.clock.ms + HOUR_MS);
     await using background = new Background(subject);
     await until(() => background.rounds > 5);
     expect(await subject.hasBytes(digest)).toBeTrue();
-    await subject.metadata.releaseLease(LEASE, "another process");
+    await subject.metadata.leases.release(LEASE, "another process");
     await until(async () => !(await subject.hasBytes(digest)));
   });
 
   test("when the other process died, its lease ends by itself", async () => {
     await using subject = await CollectionSubject.open(kind, { leaseMs: 0, graceMs: 0 });
     const digest = await subject.push(LAYER);
-    await subject.metadata.takeLease(LEASE, "a dead process", subject.clock.ms + MINUTE_MS / 2);
+    await subject.metadata.leases.take(LEASE, "a dead process", subject.clock.ms + MINUTE_MS / 2);
     await using background = new Background(subject);
     await until(() => background.rounds > 5);
     expect(await subject.hasBytes(digest)).toBeTrue();
@@ -161,9 +158,9 @@ describe.each([...ENGINES])("on %s", (kind) => {
   test("it stops when it is told to, and gives its lease back", async () => {
     await using subject = await CollectionSubject.open(kind, { leaseMs: 0, graceMs: 0 });
     const background = new Background(subject);
-    await until(() => subject.metadata.leaseHeld(LEASE));
+    await until(() => subject.metadata.leases.isHeld(LEASE));
     await background[Symbol.asyncDispose]();
-    expect(await subject.metadata.leaseHeld(LEASE)).toBeFalse();
+    expect(await subject.metadata.leases.isHeld(LEASE)).toBeFalse();
     const digest = await subject.push(LAYER);
     expect(await subject.hasBytes(digest)).toBeTrue();
   });
@@ -188,7 +185,7 @@ describe.each([...ENGINES])("on %s", (kind) => {
     const background = new Background(subject);
     let asked = false;
     background.onCall = (name) => {
-      if (name !== "collect") return;
+      if (name !== "collection.collect") return;
       tookMs += HOUR_MS; // so it rests for two days
       asked = true;
     };
@@ -214,7 +211,7 @@ describe.each([...ENGINES])("on %s", (kind) => {
     const background = new Background(subject, { rules });
     let steps = 0;
     background.onCall = (name) => {
-      if (name === "queueUntagged" && ++steps === 1) background.stop();
+      if (name === "collection.enqueueUntagged" && ++steps === 1) background.stop();
     };
     await background.ended;
     expect(steps).toBe(1);

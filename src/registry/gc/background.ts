@@ -1,6 +1,6 @@
 /** Collection in the background of a server: one process at a time, in small steps, so that requests do not notice. */
 import { pause } from "../../lib/pause.ts";
-import type { CollectionRules } from "../../metadata/metadata-store.ts";
+import type { CollectionRules } from "../../metadata/database.ts";
 import type { Logger } from "../../observe/logger.ts";
 import type { Metrics } from "../../observe/metrics.ts";
 import type { Backend } from "../backend.ts";

@@ -51,10 +51,10 @@ describe.each([...ENGINES])("on %s", (kind) => {
     const { blobs } = subject.repository();
     subject.later(RULES.leaseMs / 2);
     expect(await blobs.exists(digest)).toBeTrue();
-    expect((await subject.metadata.findBlob(APP, digest))?.touchedAt).toBe(subject.clock.ms - RULES.leaseMs / 2);
+    expect((await subject.metadata.blobs.find(APP, digest))?.leasedAt).toBe(subject.clock.ms - RULES.leaseMs / 2);
     subject.later(1);
     expect(await blobs.exists(digest)).toBeTrue();
-    expect((await subject.metadata.findBlob(APP, digest))?.touchedAt).toBe(subject.clock.ms);
+    expect((await subject.metadata.blobs.find(APP, digest))?.leasedAt).toBe(subject.clock.ms);
     subject.later(RULES.leaseMs - 1);
     await subject.all();
     expect(await subject.shows(digest)).toBeTrue();
@@ -114,7 +114,7 @@ describe.each([...ENGINES])("on %s", (kind) => {
     const digest = await subject.push(LAYER);
     const before = await subject.files();
     subject.later(RULES.leaseMs);
-    await subject.metadata.collect(RULES, undefined, { due: false, limit: 100 });
+    await subject.metadata.collection.collect(RULES, undefined, { due: false, limit: 100 });
     expect(await subject.files()).toEqual(before);
     await subject.push(LAYER);
     subject.later(MINUTE_MS);
@@ -265,12 +265,11 @@ describe.each([...ENGINES])("on %s", (kind) => {
     const digest = digestOf(bytes(LAYER));
     const needed = { digest, size: LAYER.length, optional: true, path: "layers[0]" };
     const payload = bytes("sparse");
-    await subject.metadata.putManifest(APP, {
+    await subject.metadata.manifests.put(APP, {
       digest: digestOf(payload),
       mediaType: "application/vnd.oci.image.manifest.v1+json",
       artifactType: undefined,
       subject: undefined,
-      configDigest: undefined,
       annotations: undefined,
       payload,
       blobs: [needed],
@@ -290,6 +289,6 @@ describe.each([...ENGINES])("on %s", (kind) => {
     await subject.image({ layers: [LAYER], tags: ["latest"] });
     subject.later(100 * RULES.leaseMs);
     await subject.due();
-    expect(await subject.metadata.backlog()).toMatchObject({ entries: 0 });
+    expect(await subject.metadata.collection.backlog()).toMatchObject({ entries: 0 });
   });
 });

@@ -1,6 +1,7 @@
 /** Collection while serving. The protocol stands above `metadata/collection.ts`; here is who carries it out, and when. */
-import { READERS_MS } from "../../metadata/blobs.ts";
-import type { Collectable, CollectionRules, CollectionStep, QueuePosition } from "../../metadata/metadata-store.ts";
+import { UNLINK_DELAY_MS } from "../../metadata/trash.ts";
+import type { Collectable, CollectionStep, QueuePosition } from "../../metadata/collection.ts";
+import type { CollectionRules } from "../../metadata/database.ts";
 import type { Backend } from "../backend.ts";
 import { emptyTrash } from "./trash.ts";
 
@@ -44,7 +45,7 @@ export async function collectDue(
   hooks: CollectionHooks = {},
 ): Promise<CollectionReport> {
   const { counts, stopped } = await steps(hooks, undefined, () =>
-    backend.metadata.collect(rules, undefined, { due: true, limit: stepSizeOf(hooks), ...at(hooks) }),
+    backend.metadata.collection.collect(rules, undefined, { due: true, limit: stepSizeOf(hooks), ...at(hooks) }),
   );
   return { ...counts, ...(stopped ? NOTHING_UNLINKED : await unlink(backend, hooks, undefined)) };
 }
@@ -62,16 +63,16 @@ export async function collectAll(
   if (rules.untagged) await queueUntagged(backend);
   let sum = NOTHING;
   for (;;) {
-    const { entries } = await metadata.backlog();
+    const { entries } = await metadata.collection.backlog();
     const { counts, stopped } = await steps(hooks, entries, (from) =>
-      metadata.collect(rules, from, { due: false, limit: stepSizeOf(hooks), ...at(hooks) }),
+      metadata.collection.collect(rules, from, { due: false, limit: stepSizeOf(hooks), ...at(hooks) }),
     );
     sum = add(sum, counts);
     if (stopped) return { ...sum, ...NOTHING_UNLINKED };
     if (counts.manifests + counts.links + counts.blobs > 0) continue;
     // Files that an earlier run put off for readers, which the caller does not grant so much time.
-    const aheadMs = Math.max(0, READERS_MS - rules.graceMs);
-    return { ...sum, ...(await unlink(backend, hooks, (await metadata.backlog()).files, aheadMs)) };
+    const aheadMs = Math.max(0, UNLINK_DELAY_MS - rules.graceMs);
+    return { ...sum, ...(await unlink(backend, hooks, (await metadata.collection.backlog()).files, aheadMs)) };
   }
 }
 
@@ -85,8 +86,10 @@ export async function* previewCollection(backend: Backend, rules: CollectionRule
   const { metadata } = backend;
   const seen = new Set<string>();
   const lists = [
-    (from: QueuePosition | undefined) => metadata.collectable(rules, from, STEP),
-    ...(rules.untagged ? [(from: QueuePosition | undefined) => metadata.collectableUntagged(rules, from, STEP)] : []),
+    (from: QueuePosition | undefined) => metadata.collection.preview(rules, from, STEP),
+    ...(rules.untagged
+      ? [(from: QueuePosition | undefined) => metadata.collection.previewUntagged(rules, from, STEP)]
+      : []),
   ];
   for (const list of lists) {
     let from: QueuePosition | undefined;
@@ -107,7 +110,7 @@ export async function queueUntagged({ metadata }: Backend, signal?: AbortSignal)
   let from: QueuePosition | undefined;
   do {
     if (signal?.aborted) return false;
-    from = await metadata.queueUntagged(from, STEP);
+    from = await metadata.collection.enqueueUntagged(from, STEP);
   } while (from);
   return true;
 }
@@ -133,6 +136,17 @@ function add(a: Counts, b: Counts): Counts {
   };
 }
 
+function countsOf(taken: readonly Collectable[]): Counts {
+  const of = (kind: Collectable["kind"]): readonly Collectable[] => taken.filter((each) => each.kind === kind);
+  const blobs = of("blob");
+  return {
+    manifests: of("manifest").length,
+    links: of("link").length,
+    blobs: blobs.length,
+    bytes: blobs.reduce((sum, { size }) => sum + size, 0),
+  };
+}
+
 async function steps(
   hooks: CollectionHooks,
   total: number | undefined,
@@ -143,7 +157,7 @@ async function steps(
   let from: QueuePosition | undefined;
   do {
     const stepped = await step(from);
-    counts = add(counts, stepped);
+    counts = add(counts, countsOf(stepped.taken));
     done += stepped.reviewed;
     from = stepped.next;
     if ((await hooks.onStep?.({ work: "looking", done, total })) === "stop") return { counts, stopped: true };

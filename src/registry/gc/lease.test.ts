@@ -1,8 +1,8 @@
 /** Who holds a lease, how it lasts, and how it is lost. */
 import { expect, test } from "bun:test";
 import { MemoryEngine } from "../../metadata/memory/memory-engine.ts";
-import { SqlMetadataStore } from "../../metadata/sql-metadata-store.ts";
-import { rows } from "../../metadata/sql.ts";
+import { Metadata } from "../../metadata/metadata.ts";
+import { rows } from "../../metadata/testing/raw-sql.ts";
 import { Lease } from "./lease.ts";
 
 const LENGTH_MS = 40;
@@ -10,7 +10,7 @@ const LENGTH_MS = 40;
 async function openSubject() {
   const clock = { ms: 1_700_000_000_000, now: () => clock.ms };
   const engine = await MemoryEngine.open();
-  const metadata = new SqlMetadataStore(engine, clock);
+  const metadata = new Metadata(engine, clock);
   return {
     clock,
     metadata,
@@ -35,7 +35,7 @@ test("one holder at a time has a lease, until it is disposed of", async () => {
     expect(await subject.lease().hold()).toBeUndefined();
     expect(await held?.confirm()).toBe(true);
   }
-  expect(await subject.metadata.leaseHeld("work")).toBe(false);
+  expect(await subject.metadata.leases.isHeld("work")).toBe(false);
   await using again = await lease.hold();
   expect(again).toBeDefined();
 });
@@ -76,7 +76,7 @@ test("disposing of a lost lease leaves the one of the other process", async () =
     await subject.change("update lease set holder = 'another process'");
     await aborted(held!.lost);
   }
-  expect(await subject.metadata.leaseHeld("work")).toBe(true);
+  expect(await subject.metadata.leases.isHeld("work")).toBe(true);
 });
 
 test("a database that fails for a moment loses no lease; one that fails for longer does", async () => {

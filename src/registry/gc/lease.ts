@@ -28,7 +28,7 @@ export class Lease {
     const { metadata, clock } = this.#backend;
     const holder = randomUUID();
     let until = clock.now() + this.#lengthMs;
-    if (!(await metadata.takeLease(this.#name, holder, until))) return undefined;
+    if (!(await metadata.leases.take(this.#name, holder, until))) return undefined;
 
     const loss = new AbortController();
     const renewals = new SingleFlight<"lease", boolean>();
@@ -36,7 +36,7 @@ export class Lease {
       if (loss.signal.aborted) return false;
       const next = clock.now() + this.#lengthMs;
       // A database that cannot answer now may do so before the lease ends.
-      const renewed = await metadata.renewLease(this.#name, holder, next).catch(() => undefined);
+      const renewed = await metadata.leases.renew(this.#name, holder, next).catch(() => undefined);
       if (renewed === true) until = next;
       else if (renewed === false || clock.now() >= until) loss.abort(new Error(`the lease on ${this.#name} was lost`));
       return renewed === true;
@@ -48,7 +48,7 @@ export class Lease {
       confirm,
       [Symbol.asyncDispose]: async () => {
         clearInterval(timer);
-        await metadata.releaseLease(this.#name, holder).catch(() => undefined); // it ends by itself
+        await metadata.leases.release(this.#name, holder).catch(() => undefined); // it ends by itself
       },
     };
   }

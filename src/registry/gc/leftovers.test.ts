@@ -166,7 +166,7 @@ describe.each([...ENGINES])("on %s", (kind) => {
       await using subject = await CollectionSubject.open(kind);
       await subject.push(LAYER);
       const until = subject.clock.ms + RULES.leaseMs + MINUTE_MS;
-      expect(await subject.metadata.takeLease(BACKUP_LEASE, "backup", until)).toBeTrue();
+      expect(await subject.metadata.leases.take(BACKUP_LEASE, "backup", until)).toBeTrue();
       subject.later(RULES.leaseMs);
       expect(await subject.all({ graceMs: 0 })).toMatchObject({ blobs: 1, files: 0 });
       expect(await subject.files()).toHaveLength(1);
@@ -179,7 +179,7 @@ describe.each([...ENGINES])("on %s", (kind) => {
       await subject.push(LAYER);
       subject.later(RULES.leaseMs + RULES.graceMs);
       expect(await subject.all()).toMatchObject({ blobs: 1, files: 0 });
-      expect(await subject.metadata.backlog()).toEqual({
+      expect(await subject.metadata.collection.backlog()).toEqual({
         entries: 0,
         nextReviewAt: undefined,
         files: 1,
@@ -193,9 +193,9 @@ describe.each([...ENGINES])("on %s", (kind) => {
 
     test("of a writer that takes an upload over stays, however little grace is granted", async () => {
       await using subject = await CollectionSubject.open(kind);
-      await subject.metadata.reservePart("uploads/reserved", subject.clock.ms + HOUR_MS);
+      await subject.metadata.uploads.reservePart("uploads/reserved", subject.clock.ms + HOUR_MS);
       expect(await subject.all({ leaseMs: 0, graceMs: 0 })).toMatchObject({ files: 0 });
-      expect(await subject.metadata.backlog()).toMatchObject({ files: 1 });
+      expect(await subject.metadata.collection.backlog()).toMatchObject({ files: 1 });
     });
 
     test("more than a step of it goes in one round", async () => {

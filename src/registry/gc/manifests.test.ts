@@ -286,7 +286,7 @@ describe.each([...ENGINES])("on %s", (kind) => {
     subject.later(LONG_AGO);
     await subject.due();
     await subject.all();
-    expect(await subject.metadata.backlog()).toMatchObject({ entries: 0 });
+    expect(await subject.metadata.collection.backlog()).toMatchObject({ entries: 0 });
     expect(await subject.all(UNTAGGED)).toMatchObject({ manifests: 1 });
     expect(await subject.hasManifest(image)).toBeFalse();
   });

@@ -1,6 +1,6 @@
 /** What a collection says that it would do, and how much it looks at. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import type { Collectable } from "../../metadata/metadata-store.ts";
+import type { Collectable } from "../../metadata/collection.ts";
 import { collectAll, collectTrash } from "./collector.ts";
 import type { CollectionProgress } from "./collector.ts";
 import { APP, CollectionSubject, DAY_MS, ENGINES, OTHER, RULES, long } from "./testing/collection-subject.ts";
@@ -97,7 +97,7 @@ describe.each([...ENGINES])("on %s", (kind) => {
     let [reviewed, steps] = [0, 0];
     const { metadata } = subject.backend;
     for (let isDone = false; !isDone; steps++) {
-      const step = await metadata.collect(subject.backend.rules, undefined, { due: true, limit: 50 });
+      const step = await metadata.collection.collect(subject.backend.rules, undefined, { due: true, limit: 50 });
       reviewed += step.reviewed;
       isDone = step.reviewed === 0;
     }

@@ -94,11 +94,11 @@ describe.each([...ENGINES])("on %s", (kind) => {
   test("while another process scrubs it does nothing", async () => {
     await using subject = await CollectionSubject.open(kind);
     await subject.push(LAYER);
-    await subject.metadata.takeLease("scrub", "another process", subject.clock.ms + HOUR_MS);
+    await subject.metadata.leases.take("scrub", "another process", subject.clock.ms + HOUR_MS);
     await using scrub = new Scrub(subject);
     await Bun.sleep(50);
     expect(scrub.lines).toEqual([]);
-    await subject.metadata.releaseLease("scrub", "another process");
+    await subject.metadata.leases.release("scrub", "another process");
     await scrub.passed(1);
   });
 

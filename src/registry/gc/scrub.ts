@@ -54,7 +54,7 @@ export async function scrubInBackground(
         log.error({ finding }, explanationOf(finding.kind));
       }
       after = undefined;
-      await backend.metadata.recordRun("scrub");
+      await backend.metadata.overview.recordRun("scrub");
       metrics.lastScrub.set(clock.now() / 1000);
       log.info({ found, seconds: Math.round((clock.now() - started) / 1000) }, "scrub: every blob was read");
     } catch (error) {

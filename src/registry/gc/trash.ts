@@ -18,18 +18,18 @@ export async function emptyTrash(
   const { metadata, store } = backend;
   let [uploads, files] = [0, 0];
   for (let expired = STEP; expired === STEP;) {
-    expired = await metadata.expireUploads(STEP);
+    expired = await metadata.uploads.expire(STEP);
     uploads += expired;
     if (expired > 0 && (await onStep(files)) === "stop") return { uploads, files };
   }
   for (;;) {
-    const keys = await metadata.dueTrash(STEP, aheadMs);
+    const keys = await metadata.trash.due(STEP, aheadMs);
     if (keys.length === 0) break;
     // Or after a power loss a blob would be there again, without its bytes.
     await metadata.flush();
     // First the bytes, then the row that remembers them: dying in between only means doing it again.
     await store.delete(keys as readonly (PartKey | StorageKey)[]);
-    await metadata.forgetTrash(keys);
+    await metadata.trash.forget(keys);
     files += keys.length;
     if ((await onStep(files)) === "stop") break;
   }

@@ -1,7 +1,7 @@
 /** A registry in a real folder and on a real socket, whose drivers are watched. */
 import { systemClock } from "../../../src/lib/clock.ts";
-import { DEFAULT_RULES } from "../../../src/metadata/metadata-store.ts";
-import { SqlMetadataStore } from "../../../src/metadata/sql-metadata-store.ts";
+import { DEFAULT_RULES } from "../../../src/metadata/database.ts";
+import { Metadata } from "../../../src/metadata/metadata.ts";
 import { openDataFolder } from "../../../src/metadata/sqlite/data-folder.ts";
 import { silentLogger } from "../../../src/observe/logger.ts";
 import { DEFAULT_LIMITS, createBackend } from "../../../src/registry/backend.ts";
@@ -45,7 +45,7 @@ export async function openWatchedRegistry(
   const clock = { now: () => systemClock.now() + ahead };
   const engine = await openDataFolder(folder, { alone: false });
   const files = await FilesystemBlobStore.open(folder);
-  const metadata = new SqlMetadataStore(watchedEngine(engine, watch), clock);
+  const metadata = new Metadata(watchedEngine(engine, watch), clock);
   const backend = createBackend({ store: watchedStore(files, watch), metadata, clock, limits: { inlineBytes } });
   const log = silentLogger();
   const handle = createHandler({

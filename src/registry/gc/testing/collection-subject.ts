@@ -4,10 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { collect } from "../../../lib/collect.ts";
 import { MemoryEngine } from "../../../metadata/memory/memory-engine.ts";
-import { DEFAULT_RULES } from "../../../metadata/metadata-store.ts";
-import type { Collectable, CollectionRules, MetadataStore } from "../../../metadata/metadata-store.ts";
-import { SqlMetadataStore } from "../../../metadata/sql-metadata-store.ts";
-import { rows } from "../../../metadata/sql.ts";
+import { DEFAULT_RULES } from "../../../metadata/database.ts";
+import type { Collectable } from "../../../metadata/collection.ts";
+import type { CollectionRules } from "../../../metadata/database.ts";
+import { Metadata } from "../../../metadata/metadata.ts";
+import { rows } from "../../../metadata/testing/raw-sql.ts";
 import type { Row, SqlEngine, Value } from "../../../metadata/sql.ts";
 import { SqliteEngine } from "../../../metadata/sqlite/sqlite-engine.ts";
 import { digestOf } from "../../../oci/digest.ts";
@@ -75,7 +76,7 @@ export class CollectionSubject implements AsyncDisposable {
     this.#remove = parts.remove;
     this.backend = createBackend({
       store: parts.store,
-      metadata: new SqlMetadataStore(parts.engine, clock, rules),
+      metadata: new Metadata(parts.engine, clock, { periods: rules }),
       clock,
       limits: { inlineBytes: INLINE_BYTES },
       rules,
@@ -105,7 +106,7 @@ export class CollectionSubject implements AsyncDisposable {
     await this.#remove();
   }
 
-  get metadata(): MetadataStore {
+  get metadata(): Metadata {
     return this.backend.metadata;
   }
 
@@ -153,7 +154,7 @@ export class CollectionSubject implements AsyncDisposable {
   async index(children: readonly Digest[], tags: readonly string[] = [], note = ""): Promise<Digest> {
     const manifests = [];
     for (const child of children) {
-      const facts = await this.metadata.findManifest(APP, child);
+      const facts = await this.metadata.manifests.find(APP, child);
       manifests.push(describe(child, facts?.mediaType ?? IMAGE_TYPE, facts?.size ?? 0));
     }
     return await this.#put(APP, tags, { schemaVersion: 2, mediaType: INDEX_TYPE, manifests, annotations: { note } });
@@ -175,16 +176,16 @@ export class CollectionSubject implements AsyncDisposable {
 
   /** Whether the repository shows the blob; asking renews nothing. */
   async shows(digest: Digest, name: RepositoryName = APP): Promise<boolean> {
-    return (await this.metadata.findBlob(name, digest)) !== undefined;
+    return (await this.metadata.blobs.find(name, digest)) !== undefined;
   }
 
   async hasManifest(digest: Digest, name: RepositoryName = APP): Promise<boolean> {
-    return (await this.metadata.findManifest(name, digest)) !== undefined;
+    return (await this.metadata.manifests.find(name, digest)) !== undefined;
   }
 
   /** Whether there are bytes of that digest, whoever shows them. */
   async hasBytes(digest: Digest): Promise<boolean> {
-    return (await this.metadata.findBytes(digest)) !== undefined;
+    return (await this.metadata.blobs.locate(digest)) !== undefined;
   }
 
   /** Every key that the store holds. */
@@ -194,12 +195,12 @@ export class CollectionSubject implements AsyncDisposable {
 
   /** What SQL says, for what the port does not show. */
   query(text: string, ...values: Value[]): Promise<readonly Row[]> {
-    return this.engine.read(() => rows<Row>(text, ...values));
+    return this.engine.read(() => rows(text, ...values));
   }
 
   /** Changes rows behind the port's back. */
   change(text: string, ...values: Value[]): Promise<readonly Row[]> {
-    return this.engine.write(() => rows<Row>(text, ...values));
+    return this.engine.write(() => rows(text, ...values));
   }
 
   async #put(to: RepositoryName, tags: readonly string[], fields: object): Promise<Digest> {

@@ -1,4 +1,4 @@
-/** What every MetadataStore must do, whatever engine it works on. One file for each of its nouns. */
+/** What the metadata must do on every engine. One file for each of its nouns. */
 import { describe, expect, test } from "bun:test";
 import { testAccounts } from "./accounts-suite.ts";
 import { testBlobs } from "./blobs-suite.ts";
@@ -16,7 +16,7 @@ import type { OpenMetadata } from "./subject.ts";
 import { testTags } from "./tags-suite.ts";
 import { testUploads } from "./uploads-suite.ts";
 
-export function metadataStoreSuite(name: string, open: OpenMetadata): void {
+export function metadataSuite(name: string, open: OpenMetadata): void {
   describe(`${name}: uploads`, () => {
     testUploads(open);
   });

@@ -1,0 +1,109 @@
+/**
+ * Metadata: what the registry knows, one object for each of its nouns. Every operation is atomic: it happens whole or not at
+ * all, and what it changed is durable when it resolves, or after `flush` where it says so. The bytes of blobs lie in
+ * `storage/`; here is where. What differs between databases is below `SqlEngine`, the port.
+ */
+import type { Clock } from "../lib/clock.ts";
+import { Accounts } from "./accounts.ts";
+import { Blobs } from "./blobs.ts";
+import { Collection } from "./collection.ts";
+import { DEFAULT_RULES } from "./database.ts";
+import type { Database, Periods, Quota } from "./database.ts";
+import { HolderLeases } from "./holder-leases.ts";
+import { Leases } from "./leases.ts";
+import { Manifests } from "./manifests.ts";
+import { Operations } from "./operations.ts";
+import { OverviewOfAll } from "./overview.ts";
+import { Pins } from "./pins.ts";
+import { Quotas } from "./quotas.ts";
+import { Repositories } from "./repositories.ts";
+import { Revisions } from "./revisions.ts";
+import type { Revision, RevisionScope } from "./revisions.ts";
+import { RobotTokens } from "./robot-tokens.ts";
+import { Secrets } from "./secrets.ts";
+import { Signatures } from "./signatures.ts";
+import { StoredSigningKeys } from "./signing-keys.ts";
+import type { SqlEngine } from "./sql.ts";
+import { Tags } from "./tags.ts";
+import { Trash } from "./trash.ts";
+import { Uploads } from "./uploads.ts";
+
+export interface MetadataOptions {
+  readonly periods?: Periods | undefined;
+  readonly quotas?: readonly Quota[] | undefined;
+}
+
+export class Metadata {
+  readonly repositories: Repositories;
+  readonly uploads: Uploads;
+  readonly holders: HolderLeases;
+  readonly blobs: Blobs;
+  readonly manifests: Manifests;
+  readonly tags: Tags;
+  readonly signatures: Signatures;
+  readonly pins: Pins;
+  readonly collection: Collection;
+  readonly trash: Trash;
+  readonly leases: Leases;
+  readonly quotas: Quotas;
+  readonly accounts: Accounts;
+  readonly robotTokens: RobotTokens;
+  readonly signingKeys: StoredSigningKeys;
+  readonly secrets: Secrets;
+  readonly operations: Operations;
+  readonly overview: OverviewOfAll;
+  readonly #engine: SqlEngine;
+  readonly #revisions: Revisions;
+
+  constructor(engine: SqlEngine, clock: Clock, { periods = DEFAULT_RULES, quotas = [] }: MetadataOptions = {}) {
+    const database: Database = { engine, clock, periods, quotas };
+    this.#engine = engine;
+    this.#revisions = new Revisions(engine);
+    this.repositories = new Repositories(database);
+    this.uploads = new Uploads(database);
+    this.holders = new HolderLeases(database);
+    this.blobs = new Blobs(database);
+    this.manifests = new Manifests(database);
+    this.tags = new Tags(database);
+    this.signatures = new Signatures(database);
+    this.pins = new Pins(database);
+    this.collection = new Collection(database);
+    this.trash = new Trash(database);
+    this.leases = new Leases(database);
+    this.quotas = new Quotas(database);
+    this.accounts = new Accounts(database);
+    this.robotTokens = new RobotTokens(database);
+    this.signingKeys = new StoredSigningKeys(database);
+    this.secrets = new Secrets(database);
+    this.operations = new Operations(database);
+    this.overview = new OverviewOfAll(database);
+  }
+
+  /** Everything that was changed before is durable when it resolves. */
+  flush(): Promise<void> {
+    return this.#engine.flush();
+  }
+
+  /**
+   * Returns the revision of a scope: what was read of the scope after that still holds as long as it is the same. Cheap enough
+   * to ask for each request: nothing is read as long as nothing at all is committed.
+   */
+  revision(scope: RevisionScope): Revision | Promise<Revision> {
+    return this.#revisions.of(scope);
+  }
+
+  /** Returns another number when anything may have been committed, by whatever process, since it returned the last one. */
+  lastCommit(): number {
+    return this.#engine.lastCommit();
+  }
+
+  /** Rejects when the database cannot answer. */
+  checkReady(): Promise<void> {
+    return this.#engine.checkReady();
+  }
+
+  close(): Promise<void> {
+    this.quotas.close();
+    return this.#engine.close();
+  }
+}

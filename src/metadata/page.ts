@@ -1,0 +1,12 @@
+/** Pages of lists. */
+
+/** A page of a list in byte order: what comes after `after`, which need not exist, at most `limit` items. */
+export interface Page {
+  readonly after?: string;
+  readonly limit: number;
+}
+
+/** A page that may also begin with a certain item, `from`, if that is there, instead of behind one. */
+export interface PageFrom extends Page {
+  readonly from?: string;
+}

@@ -1,0 +1,36 @@
+/** How a write is refused that a quota does not allow. */
+import { formatSize } from "../lib/size.ts";
+import { isQuotaProblem } from "../metadata/quotas.ts";
+import type { QuotaProblem } from "../metadata/quotas.ts";
+import { OciError } from "../oci/error.ts";
+
+/** Returns the result of a write; throws `DENIED` when a quota does not allow it, and `UNAVAILABLE` while one is counted. */
+export function allowedByQuotas<Result>(result: Result | QuotaProblem): Result {
+  if (isQuotaProblem(result)) throw refusalOf(result);
+  return result;
+}
+
+function refusalOf(problem: QuotaProblem): OciError {
+  const { prefix } = problem;
+  if (problem.kind === "counting") {
+    return new OciError("UNAVAILABLE", {
+      message: `what lies below ${prefix} is being counted, because its quota is new: try again in a moment`,
+      detail: { prefix },
+      retryAfterSeconds: 5,
+    });
+  }
+  const { what, used, limit } = problem;
+  const amounts = what === "bytes" ? [formatSize(used), formatSize(limit)] : [`${used}`, `${limit} ${what}`];
+  const whose = prefix === "*" ? "this registry" : prefix;
+  const nextCollection =
+    problem.nextCollection === undefined ? undefined : new Date(problem.nextCollection).toISOString();
+  return new OciError("DENIED", {
+    message:
+      `the quota of ${whose} does not allow more (quotas): ${amounts.join(" of ")} are used; ` +
+      "delete what is not needed there, or ask the operator for more" +
+      (nextCollection === undefined
+        ? ""
+        : `. What is deleted counts until it is collected, next from ${nextCollection} on`),
+    detail: { prefix, what, used, limit, ...(nextCollection === undefined ? {} : { nextCollection }) },
+  });
+}
