@@ -2,8 +2,10 @@
 import { tagName } from "../contents.ts";
 import type { Collection } from "../contents.ts";
 import { head } from "../loads/head.ts";
+import { besidePushes } from "../loads/paced-pushes.ts";
 import { get } from "../loads/wrk.ts";
-import { CONNECTIONS, repositoryOf } from "./row.ts";
+import type { GetTarget } from "../loads/wrk.ts";
+import { CONNECTIONS, NOT_BY_STATIC_FILES, repositoryOf } from "./row.ts";
 import type { Contents, LoadRow } from "./row.ts";
 
 const PLACES: readonly { readonly collection: Collection; readonly name: string; readonly words: string }[] = [
@@ -40,6 +42,18 @@ const byPlace = PLACES.flatMap(({ collection, name, words }): LoadRow[] =>
   }),
 );
 
+const OF_MANY = "manifest GET by tag, 1,000 repositories";
+
+/** Small images, as many as a busy registry of a company takes. */
+const PUSHES_PER_SECOND = 25;
+
+/** Every tenth repository, asked for in turn. */
+function targetsOfMany(contents: Contents): readonly GetTarget[] {
+  return [...contents.values()]
+    .filter((_repository, at) => at % 10 === 0)
+    .map(({ name, manifests: [manifest] }) => ({ path: `/v2/${name}/manifests/${manifest!.tags[0]!}` }));
+}
+
 export const manifests: readonly LoadRow[] = [
   ...byPlace,
   {
@@ -53,5 +67,23 @@ export const manifests: readonly LoadRow[] = [
       }));
       return get({ port, targets, connections: CONNECTIONS, seconds });
     },
+  },
+  {
+    kind: "load",
+    name: OF_MANY,
+    needs: ["repositories"],
+    load: ({ port }, contents, seconds) =>
+      get({ port, targets: targetsOfMany(contents), connections: CONNECTIONS, seconds }),
+  },
+  {
+    kind: "load",
+    name: `${OF_MANY}, beside ${PUSHES_PER_SECOND} pushes a second into others`,
+    needs: ["repositories"],
+    pushes: true,
+    leftOut: NOT_BY_STATIC_FILES,
+    load: ({ port }, contents, seconds) =>
+      besidePushes({ port, perSecond: PUSHES_PER_SECOND, seconds }, () =>
+        get({ port, targets: targetsOfMany(contents), connections: CONNECTIONS, seconds }),
+      ),
   },
 ];
