@@ -71,6 +71,21 @@ describe("a line of the log", () => {
   });
 });
 
+describe("a message in docs/troubleshooting.md", () => {
+  const messages = tableRowsIn(readDocument("docs/troubleshooting.md"), "message").map(([cell]) => namesIn(cell)[0]);
+
+  test("is there", () => {
+    expect(messages.length).toBeGreaterThan(8);
+  });
+
+  for (const message of messages) {
+    test(`is one of the program's: ${message}`, () => {
+      const parts = (message ?? "").split("…").map((part) => part.trim());
+      expect(parts.filter((part) => !SOURCE.includes(part))).toEqual([]);
+    });
+  }
+});
+
 test("every option of the library is in docs/library.md", () => {
   const named = new Set(tableRowsIn(readDocument("docs/library.md"), "option").flatMap(([option]) => namesIn(option)));
   const options = propertiesOf("RegistryOptions").filter((name) => name !== "limits");
