@@ -69,6 +69,7 @@ const FORGET_REPOSITORY = `delete from repo where id = $1`;
 
 /** In an order in which no row is removed that another one still refers to. */
 const REMOVE_ALL = [
+  `insert into change (repository) select name from repo where true`,
   `insert into trash (storage_key, after) select storage_key, 0 from blob where storage_key is not null`,
   `insert into trash (storage_key, after) select storage_key, 0 from upload where true on conflict (storage_key) do nothing`,
   `insert into trash (storage_key, after) select final_key, 0 from upload where final_key is not null

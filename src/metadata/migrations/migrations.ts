@@ -13,6 +13,7 @@ import sqlite0011 from "./sqlite/0011_upload_bounds.sql" with { type: "text" };
 import sqlite0012 from "./sqlite/0012_operations.sql" with { type: "text" };
 import sqlite0013 from "./sqlite/0013_revisions.sql" with { type: "text" };
 import sqlite0014 from "./sqlite/0014_dead_columns.sql" with { type: "text" };
+import sqlite0015 from "./sqlite/0015_changes.sql" with { type: "text" };
 
 /** The statements that make each version out of the one before; the first makes version 1 out of nothing. */
 export const SQLITE_MIGRATIONS: readonly string[] = [
@@ -30,6 +31,7 @@ export const SQLITE_MIGRATIONS: readonly string[] = [
   sqlite0012,
   sqlite0013,
   sqlite0014,
+  sqlite0015,
 ];
 
 /** A database that this program cannot use: a person has to do something first. */

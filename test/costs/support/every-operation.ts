@@ -188,6 +188,8 @@ async function background(subject: Subject): Promise<void> {
   await store.trash.forget(["uploads/mine"]);
   await store.checkReady();
   for (const scope of ["accounts", { repository: APP }] as const) await store.revision(scope);
+  await subject.change("insert into change (number, repository) values (999999, 'forgets')"); // the next one removes old ones
+  await subject.image("forgets", { to: APP });
   await store.overview.recordRun("backup");
   await store.operations.record("system:root", "gc");
   await store.operations.waiting(10);
