@@ -32,6 +32,8 @@ const LIST = await fileOf("list.json", "[1]");
 const USERS = await fileOf("users", `alice:${BCRYPT}\n`);
 const OLD_USERS = await fileOf("old-users", "alice:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=\n");
 
+const COSTLY_USERS = await fileOf("costly-users", `alice:${BCRYPT}\nbob:${BCRYPT.replace("$04$", "$31$")}\ncarol\n`);
+
 function settingsOf(text: string): Settings {
   return loadSettings({ file: { path: "config.yml", text }, environment: {}, flags: {} }).settings;
 }
@@ -102,7 +104,12 @@ describe("at the start", () => {
     [
       "nobody in the file whose hash is understood",
       `auth: {htpasswd: {path: ${OLD_USERS}}}`,
-      [/^auth\.htpasswd\.path: no user/],
+      [/line 1: the password of alice has a hash that is neither/, /^auth\.htpasswd\.path: no user/],
+    ],
+    [
+      "some in the file whose hash costs too much, and a line that is none",
+      `auth: {htpasswd: {path: ${COSTLY_USERS}}}`,
+      [/line 2: the password of bob has a hash whose cost is too high/, /line 3 is not NAME:HASH/],
     ],
     ["a realm that is no address", tokenWith(`jwks: ${KEYS}`, "token-realm"), [/^auth\.token\.realm: /]],
     [

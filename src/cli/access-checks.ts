@@ -44,10 +44,13 @@ type Auth = Settings["auth"];
 
 function htpasswdWarnings({ htpasswd, users, oidc }: Auth): readonly string[] {
   if (!htpasswd) return [];
-  const { entries } = parseHtpasswd(readText("auth.htpasswd.path", htpasswd.path, { mayBeAbsent: true }));
-  if (entries.size > 0) return [];
+  const text = readText("auth.htpasswd.path", htpasswd.path, { mayBeAbsent: true });
+  const { entries, warnings } = parseHtpasswd(text);
+  const lines = warnings.map((warning) => `auth.htpasswd.path: ${htpasswd.path}: ${warning}`);
+  if (entries.size > 0) return lines;
   const others = users.enabled || oidc.length > 0 ? "" : ", so nobody can log in";
   return [
+    ...lines,
     `auth.htpasswd.path: no user of ${htpasswd.path} can log in${others}: add one with htpasswd -B ${htpasswd.path} NAME`,
   ];
 }
