@@ -66,6 +66,6 @@ export async function provideAccess({ auth }: Settings, log: Logger): Promise<vo
   });
 }
 
-export function tagProtectionOf({ protectedtags }: Settings): Pick<RegistryLimits, "fixedTagsOf"> {
-  return { fixedTagsOf: protectionOf(protectedtags) };
+export function tagProtectionOf({ protectedtags }: Settings): Pick<RegistryLimits, "immutableTagsOf"> {
+  return { immutableTagsOf: protectionOf(protectedtags) };
 }

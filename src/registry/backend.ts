@@ -29,7 +29,7 @@ export interface RegistryLimits extends UploadTimes {
    * Which tags of a repository stay where they are, once they are there: then nobody moves or removes them, nor anything
    * that their images need. Undefined for a repository that has none.
    */
-  readonly fixedTagsOf: (repository: RepositoryName) => ((tag: Tag) => boolean) | undefined;
+  readonly immutableTagsOf: (repository: RepositoryName) => ((tag: Tag) => boolean) | undefined;
 }
 
 export const DEFAULT_LIMITS: RegistryLimits = {
@@ -37,7 +37,7 @@ export const DEFAULT_LIMITS: RegistryLimits = {
   sparse: false,
   strict: false,
   schema1: false,
-  fixedTagsOf: () => undefined,
+  immutableTagsOf: () => undefined,
   openUploads: 10_000,
   uploadExpiryMs: 168 * 3_600_000,
   leaseMs: 10_000,

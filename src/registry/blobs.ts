@@ -100,7 +100,7 @@ export class LocalBlobs implements BlobService {
 
   async delete(digest: Digest): Promise<void> {
     const { metadata, limits } = this.#backend;
-    const result = await metadata.blobs.unlink(this.#name, digest, limits.fixedTagsOf(this.#name));
+    const result = await metadata.blobs.unlink(this.#name, digest, limits.immutableTagsOf(this.#name));
     if (result === "absent") throw blobUnknown(this.#name, digest);
     if (result !== "done") throw isHeld(result, digest);
   }

@@ -105,7 +105,7 @@ export class LocalManifests implements ManifestService {
     const deviations = new Deviations();
     const deviates = this.#backend.limits.strict ? refuseDeviations : deviations.add;
     const pushed = readPushed(payload, target, this.#backend.limits, deviates);
-    const isImmutable = this.#backend.limits.fixedTagsOf(this.#name);
+    const isImmutable = this.#backend.limits.immutableTagsOf(this.#name);
     const immutableTags = isImmutable ? tags.filter(isImmutable) : [];
     const manifest = { ...pushed, tags, condition, immutableTags };
     const result = allowedByQuotas(await this.#backend.metadata.manifests.put(this.#name, manifest));
@@ -125,7 +125,7 @@ export class LocalManifests implements ManifestService {
 
   async delete(digest: Digest): Promise<void> {
     const { metadata, limits } = this.#backend;
-    const result = await metadata.manifests.delete(this.#name, digest, limits.fixedTagsOf(this.#name));
+    const result = await metadata.manifests.delete(this.#name, digest, limits.immutableTagsOf(this.#name));
     if (result === "absent") throw manifestUnknown(this.#name, { digest });
     if (result !== "done") throw isHeld(result, digest);
   }

@@ -90,7 +90,7 @@ export class LocalTags implements TagService {
 
   /** Whether they hold is decided by the transaction that changes the tag: another push may come first. */
   #rulesOf(tag: Tag, condition: TagCondition | undefined): TagRules {
-    return { condition, immutable: this.#backend.limits.fixedTagsOf(this.#name)?.(tag) ?? false };
+    return { condition, immutable: this.#backend.limits.immutableTagsOf(this.#name)?.(tag) ?? false };
   }
 
   #settle(result: ChangeResult, tag: Tag, detail: Readonly<Record<string, unknown>>): void {

@@ -30,7 +30,7 @@ let repository: RepositoryClient;
 beforeEach(async () => {
   guarded = await startGuarded({
     accounts: [user("root", "secret", ["admin"])],
-    limits: { fixedTagsOf: protectionOf([{ repositories: ["team/**"], tags: ["v*", "release-*"] }]) },
+    limits: { immutableTagsOf: protectionOf([{ repositories: ["team/**"], tags: ["v*", "release-*"] }]) },
   });
   repository = new RepositoryClient(guarded.url, "team/app");
 });
