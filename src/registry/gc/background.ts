@@ -7,7 +7,7 @@ import type { Backend } from "../backend.ts";
 import { collectDue, collectTrash, queueUntagged } from "./collector.ts";
 import type { CollectionHooks, CollectionReport } from "./collector.ts";
 import { Lease } from "./lease.ts";
-import { QuietTime } from "./quiet-time.ts";
+import { CollectionHoldoff } from "./collection-holdoff.ts";
 
 export interface BackgroundOptions {
   readonly rules: CollectionRules;
@@ -36,26 +36,26 @@ export async function collectInBackground(
   const { rules, intervalMs, enabled } = options;
   const { clock } = backend;
   const lease = new Lease(backend, "collection", LEASE_MS);
-  const quiet = new QuietTime(clock, rules.leaseMs);
+  const holdoff = new CollectionHoldoff(clock, rules.leaseMs);
   let untaggedQueued = !rules.untagged;
 
   for (let waitMs = Math.min(FIRST_ROUND_MS, intervalMs); await pause(waitMs, signal); waitMs = intervalMs) {
-    if (quiet.hasJumped()) log.warn("the clock jumped forward: garbage collection pauses for one lease");
+    if (holdoff.hasJumped()) log.warn("the clock jumped forward: garbage collection pauses for one lease");
     try {
       await using held = await lease.hold();
       if (!held) continue; // another server does it
       const ending = AbortSignal.any([signal, held.lost]);
       let worked = performance.now();
       const hooks: CollectionHooks = {
-        now: () => quiet.now(),
+        now: () => holdoff.now(),
         stepSize: STEP_SIZE,
         async onStep() {
           const goesOn = await pause((performance.now() - worked) * (1 / SHARE - 1), ending);
           worked = performance.now();
-          return goesOn && !quiet.hasJumped() ? undefined : "stop";
+          return goesOn && !holdoff.hasJumped() ? undefined : "stop";
         },
       };
-      if (!enabled || quiet.lasts) {
+      if (!enabled || holdoff.lasts) {
         report(await collectTrash(backend, hooks), log, metrics);
         continue;
       }

@@ -1,14 +1,14 @@
-/** Times at which nothing may be collected, because it is not known what was promised to whom. */
+/** Times without garbage collection, because leases may exist that this process does not know. */
 import type { Clock } from "../../lib/clock.ts";
 
 /** By how much the clock may go faster than time does before it counts as having jumped. */
 const CLOCK_JUMP_MS = 60_000;
 
 /**
- * What was promised before this process started, or before the clock jumped forward (which would end all promises at
- * once), is not known to be over: collection waits for one lease then.
+ * Leases from before the start of this process may still run, and a jump of the clock would end all leases at once: so
+ * collection waits for one lease after either.
  */
-export class QuietTime {
+export class CollectionHoldoff {
   readonly #clock: Clock;
   readonly #leaseMs: number;
   #until: number;
@@ -21,7 +21,7 @@ export class QuietTime {
     this.#last = { clock: clock.now(), steady: this.#steady() };
   }
 
-  /** Looks at the clock; true when it has jumped since it was looked at last. */
+  /** Returns whether the clock has jumped since the last call. */
   hasJumped(): boolean {
     const [clock, steady] = [this.#clock.now(), this.#steady()];
     const jumped = clock - this.now() > CLOCK_JUMP_MS;
