@@ -31,8 +31,8 @@ export interface BlobRecord {
   readonly createdAt: number;
   /** When its lease was last renewed, by the repository's link and by the blob: the older of both. */
   readonly leasedAt: number;
-  /** Whether a manifest of the repository needs it: then it stays, whatever its lease. */
-  readonly needed: boolean;
+  /** Whether a manifest of the repository references it: then it is kept, whatever its lease. */
+  readonly referenced: boolean;
 }
 
 /** A blob as its row has it, whatever repositories show it. */
@@ -49,11 +49,11 @@ const LOCATION = { storageKey: optional(text), mtime: optional(real), payload: o
 const STATE = word("live", "damaged");
 
 const FIND = query(
-  { size: integer, createdAt: integer, leasedAt: integer, needed: truth, ...LOCATION },
+  { size: integer, createdAt: integer, leasedAt: integer, referenced: truth, ...LOCATION },
   `
   select b.size, b.storage_key, b.mtime, b.created_at, i.payload,
     case when l.touched_at < b.touched_at then l.touched_at else b.touched_at end as leased_at,
-    exists (select 1 from manifest_blob e where e.blob = l.digest and e.repo = l.repo) as needed
+    exists (select 1 from manifest_blob e where e.blob = l.digest and e.repo = l.repo) as referenced
   from repo r
   join repo_blob l on l.repo = r.id
   join blob b on b.digest = l.digest
@@ -189,8 +189,8 @@ export class Blobs {
   async find(name: RepositoryName, blob: Digest): Promise<BlobRecord | undefined> {
     const found = await this.#database.engine.read(() => first(FIND, name, blob));
     if (!found) return undefined;
-    const { size, createdAt, leasedAt, needed } = found;
-    return { digest: blob, size, location: locationOf(found), createdAt, leasedAt, needed };
+    const { size, createdAt, leasedAt, referenced } = found;
+    return { digest: blob, size, location: locationOf(found), createdAt, leasedAt, referenced };
   }
 
   /** Where the bytes of a digest are, whatever repositories show them; undefined when they are not here, or corrupt. */

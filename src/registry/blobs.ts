@@ -87,7 +87,7 @@ export class LocalBlobs implements BlobService {
     if (!record) return undefined;
     // A client that is told "exists" counts on it for a while: renew that promise before it is half over. A pull of an
     // image writes nothing: its manifest needs its blobs.
-    const stale = renews && !record.needed && record.leasedAt + rules.leaseMs / 2 < clock.now();
+    const stale = renews && !record.referenced && record.leasedAt + rules.leaseMs / 2 < clock.now();
     if (stale && !(await metadata.blobs.renewLease(this.#name, digest))) return undefined;
     return new LocalBlob(this.#backend, record);
   }
@@ -173,8 +173,8 @@ class LocalBlob implements Blob {
   }
 
   get validity(): BlobValidity | undefined {
-    const { location, needed, size } = this.#record;
-    if (!needed) return undefined;
+    const { location, referenced, size } = this.#record;
+    if (!referenced) return undefined;
     return {
       file: location.kind === "inline" ? undefined : { key: location.storageKey, size, mtimeMs: location.mtimeMs },
     };

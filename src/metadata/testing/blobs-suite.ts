@@ -26,12 +26,12 @@ export function testBlobs(open: OpenMetadata): void {
     await using subject = await Subject.open(open);
     const { store, clock } = subject;
     const layer = await subject.push("needed");
-    expect(await store.blobs.find(APP, layer.digest)).toMatchObject({ needed: false });
+    expect(await store.blobs.find(APP, layer.digest)).toMatchObject({ referenced: false });
     await subject.image("manifest", { blobs: [needs(layer)] });
     const begun = clock.ms;
     clock.ms += 1000;
     expect(await store.blobs.renewLease(APP, layer.digest)).toBe(true);
-    expect(await store.blobs.find(APP, layer.digest)).toMatchObject({ needed: true, leasedAt: begun });
+    expect(await store.blobs.find(APP, layer.digest)).toMatchObject({ referenced: true, leasedAt: begun });
   });
 
   test("what one repository needs is promised anew in another", async () => {
@@ -42,7 +42,7 @@ export function testBlobs(open: OpenMetadata): void {
     await store.blobs.mount(OTHER, APP, layer.digest);
     clock.ms += 1000;
     expect(await store.blobs.renewLease(OTHER, layer.digest)).toBe(true);
-    expect(await store.blobs.find(OTHER, layer.digest)).toMatchObject({ needed: false, leasedAt: clock.ms });
+    expect(await store.blobs.find(OTHER, layer.digest)).toMatchObject({ referenced: false, leasedAt: clock.ms });
   });
 
   test("the promise of one repository is not that of another", async () => {

@@ -309,7 +309,7 @@ function testEnds(open: OpenMetadata): void {
       location: { kind: "stored", storageKey: keyOf(id), mtimeMs: 1234.5678 },
       createdAt: clock.ms,
       leasedAt: clock.ms,
-      needed: false,
+      referenced: false,
     });
     expect(await subject.trash()).toEqual([]);
   });

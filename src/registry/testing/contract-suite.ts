@@ -7,7 +7,7 @@ import { testBlobs } from "./blobs-suite.ts";
 import { APP, OTHER, pushImage } from "./contract-subject.ts";
 import type { OpenContract } from "./contract-subject.ts";
 import { testFiles } from "./files-suite.ts";
-import { testFixedTags } from "./fixed-tags-suite.ts";
+import { testFixedTags } from "./immutable-tags-suite.ts";
 import { testManifests } from "./manifests-suite.ts";
 import { testPins } from "./pins-suite.ts";
 import { testRegistryModel } from "./registry-model-suite.ts";
