@@ -161,7 +161,7 @@ function refusalOf(result: Exclude<PutManifestResult, { readonly kind: "stored" 
     case "missing":
       // One entry for each: a client that pushes again learns all that it has to push.
       return new OciError("MANIFEST_BLOB_UNKNOWN", {
-        message: "the manifest needs content that this repository does not have: push it first",
+        message: "the manifest references blobs or manifests that are not in this repository: push them first",
         details: result.digests.slice(0, MAX_MISSING_NAMED).map((digest) => ({ digest })),
       });
     case "size":
@@ -180,7 +180,7 @@ function wrongSize({ said, actual }: WrongSize): string {
 /** A code by which no client tries again in another format. */
 export function tagIsFixed(tag: Tag): OciError {
   return new OciError("DENIED", {
-    message: `the tag ${tag} is protected (protectedtags): it stays where it is, push under another one`,
+    message: `the tag ${tag} is immutable (protectedtags): push another tag`,
     detail: { tag },
   });
 }
@@ -189,14 +189,12 @@ export function tagIsFixed(tag: Tag): OciError {
 export function isHeld(hold: Hold, digest: Digest): OciError {
   if (hold === "unclear") {
     return new OciError("DENIED", {
-      message:
-        "there are protected tags here (protectedtags), and too many manifests lead to this to look through: " +
-        "delete those first that need not stay",
+      message: "too many manifests reference this one to check for immutable tags (protectedtags): delete those first",
       detail: { digest },
     });
   }
   return new OciError("DENIED", {
-    message: `the tag ${hold.immutable} is protected (protectedtags): its image stays, and so does all that it needs`,
+    message: `the tag ${hold.immutable} is immutable (protectedtags): its image and everything that it references cannot be deleted`,
     detail: { tag: hold.immutable, digest },
   });
 }

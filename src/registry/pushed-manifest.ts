@@ -63,20 +63,20 @@ function readPushedSchema1(payload: Uint8Array, target: PushTarget, limits: Regi
   if (!limits.schema1) {
     throw invalidManifest(
       "",
-      "is of Docker's schema 1, which this registry does not take: push it with a newer client",
+      "is of Docker schema 1, which this registry does not accept: push it with a newer client",
     );
   }
   const manifest = readSchema1(payload);
   const { name, tags } = target;
   if (manifest.name !== name) {
     throw new OciError("NAME_INVALID", {
-      message: "the manifest was made for another repository than it is pushed to",
+      message: "the manifest was signed for another repository",
       detail: { name: manifest.name.slice(0, 256), expected: name },
     });
   }
   if (tags.some((tag) => tag !== manifest.tag)) {
     throw new OciError("TAG_INVALID", {
-      message: "the manifest was made for another tag than it is pushed to",
+      message: "the manifest was signed for another tag",
       detail: { tag: manifest.tag.slice(0, 256), expected: tags },
     });
   }
@@ -103,7 +103,7 @@ function digestIn(bytes: Uint8Array, { digest: expected }: PushTarget): Digest {
   const digest = digestOf(bytes, expected ? algorithmOf(expected) : "sha256");
   if (expected === undefined || expected === digest) return digest;
   throw new OciError("DIGEST_INVALID", {
-    message: "the manifest that was received does not have this digest",
+    message: "the received manifest does not have this digest",
     detail: { digest: expected, received: digest },
   });
 }

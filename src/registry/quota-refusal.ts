@@ -14,7 +14,7 @@ function refusalOf(problem: QuotaProblem): OciError {
   const { prefix } = problem;
   if (problem.kind === "counting") {
     return new OciError("UNAVAILABLE", {
-      message: `what lies below ${prefix} is being counted, because its quota is new: try again in a moment`,
+      message: `the new quota of ${prefix} is being counted: try again in a moment`,
       detail: { prefix },
       retryAfterSeconds: 5,
     });
@@ -26,11 +26,11 @@ function refusalOf(problem: QuotaProblem): OciError {
     problem.nextCollection === undefined ? undefined : new Date(problem.nextCollection).toISOString();
   return new OciError("DENIED", {
     message:
-      `the quota of ${whose} does not allow more (quotas): ${amounts.join(" of ")} are used; ` +
-      "delete what is not needed there, or ask the operator for more" +
+      `the quota of ${whose} is exceeded (quotas): ${amounts.join(" of ")} are used; ` +
+      "delete images there, or ask the operator for a larger quota" +
       (nextCollection === undefined
         ? ""
-        : `. What is deleted counts until it is collected, next from ${nextCollection} on`),
+        : `. Deleted bytes count until garbage collection, at ${nextCollection} at the earliest`),
     detail: { prefix, what, used, limit, ...(nextCollection === undefined ? {} : { nextCollection }) },
   });
 }

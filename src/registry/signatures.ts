@@ -63,13 +63,13 @@ export class LocalSignatures implements SignatureService {
         throw manifestUnknown(this.#name, { digest });
       case "exists":
         throw new OciError("SIGNATURE_EXISTS", {
-          message: "a signature of this name is here already: choose another name",
+          message: "a signature of this name already exists: use another name",
           detail: { names: signatures.map(({ name }) => name) },
         });
       case "full":
         throw new OciError("SIGNATURE_INVALID", {
           status: 413,
-          message: `all signatures of a manifest may have ${MAX_SIGNATURES_BYTES} bytes together: there are too many`,
+          message: `the signatures of a manifest may have ${MAX_SIGNATURES_BYTES} bytes in total: remove some`,
           detail: { limit: MAX_SIGNATURES_BYTES },
         });
     }

@@ -265,7 +265,7 @@ export class LocalUpload implements BlobUpload {
   #checkLength(writer: UploadWriter, { length }: ChunkPlace): void {
     if (length === undefined || length === writer.added) return;
     throw new OciError("SIZE_INVALID", {
-      message: `the range announced ${length} bytes, but ${writer.added} came: send the chunk again`,
+      message: `Content-Range announced ${length} bytes, but ${writer.added} were received: send the chunk again`,
       detail: { id: this.id, announced: length, received: writer.added },
     });
   }
@@ -285,7 +285,7 @@ export class LocalUpload implements BlobUpload {
     this.#backend.hashStates.delete(this.id);
     await this.#backend.metadata.uploads.cancel(this.#name, this.id, version);
     return new OciError("DIGEST_INVALID", {
-      message: "the content that was received does not have this digest: upload it again",
+      message: "the received content does not have this digest: upload it again",
       detail: { digest: expected },
     });
   }

@@ -88,7 +88,7 @@ describe("a protected tag", () => {
     const needed = [`blobs/${digestOf(config)}`, `blobs/${digestOf(layer)}`, `manifests/${digestOf(image)}`];
     for (const path of needed) {
       const [entry] = await expectRefused(await repository.delete(path, HEADERS), 403, "DENIED");
-      expect(entry?.message).toContain("the tag release-1 is protected");
+      expect(entry?.message).toContain("the tag release-1 is immutable");
       expect((await repository.head(path, HEADERS)).status).toBe(200);
     }
     // Another tag of the image may go all the same.

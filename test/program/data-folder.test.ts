@@ -95,8 +95,8 @@ describe("the data folder", () => {
     await using server = await startListening({ dataDir, env });
     await pushImage(server.url, "team/app", "latest");
     expect((await fetch(`${server.url}/v2/team/app/manifests/latest`)).status).toBe(200);
-    expect(await refusedStart({ dataDir })).toContain("is held by a process that does not share it");
-    expect(await refusedStart({ dataDir, env })).toContain("is held by a process that does not share it");
+    expect(await refusedStart({ dataDir })).toContain("is locked by another process");
+    expect(await refusedStart({ dataDir, env })).toContain("is locked by another process");
   });
 });
 
@@ -130,7 +130,7 @@ describe("a data folder that cannot be used", () => {
     await serveOnce(dataDir);
     const lock = new Database(join(dataDir, "lock.db"));
     lock.exec("begin exclusive");
-    expect(await refusedStart({ dataDir })).toContain("is held by a process that does not share it");
+    expect(await refusedStart({ dataDir })).toContain("is locked by another process");
     lock.close();
     await serveOnce(dataDir);
   });

@@ -62,7 +62,7 @@ describe("a data folder", () => {
       const holder = await openDataFolder(folder, { alone: held });
       const refused = openDataFolder(folder, { alone: wanted });
       await expect(refused).rejects.toThrow(DataFolderError);
-      await expect(refused).rejects.toThrow(/is held by a process that does not share it/);
+      await expect(refused).rejects.toThrow(/is locked by another process/);
       await holder.close();
       await (await openDataFolder(folder, { alone: wanted })).close();
     });

@@ -45,7 +45,9 @@ export async function openDataFolder(folder: string, options: DataFolderOptions)
   refuseLongPath(folder);
   refuseForeignFolder(folder, DATABASE, blobFolders);
   if (options.mustExist && isAbsent(database)) {
-    throw new DataFolderError(`there is no registry in ${folder}: name the data folder of the server with --data`);
+    throw new DataFolderError(
+      `there is no registry in ${folder}: give the data folder of the server with --data or --config, or start the server once`,
+    );
   }
   makeFolder(folder);
   refuseLongPath(realpathSync(folder));
@@ -97,7 +99,7 @@ function problemOf(code: string, folder: string): string {
 }
 
 const PROBLEMS: readonly (readonly [codes: RegExp, why: string])[] = [
-  [/^SQLITE_(?:NOTADB|CORRUPT)/, "is damaged: restore a backup with stowage restore"],
+  [/^SQLITE_(?:NOTADB|CORRUPT)/, "is corrupt: restore a backup with stowage restore"],
   [
     /^SQLITE_(?:READONLY|PERM|AUTH)/,
     "cannot be written: give this user the right, and see that its file system is not read-only",
@@ -173,7 +175,7 @@ function refuseNetwork(folder: string): void {
   const kind = NETWORKED.get(statfsSync(folder).type);
   if (kind === undefined) return;
   throw new DataFolderError(
-    `the data folder ${folder} lies on ${kind}, where two processes would harm each other's data: use a local disk, ` +
+    `the data folder ${folder} is on ${kind}, where processes cannot share a database: use a local disk, ` +
       "or set storage.filesystem.singleprocess: true if no other process ever opens it",
   );
 }
@@ -195,7 +197,7 @@ function holdFolder(folder: string, { alone }: { readonly alone: boolean }): Con
   } catch (error) {
     if (!sqliteCode(error)?.startsWith("SQLITE_BUSY")) throw explained(join(folder, LOCK), error);
     throw new DataFolderError(
-      `the data folder ${folder} is held by a process that does not share it: wait until it is done, or stop it`,
+      `the data folder ${folder} is locked by another process: wait until it ends, or stop it`,
       { cause: error },
     );
   }
