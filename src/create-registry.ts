@@ -29,6 +29,7 @@ import { createBackend } from "./registry/backend.ts";
 import type { RegistryLimits } from "./registry/backend.ts";
 import { check } from "./registry/check.ts";
 import type { CheckOptions, Finding } from "./registry/check.ts";
+import { repair } from "./registry/repair.ts";
 import { collectInBackground } from "./registry/gc/background.ts";
 import type { BackgroundOptions } from "./registry/gc/background.ts";
 import { holdUnlinking } from "./registry/gc/backup-lease.ts";
@@ -168,7 +169,7 @@ export interface Registry extends AsyncDisposable {
   /** What `collect` would take first; changes nothing. */
   collectable(rules?: Partial<CollectionRules>): AsyncIterable<Collectable>;
   /** Compares what is recorded with what is there, and gives everything that is wrong; requests go on meanwhile. */
-  check(options: CheckOptions): AsyncIterable<Finding>;
+  check(options: CheckOptions & { readonly repair?: boolean }): AsyncIterable<Finding>;
   /**
    * Until it is disposed of, or lost, no file that is recorded now is removed: for a program that copies them. Rejects with
    * `UNAVAILABLE` while another process does.
@@ -295,7 +296,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
         (page) => metadata.blobs.list(page),
         (blob) => blob.digest,
       ),
-    check: (checked) => check(backend, checked),
+    check: ({ repair: repairs = false, ...checked }) => (repairs ? repair(backend, checked) : check(backend, checked)),
     scrubInBackground: (scrub, signal) => scrubInBackground(backend, scrub, { log, metrics }, signal),
     collectInBackground: (background, signal) =>
       collectInBackground(backend, { ...background, rules }, { log, metrics }, signal),

@@ -38,7 +38,10 @@ async function openRegistry(options: Partial<RegistryOptions> = {}): Promise<Ope
   return { folder, registry, [Symbol.asyncDispose]: () => registry.close() };
 }
 
-function findings({ registry }: Opened, changed: Partial<CheckOptions> = {}): Promise<Finding[]> {
+function findings(
+  { registry }: Opened,
+  changed: Partial<CheckOptions & { readonly repair: boolean }> = {},
+): Promise<Finding[]> {
   return collect(registry.check({ deep: false, repair: false, ...changed }));
 }
 

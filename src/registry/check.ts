@@ -11,8 +11,6 @@ import { paged } from "./pages.ts";
 export interface CheckOptions {
   /** Whether every byte is read and hashed again: finds a bit that flipped, and takes as long as reading everything. */
   readonly deep: boolean;
-  /** Whether damaged blobs are marked as missing, so that the next push heals them, and unknown files removed. */
-  readonly repair: boolean;
   /** Called with the size of each piece that is read; what it returns is waited for: to read slowly. */
   readonly onRead?: (bytes: number) => Promise<void> | void;
   /** A file that nothing names is looked at when it is older than that, in milliseconds: a minute when absent. */
@@ -45,12 +43,23 @@ const UNKNOWN_AFTER_MS = 60_000;
 const MAX_IMAGES = 100;
 const STEP = 100;
 
-/** Everything that is wrong. Requests go on meanwhile. */
+/** Everything that is wrong; changes nothing. Requests go on meanwhile. */
 export async function* check(backend: Backend, options: CheckOptions): AsyncGenerator<Finding> {
+  for await (const { finding } of examine(backend, options)) yield finding;
+}
+
+/** A finding with the record that it is about; undefined for an unknown file. */
+export interface Examined {
+  readonly finding: Finding;
+  readonly blob: RecordedBlob | undefined;
+}
+
+/** As `check`, with the records that were compared. */
+export async function* examine(backend: Backend, options: CheckOptions): AsyncGenerator<Examined> {
   let done = 0;
   const step = async (): Promise<void> => {
     if (++done % STEP !== 0) return;
-    await nextTurn(); // small blobs need no waiting: without this nobody else would be served
+    await nextTurn(); // small blobs need no waiting: without this no other request would be served
     await options.onStep?.(done);
   };
   const blobs = paged(
@@ -59,49 +68,38 @@ export async function* check(backend: Backend, options: CheckOptions): AsyncGene
     (blob) => blob.digest,
   );
   for await (const blob of blobs) {
-    const kind = await ailmentOf(backend, blob, options);
+    const kind = await currentProblemOf(backend, blob, options);
     await step();
     if (kind === undefined) continue;
-    const { location } = blob;
+    const { digest, location } = blob;
     const key = location.kind === "stored" ? location.storageKey : undefined;
-    if (options.repair)
-      await backend.metadata.blobs.markCorrupt(
-        blob.digest,
-        location.kind === "stored" ? location.storageKey : location.payload,
-      );
-    const images = await backend.metadata.manifests.needing(blob.digest, MAX_IMAGES);
-    yield { kind, digest: blob.digest, key, images };
+    const images = await backend.metadata.manifests.needing(digest, MAX_IMAGES);
+    yield { finding: { kind, digest, key, images }, blob };
   }
-  for await (const file of unknownFiles(backend, options.unknownAfterMs ?? UNKNOWN_AFTER_MS, step)) {
-    if (options.repair) await backend.store.delete([file.key]); // no backup needs what no record names
-    yield { kind: "unknown file", key: file.key, size: file.size };
+  for await (const { key, size } of unknownFiles(backend, options.unknownAfterMs ?? UNKNOWN_AFTER_MS, step)) {
+    yield { finding: { kind: "unknown file", key, size }, blob: undefined };
   }
 }
 
-type Ailment = Exclude<Finding["kind"], "unknown file">;
+type Problem = Exclude<Finding["kind"], "unknown file">;
 
-async function ailmentOf(backend: Backend, blob: RecordedBlob, options: CheckOptions): Promise<Ailment | undefined> {
-  if (blob.corrupt) return (await isWellAgain(backend, blob, options)) ? undefined : "marked damaged";
-  const ailment = await lookAt(backend, blob, options);
+async function currentProblemOf(
+  backend: Backend,
+  blob: RecordedBlob,
+  options: CheckOptions,
+): Promise<Problem | undefined> {
+  if (blob.corrupt) return "marked damaged";
+  const problem = await problemOf(backend, blob, options);
   // Collected, or pushed again under another key, since its row was read: then there is nothing to say of it.
-  return ailment !== undefined && (await isStillRecorded(backend, blob)) ? ailment : undefined;
+  return problem !== undefined && (await isStillRecorded(backend, blob)) ? problem : undefined;
 }
 
-/** Whether good bytes of a damaged blob were put back; with `repair` it is shown again then. */
-async function isWellAgain(backend: Backend, blob: RecordedBlob, options: CheckOptions): Promise<boolean> {
-  if (blob.location.kind === "inline" || !options.repair) return false;
-  // Its time before it is read: what is written to it meanwhile is noticed later.
-  const stat = await backend.store.stat(blob.location.storageKey as StorageKey);
-  if (!stat || (await lookAt(backend, blob, { ...options, deep: true })) !== undefined) return false;
-  await backend.metadata.blobs.markIntact(blob.digest, blob.location.storageKey, stat.mtimeMs);
-  return true;
-}
-
-async function lookAt(
+/** How the bytes of a blob differ from its record; undefined when they do not. */
+export async function problemOf(
   { store }: Backend,
   blob: RecordedBlob,
   { deep, onRead }: CheckOptions,
-): Promise<Ailment | undefined> {
+): Promise<Exclude<Problem, "marked damaged"> | undefined> {
   const { location, digest, size } = blob;
   const algorithm = algorithmOf(digest);
   if (location.kind === "inline") {

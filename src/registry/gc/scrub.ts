@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "../../observe/logger.ts";
 import type { Metrics } from "../../observe/metrics.ts";
 import type { Backend } from "../backend.ts";
-import { check } from "../check.ts";
+import { repair } from "../repair.ts";
 import { Lease } from "./lease.ts";
 
 export interface ScrubOptions {
@@ -37,9 +37,8 @@ export async function scrubInBackground(
       const ending = AbortSignal.any([signal, held.lost]);
       const started = clock.now();
       let found = 0;
-      const findings = check(backend, {
+      const findings = repair(backend, {
         deep: true,
-        repair: true,
         unknownAfterMs: UNKNOWN_AFTER_MS,
         ...(after === undefined ? {} : { after }),
         async onRead(bytes) {

@@ -68,7 +68,7 @@ export async function openWatchedRegistry(
     url: server.url,
     later: (milliseconds) => void (ahead += milliseconds),
     collect: () => collectAll(backend, { ...DEFAULT_RULES, leaseMs: 0, graceMs: 0 }),
-    findings: () => Array.fromAsync(check(backend, { deep: true, repair: false, unknownAfterMs: 0 })),
+    findings: () => Array.fromAsync(check(backend, { deep: true, unknownAfterMs: 0 })),
     files: async () => (await Array.fromAsync(files.list())).map(({ key }) => key),
     async [Symbol.asyncDispose]() {
       await server.stop();

@@ -1,0 +1,35 @@
+/** Repairs what the integrity check finds. */
+import type { RecordedBlob } from "../metadata/blobs.ts";
+import type { StorageKey } from "../storage/blob-store.ts";
+import type { Backend } from "./backend.ts";
+import { examine, problemOf } from "./check.ts";
+import type { CheckOptions, Finding } from "./check.ts";
+
+/**
+ * As `check`, and marks corrupt blobs as missing, so that the next push replaces them, marks blobs as intact whose bytes were put
+ * back, and deletes unknown files. Yields what it found; blobs that are intact again are no findings.
+ */
+export async function* repair(backend: Backend, options: CheckOptions): AsyncGenerator<Finding> {
+  const { metadata, store } = backend;
+  for await (const { finding, blob } of examine(backend, options)) {
+    if (finding.kind === "unknown file") await store.delete([finding.key as StorageKey]); // no backup needs what no record names
+    else if (blob && (await isRestored(backend, blob, options))) continue;
+    else if (blob) await metadata.blobs.markCorrupt(blob.digest, bytesOf(blob));
+    yield finding;
+  }
+}
+
+/** Whether the bytes of a blob that was marked as corrupt are intact again; records that they are. */
+async function isRestored(backend: Backend, blob: RecordedBlob, options: CheckOptions): Promise<boolean> {
+  if (!blob.corrupt || blob.location.kind === "inline") return false;
+  // Its time before it is read: what is written to it meanwhile is noticed later.
+  const stat = await backend.store.stat(blob.location.storageKey as StorageKey);
+  if (!stat || (await problemOf(backend, blob, { ...options, deep: true })) !== undefined) return false;
+  await backend.metadata.blobs.markIntact(blob.digest, blob.location.storageKey, stat.mtimeMs);
+  return true;
+}
+
+/** What `markCorrupt` compares, so that other bytes that came since are not marked. */
+function bytesOf({ location }: RecordedBlob): string | Uint8Array {
+  return location.kind === "stored" ? location.storageKey : location.payload;
+}
