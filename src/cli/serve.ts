@@ -5,8 +5,7 @@ import { availableParallelism } from "node:os";
 import type { Settings } from "../config/schema.ts";
 import type { Registry } from "../create-registry.ts";
 import { folderPath } from "../lib/folder-path.ts";
-import { createLogs } from "../observe/logger.ts";
-import type { Logger, Logs, ServerLogs } from "../observe/logger.ts";
+import type { Logs, ServerLogs } from "../observe/logger.ts";
 import { createDebugHandler } from "../server/ops/debug.ts";
 import { listen } from "../server/listen/listen.ts";
 import type { Listening } from "../server/listen/listen.ts";
@@ -21,6 +20,7 @@ import { exposures, greeting } from "./greeting.ts";
 import type { Greeted } from "./greeting.ts";
 import { addressOf, idleTlsWarning, listenForClients, refused } from "./listen-for-clients.ts";
 import { openRegistry } from "./open-registry.ts";
+import { logsFor, stopListening } from "./serving.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 import { heedStopSignals } from "./stop-signals.ts";
 import type { StopSignals } from "./stop-signals.ts";
@@ -117,17 +117,6 @@ async function serveUntilStopped(
 function withCertificate(settings: Settings, { path }: ProvidedCertificate): Settings {
   const { letsencrypt: _, ...tls } = settings.http.tls;
   return { ...settings, http: { ...settings.http, tls: { ...tls, certificate: path, key: path } } };
-}
-
-/** On standard output, in the form that the settings name. */
-export function logsFor({ log: { level, formatter } }: Settings): Promise<ServerLogs> {
-  return createLogs({ level, format: formatter === undefined || formatter === "text" ? formatter : "json" });
-}
-
-/** Lets the running requests finish. */
-export async function stopListening(listening: Listening, log: Logger): Promise<void> {
-  const left = await listening.stop();
-  if (left > 0) log.warn({ requests: left }, "some requests did not finish in time");
 }
 
 interface Addresses {

@@ -3,7 +3,7 @@ import type { Logger } from "../observe/logger.ts";
 import { CommandError } from "./command-error.ts";
 import { listenForClients } from "./listen-for-clients.ts";
 import { openRegistry } from "./open-registry.ts";
-import { logsFor, stopListening } from "./serve.ts";
+import { logsFor, stopListening } from "./serving.ts";
 import { surviveUnexpectedErrors } from "./unexpected-errors.ts";
 import { countForParent, tellParent } from "./worker-messages.ts";
 import type { WorkerConfig } from "./workers.ts";

@@ -1,0 +1,16 @@
+/** What `stowage serve` and its workers share. */
+import type { Settings } from "../config/schema.ts";
+import { createLogs } from "../observe/logger.ts";
+import type { Logger, ServerLogs } from "../observe/logger.ts";
+import type { Listening } from "../server/listen/listen.ts";
+
+/** Logs on standard output, in the format of the settings. */
+export function logsFor({ log: { level, formatter } }: Settings): Promise<ServerLogs> {
+  return createLogs({ level, format: formatter === undefined || formatter === "text" ? formatter : "json" });
+}
+
+/** Stops listening and lets the running requests finish. */
+export async function stopListening(listening: Listening, log: Logger): Promise<void> {
+  const left = await listening.stop();
+  if (left > 0) log.warn({ requests: left }, "some requests did not finish in time");
+}
