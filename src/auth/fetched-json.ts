@@ -1,5 +1,6 @@
 /** JSON from another server that the settings name. */
 import { boundedText } from "../lib/bounded-text.ts";
+import { isLoopbackHost } from "../lib/network.ts";
 
 /** More than any document about keys has. */
 const MAX_BYTES = 1024 ** 2;
@@ -8,8 +9,7 @@ const TIMEOUT_MS = 10_000;
 
 /** Whether a URL is trustworthy: https, or on this machine. */
 export function isTrustworthy(url: URL): boolean {
-  const isLoopback = url.hostname === "localhost" || url.hostname === "[::1]" || /^127\.[\d.]+$/.test(url.hostname);
-  return url.protocol === "https:" || (url.protocol === "http:" && isLoopback);
+  return url.protocol === "https:" || (url.protocol === "http:" && isLoopbackHost(url.hostname));
 }
 
 /** Rejects when the server cannot be reached, redirects, or returns something other than JSON. */

@@ -1,5 +1,6 @@
 /** Settings of authentication: users, robots, CI jobs, and an external token server. */
 import { z } from "zod";
+import { isLoopbackHost } from "../lib/network.ts";
 import { duration } from "./values.ts";
 
 const file = z.string({ error: "expected the path of a file" }).min(1, "expected the path of a file");
@@ -97,8 +98,7 @@ const rule = z.strictObject({
 const issuer = z.string().refine(
   (text) => {
     const url = URL.parse(text);
-    const isLoopback = url !== null && /^(?:localhost|\[::1\]|127\.[\d.]+)$/.test(url.hostname);
-    return url?.protocol === "https:" || (url?.protocol === "http:" && isLoopback);
+    return url?.protocol === "https:" || (url?.protocol === "http:" && isLoopbackHost(url.hostname));
   },
   { error: "expected an address that begins with https://" },
 );
