@@ -19,15 +19,15 @@ test("the running hash is that of the version it was kept for, and of no other",
   cache.delete("one");
 });
 
-test("of very many uploads the oldest are evicted first, and one that goes on counts as new", () => {
+test("of very many uploads the least recently used are evicted, and one that goes on stays", () => {
   const cache = new HashStateCache();
   const digester = Digester.of("sha256");
-  for (let at = 0; at < 4096; at++) cache.set(`${at}`, 1, digester);
-  expect(cache.get("0", 1)).toBeDefined();
-  cache.set("0", 2, digester);
-  cache.set("one more", 1, digester);
-  cache.set("and another", 1, digester);
-  expect(cache.get("0", 2)).toBeDefined();
-  expect([cache.get("1", 1), cache.get("2", 1)]).toEqual([undefined, undefined]);
-  expect(cache.get("3", 1)).toBeDefined();
+  for (let at = 0; at < 10_000; at++) {
+    cache.set(`${at}`, 1, digester);
+    if (at % 100 === 0) cache.set("goes on", at, digester);
+  }
+  expect(cache.get("goes on", 9900)).toBeDefined();
+  expect(cache.get("9999", 1)).toBeDefined();
+  expect(cache.get("7000", 1)).toBeDefined();
+  expect(cache.get("0", 1)).toBeUndefined();
 });
