@@ -1,4 +1,4 @@
-/** Rooms and arrows: reads every import in src/ and fails on one that points up, sideways, or in a circle. */
+/** Dependency rules: reads every import in src/ and fails on one that points up, sideways, or in a circle. */
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, normalize, resolve } from "node:path";
@@ -6,10 +6,10 @@ import { dirname, join, normalize, resolve } from "node:path";
 const SRC = resolve(import.meta.dir, "../src");
 
 /**
- * Which rooms each room may look into; a room is a folder of src/, or a file beside them. One that is not named here may
- * look into none and may not be there.
+ * Which modules each module may import; a module is a folder of src/, or a file beside them. One that is not named here may
+ * import none and may not be there.
  */
-const MAY_LOOK_INTO: Readonly<Record<string, readonly string[]>> = {
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   main: ["cli"],
   cli: [
     "create-registry",
@@ -41,10 +41,10 @@ const MAY_LOOK_INTO: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * The same inside server/, top first: a room is a folder there, or a file beside them. A request goes down through them, and
- * what a room knows of the ones above it comes as an argument.
+ * The same inside server/, top first: a module is a folder there, or a file beside them. A request goes down through them, and
+ * what a module knows of the ones above it comes as an argument.
  */
-const SERVER_MAY_LOOK_INTO: Readonly<Record<string, readonly string[]>> = {
+const SERVER_MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   listen: ["http"],
   pipeline: [
     "v2",
@@ -102,52 +102,52 @@ const FILES: readonly SourceFile[] = [...new Bun.Glob("**/*.ts").scanSync(SRC)]
 /** What is shipped: neither a test nor a suite of them. */
 const SHIPPED = FILES.filter(({ path }) => !isTest(path));
 
-describe("a room of src/", () => {
-  test("is one that has its place in the order of rooms", () => {
-    expect(roomsWithoutPlace(FILES, roomOf, MAY_LOOK_INTO)).toEqual([]);
-    expect(FILES.map(({ path }) => roomOf(path))).toEqual(
+describe("a module of src/", () => {
+  test("is one that has its place in the order of modules", () => {
+    expect(modulesWithoutPlace(FILES, moduleOf, MAY_IMPORT)).toEqual([]);
+    expect(FILES.map(({ path }) => moduleOf(path))).toEqual(
       expect.arrayContaining(["main", "cli", "server", "registry", "storage", "metadata", "oci"]),
     );
   });
 
-  for (const [room, allowed] of Object.entries(MAY_LOOK_INTO)) {
-    test(`${room} looks into ${allowed.length > 0 ? allowed.join(", ") : "none"}, and into no other`, () => {
+  for (const [module, allowed] of Object.entries(MAY_IMPORT)) {
+    test(`${module} imports ${allowed.length > 0 ? allowed.join(", ") : "none"}, and no other`, () => {
       // A test of the registry as a whole opens one.
-      const arrows = arrowsOutOf(room, allowed, roomOf, FILES).filter(
+      const found = importsOutOf(module, allowed, moduleOf, FILES).filter(
         ({ from, to }) => !(from.endsWith(".test.ts") && to === "create-registry.ts"),
       );
-      expect(arrows).toEqual([]);
+      expect(found).toEqual([]);
     });
   }
 
-  test("lies below the rooms that look into it: the order of rooms has no circle", () => {
-    expect(circlesIn(new Map(Object.entries(MAY_LOOK_INTO)))).toEqual([]);
+  test("lies below the modules that import it: the order of modules has no circle", () => {
+    expect(circlesIn(new Map(Object.entries(MAY_IMPORT)))).toEqual([]);
   });
 });
 
-describe("a room of src/server/", () => {
-  const files = FILES.filter(({ path }) => roomOf(path) === "server");
+describe("a module of src/server/", () => {
+  const files = FILES.filter(({ path }) => moduleOf(path) === "server");
 
-  test("is one that has its place in the order of rooms, and all of them are there", () => {
-    expect(roomsWithoutPlace(files, serverRoomOf, SERVER_MAY_LOOK_INTO)).toEqual([]);
-    const rooms = new Set(files.map(({ path }) => serverRoomOf(path)));
-    expect(Object.keys(SERVER_MAY_LOOK_INTO).filter((room) => !rooms.has(room))).toEqual([]);
+  test("is one that has its place in the order of modules, and all of them are there", () => {
+    expect(modulesWithoutPlace(files, serverModuleOf, SERVER_MAY_IMPORT)).toEqual([]);
+    const modules = new Set(files.map(({ path }) => serverModuleOf(path)));
+    expect(Object.keys(SERVER_MAY_IMPORT).filter((module) => !modules.has(module))).toEqual([]);
   });
 
-  for (const [room, allowed] of Object.entries(SERVER_MAY_LOOK_INTO)) {
-    test(`${room} looks into ${allowed.length > 0 ? allowed.join(", ") : "none"}, and into no other`, () => {
+  for (const [module, allowed] of Object.entries(SERVER_MAY_IMPORT)) {
+    test(`${module} imports ${allowed.length > 0 ? allowed.join(", ") : "none"}, and no other`, () => {
       const shipped = files.filter(({ path }) => !isTest(path));
-      expect(arrowsOutOf(room, allowed, serverRoomOf, shipped)).toEqual([]);
+      expect(importsOutOf(module, allowed, serverModuleOf, shipped)).toEqual([]);
     });
   }
 
-  test("lies below the rooms that look into it: the order of rooms has no circle", () => {
-    expect(circlesIn(new Map(Object.entries(SERVER_MAY_LOOK_INTO)))).toEqual([]);
+  test("lies below the modules that import it: the order of modules has no circle", () => {
+    expect(circlesIn(new Map(Object.entries(SERVER_MAY_IMPORT)))).toEqual([]);
   });
 
   test("is the first folder or file below server/", () => {
     const paths = ["server/http/reply.ts", "server/routes.ts", "server/routes.test.ts", "lib/lru.ts"];
-    expect(paths.map(serverRoomOf)).toEqual(["http", "routes", "routes", undefined]);
+    expect(paths.map(serverModuleOf)).toEqual(["http", "routes", "routes", undefined]);
   });
 });
 
@@ -189,7 +189,7 @@ describe("a file of src/", () => {
 });
 
 describe("a driver", () => {
-  const arrows = SHIPPED.flatMap((file) =>
+  const found = SHIPPED.flatMap((file) =>
     file.imports.flatMap(({ target, kind }) => {
       const path = resolved(file.path, target) ?? "";
       const [driver] = DRIVER.exec(path) ?? [];
@@ -198,17 +198,17 @@ describe("a driver", () => {
   );
 
   test("is known to create-registry.ts and to commands alone", () => {
-    const others = arrows.filter(({ from }) => from !== "create-registry.ts" && !from.startsWith("cli/"));
+    const others = found.filter(({ from }) => from !== "create-registry.ts" && !from.startsWith("cli/"));
     expect(others.map(({ from, path }) => `${from} → ${path}`)).toEqual([]);
   });
 
   test("is loaded when it is chosen, and not before", () => {
-    expect(arrows.filter(({ kind }) => kind === "static").map(({ path }) => path)).toEqual([]);
+    expect(found.filter(({ kind }) => kind === "static").map(({ path }) => path)).toEqual([]);
   });
 
   for (const driver of ["storage/memory", "storage/filesystem", "metadata/memory", "metadata/sqlite"]) {
     test(`is ${driver}`, () => {
-      expect(arrows.map(({ path }) => path)).toContainEqual(expect.stringMatching(new RegExp(`^${driver}/`)));
+      expect(found.map(({ path }) => path)).toContainEqual(expect.stringMatching(new RegExp(`^${driver}/`)));
     });
   }
 });
@@ -305,30 +305,30 @@ describe("the reader of imports, which all of this depends on,", () => {
   });
 
   test("finds a circle, and no circle where there is none", () => {
-    const arrows = { a: ["b", "c"], b: ["d"], c: ["d"], d: [], e: ["f"], f: ["g"], g: ["e", "d"], h: ["h"] };
-    expect(circlesIn(new Map(Object.entries(arrows)))).toEqual(["e → f → g → e", "h → h"]);
+    const edges = { a: ["b", "c"], b: ["d"], c: ["d"], d: [], e: ["f"], f: ["g"], g: ["e", "d"], h: ["h"] };
+    expect(circlesIn(new Map(Object.entries(edges)))).toEqual(["e → f → g → e", "h → h"]);
   });
 });
 
 /** `storage` for `storage/memory/x.ts`, `main` for `main.ts`. */
-function roomOf(path: string): string {
+function moduleOf(path: string): string {
   return path.includes("/") ? path.slice(0, path.indexOf("/")) : path.replace(/\.ts$/, "");
 }
 
 /** `http` for `server/http/reply.ts`, `routes` for `server/routes.ts`; undefined outside of server/. */
-function serverRoomOf(path: string): string | undefined {
+function serverModuleOf(path: string): string | undefined {
   return /^server\/([^/.]+)/.exec(path)?.[1];
 }
 
-type RoomOf = (path: string) => string | undefined;
+type ModuleOf = (path: string) => string | undefined;
 
-function roomsWithoutPlace(
+function modulesWithoutPlace(
   files: readonly SourceFile[],
-  room: RoomOf,
+  module: ModuleOf,
   places: object,
 ): readonly (string | undefined)[] {
-  const rooms = new Set(files.map(({ path }) => room(path)));
-  return [...rooms].filter((each) => each === undefined || !Object.hasOwn(places, each));
+  const modules = new Set(files.map(({ path }) => module(path)));
+  return [...modules].filter((each) => each === undefined || !Object.hasOwn(places, each));
 }
 
 interface Arrow {
@@ -336,19 +336,19 @@ interface Arrow {
   readonly to: string;
 }
 
-/** Imports of the files of a room that lead into a room which is not allowed. */
-function arrowsOutOf(
-  room: string,
+/** Imports of the files of a module that lead into a module which is not allowed. */
+function importsOutOf(
+  module: string,
   allowed: readonly string[],
-  roomIn: RoomOf,
+  moduleIn: ModuleOf,
   files: readonly SourceFile[],
 ): readonly Arrow[] {
   return files
-    .filter(({ path }) => roomIn(path) === room)
+    .filter(({ path }) => moduleIn(path) === module)
     .flatMap((file) => importedFiles(file).map((to): Arrow => ({ from: file.path, to })))
     .filter(({ to }) => {
-      const target = roomIn(to);
-      return target !== undefined && target !== room && !allowed.includes(target);
+      const target = moduleIn(to);
+      return target !== undefined && target !== module && !allowed.includes(target);
     });
 }
 
@@ -392,8 +392,8 @@ function importsIn(code: string): readonly Import[] {
   ];
 }
 
-/** One line for each circle that a walk along the arrows runs into. */
-function circlesIn(arrows: ReadonlyMap<string, readonly string[]>): readonly string[] {
+/** One line for each circle that a walk along the edges runs into. */
+function circlesIn(edges: ReadonlyMap<string, readonly string[]>): readonly string[] {
   const circles: string[] = [];
   const done = new Set<string>();
   const walk = (at: string, way: readonly string[]): void => {
@@ -402,9 +402,9 @@ function circlesIn(arrows: ReadonlyMap<string, readonly string[]>): readonly str
       return;
     }
     if (done.has(at)) return;
-    for (const next of arrows.get(at) ?? []) walk(next, [...way, at]);
+    for (const next of edges.get(at) ?? []) walk(next, [...way, at]);
     done.add(at);
   };
-  for (const start of arrows.keys()) walk(start, []);
+  for (const start of edges.keys()) walk(start, []);
   return circles;
 }

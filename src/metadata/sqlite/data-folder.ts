@@ -92,7 +92,7 @@ function explained(database: string, error: unknown): unknown {
 function problemOf(code: string, folder: string): string {
   // What memory maps of a file does not fit is told as an I/O error.
   if (code === "SQLITE_FULL" || (code.startsWith("SQLITE_IOERR") && isFull(folder))) {
-    return "cannot be written: its file system is full: make room";
+    return "cannot be written: its file system is full: free space";
   }
   const found = PROBLEMS.find(([codes]) => codes.test(code));
   return found?.[1] ?? "cannot be opened: see that it is a file of this registry";
