@@ -144,11 +144,11 @@ test("a start and a backup on a full disk end with one line that says so, and le
   for (const leave of [0, 20_000, 70_000]) {
     await using _ballast = await fillUp(disk, leave);
     const dataDir = join(disk.folder, `data-${leave}`);
-    expect(await refusedStart({ dataDir })).toMatch(/its file system (?:is full|has no room)/);
+    expect(await refusedStart({ dataDir })).toMatch(/its file system (?:is full|has no space)/);
     const backup = join(disk.folder, `backup-${leave}`);
     const { exitCode, stderr } = await runProgram(source.dataDir, ["backup", backup]);
     expect(exitCode).toBe(2);
-    expect(stderr).toMatch(/^stowage: [^\n]*its file system (?:is full|has no room)[^\n]*\n$/);
+    expect(stderr).toMatch(/^stowage: [^\n]*its file system (?:is full|has no space)[^\n]*\n$/);
     const restored = await runProgram(join(disk.folder, "none"), ["restore", backup]);
     expect(restored.exitCode).toBe(2);
   }

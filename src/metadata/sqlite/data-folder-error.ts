@@ -27,7 +27,7 @@ function reasonFor(path: string, error: unknown): string {
       return "its file system is mounted read-only: mount it for writing";
     case "ENOSPC":
     case "EDQUOT":
-      return "its file system has no room or no inode left: make room";
+      return "its file system has no space or no inode left: free space";
     case "ENAMETOOLONG":
       return "a name in this path is longer than the file system allows (mostly 255 bytes): choose a shorter one";
     case "EEXIST":

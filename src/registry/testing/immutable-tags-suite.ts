@@ -83,7 +83,7 @@ export function testFixedTags(open: OpenContract): void {
     const layer = digestOf(contentOf(1, 300));
     for (const attempt of [() => repository.manifests.delete(image), () => repository.blobs.delete(layer)]) {
       const refusal: unknown = await attempt().catch((error: unknown) => error);
-      expect(refusal).toMatchObject({ code: "DENIED", message: expect.stringContaining("the tag v1 is protected") });
+      expect(refusal).toMatchObject({ code: "DENIED", message: expect.stringContaining("the tag v1 is immutable") });
     }
   });
 
