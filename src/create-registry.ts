@@ -12,12 +12,7 @@ import { folderPath } from "./lib/folder-path.ts";
 import type { Clock } from "./lib/clock.ts";
 import { isLoopbackHost } from "./lib/network.ts";
 import { DEFAULT_RULES } from "./metadata/database.ts";
-import type { RecordedBlob } from "./metadata/blobs.ts";
-import type { Backlog, Collectable } from "./metadata/collection.ts";
 import type { CollectionRules } from "./metadata/database.ts";
-import type { Overview, RunName } from "./metadata/overview.ts";
-import type { QuotaUsage } from "./metadata/quotas.ts";
-import type { RepositoryUsage } from "./metadata/repositories.ts";
 import type { Quota } from "./metadata/database.ts";
 import { Metadata } from "./metadata/metadata.ts";
 import type { SqlEngine } from "./metadata/sql.ts";
@@ -27,23 +22,11 @@ import type { Logger } from "./observe/logger.ts";
 import { Metrics } from "./observe/metrics.ts";
 import { createBackend } from "./registry/backend.ts";
 import type { RegistryLimits } from "./registry/backend.ts";
-import { check } from "./registry/check.ts";
-import type { CheckOptions, Finding } from "./registry/check.ts";
-import { repair } from "./registry/repair.ts";
-import { collectInBackground } from "./registry/gc/background.ts";
-import type { BackgroundOptions } from "./registry/gc/background.ts";
-import { holdUnlinking } from "./registry/gc/backup-lease.ts";
-import { collectAll, previewCollection } from "./registry/gc/collector.ts";
-import type { CollectionHooks, CollectionReport } from "./registry/gc/collector.ts";
-import { Lease } from "./registry/gc/lease.ts";
-import type { HeldLease } from "./registry/gc/lease.ts";
 import { emptyTrash } from "./registry/gc/trash.ts";
-import { auditOperations } from "./registry/operations-audit.ts";
+import { createMaintenance } from "./registry/maintenance.ts";
+import type { Maintenance } from "./registry/maintenance.ts";
 import { LocalNamespace } from "./registry/namespace.ts";
 import type { Namespace } from "./registry/namespace.ts";
-import { scrubInBackground } from "./registry/gc/scrub.ts";
-import type { ScrubOptions } from "./registry/gc/scrub.ts";
-import { paged } from "./registry/pages.ts";
 import type { ChangeListener } from "./server/change-event.ts";
 import type { Challenge } from "./server/access/challenge.ts";
 import type { ServerOptions } from "./server/context.ts";
@@ -138,7 +121,8 @@ export type AccessOptions =
       }) => Promise<ExternalTokens> | ExternalTokens;
     };
 
-export interface Registry extends AsyncDisposable {
+/** A registry that is open, with its maintenance. */
+export interface Registry extends Maintenance, AsyncDisposable {
   readonly namespace: Namespace;
   /** The users in its database, and what robots log in with; whether they count is for the authenticator to say. */
   readonly users: Users;
@@ -160,46 +144,10 @@ export interface Registry extends AsyncDisposable {
   /** As `fetch`, for a server that writes replies itself. */
   readonly handle: Handler;
   /**
-   * Removes what nothing needs any more, now and as a whole; requests go on meanwhile. `rules` stand in for those that the
-   * registry was opened with.
-   */
-  collect(rules?: Partial<CollectionRules>, hooks?: CollectionHooks): Promise<CollectionReport>;
-  /** What waits for collection, and until when. */
-  backlog(): Promise<Backlog>;
-  /** What `collect` would take first; changes nothing. */
-  collectable(rules?: Partial<CollectionRules>): AsyncIterable<Collectable>;
-  /** Compares what is recorded with what is there, and gives everything that is wrong; requests go on meanwhile. */
-  check(options: CheckOptions & { readonly repair?: boolean }): AsyncIterable<Finding>;
-  /**
-   * Until it is disposed of, or lost, no file that is recorded now is removed: for a program that copies them. Rejects with
-   * `UNAVAILABLE` while another process does.
-   */
-  holdUnlinking(): Promise<HeldLease>;
-  /** How much there is, and what was last done; it walks through the whole database. */
-  overview(): Promise<Overview>;
-  /** How much is in each repository that has a manifest, in byte order of their names. */
-  repositoryUsage(): AsyncIterable<RepositoryUsage>;
-  /** How much lies below the prefix of a quota; undefined while that is not counted, which a server does that has the quota. */
-  quotaUsage(prefix: string): Promise<QuotaUsage | undefined>;
-  /** Records what an operator changed by a command, such as `tag delete team/app:v1`: a server writes it to its audit. */
-  recordOperation(who: string, command: string): Promise<void>;
-  /** Writes to the audit what operators change by commands, until `signal` says stop. */
-  auditOperations(signal: AbortSignal): Promise<void>;
-  /** Records that a kind of work on the whole registry was done to its end: `overview` says when. */
-  recordRun(job: RunName): Promise<void>;
-  /** Every blob there is, whatever repositories show it. */
-  allBlobs(): AsyncIterable<RecordedBlob>;
-  /** Collects now and then until `signal` says stop. */
-  collectInBackground(options: Omit<BackgroundOptions, "rules">, signal: AbortSignal): Promise<void>;
-  /** Reads every blob again, slowly, until `signal` says stop. */
-  scrubInBackground(options: ScrubOptions, signal: AbortSignal): Promise<void>;
-  /**
    * Whether somebody may do something, and which rule decides. `name` is as in a rule: `alice`, `robot:ci`, `anonymous`.
    * Undefined when nobody of that name is known here.
    */
   explain(name: string, action: Action, repository: RepositoryName): Promise<Decision | undefined>;
-  /** Work of this name that one process at a time does, of all that have this registry open. */
-  lease(name: string, lengthMs: number): Lease;
   /** Stops listening, then closes the drivers; no request may be running. */
   close(): Promise<void>;
 }
@@ -275,33 +223,8 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       await emptyTrash(backend, () => undefined);
     },
     fetch: async (request) => toResponse(await handle(request), request.method, streamFile),
-    collect: (changed, hooks) => collectAll(backend, { ...rules, ...changed }, hooks),
-    backlog: () => metadata.collection.backlog(),
-    collectable: (changed) => previewCollection(backend, { ...rules, ...changed }),
-    overview: () => metadata.overview.read(),
-    repositoryUsage: () =>
-      paged(
-        {},
-        (page) => metadata.repositories.usage(page),
-        (usage) => usage.name,
-      ),
-    quotaUsage: (prefix) => metadata.quotas.usage(prefix),
-    recordOperation: (who, command) => metadata.operations.record(who, command),
-    auditOperations: (signal) => auditOperations(backend, log, signal),
-    recordRun: (job) => metadata.overview.recordRun(job),
-    holdUnlinking: () => holdUnlinking(backend),
-    allBlobs: () =>
-      paged(
-        {},
-        (page) => metadata.blobs.list(page),
-        (blob) => blob.digest,
-      ),
-    check: ({ repair: repairs = false, ...checked }) => (repairs ? repair(backend, checked) : check(backend, checked)),
-    scrubInBackground: (scrub, signal) => scrubInBackground(backend, scrub, { log, metrics }, signal),
-    collectInBackground: (background, signal) =>
-      collectInBackground(backend, { ...background, rules }, { log, metrics }, signal),
+    ...createMaintenance(backend, { log, metrics }),
     explain: access.explain,
-    lease: (name, lengthMs) => new Lease(backend, name, lengthMs),
     close,
     [Symbol.asyncDispose]: close,
   };
