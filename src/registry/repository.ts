@@ -14,6 +14,10 @@ import type { SignatureService } from "./signatures.ts";
 import { LocalTags } from "./tags.ts";
 import type { TagService } from "./tags.ts";
 
+/**
+ * The interfaces of a namespace, a repository and its services are the library's contract, which follows those of
+ * docker/distribution: that is why each stands beside the one class that has it.
+ */
 export interface Repository {
   readonly name: RepositoryName;
   readonly manifests: ManifestService;

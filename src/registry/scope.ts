@@ -1,4 +1,7 @@
-/** Which names a namespace answers for. */
+/**
+ * Which names a namespace answers for. It is part of the library's contract, which follows the interfaces of
+ * docker/distribution; inside of this program there is one scope alone.
+ */
 import type { RepositoryName } from "../oci/repository-name.ts";
 
 export interface Scope {
