@@ -145,6 +145,12 @@ describe("a module of src/server/", () => {
     expect(circlesIn(new Map(Object.entries(SERVER_MAY_IMPORT)))).toEqual([]);
   });
 
+  test("knows no registry when it is listen, http or routes", () => {
+    const lowest = files.filter(({ path }) => ["listen", "http", "routes"].includes(serverModuleOf(path) ?? ""));
+    const imported = lowest.filter(({ path }) => !isTest(path)).flatMap((file) => importedFiles(file));
+    expect(imported.filter((path) => moduleOf(path) === "registry")).toEqual([]);
+  });
+
   test("is the first folder or file below server/", () => {
     const paths = ["server/http/reply.ts", "server/routes.ts", "server/routes.test.ts", "lib/lru.ts"];
     expect(paths.map(serverModuleOf)).toEqual(["http", "routes", "routes", undefined]);

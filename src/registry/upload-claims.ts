@@ -15,7 +15,7 @@ import type { Metadata } from "../metadata/metadata.ts";
 import type { UploadRecord } from "../metadata/uploads.ts";
 import type { Holder } from "../metadata/holders.ts";
 import { OciError } from "../oci/error.ts";
-import { BrokenBodyError } from "./broken-body-error.ts";
+import { BrokenBodyError } from "../lib/broken-body-error.ts";
 
 /** How often it is looked whether a writer is silent and the lease is due. */
 const TICK_MS = 1000;

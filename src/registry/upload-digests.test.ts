@@ -8,7 +8,7 @@ import { systemClock } from "../lib/clock.ts";
 import { createBackend } from "./backend.ts";
 import { LocalNamespace } from "./namespace.ts";
 import { APP, LARGE, contentOf, pull, refusalOf, streamOf } from "./testing/contract-subject.ts";
-import { BrokenBodyError } from "./broken-body-error.ts";
+import { BrokenBodyError } from "../lib/broken-body-error.ts";
 import type { BlobUpload } from "./uploads.ts";
 
 const CONTENT = contentOf("closed with many digests", LARGE);

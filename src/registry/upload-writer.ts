@@ -6,7 +6,7 @@ import { Digester, algorithmOf } from "../oci/digest.ts";
 import type { Algorithm, Digest } from "../oci/digest.ts";
 import type { PartFile, PartKey, StorageKey } from "../storage/blob-store.ts";
 import type { Backend } from "./backend.ts";
-import { BrokenBodyError } from "./broken-body-error.ts";
+import { BrokenBodyError } from "../lib/broken-body-error.ts";
 import { allowedByQuotas } from "./quota-refusal.ts";
 import { busyUpload } from "./upload-claims.ts";
 import type { UploadClaim } from "./upload-claims.ts";

@@ -8,7 +8,7 @@ import { OciError } from "../oci/error.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { uploadUnknown } from "../oci/unknown.ts";
 import type { Backend } from "./backend.ts";
-import { BrokenBodyError } from "./broken-body-error.ts";
+import { BrokenBodyError } from "../lib/broken-body-error.ts";
 import { busyUpload } from "./upload-claims.ts";
 import type { UploadClaim } from "./upload-claims.ts";
 import { allowedByQuotas } from "./quota-refusal.ts";

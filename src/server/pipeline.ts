@@ -5,7 +5,7 @@
 import type { Authorization } from "../auth/authorization.ts";
 import { nameOf } from "../auth/policy.ts";
 import type { Logger } from "../observe/logger.ts";
-import { BrokenBodyError } from "../registry/broken-body-error.ts";
+import { BrokenBodyError } from "../lib/broken-body-error.ts";
 import type { Namespace } from "../registry/namespace.ts";
 import { AccessRefusal } from "./access/access-refusal.ts";
 import { auditChange, auditRefusal } from "./audit.ts";

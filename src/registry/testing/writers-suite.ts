@@ -4,7 +4,7 @@
  */
 import { expect, test } from "bun:test";
 import { digestOf } from "../../oci/digest.ts";
-import { BrokenBodyError } from "../broken-body-error.ts";
+import { BrokenBodyError } from "../../lib/broken-body-error.ts";
 import type { BlobUpload } from "../uploads.ts";
 import {
   APP,

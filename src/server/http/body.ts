@@ -1,6 +1,6 @@
 /** The body of a request, read by one reader from its first byte to its last. */
 import type { OciError } from "../../oci/error.ts";
-import { BrokenBodyError } from "../../registry/broken-body-error.ts";
+import { BrokenBodyError } from "../../lib/broken-body-error.ts";
 import { LIMITS } from "./limits.ts";
 
 const NOTHING = (): void => {};

@@ -1,7 +1,7 @@
 /** Replies to errors: refusals, internal errors, disk errors. */
 import { OciError } from "../../oci/error.ts";
 import type { ErrorCode } from "../../oci/error.ts";
-import { BrokenBodyError } from "../../registry/broken-body-error.ts";
+import { BrokenBodyError } from "../../lib/broken-body-error.ts";
 import { json } from "./reply.ts";
 import type { Reply } from "./reply.ts";
 
