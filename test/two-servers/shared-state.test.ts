@@ -79,6 +79,17 @@ test("tags and manifests change and go for both at once", async () => {
   expect(((await catalog.json()) as { repositories: string[] }).repositories).not.toContain(repository);
 });
 
+test("a repository that exists for an upload alone ends with it, for both at once", async () => {
+  const clients = [one(), other()].map(({ url }) => new RepositoryClient(url, "shared/begun"));
+  for (const writer of clients) {
+    const begun = await writer.send("POST", "blobs/uploads/");
+    for (const reader of [...clients, ...clients]) expect(await reader.tags()).toEqual([]);
+    const id = begun.headers.get("docker-upload-uuid") ?? begun.headers.get("location")?.split(/[/?]/).at(-2);
+    expect((await writer.delete(`blobs/uploads/${id}`)).status).toBe(204);
+    for (const reader of clients) expect((await reader.get("tags/list")).status).toBe(404);
+  }
+});
+
 test("a folder that the other server made is used, and made again by either when somebody removed it", async () => {
   const contents = inOneFolder(8);
   const folder = join(dataDir, "blobs/sha256/ab");
