@@ -4,6 +4,7 @@ import type { RepositoryName } from "../oci/repository-name.ts";
 import { requiredPermission } from "./access/required-permission.ts";
 import type { RequiredPermission } from "./access/required-permission.ts";
 import type { ServerOptions } from "./context.ts";
+import type { HeaderMap } from "./http/common-headers.ts";
 import { RefusedWithHeaders } from "./http/error-reply.ts";
 import { hasUsableHost, pathOf, targetOf } from "./http/request-target.ts";
 import { METHODS, isAmbiguous, isNamed, parseRoute, pathBelow } from "./routes.ts";
@@ -13,6 +14,8 @@ export interface ParsedRequest {
   /** An endpoint with an invalid part is refused once the client may know of its repository. */
   readonly route: Route | InvalidRoute<RepositoryName> | Preflight;
   readonly required: RequiredPermission;
+  /** The headers that every reply at its path has. */
+  readonly commonHeaders: HeaderMap;
 }
 
 /** A CORS preflight request (Fetch standard, "CORS-preflight request"). */
@@ -35,15 +38,16 @@ export function parseRequest(request: Request, options: ServerOptions): ParsedRe
   const route = parseRoute(path, method);
   if (!route || !isServed(route, options)) throw unknownPath(path);
   const allowed = METHODS[route.kind];
+  const commonHeaders = options.commonHeaders.at(path);
   if (method === "OPTIONS" && options.commonHeaders.crossOrigin) {
-    return { route: { kind: "preflight", methods: allowed }, required: { kind: "nothing" } };
+    return { route: { kind: "preflight", methods: allowed }, required: { kind: "nothing" }, commonHeaders };
   }
   if (!allowed.includes(method)) throw unsupportedMethod(method, allowed);
   if (method === "DELETE" && route.kind !== "upload" && !options.deleteEnabled) {
     throw deleteDisabled(allowed.filter((each) => each !== "DELETE"));
   }
   if (!isNamed(route)) throw route.refusal;
-  return { route, required: requiredPermission(request, route) };
+  return { route, required: requiredPermission(request, route), commonHeaders };
 }
 
 /** A path that names no endpoint, for those outside of the registry. */

@@ -50,6 +50,8 @@ interface Asked extends Pick<Context, "request" | "caller" | "options"> {
   readonly onBodyReceived: (() => void) | undefined;
   /** Undefined while nothing asks for it. */
   body: RequestBody | undefined;
+  /** What it asks for, once that is known. */
+  parsed: ParsedRequest | undefined;
   /** The principal's name, once it is known. */
   user: string | undefined;
 }
@@ -60,7 +62,15 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
 
   return (request, onBodyReceived, peer) => {
     const caller = options.origins.callerOf(request, peer);
-    const asked: Asked = { request, caller, options, onBodyReceived, body: undefined, user: undefined };
+    const asked: Asked = {
+      request,
+      caller,
+      options,
+      onBodyReceived,
+      body: undefined,
+      parsed: undefined,
+      user: undefined,
+    };
     try {
       const reply = answer(asked);
       return reply instanceof Promise ? finishLater(reply, asked) : finish(reply, asked);
@@ -76,6 +86,7 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
   function answer(asked: Asked): Reply | Promise<Reply> {
     const cached = cache.find(asked.request);
     const parsed = cached?.parsed ?? parseRequest(asked.request, options);
+    asked.parsed = parsed;
     const authorization = authorize(asked, parsed);
     return authorization instanceof Promise
       ? authorization.then((known) => respond(asked, parsed, cached, known))
@@ -127,7 +138,7 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
       return made;
     }
     if (made.validity === undefined) return replyTo(request, made);
-    const full = complete(fullReply(made), request);
+    const full = complete(fullReply(made), asked);
     const shared = { webHeaders: new Headers(full.headers), answered: {} };
     const response = { parsed, representation: made, full: { ...full, shared }, madeAt };
     cache.set(request, response);
@@ -146,8 +157,9 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
   }
 
   /** Adds the headers that the reply lacks, and what the log says of the client. */
-  function finished(reply: Reply, { request, caller, user }: Asked): Reply {
-    const completed = reply.shared ? reply : complete(reply, request);
+  function finished(reply: Reply, asked: Asked): Reply {
+    const { request, caller, user } = asked;
+    const completed = reply.shared ? reply : complete(reply, asked);
     const logged = { ...completed, address: caller.address, user: completed.user ?? user };
     const ofOrigin = crossOrigin?.headersFor(request);
     if (!ofOrigin) return logged;
@@ -156,10 +168,9 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
   }
 
   /** Adds the headers that every reply has. */
-  function complete(reply: Reply, request: Request): Reply {
-    const { commonHeaders, origins } = options;
-    const headers = belowPrefix(reply.headers, origins.prefix);
-    return { ...reply, headers: withDefaults(headers, commonHeaders.at(registryPath(request, options))) };
+  function complete(reply: Reply, { request, parsed }: Asked): Reply {
+    const common = parsed?.commonHeaders ?? options.commonHeaders.at(registryPath(request, options));
+    return { ...reply, headers: withDefaults(belowPrefix(reply.headers, options.origins.prefix), common) };
   }
 }
 

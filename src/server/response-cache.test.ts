@@ -11,6 +11,7 @@ const APP = repositoryName("app");
 const PARSED: CachedResponse["parsed"] = {
   route: { kind: "tags", name: APP },
   required: { kind: "nothing" },
+  commonHeaders: {},
 };
 const FILE = { key: "blobs/x", size: 3, mtimeMs: 1 };
 
