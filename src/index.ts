@@ -1,6 +1,7 @@
 /** Stowage as a library: a registry inside another program. */
 export { createRegistry } from "./create-registry.ts";
-export type { AccessOptions, Registry, RegistryOptions } from "./create-registry.ts";
+export type { Registry, RegistryOptions } from "./create-registry.ts";
+export type { AccessOptions } from "./open-access.ts";
 export type { ListenOptions, RegistryListener } from "./server/listen/embedded-listener.ts";
 export { pushImage } from "./registry/push-image.ts";
 export type { ImageLayer, ImageOptions } from "./registry/push-image.ts";

@@ -13,6 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   main: ["cli"],
   cli: [
     "create-registry",
+    "open-access",
     "version",
     "config",
     "server",
@@ -25,8 +26,33 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "oci",
     "lib",
   ],
-  index: ["create-registry", "server", "auth", "registry", "storage", "metadata", "observe", "oci", "lib"],
-  "create-registry": ["version", "server", "auth", "registry", "storage", "metadata", "observe", "oci", "lib"],
+  index: [
+    "create-registry",
+    "open-access",
+    "server",
+    "auth",
+    "registry",
+    "storage",
+    "metadata",
+    "observe",
+    "oci",
+    "lib",
+  ],
+  "create-registry": [
+    "open-access",
+    "open-drivers",
+    "version",
+    "server",
+    "auth",
+    "registry",
+    "storage",
+    "metadata",
+    "observe",
+    "oci",
+    "lib",
+  ],
+  "open-access": ["server", "auth", "metadata", "observe", "oci", "lib"],
+  "open-drivers": ["storage", "metadata", "lib"],
   config: ["oci", "lib"],
   server: ["auth", "registry", "observe", "oci", "lib"],
   acme: ["observe", "lib"],
@@ -203,8 +229,8 @@ describe("a driver", () => {
     }),
   );
 
-  test("is known to create-registry.ts and to commands alone", () => {
-    const others = found.filter(({ from }) => from !== "create-registry.ts" && !from.startsWith("cli/"));
+  test("is known to open-drivers.ts and to commands alone", () => {
+    const others = found.filter(({ from }) => from !== "open-drivers.ts" && !from.startsWith("cli/"));
     expect(others.map(({ from, path }) => `${from} → ${path}`)).toEqual([]);
   });
 

@@ -4,7 +4,7 @@ import { Policy } from "../auth/policy.ts";
 import { protectionOf } from "../auth/protected-tags.ts";
 import { tokenServerOf } from "../config/auth-settings.ts";
 import type { Settings } from "../config/schema.ts";
-import type { AccessOptions } from "../create-registry.ts";
+import type { AccessOptions } from "../open-access.ts";
 import { fileErrorReason } from "../lib/file-error.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { RegistryLimits } from "../registry/backend.ts";
