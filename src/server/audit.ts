@@ -13,7 +13,7 @@ import type { Reply } from "./http/reply.ts";
 import type { Route } from "./routes.ts";
 
 /** A request and its client. */
-type Asked = Pick<Context, "request" | "caller" | "options">;
+type AuditedRequest = Pick<Context, "request" | "caller" | "options">;
 
 /** What a request changed. */
 type Change = Pick<ChangeEvent, "action" | "object" | "repository" | "digest" | "tags">;
@@ -48,7 +48,7 @@ export function auditChange(context: Context, route: Route, reply: Reply, log: L
 interface RefusalEvent extends Circumstances {
   readonly action: "login" | RefusedPermission["action"];
   readonly outcome: "refused";
-  /** Who it was, or the name that was tried. */
+  /** The principal, or the name that was tried. */
   readonly who: string;
   readonly repository?: string;
   /** Why a login failed. */
@@ -58,7 +58,7 @@ interface RefusalEvent extends Circumstances {
 }
 
 /** Logs a failed login or a missing permission. */
-export function auditRefusal({ client }: AccessRefusal, asked: Asked, log: Logger): void {
+export function auditRefusal({ client }: AccessRefusal, asked: AuditedRequest, log: Logger): void {
   const { user, rejected, denied } = client;
   const circumstances = circumstancesOf(asked);
   const from = asked.caller.address ?? "a Unix socket";
@@ -76,7 +76,7 @@ export function auditRefusal({ client }: AccessRefusal, asked: Asked, log: Logge
 /** What an event says of the request that it is about. */
 type Circumstances = Pick<ChangeEvent, "id" | "time" | "address" | "userAgent">;
 
-function circumstancesOf({ request, caller, options }: Asked): Circumstances {
+function circumstancesOf({ request, caller, options }: AuditedRequest): Circumstances {
   return {
     id: randomUUID(),
     time: new Date(options.clock.now()),

@@ -69,7 +69,7 @@ function unknownPath(path: string): OciError {
     const message = "unknown path: it contains a backslash or a dot segment (. or ..), raw or encoded";
     return new OciError("UNSUPPORTED", { status: 404, message });
   }
-  // What hides slashes or leaves parts empty was meant as a name that cannot be.
+  // Paths with empty segments or encoded slashes are answered as invalid names.
   if (path.startsWith("/v2/") && /\/\/|%2f|%00/i.test(path)) return new OciError("NAME_UNKNOWN");
   return new OciError("UNSUPPORTED", { status: 404, message: "unknown path" });
 }

@@ -12,7 +12,7 @@ import { auditChange, auditRefusal } from "./audit.ts";
 import type { Context, ServerOptions } from "./context.ts";
 import { RequestBody } from "./http/body.ts";
 import { withDefaults } from "./http/common-headers.ts";
-import { RefusedWithHeaders, faultReply, refusalIn, refusalReply } from "./http/error-reply.ts";
+import { RefusedWithHeaders, internalErrorReply, refusalIn, refusalReply } from "./http/error-reply.ts";
 import type { Handler } from "./http/handler.ts";
 import { belowPrefix } from "./http/links.ts";
 import { fullReply, replyTo } from "./http/representation.ts";
@@ -46,7 +46,7 @@ export interface HandlerParts {
 }
 
 /** A request on its way. */
-interface Asked extends Pick<Context, "request" | "caller" | "options"> {
+interface PendingRequest extends Pick<Context, "request" | "caller" | "options"> {
   readonly onBodyReceived: (() => void) | undefined;
   /** Undefined while nothing asks for it. */
   body: RequestBody | undefined;
@@ -62,7 +62,7 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
 
   return (request, onBodyReceived, peer) => {
     const caller = options.origins.callerOf(request, peer);
-    const asked: Asked = {
+    const asked: PendingRequest = {
       request,
       caller,
       options,
@@ -79,11 +79,11 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
     }
   };
 
-  function finishLater(reply: Promise<Reply>, asked: Asked): Promise<Reply> {
+  function finishLater(reply: Promise<Reply>, asked: PendingRequest): Promise<Reply> {
     return reply.catch((error: unknown) => errorReply(error, asked, log)).then((made) => finish(made, asked));
   }
 
-  function answer(asked: Asked): Reply | Promise<Reply> {
+  function answer(asked: PendingRequest): Reply | Promise<Reply> {
     const cached = cache.find(asked.request);
     const parsed = cached?.parsed ?? parseRequest(asked.request, options);
     asked.parsed = parsed;
@@ -94,14 +94,14 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
   }
 
   /** Throws the refusal of a request that is not allowed, or of a principal that exceeds its read rate limit. */
-  function authorize(asked: Asked, parsed: ParsedRequest): Authorization | Promise<Authorization> {
+  function authorize(asked: PendingRequest, parsed: ParsedRequest): Authorization | Promise<Authorization> {
     const authorized = options.authorizer.authorize(asked.request, parsed.required, asked.caller);
     return authorized instanceof Promise
-      ? authorized.then((authorization) => admit(authorization, asked, parsed))
-      : admit(authorized, asked, parsed);
+      ? authorized.then((authorization) => countRead(authorization, asked, parsed))
+      : countRead(authorized, asked, parsed);
   }
 
-  function admit(authorization: Authorization, asked: Asked, { route }: ParsedRequest): Authorization {
+  function countRead(authorization: Authorization, asked: PendingRequest, { route }: ParsedRequest): Authorization {
     const { principal } = authorization;
     if (principal) asked.user = nameOf(principal);
     options.readLimits?.take(asked.request, route, asked.caller, principal);
@@ -109,27 +109,33 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
   }
 
   function respond(
-    asked: Asked,
+    asked: PendingRequest,
     parsed: ParsedRequest,
     cached: CachedResponse | undefined,
     authorization: Authorization,
   ): Reply | Promise<Reply> {
-    if (!cached) return make(asked, parsed, authorization);
+    if (!cached) return runHandler(asked, parsed, authorization);
     const isValid = cache.isValid(cached);
     if (isValid === true) return replyFrom(cached, asked.request);
-    if (isValid === false) return make(asked, parsed, authorization);
-    return isValid.then((known) => (known ? replyFrom(cached, asked.request) : make(asked, parsed, authorization)));
+    if (isValid === false) return runHandler(asked, parsed, authorization);
+    return isValid.then((known) =>
+      known ? replyFrom(cached, asked.request) : runHandler(asked, parsed, authorization),
+    );
   }
 
   /** Lets a handler answer; what it returns of a resource is cached. */
-  async function make(asked: Asked, parsed: ParsedRequest, authorization: Authorization): Promise<Reply> {
+  async function runHandler(
+    asked: PendingRequest,
+    parsed: ParsedRequest,
+    authorization: Authorization,
+  ): Promise<Reply> {
     const { request, caller } = asked;
     const { route } = parsed;
     if (route.kind === "preflight") return empty(204, crossOrigin?.preflightHeaders(route.methods));
     if ("refusal" in route) throw route.refusal;
     const body = bodyOf(asked);
     body.begin();
-    const madeAt = await cache.now(parsed);
+    const madeFrom = await cache.currentRevision(parsed);
     const parameters = parametersOf(targetOf(request.url));
     const context: Context = { namespace, options, request, caller, authorization, body, parameters };
     const made = await handle(context, route);
@@ -137,29 +143,29 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
       auditChange(context, route, made, log);
       return made;
     }
-    if (made.validity === undefined) return replyTo(request, made);
-    const full = complete(fullReply(made), asked);
+    if (made.cacheable === undefined) return replyTo(request, made);
+    const full = addCommonHeaders(fullReply(made), asked);
     const shared = { webHeaders: new Headers(full.headers), answered: {} };
-    const response = { parsed, representation: made, full: { ...full, shared }, madeAt };
+    const response = { parsed, representation: made, full: { ...full, shared }, madeFrom };
     cache.set(request, response);
     return replyFrom(response, request);
   }
 
-  function finish(reply: Reply, asked: Asked): Reply | Promise<Reply> {
-    if (reply.status < 400 || asked.request.body === null) return finished(reply, asked);
+  function finish(reply: Reply, asked: PendingRequest): Reply | Promise<Reply> {
+    if (reply.status < 400 || asked.request.body === null) return addLogFields(reply, asked);
     // A client that is still sending does not listen: take the rest of it before a refusal, or close.
     return bodyOf(asked)
       .drain()
       .then((isDrained) => {
         const close = isDrained ? {} : { connection: "close" };
-        return finished({ ...reply, headers: { ...reply.headers, ...close } }, asked);
+        return addLogFields({ ...reply, headers: { ...reply.headers, ...close } }, asked);
       });
   }
 
   /** Adds the headers that the reply lacks, and what the log says of the client. */
-  function finished(reply: Reply, asked: Asked): Reply {
+  function addLogFields(reply: Reply, asked: PendingRequest): Reply {
     const { request, caller, user } = asked;
-    const completed = reply.shared ? reply : complete(reply, asked);
+    const completed = reply.shared ? reply : addCommonHeaders(reply, asked);
     const logged = { ...completed, address: caller.address, user: completed.user ?? user };
     const ofOrigin = crossOrigin?.headersFor(request);
     if (!ofOrigin) return logged;
@@ -168,21 +174,21 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
   }
 
   /** Adds the headers that every reply has. */
-  function complete(reply: Reply, { request, parsed }: Asked): Reply {
+  function addCommonHeaders(reply: Reply, { request, parsed }: PendingRequest): Reply {
     const common = parsed?.commonHeaders ?? options.commonHeaders.at(registryPath(request, options));
     return { ...reply, headers: withDefaults(belowPrefix(reply.headers, options.origins.prefix), common) };
   }
 }
 
-function bodyOf(asked: Asked): RequestBody {
+function bodyOf(asked: PendingRequest): RequestBody {
   return (asked.body ??= new RequestBody(asked.request, asked.onBodyReceived));
 }
 
-function errorReply(error: unknown, asked: Asked, log: Logger): Reply {
+function errorReply(error: unknown, asked: PendingRequest, log: Logger): Reply {
   const [cause, headers] = error instanceof RefusedWithHeaders ? [error.cause, error.headers] : [error, {}];
   const refusal = refusalIn(cause);
   if (!refusal || refusal.cause !== undefined) logCause(log, asked.request, cause);
-  const reply = refusal ? refusalReply(refusal, headers) : faultReply();
+  const reply = refusal ? refusalReply(refusal, headers) : internalErrorReply();
   if (!(error instanceof AccessRefusal)) return reply;
   auditRefusal(error, asked, log);
   return { ...reply, user: error.client.user };

@@ -19,12 +19,12 @@ const get = (headers: Record<string, string> = {}): Request => new Request(URL_,
 const head = (): Request => new Request(URL_, { method: "HEAD" });
 
 function response(body: Representation["body"], more: Partial<Representation> = {}, revision = 1): CachedResponse {
-  const representation = { contentHeaders: {}, validity: {}, ...(body !== undefined && { body }), ...more };
+  const representation = { contentHeaders: {}, cacheable: {}, ...(body !== undefined && { body }), ...more };
   return {
     parsed: PARSED,
     representation,
     full: fullReply(representation),
-    madeAt: { scope: { repository: APP }, revision },
+    madeFrom: { scope: { repository: APP }, revision },
   };
 }
 
@@ -61,7 +61,8 @@ describe("a cached response", () => {
 
   test("rests on its repository, on everything when it is of none, and GET /v2/ on nothing", async () => {
     const cache = new ResponseCache(new State());
-    const now = (route: CachedResponse["parsed"]["route"]): Promise<object> => cache.now({ ...PARSED, route });
+    const now = (route: CachedResponse["parsed"]["route"]): Promise<object> =>
+      cache.currentRevision({ ...PARSED, route });
     expect(await now(PARSED.route)).toEqual({ scope: { repository: "app" }, revision: 1 });
     expect(await now({ kind: "catalog" })).toEqual({ scope: "everything", revision: 1 });
     expect(await now({ kind: "base" })).toEqual({ scope: undefined, revision: undefined });
@@ -102,7 +103,7 @@ describe("a cached response", () => {
   test("is valid only as long as the file of its bytes is unchanged", () => {
     const state = new State();
     const cache = new ResponseCache(state);
-    cache.set(get(), response("abc", { validity: { file: FILE } }));
+    cache.set(get(), response("abc", { cacheable: { file: FILE } }));
     expect(served(cache, get())).toBeDefined();
     state.changed.add(FILE.key);
     expect(served(cache, get())).toBeUndefined();
@@ -110,7 +111,7 @@ describe("a cached response", () => {
 
   test("says what it rests on, and has no open stream", () => {
     const cache = new ResponseCache(new State());
-    const { validity: _, ...restsOnNothing } = response("one").representation;
+    const { cacheable: _, ...restsOnNothing } = response("one").representation;
     cache.set(get(), { ...response("one"), representation: restsOnNothing });
     expect(cache.find(get())).toBeUndefined();
     cache.set(get(), response({ kind: "stream", open: () => new ReadableStream<Uint8Array>() }));
@@ -118,7 +119,7 @@ describe("a cached response", () => {
   });
 
   test("holds on to no request: it is data without functions", () => {
-    const blob = { digest: "sha256:x", size: 3, acceptsRanges: true, validity: { file: FILE } };
+    const blob = { digest: "sha256:x", size: 3, acceptsRanges: true, cacheable: { file: FILE } };
     const file = { kind: "file", path: "/blobs/x", range: { start: 0, end: 2 } } as const;
     expect(() => structuredClone(response(file, blob))).not.toThrow();
   });

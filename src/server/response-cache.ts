@@ -25,11 +25,12 @@ export interface CachedResponse {
   readonly representation: Representation;
   /** For a request without conditions and ranges, with all headers that do not depend on the request. */
   readonly full: Reply;
-  readonly madeAt: Moment;
+  /** The revision that it rests on. */
+  readonly madeFrom: ScopeRevision;
 }
 
 /** A revision of a scope; a scope that is undefined never changes. */
-export interface Moment {
+export interface ScopeRevision {
   readonly scope: RevisionScope | undefined;
   readonly revision: Revision | undefined;
 }
@@ -63,14 +64,17 @@ export class ResponseCache {
    * Returns the revision, as of now, that responses at a route rest on. Taken before a response is made: what changes meanwhile
    * makes it invalid.
    */
-  async now({ route }: ParsedRequest): Promise<Moment> {
+  async currentRevision({ route }: ParsedRequest): Promise<ScopeRevision> {
     const scope = scopeOf(route);
     return { scope, revision: scope && (await this.#validator.revision(scope)) };
   }
 
   /** Whether the same would be answered now: at once, where the revision is known at once. */
-  isValid({ madeAt: { scope, revision }, representation: { validity } }: CachedResponse): boolean | Promise<boolean> {
-    if (validity?.file && !this.#validator.isUnchanged(validity.file)) return false;
+  isValid({
+    madeFrom: { scope, revision },
+    representation: { cacheable },
+  }: CachedResponse): boolean | Promise<boolean> {
+    if (cacheable?.file && !this.#validator.isUnchanged(cacheable.file)) return false;
     if (scope === undefined) return true;
     const current = this.#validator.revision(scope);
     return current instanceof Promise ? current.then((known) => known === revision) : current === revision;
@@ -78,8 +82,8 @@ export class ResponseCache {
 
   /** Caches the response to a GET or HEAD, unless it is too large or rests on more than can be compared. */
   set({ url }: Request, response: CachedResponse): void {
-    const { body, validity } = response.representation;
-    if (validity === undefined || (typeof body === "object" && "kind" in body && body.kind === "stream")) return;
+    const { body, cacheable } = response.representation;
+    if (cacheable === undefined || (typeof body === "object" && "kind" in body && body.kind === "stream")) return;
     const bytes = ENTRY_BYTES + ADDRESS_COPIES * textBytes(url) + bytesInMemory(body);
     if (bytes <= MAX_ENTRY_BYTES) this.#byUrl.set(url, response, bytes);
   }

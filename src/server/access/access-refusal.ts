@@ -12,7 +12,7 @@ export interface RefusedPermission {
   readonly rule?: string;
 }
 
-/** Whoever was refused, for the log and the audit. */
+/** The client that was refused, for the log and the audit. */
 export interface RefusedClient {
   /** Whom the credentials belong to, or the name that was tried. Undefined when there is none. */
   readonly user?: string | undefined;

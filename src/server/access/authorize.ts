@@ -34,7 +34,7 @@ export interface AuthorizerParts {
   readonly baseHeaders: Readonly<Record<string, string>>;
 }
 
-interface Asked {
+interface AuthorizationRequest {
   readonly request: Request;
   readonly caller: Caller;
   readonly required: RequiredPermission;
@@ -49,7 +49,7 @@ export class SessionAuthorizer implements Authorizer {
 
   authorize(request: Request, required: RequiredPermission, caller: Caller): Authorization | Promise<Authorization> {
     if (required.kind === "nothing") return UNRESTRICTED;
-    const asked: Asked = { request, caller, required };
+    const asked: AuthorizationRequest = { request, caller, required };
     const { authentication } = this.#parts;
     const header = request.headers.get("authorization");
     if (header === null) return this.#judge(authentication.anonymous, asked);
@@ -59,7 +59,7 @@ export class SessionAuthorizer implements Authorizer {
       : this.#judge(outcome, asked);
   }
 
-  #judge(outcome: Outcome, asked: Asked): Authorization {
+  #judge(outcome: Outcome, asked: AuthorizationRequest): Authorization {
     if (outcome.kind === "rejected") throw this.#rejected(outcome, asked);
     const { required } = asked;
     const { authorization } = outcome;
@@ -84,7 +84,7 @@ export class SessionAuthorizer implements Authorizer {
     return !authorization.may("pull", required.from) && policy.allows(authorization.principal, "pull", required.from);
   }
 
-  #rejected(rejected: Rejected, asked: Asked): AccessRefusal {
+  #rejected(rejected: Rejected, asked: AuthorizationRequest): AccessRefusal {
     const { scheme, refusal, name } = rejected;
     const error = scheme === "bearer" ? "invalid_token" : undefined;
     const { cause, headers } = refusal
@@ -94,7 +94,7 @@ export class SessionAuthorizer implements Authorizer {
   }
 
   #unauthorized(
-    { request, caller, required }: Asked,
+    { request, caller, required }: AuthorizationRequest,
     principal: Principal,
     scopes: readonly ResourceActions[],
     error?: ChallengeError,

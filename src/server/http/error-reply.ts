@@ -12,7 +12,7 @@ const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "SQLITE_FULL"]);
 const DISK_ERRORS =
   /^(?:EIO|EROFS|EACCES|EPERM|EMFILE|ENFILE|ENOMEM|SQLITE_IOERR.*|SQLITE_READONLY.*|SQLITE_CANTOPEN.*)$/;
 
-/** A refusal, or a fault that amounts to one, with headers that its reply shall have. */
+/** A refusal, or an error that amounts to one, with headers for its reply. */
 export class RefusedWithHeaders extends Error {
   override readonly name = "RefusedWithHeaders";
   readonly headers: Readonly<Record<string, string>>;
@@ -23,7 +23,7 @@ export class RefusedWithHeaders extends Error {
   }
 }
 
-/** The refusal in an error: its own, or the one that an error of the disk amounts to. Undefined for a fault of ours. */
+/** The refusal in an error: its own, or the one that an error of the disk amounts to. Undefined for an internal error. */
 export function refusalIn(error: unknown): OciError | undefined {
   if (error instanceof OciError) return error;
   if (error instanceof BrokenBodyError) {
@@ -58,7 +58,7 @@ export function refusalReply(error: OciError, headers: Readonly<Record<string, s
 }
 
 /** The reply to a fault: nothing of its cause, which the log has. */
-export function faultReply(): Reply {
+export function internalErrorReply(): Reply {
   return json(500, { errors: [entry("UNKNOWN", "internal error: the log of the registry has the cause", undefined)] });
 }
 

@@ -1,4 +1,4 @@
-/** Every limit of the server in one place, each with its reason. */
+/** Limits of requests and replies, each with its reason. */
 export const LIMITS = {
   /** Bytes of one request's body. Layers may have any size, bounded by the disk. */
   maxBodyBytes: Number.MAX_SAFE_INTEGER,
@@ -29,7 +29,7 @@ export const LIMITS = {
   maxCatalogPage: 1000,
   defaultCatalogPage: 100,
   /** Characters of all artifact types by which one request filters referrers. */
-  maxFilterBytes: 1024,
+  maxFilterCharacters: 1024,
   /** Bytes of one page of referrers: clients read 4 MiB and no further page. */
   maxReferrersBytes: 4 * 1024 * 1024 - 1024,
   /** Bytes of one signature as it is sent, in JSON and base64. A signature of OpenPGP has about one KiB. */

@@ -95,7 +95,7 @@ export class Origins {
   #forwardedReport(headers: Headers): Reported | undefined {
     const header = headers.get("forwarded");
     if (header === null) return undefined;
-    const elements = splitOutsideQuotes(header, ",").map(parametersOf);
+    const elements = splitOutsideQuotes(header, ",").map(forwardedParameters);
     const hops = elements.map((element) => addressIn(element.get("for") ?? ""));
     const index = this.#outermost(hops);
     const element = elements[index];
@@ -185,7 +185,7 @@ function portIn(text: string | undefined): string | undefined {
   return text !== undefined && /^\d{1,5}$/.test(text) && Number(text) <= 65_535 ? String(Number(text)) : undefined;
 }
 
-function parametersOf(element: string): ReadonlyMap<string, string> {
+function forwardedParameters(element: string): ReadonlyMap<string, string> {
   return new Map(
     splitOutsideQuotes(element, ";").flatMap((pair): [string, string][] => {
       const [, name, value = ""] = /^([\w-]+)=(.*)$/.exec(pair) ?? [];

@@ -27,13 +27,13 @@ export interface Representation {
   readonly body?: Body;
   /** Whether parts of the bytes are sent (RFC 9110, 14.3). */
   readonly acceptsRanges?: boolean;
-  /** What its validity depends on. Without it, the response is not cached. */
-  readonly validity?: Validity;
+  /** Present when the response may be cached: how a cached one is known to be valid. */
+  readonly cacheable?: Validity;
 }
 
 /**
- * What a representation rests on besides its address: the revision of its repository, or of the whole registry for a resource
- * that is of no repository, and these. It is data, so that what is cached holds on to no request.
+ * What a cached representation rests on besides the revision of its repository, or of the whole registry for a resource that
+ * is of no repository (`response-cache.ts`). It is data, so that what is cached holds on to no request.
  */
 export interface Validity {
   /** The file that holds the bytes. */

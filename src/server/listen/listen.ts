@@ -1,4 +1,4 @@
-/** The edge: Bun's server on a socket. Nothing else in the program knows it. */
+/** Serves requests with `Bun.serve`: the only place that knows Bun's server. */
 import http from "node:http";
 import { chmodSync, existsSync, lstatSync, unlinkSync } from "node:fs";
 import { connect, isIP } from "node:net";
@@ -11,7 +11,7 @@ import { customerNetwork } from "../../lib/network.ts";
 import { OciError } from "../../oci/error.ts";
 import { Answered } from "../../observe/access-log.ts";
 import type { Logs } from "../../observe/logger.ts";
-import { faultReply, refusalIn, refusalReply } from "../http/error-reply.ts";
+import { internalErrorReply, refusalIn, refusalReply } from "../http/error-reply.ts";
 import { CommonHeaders } from "../http/common-headers.ts";
 import type { Handler } from "../http/handler.ts";
 import { FileOpenings } from "./file-openings.ts";
@@ -167,17 +167,17 @@ function serve(
     fetch: (request: Request, server: Server<undefined>) => answer(request, server, edge, openings, buffersFiles),
     error(error: unknown): Response {
       const { code, path } = error as NodeJS.ErrnoException;
-      const reply = replyTo(code, error);
+      const reply = errorReplyFor(code, error);
       openings.fail(path, reply.status);
       return toResponse(reply, "GET", sendFile);
     },
   };
-  function replyTo(code: string | undefined, error: unknown): Reply {
-    // A blob that was collected between its row and its opening: nothing needed it any more.
+  function errorReplyFor(code: string | undefined, error: unknown): Reply {
+    // A blob that garbage collection deleted after its row was read and before its file was opened: nothing referenced it.
     if (code === "ENOENT") return refusalReply(new OciError("BLOB_UNKNOWN"), blobHeaders);
     log.error({ err: error }, "a response could not be sent");
     const refusal = refusalIn(error); // a file that cannot be opened now
-    return refusal ? refusalReply(refusal, blobHeaders) : faultReply();
+    return refusal ? refusalReply(refusal, blobHeaders) : internalErrorReply();
   }
   try {
     return Bun.serve(options as Parameters<typeof Bun.serve<undefined>>[0]);

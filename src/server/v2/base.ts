@@ -5,5 +5,5 @@ import type { Representation } from "../http/representation.ts";
 import { SIGNATURES_HEADER } from "./signatures.ts";
 
 export function getBase({ options }: Context): Representation {
-  return jsonDocument({}, { ...(options.signaturesEnabled && { headers: SIGNATURES_HEADER }), validity: {} });
+  return jsonDocument({}, { ...(options.signaturesEnabled && { headers: SIGNATURES_HEADER }), cacheable: {} });
 }

@@ -27,7 +27,7 @@ export async function getBlob(
     size: blob.size,
     body: blob.size === 0 ? "" : bodyAt(blob.location()),
     acceptsRanges: true,
-    ...(blob.validity && { validity: blob.validity }),
+    ...(blob.validity && { cacheable: blob.validity }),
   };
 }
 

@@ -17,5 +17,5 @@ export async function getCatalog({ namespace, parameters, authorization }: Conte
   const more = last !== undefined && names.length > limit;
   const headers = more ? { link: nextPage("/v2/_catalog", parameters, { n: String(limit), last }) } : {};
   // Other principals may see other repositories.
-  return jsonDocument({ repositories: page }, { headers, ...(authorization === UNRESTRICTED && { validity: {} }) });
+  return jsonDocument({ repositories: page }, { headers, ...(authorization === UNRESTRICTED && { cacheable: {} }) });
 }

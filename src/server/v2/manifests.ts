@@ -47,7 +47,7 @@ export async function getManifest(
     digest,
     size,
     ...(payload && { body: bytesBody(payload) }),
-    ...(isForAll && !options.renewsManifests && { validity: {} }),
+    ...(isForAll && !options.renewsManifests && { cacheable: {} }),
   };
 }
 

@@ -15,7 +15,7 @@ export async function getReferrers(
   const { name, digest: subject } = route;
   // A space cannot stand in a media type: it is a plus sign that the client did not encode.
   const artifactTypes = parameters.getAll("artifactType").map((type) => type.replaceAll(" ", "+"));
-  if (artifactTypes.join().length > LIMITS.maxFilterBytes) throw filterTooLong();
+  if (artifactTypes.join().length > LIMITS.maxFilterCharacters) throw filterTooLong();
   const after = parameters.getAll("last").at(-1);
   const filter = {
     ...(artifactTypes.length > 0 ? { artifactTypes } : {}),
@@ -32,13 +32,13 @@ export async function getReferrers(
     ...(more ? { link: nextPage(`/v2/${name}/referrers/${subject}`, parameters, { last }) } : {}),
   };
   const index = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: referrers };
-  return jsonDocument(index, { type: OCI_INDEX, headers, validity: {} });
+  return jsonDocument(index, { type: OCI_INDEX, headers, cacheable: {} });
 }
 
 /** The link to the next page repeats the filter. */
 function filterTooLong(): OciError {
   return new OciError("UNSUPPORTED", {
     status: 414,
-    message: `the artifact types of one request may have at most ${LIMITS.maxFilterBytes} characters: ask for some at a time`,
+    message: `the artifact types of one request may have at most ${LIMITS.maxFilterCharacters} characters: ask for some at a time`,
   });
 }

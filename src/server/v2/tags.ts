@@ -36,7 +36,7 @@ export async function getTags(
 }
 
 /** Tags are of manifests, and a change of those moves the revision. */
-const CACHED = { validity: {} };
+const CACHED = { cacheable: {} };
 
 /** Without tags the repository may be there for an upload alone, whose end moves no revision. */
 const UNCACHED = {};
@@ -48,7 +48,7 @@ async function* namesOf(tags: AsyncIterable<{ readonly name: string }>): AsyncGe
 /** A list of one piece has a length, and can be cached; a longer one is sent as it is read. */
 async function inPieces(
   pieces: AsyncGenerator<Uint8Array, void>,
-  validity: Pick<Representation, "validity">,
+  cacheable: Pick<Representation, "cacheable">,
 ): Promise<Representation> {
   // What fails before the answer begins is answered as any internal error is.
   const [first, second] = [await pieces.next(), await pieces.next()];
@@ -56,7 +56,7 @@ async function inPieces(
   if (first.done || !second.done) {
     return { contentHeaders, body: { kind: "stream", open: () => prepend([first, second], pieces) } };
   }
-  return { contentHeaders, size: first.value.length, body: bytesBody(first.value), ...validity };
+  return { contentHeaders, size: first.value.length, body: bytesBody(first.value), ...cacheable };
 }
 
 /** Puts the steps that were taken already before the others. */

@@ -33,7 +33,7 @@ export async function postUpload(context: Context, route: UploadsRoute): Promise
   const client = clientOf(context);
   if (!parameters.has("digest")) {
     const upload = await blobs.upload({ ...(algorithm ? { algorithm } : {}), client });
-    return empty(202, { ...sessionHeaders(name, upload.id, 0), location: uploadPath(name, upload.id) });
+    return empty(202, { ...uploadHeaders(name, upload.id, 0), location: uploadPath(name, upload.id) });
   }
   // "POST … ?digest=": the blob comes with the request.
   const digests = digestsOf(parameters);
@@ -52,14 +52,14 @@ export async function postUpload(context: Context, route: UploadsRoute): Promise
 export function patchUpload(context: Context, route: UploadRoute): Promise<Reply> {
   return withUpload(context, route, async (name, upload) => {
     const size = await upload.append(context.body.pieces(), placeOf(context));
-    return empty(202, sessionHeaders(name, upload.id, size));
+    return empty(202, uploadHeaders(name, upload.id, size));
   });
 }
 
 /** Closes the upload, perhaps with the last chunk or with all of it. */
 export function putUpload(context: Context, route: UploadRoute): Promise<Reply> {
   return withUpload(context, route, async (name, upload) => {
-    const digests = digestsOf(parametersOf(context.request));
+    const digests = digestsOf(uploadParameters(context.request));
     await upload.finish(digests, context.body.whole(), placeOf(context), context.request.signal);
     return created(name, digests[0]);
   });
@@ -70,7 +70,7 @@ export function getUpload(context: Context, route: UploadRoute): Promise<Reply> 
   return withUpload(context, route, async (name, upload) => {
     const size = await upload.tell();
     if (size === undefined) throw uploadUnknown(upload.id);
-    return empty(204, sessionHeaders(name, upload.id, size));
+    return empty(204, uploadHeaders(name, upload.id, size));
   });
 }
 
@@ -96,7 +96,7 @@ async function withUpload(
     return await work(name, upload);
   } catch (error) {
     const still = refusalIn(error) && (await blobs.resume(upload.id));
-    throw still ? new RefusedWithHeaders(error, sessionHeaders(name, still.id, still.size)) : error;
+    throw still ? new RefusedWithHeaders(error, uploadHeaders(name, still.id, still.size)) : error;
   }
 }
 
@@ -125,7 +125,7 @@ function announcedAlgorithm(parameters: URLSearchParams): Algorithm | undefined 
 }
 
 /** The parameters behind an upload's address. Some scripts append `?digest=…` though there are others already. */
-function parametersOf({ url }: Request): URLSearchParams {
+function uploadParameters({ url }: Request): URLSearchParams {
   const mark = url.indexOf("?");
   return new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1).replaceAll("?", "&"));
 }
@@ -155,7 +155,7 @@ function placeOf({ request, body }: Context): ChunkPlace {
   const { announced } = body;
   const header = request.headers.get("content-range");
   if (header !== null) return { ...(parseContentRange(header) ?? refuseRange("content-range", header)), announced };
-  const offset = parametersOf(request).get(OFFSET) ?? "";
+  const offset = uploadParameters(request).get(OFFSET) ?? "";
   if (offset === "" || body.isEmpty) return { announced };
   return /^\d{1,16}$/.test(offset) ? { start: Number(offset), announced } : refuseRange(OFFSET, offset);
 }
@@ -175,7 +175,7 @@ function refuseRange(where: "content-range" | typeof OFFSET, said: string): neve
  * `Range` says how much is here, counted from byte 0 and without a unit. With nothing here it must still have two
  * numbers, and clients refuse an end before the start: 0-0.
  */
-function sessionHeaders(name: RepositoryName, id: string, size: number): Record<string, string> {
+function uploadHeaders(name: RepositoryName, id: string, size: number): Record<string, string> {
   return {
     location: uploadPath(name, id, size),
     range: `0-${Math.max(0, size - 1)}`,
