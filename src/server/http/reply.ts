@@ -15,6 +15,8 @@ export type Body = string | Blob | ByteLocation;
 export interface Shared {
   /** All headers of the reply as the web has them. */
   readonly webHeaders: Headers;
+  /** The same for HEAD, whose date is written here. */
+  headHeaders?: Headers;
   /** What the access log says of it, for each method. */
   readonly answered: { GET?: Answered; HEAD?: Answered };
 }
@@ -93,10 +95,13 @@ export const streamFile: OpenFile = (location) => toStream(readLocation(location
 /** The reply as a web `Response`. For HEAD a body is not opened. */
 export function toResponse(reply: Reply, method: string, openFile: OpenFile): Response {
   const { status, headers, shared } = reply;
-  const webHeaders = shared?.webHeaders;
-  if (method === "HEAD") return new Response(null, { status, headers: dated(webHeaders ?? new Headers(headers)) });
+  if (method === "HEAD") return new Response(null, { status, headers: dated(headHeadersOf(reply)) });
   const body = reply.body === undefined ? null : toBody(reply.body, openFile);
-  return new Response(body, { status, headers: webHeaders ?? headers });
+  return new Response(body, { status, headers: shared?.webHeaders ?? headers });
+}
+
+function headHeadersOf({ headers, shared }: Reply): Headers {
+  return shared ? (shared.headHeaders ??= new Headers(headers)) : new Headers(headers);
 }
 
 /** "An origin server with a clock MUST generate a Date header field" (RFC 9110, 6.6.1): the runtime forgets it on HEAD. */
