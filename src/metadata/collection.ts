@@ -113,7 +113,7 @@ const LINK_TIMES = query(TIMES, `select touched_at, unref_at from repo_blob wher
 
 const LINK_NEEDED = `select 1 as found from manifest_blob where blob = $2 and repo = $1 limit 1`;
 
-const LINKS_OF = query({ repo: integer }, `select repo from repo_blob where digest = $1 limit $2`);
+const HAS_LATER_LINK = `select 1 as found from repo_blob where digest = $1 and repo > $2 limit 1`;
 
 const COLLECT_BLOB = query(
   { size: integer, storageKey: optional(text) },
@@ -122,6 +122,16 @@ const COLLECT_BLOB = query(
   and not exists (select 1 from repo_blob l where l.digest = $1)
   and not exists (select 1 from manifest_blob e where e.blob = $1)
   returning size, storage_key`,
+);
+
+/** A blob that goes with the last of its links, when no link is held. */
+const LOSES_ALL_LINKS = query(
+  { size: integer },
+  `
+  select size from blob where digest = $1 and touched_at + $2 <= $4 and unref_at + $3 <= $4
+  and not exists (select 1 from manifest_blob e where e.blob = $1)
+  and not exists (
+    select 1 from repo_blob l where l.digest = $1 and (l.touched_at + $2 > $4 or l.unref_at + $3 > $4))`,
 );
 
 const BLOB_TIMES = query(TIMES, `select touched_at, unref_at from blob where digest = $1`);
@@ -164,9 +174,6 @@ const UNTAGGED = query(
 
 /** Before everything in the queue's order. */
 const START = { kind: "blob", repo: -1, digest: "" } as const;
-
-/** Other links to a blob that a preview reviews with one that went. */
-const MAX_LINKS = 1000;
 
 type ManifestRow = ReturnType<typeof MANIFEST.decode>;
 
@@ -283,8 +290,8 @@ function* holdOf(
 }
 
 /**
- * As `reviewEntries`, for a preview. With a link that went, the others of its blob are reviewed: only with the last one the
- * blob goes, and that may be far away in the queue.
+ * As `reviewEntries`, for a preview. A blob goes with the last of its links, and the others may be on pages that are rolled back
+ * already: of the last one it is asked whether all of them go.
  */
 function* previewEntries(
   entries: readonly QueuePosition[],
@@ -295,12 +302,10 @@ function* previewEntries(
   for (const entry of entries) {
     const before = taken.length;
     yield* reviewEntries([entry], rules, now, taken);
-    if (entry.kind !== "link" || taken.length === before) continue;
-    for (const { repo } of yield* rows(LINKS_OF, entry.digest, MAX_LINKS)) {
-      const known = taken.length;
-      yield* reviewEntries([{ ...entry, repo }], rules, now, taken);
-      if (taken.length === known) break; // it holds the blob
-    }
+    const wentAlone = entry.kind === "link" && taken.length === before + 1;
+    if (!wentAlone || (yield* any(HAS_LATER_LINK, entry.digest, entry.repo))) continue;
+    const blob = yield* first(LOSES_ALL_LINKS, entry.digest, rules.leaseMs, rules.graceMs, now);
+    if (blob) taken.push({ kind: "blob", repository: undefined, digest: entry.digest, size: blob.size });
   }
   return taken;
 }

@@ -1,4 +1,5 @@
 /** Collection while serving. The protocol stands above `metadata/collection.ts`; here is who carries it out, and when. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { UNLINK_DELAY_MS } from "../../metadata/trash.ts";
 import type { Collectable, CollectionStep, QueuePosition } from "../../metadata/collection.ts";
 import type { CollectionRules } from "../../metadata/database.ts";
@@ -94,7 +95,10 @@ export async function* previewCollection(backend: Backend, rules: CollectionRule
   for (const list of lists) {
     let from: QueuePosition | undefined;
     do {
+      const started = performance.now();
       const { found, next } = await list(from);
+      // A page takes the lock of writers: half of the time is theirs.
+      if (next) await sleep(performance.now() - started);
       for (const item of found) {
         const key = `${item.kind} ${item.repository ?? ""} ${item.digest}`;
         if (!seen.has(key)) yield item;

@@ -3,6 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Collectable } from "../../metadata/collection.ts";
 import { collectAll, collectTrash } from "./collector.ts";
 import type { CollectionProgress } from "./collector.ts";
+import { repositoryName } from "../../oci/repository-name.ts";
 import { APP, CollectionSubject, DAY_MS, ENGINES, OTHER, RULES, long } from "./testing/collection-subject.ts";
 
 setDefaultTimeout(60_000);
@@ -61,6 +62,19 @@ describe.each([...ENGINES])("on %s", (kind) => {
     subject.later(10 * DAY_MS);
     const found = await subject.preview();
     expect(countOf(found)).toEqual({ manifests: 0, links: 0, blobs: 1, bytes: LAYER.length });
+    expect(await subject.all()).toMatchObject(countOf(found));
+  });
+
+  test("of blobs that many repositories show, over several pages, it says once that they go, or not at all", async () => {
+    await using subject = await CollectionSubject.open(kind);
+    const names = Array.from({ length: 70 }, (_, at) => repositoryName(`many/${at}`));
+    for (const name of names)
+      for (const content of ["all go", "the first stays", "the last stays"]) await subject.push(content, name);
+    subject.later(10 * DAY_MS);
+    await subject.push("the first stays", names[0]);
+    await subject.push("the last stays", names.at(-1));
+    const found = await subject.preview();
+    expect(countOf(found)).toEqual({ manifests: 0, links: 70 + 69 + 69, blobs: 1, bytes: "all go".length });
     expect(await subject.all()).toMatchObject(countOf(found));
   });
 

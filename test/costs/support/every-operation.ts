@@ -1,4 +1,5 @@
 /** Every operation on facts once, and twice where it goes two ways, so that each statement that there is runs. */
+import type { QueuePosition } from "../../../src/metadata/collection.ts";
 import { DEFAULT_RULES } from "../../../src/metadata/database.ts";
 import type { CollectionRules } from "../../../src/metadata/database.ts";
 import { Metadata } from "../../../src/metadata/metadata.ts";
@@ -165,11 +166,13 @@ async function accounts({ store, clock }: Subject): Promise<void> {
 /** All that lies there now goes, in two rounds: what is held by time, and then what is not. */
 async function collection(subject: Subject): Promise<void> {
   const { store, clock } = subject;
-  await subject.push("unneeded");
+  for (const to of [APP, OTHER]) await subject.push("unneeded", { to });
   const rules: CollectionRules = { ...DEFAULT_RULES, untagged: true };
   for (let round = 0; round < 2; round++) {
     await store.collection.enqueueUntagged(undefined, 100);
-    await store.collection.preview(rules, undefined, 100);
+    let from: QueuePosition | undefined;
+    do ({ next: from } = await store.collection.preview(rules, from, 1));
+    while (from);
     await store.collection.previewUntagged(rules, undefined, 100);
     await store.collection.collect(rules, undefined, { due: true, limit: 100 });
     await store.collection.collect(rules, undefined, { due: false, limit: 100 });
