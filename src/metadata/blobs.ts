@@ -100,7 +100,8 @@ const REPLACE = `
 
 const PUT_INLINE = `
   insert into blob_inline (digest, payload) values ($1, $2)
-  on conflict (digest) do update set payload = excluded.payload where payload is distinct from excluded.payload`;
+  on conflict (digest) do update set payload = excluded.payload where payload is distinct from excluded.payload
+  returning digest`;
 const DROP_INLINE = `delete from blob_inline where digest = $1`;
 
 const LINK = `
@@ -158,11 +159,14 @@ export function* addBlob(blob: Digest, size: number, location: BlobLocation, now
   const isNew = yield* any(ADD, blob, size, key, mtime, now);
   const former = isNew ? undefined : yield* first(FORMER, blob);
   if (!isNew) yield* run(REPLACE, blob, size, key, mtime, now);
-  if (location.kind === "inline") yield* run(PUT_INLINE, blob, location.payload);
-  else if (former && former.storageKey === undefined) yield* run(DROP_INLINE, blob);
+  const wasInline = former !== undefined && former.storageKey === undefined;
+  let isHealed = former?.state === "damaged";
+  if (location.kind === "inline")
+    isHealed = ((yield* any(PUT_INLINE, blob, location.payload)) && wasInline) || isHealed;
+  else if (wasInline) yield* run(DROP_INLINE, blob);
   if (former?.storageKey !== undefined) yield* moveToTrash(former.storageKey, now + UNLINK_DELAY_MS);
-  // Other bytes of the same digest are no change to a reader, and their location is checked before it is served.
-  if (former?.state === "damaged") yield* moveBlobs();
+  // The location of other bytes is checked before they are served; bytes of the row are in responses.
+  if (isHealed) yield* moveBlobs();
 }
 
 /** Lets a repository show a blob, and tells the manifests that were waiting for it. */

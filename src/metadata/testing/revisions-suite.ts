@@ -137,6 +137,16 @@ export function testRevisions(open: OpenMetadata): void {
     );
   });
 
+  test("an inline blob whose bytes a push replaces moves the revision of every repository that shows it", async () => {
+    await using subject = await Subject.open(open);
+    const { digest } = await subject.push("small", { location: inline("small") });
+    await subject.store.blobs.mount(OTHER, APP, digest);
+    const push = () => subject.push("small", { location: inline("small") });
+    expect(await movedBy(subject, push)).toEqual(["app"]);
+    await subject.change("update blob_inline set payload = $2 where digest = $1", digest, new Uint8Array(5));
+    expect(await movedBy(subject, push)).toEqual(["app", "other"]);
+  });
+
   test("a repository that is removed and begins again has none of its former revisions", async () => {
     await using subject = await Subject.open(open);
     const { store } = subject;
