@@ -58,7 +58,10 @@ async function push(content: Uint8Array<ArrayBuffer>, random: Random, way: Way):
 async function sendAndLeave({ port, pathname, search }: URL, bytes: Uint8Array, isWhole: boolean, random: Random) {
   const socket = connect(Number(port), "127.0.0.1");
   socket.on("error", () => undefined);
-  socket.write(`PATCH ${pathname}${search} HTTP/1.1\r\nHost: registry\r\nTransfer-Encoding: chunked\r\n\r\n`);
+  const head = `PATCH ${pathname}${search} HTTP/1.1\r\nHost: registry\r\nTransfer-Encoding: chunked\r\n`;
+  socket.write(`${head}Expect: 100-continue\r\n\r\n`);
+  // A request that no server has seen before the next one comes cannot be told from it, when neither says where it begins.
+  await new Promise((resolve) => socket.once("data", resolve).once("close", resolve));
   socket.write(`${bytes.length.toString(16)}\r\n`);
   socket.write(bytes);
   await new Promise<unknown>((resolve) => socket.write(isWhole ? "\r\n0\r\n\r\n" : "", resolve));
