@@ -1,4 +1,5 @@
 /** Settings of authentication: users, robots, CI jobs, and an external token server. */
+import { parseUrl } from "../lib/parse-url.ts";
 import { z } from "zod";
 import { isLoopbackHost } from "../lib/network.ts";
 import { duration } from "./values.ts";
@@ -97,7 +98,7 @@ const rule = z.strictObject({
 /** Keys must be fetched by https; otherwise an attacker could replace them. */
 const issuer = z.string().refine(
   (text) => {
-    const url = URL.parse(text);
+    const url = parseUrl(text);
     return url?.protocol === "https:" || (url?.protocol === "http:" && isLoopbackHost(url.hostname));
   },
   { error: "expected an address that begins with https://" },

@@ -1,4 +1,5 @@
 /** Settings of how clients reach the registry: TLS, versions of HTTP, and proxies in front. */
+import { parseUrl } from "../lib/parse-url.ts";
 import { z } from "zod";
 import { parseNetwork } from "../lib/network.ts";
 import { address } from "./address.ts";
@@ -58,7 +59,7 @@ const letsencrypt = z.strictObject({
   hosts: z.array(hostName, { error: HOSTS }).min(1, HOSTS).max(100, "expected at most 100 names"),
   directoryurl: z
     .string()
-    .refine((text) => URL.parse(text)?.protocol === "https:", "expected the https:// address of a directory")
+    .refine((text) => parseUrl(text)?.protocol === "https:", "expected the https:// address of a directory")
     .default("https://acme-v02.api.letsencrypt.org/directory"),
   /** The address for challenges of the CA, which connects to port 80 of each host. */
   challengeaddr: address.default(":80"),
@@ -88,7 +89,7 @@ const EXPECTED_HOST =
 /** `https://registry.example.com`: an origin. A path is left for `hasPathOfPrefix` to judge. */
 export const externalAddress = z.string().refine(
   (text) => {
-    const url = URL.parse(text);
+    const url = parseUrl(text);
     const rest = url && text.toLowerCase().startsWith(url.origin) ? text.slice(url.origin.length) : undefined;
     return /^https?:$/.test(url?.protocol ?? "") && rest !== undefined && /^(?:\/[\w.~/-]*)?$/.test(rest);
   },
@@ -101,7 +102,7 @@ export const externalAddress = z.string().refine(
  */
 export const hasPathOfPrefix = {
   of: ({ host, prefix }: { readonly host?: string | undefined; readonly prefix: string }): boolean =>
-    ["", prefix].includes(URL.parse(host ?? "")?.pathname.replace(/\/$/, "") ?? ""),
+    ["", prefix].includes(parseUrl(host ?? "")?.pathname.replace(/\/$/, "") ?? ""),
   error: EXPECTED_HOST,
 };
 

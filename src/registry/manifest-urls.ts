@@ -1,4 +1,5 @@
 /** The addresses in a manifest, where a registry lets only some of them in. */
+import { parseUrl } from "../lib/parse-url.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { invalidManifest } from "../oci/invalid-manifest.ts";
 
@@ -31,7 +32,7 @@ export function checkUrls(descriptors: Iterable<readonly [path: string, Descript
 }
 
 function isWebAddress(text: string): boolean {
-  const url = URL.parse(text);
+  const url = parseUrl(text);
   // What a parser mends could be read otherwise by another one.
-  return url !== null && /^https?:\/\/[^\s#\\]+$/i.test(text) && url.hash === "";
+  return url !== undefined && /^https?:\/\/[^\s#\\]+$/i.test(text) && url.hash === "";
 }

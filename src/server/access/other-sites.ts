@@ -3,6 +3,7 @@
  * loopback addresses only and requires no login. Such a page can send a POST to any address, and one whose name leads to
  * 127.0.0.1 (DNS rebinding) is of the same origin as the registry to its browser.
  */
+import { parseUrl } from "../../lib/parse-url.ts";
 import { isIP } from "node:net";
 import { OciError } from "../../oci/error.ts";
 import type { CrossOrigin } from "../http/cross-origin.ts";
@@ -29,7 +30,7 @@ export class OtherSites {
 
   /** Throws `DENIED` when a page of another site makes a browser send this, or could. */
   refuse(request: Request): void {
-    const url = URL.parse(request.url);
+    const url = parseUrl(request.url);
     if (!url) return; // no Host: no browser sends such a request
     if (this.#refusesNames && !this.#isOwnName(url.hostname)) {
       throw new OciError("DENIED", {
@@ -66,7 +67,7 @@ export class OtherSites {
     const site = headers.get("sec-fetch-site");
     if (site !== null) return site !== "same-origin" && site !== "none";
     if (origin === null) return false;
-    const host = URL.parse(origin)?.host; // none of an origin that a page hides ("null")
+    const host = parseUrl(origin)?.host; // none of an origin that a page hides ("null")
     return host === undefined || (host !== url.host && host !== this.#own?.host);
   }
 }

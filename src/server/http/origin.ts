@@ -2,6 +2,7 @@
  * Where a request comes from, and by which address its client knows the registry. Behind a proxy neither shows on the
  * connection: the proxy reports it in headers, which any client can send. They are used from trusted proxies only.
  */
+import { parseUrl } from "../../lib/parse-url.ts";
 import { isIP } from "node:net";
 import { Networks, parseNetwork, plainAddress } from "../../lib/network.ts";
 import type { Network } from "../../lib/network.ts";
@@ -63,7 +64,7 @@ export class Origins {
     if (this.#host !== undefined) return this.#host;
     const said = caller.isProxied ? this.#askedFor(request) : undefined;
     const scheme = said?.scheme ?? schemeOf(request.url);
-    const host = said?.host ?? hostIn(request.headers.get("host")) ?? hostIn(URL.parse(request.url)?.host);
+    const host = said?.host ?? hostIn(request.headers.get("host")) ?? hostIn(parseUrl(request.url)?.host);
     return host === undefined ? "" : `${scheme}://${host}`;
   }
 

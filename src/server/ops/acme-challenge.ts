@@ -1,4 +1,5 @@
 /** The plain HTTP listener beside TLS: answers http-01 challenges, and redirects requests for the registry's names. */
+import { parseUrl } from "../../lib/parse-url.ts";
 import type { Handler } from "../http/handler.ts";
 import { LIMITS } from "../http/limits.ts";
 import { empty, text } from "../http/reply.ts";
@@ -24,7 +25,7 @@ export function createChallengeHandler({ answerTo, names, originOf }: ChallengeO
       const answer = await answerTo(path.slice(PREFIX.length));
       return answer === undefined ? empty(404) : text(200, answer, { "content-type": "application/octet-stream" });
     }
-    const name = URL.parse(request.url)?.hostname; // undefined for a request of HTTP/1.0 without a Host
+    const name = parseUrl(request.url)?.hostname; // undefined for a request of HTTP/1.0 without a Host
     if (name === undefined || !names.includes(name)) return empty(404);
     if (target.length > LIMITS.maxHeaderValueBytes) return empty(414);
     return empty(308, { location: `${originOf(name)}${target}` });
