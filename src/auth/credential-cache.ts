@@ -5,6 +5,7 @@
 import { hash, randomBytes } from "node:crypto";
 import type { Clock } from "../lib/clock.ts";
 import { LruCache, textBytes } from "../lib/lru.ts";
+import { OncePerTurn } from "../lib/once-per-turn.ts";
 import type { BoundedAuthorization } from "./authorization.ts";
 import type { Proof } from "./verifier.ts";
 
@@ -36,7 +37,7 @@ export class CredentialCache {
   readonly #sessions: LruCache<string, CachedSession>;
   readonly #secret = randomBytes(32).toString("base64");
   /** Those of this turn of the event loop alone: under load many requests are read in one, and hashing costs the most. */
-  readonly #keysOfTurn = new Map<string, string>();
+  readonly #keysOfTurn = new OncePerTurn((header: string) => hash("sha256", this.#secret + header, "base64"));
 
   constructor(clock: Clock, maxBytes: number = MAX_SESSION_BYTES) {
     this.#clock = clock;
@@ -51,13 +52,7 @@ export class CredentialCache {
   /** By what a session is known that an `Authorization` header has: a token itself, or a hash of a password. */
   keyOf(header: string): string {
     if (header.startsWith("Bearer ")) return header;
-    let key = this.#keysOfTurn.get(header);
-    if (key === undefined) {
-      key = hash("sha256", this.#secret + header, "base64");
-      if (this.#keysOfTurn.size === 0) setImmediate(() => this.#keysOfTurn.clear());
-      this.#keysOfTurn.set(header, key);
-    }
-    return key;
+    return this.#keysOfTurn.get(header);
   }
 
   /** Undefined when there is none, or it has expired. Whether its proof still holds is for the caller to ask. */
