@@ -135,7 +135,7 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
     if ("refusal" in route) throw route.refusal;
     const body = bodyOf(asked);
     body.begin();
-    const madeFrom = await cache.currentRevision(parsed);
+    const madeFrom = isRead(request) ? await cache.currentRevision(parsed) : undefined;
     const parameters = parametersOf(targetOf(request.url));
     const context: Context = { namespace, options, request, caller, authorization, body, parameters };
     const made = await handle(context, route);
@@ -143,7 +143,7 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
       auditChange(context, route, made, log);
       return made;
     }
-    if (made.cacheable === undefined) return replyTo(request, made);
+    if (made.cacheable === undefined || madeFrom === undefined) return replyTo(request, made);
     const full = addCommonHeaders(fullReply(made), asked);
     const shared = { webHeaders: new Headers(full.headers), answered: {} };
     const response = { parsed, representation: made, full: { ...full, shared }, madeFrom };
@@ -178,6 +178,11 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
     const common = parsed?.commonHeaders ?? options.commonHeaders.at(registryPath(request, options));
     return { ...reply, headers: withDefaults(belowPrefix(reply.headers, options.origins.prefix), common) };
   }
+}
+
+/** Whether the response may be cached: a write asks for no revision. */
+function isRead({ method }: Request): boolean {
+  return method === "GET" || method === "HEAD";
 }
 
 function bodyOf(asked: PendingRequest): RequestBody {

@@ -97,7 +97,7 @@ export function replyFrom({ full, representation }: CachedResponse, request: Req
 /** Returns what has to change before a response at a route may change; undefined when it is always the same. */
 function scopeOf(route: ParsedRequest["route"]): RevisionScope | undefined {
   if ("name" in route) return { repository: route.name };
-  return route.kind === "base" ? undefined : "everything";
+  return route.kind === "catalog" ? "everything" : undefined;
 }
 
 /** Of a file nothing is cached but its location. */
