@@ -85,7 +85,7 @@ const IS_SHOWN = `
   select 1 as found from repo_blob l join blob b on b.digest = l.digest
   where l.repo = $1 and l.digest = $2 and b.state = 'live'`;
 
-const IS_NEEDED = `select 1 as found from manifest_blob where blob = $2 and repo = $1 limit 1`;
+const IS_REFERENCED = `select 1 as found from manifest_blob where blob = $2 and repo = $1 limit 1`;
 
 const RENEW_LINK = `update repo_blob set touched_at = $3 where repo = $1 and digest = $2 and touched_at < $3`;
 const RENEW_BLOB = `update blob set touched_at = $2 where digest = $1 and touched_at < $2`;
@@ -160,13 +160,11 @@ export function* addBlob(blob: Digest, size: number, location: BlobLocation, now
   const former = isNew ? undefined : yield* first(FORMER, blob);
   if (!isNew) yield* run(REPLACE, blob, size, key, mtime, now);
   const wasInline = former !== undefined && former.storageKey === undefined;
-  let isHealed = former?.state === "damaged";
-  if (location.kind === "inline")
-    isHealed = ((yield* any(PUT_INLINE, blob, location.payload)) && wasInline) || isHealed;
-  else if (wasInline) yield* run(DROP_INLINE, blob);
+  const isWritten = location.kind === "inline" && (yield* any(PUT_INLINE, blob, location.payload));
+  if (location.kind !== "inline" && wasInline) yield* run(DROP_INLINE, blob);
   if (former?.storageKey !== undefined) yield* moveToTrash(former.storageKey, now + UNLINK_DELAY_MS);
   // The location of other bytes is checked before they are served; bytes of the row are in responses.
-  if (isHealed) yield* moveBlobs();
+  if (former?.state === "damaged" || (wasInline && isWritten)) yield* moveBlobs();
 }
 
 /** Lets a repository show a blob, and tells the manifests that were waiting for it. */
@@ -180,6 +178,11 @@ export function* linkBlob(repo: number, blob: Digest, now: number, reviewAfter: 
 /** Records that a manifest needs blobs, and all are here: they cannot be collected from then on. */
 export function* needBlobs(repo: number, manifest: string, blobs: readonly string[]): Transaction<void> {
   if (blobs.length > 0) yield* run(NEED, repo, manifest, JSON.stringify(blobs));
+}
+
+/** Whether a manifest of the repository references the blob. */
+export function isReferenced(repo: number, blob: Digest): Transaction<boolean> {
+  return any(IS_REFERENCED, repo, blob);
 }
 
 export class Blobs {
@@ -223,7 +226,7 @@ export class Blobs {
     return engine.write(function* (): Transaction<boolean> {
       const repo = yield* findRepository(name);
       if (repo === undefined || !(yield* any(IS_SHOWN, repo, blob))) return false;
-      if (yield* any(IS_NEEDED, repo, blob)) return true;
+      if (yield* isReferenced(repo, blob)) return true;
       const now = clock.now();
       yield* run(RENEW_LINK, repo, blob, now);
       yield* run(RENEW_BLOB, blob, now);

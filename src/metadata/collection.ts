@@ -16,6 +16,7 @@
  */
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import { isReferenced } from "./blobs.ts";
 import { digest, integer, optional, query, repositoryName, text, truth, word } from "./columns.ts";
 import type { CollectionRules, Database } from "./database.ts";
 import { enqueueBlob, enqueueManifest } from "./gc-queue.ts";
@@ -110,8 +111,6 @@ const COLLECT_LINK = query(
 const TIMES = { touchedAt: integer, unrefAt: integer };
 
 const LINK_TIMES = query(TIMES, `select touched_at, unref_at from repo_blob where repo = $1 and digest = $2`);
-
-const LINK_NEEDED = `select 1 as found from manifest_blob where blob = $2 and repo = $1 limit 1`;
 
 const HAS_LATER_LINK = `select 1 as found from repo_blob where digest = $1 and repo > $2 limit 1`;
 
@@ -208,7 +207,7 @@ function* reviewEntry(
         yield* moveRepository(repo);
       } else {
         const times = yield* first(LINK_TIMES, repo, subject);
-        if (times) return (yield* any(LINK_NEEDED, repo, subject)) ? undefined : endOf(times, rules);
+        if (times) return (yield* isReferenced(repo, subject)) ? undefined : endOf(times, rules);
       }
       // It went now, or a client took it away: the last thing in the repository, perhaps, and the last that showed the blob.
       yield* forgetIfEmpty(repo);
