@@ -12,8 +12,11 @@ import { isSyncFailure } from "./connection.ts";
 /** Pages in the log, of 4 KiB, at which a checkpoint begins. */
 const DUE_PAGES = 4000;
 
-/** Commits are held for the last pages of a checkpoint alone, and only when those are no more than this. */
+/** Commits are held for the last pages of a checkpoint alone, and only when those are no more than this … */
 const MOST_HELD_PAGES = 1000;
+
+/** … or when the log has this many (64 MiB): where pages are committed faster than copied, commits have to wait. */
+const MAX_LOG_PAGES = 16_384;
 
 /** What the thread answers: SQLite's row, or the error that it met. */
 type Answer = object | CheckpointError;
@@ -79,19 +82,29 @@ export class Checkpoints {
     closeSync(this.#index);
   }
 
-  /** Pages in the log that are not in the database's file yet. */
-  #waitingPages(): number {
+  /** Pages in the log since it was begun. */
+  #pages(): number {
     readSync(this.#index, this.#head, 0, this.#head.byteLength, 0);
-    const [pages = 0, done = 0] = [this.#head[4], this.#head[24]];
-    return pages - done;
+    return this.#head[4] ?? 0;
+  }
+
+  /** Those of them that are not in the database's file yet. */
+  #waitingPages(): number {
+    return this.#pages() - (this.#head[24] ?? 0);
   }
 
   async #checkpoint(): Promise<void> {
-    await this.#ask("passive");
+    let before: number;
     let left = this.#waitingPages();
-    // Nobody waits for the first pass. What was committed beside it is little, and the log can begin anew only when
-    // nothing is left in it; where much is left, somebody reads an old state, and it has to wait for them.
-    if (left <= MOST_HELD_PAGES) {
+    // Nobody waits for these passes; each copies what was committed beside the one before. Where they come to no end,
+    // somebody reads an old state, or pages are committed as fast as they are copied.
+    do {
+      before = left;
+      await this.#ask("passive");
+      left = this.#waitingPages();
+    } while (left > MOST_HELD_PAGES && left < before);
+    // The log can begin anew, and the file is synced, only when nothing is left in it.
+    if (left <= MOST_HELD_PAGES || this.#pages() >= MAX_LOG_PAGES) {
       this.#held = this.#ask("restart");
       await this.#held;
       this.#held = undefined;
