@@ -20,7 +20,8 @@ async function openFolder() {
 async function startHolder(data: string) {
   const program = `
     const { HolderLocks } = await import(${JSON.stringify(join(import.meta.dir, "holder-locks.ts"))});
-    console.log((await new HolderLocks(${JSON.stringify(data)}).announce()).id);
+    globalThis.holder = await new HolderLocks(${JSON.stringify(data)}).announce(); // collected, it would lose its lock
+    console.log(holder.id);
     setInterval(() => {}, 1000);`;
   const child = Bun.spawn([process.execPath, "-e", program], { stdout: "pipe", stderr: "inherit" });
   const { value } = await child.stdout.getReader().read();
