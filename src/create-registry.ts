@@ -49,7 +49,8 @@ export interface RegistryOptions {
   readonly origin?: OriginOptions;
   /**
    * For a registry that listens to its machine alone and asks for no login: whether it refuses what web pages of other sites
-   * make a browser there send, and names that are not its own. When absent, `listen` does, and `fetch` serves them.
+   * make a browser there send, and names that are not its own. When absent, `listen` does, and `fetch` serves them; a registry
+   * with `access` refuses what browsers mark.
    */
   readonly otherSites?: Pick<OtherSitesOptions, "refused"> | undefined;
   /** Headers that every reply has besides the registry's own, which win; CORS is obeyed when they say it. */
@@ -139,7 +140,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     const otherSites = refused && new OtherSites({ refused, host: options.origin?.host, crossOrigin });
     return createHandler({ namespace, options: { ...serverOptions, otherSites }, log });
   };
-  const handle = handlerThatRefuses(options.otherSites?.refused);
+  const handle = handlerThatRefuses(options.otherSites?.refused ?? (options.access && "marked pages"));
   // Its cache is its own: what `fetch` was answered under any name is not for those who come over the network.
   let loopbackHandle: Handler | undefined;
   const metrics = new Metrics(VERSION);

@@ -109,4 +109,21 @@ describe("the same rule", () => {
       }
     });
   }
+
+  test("holds with a login for what a browser marks, which may attach a stored password", async () => {
+    await writeFile(join(scratch, "htpasswd"), `alice:${await hashOf("wonderland", "bcrypt")}\n`);
+    const env = {
+      REGISTRY_AUTH_HTPASSWD_PATH: join(scratch, "htpasswd"),
+      REGISTRY_HTTP_HEADERS_ACCESS_CONTROL_ALLOW_ORIGIN: "[https://ui.example.com]",
+    };
+    await using server = await startListening({ env });
+    const login = { authorization: `Basic ${btoa("alice:wonderland")}` };
+    const marked = { ...login, "sec-fetch-site": "cross-site" };
+    const statusOf = (headers: Readonly<Record<string, string>>): Promise<number> =>
+      status(server.port, "POST", "/v2/a/blobs/uploads/", headers);
+    expect(await statusOf({ ...marked, ...EVIL })).toBe(403);
+    expect(await statusOf({ ...marked, origin: "https://ui.example.com" })).toBe(202);
+    expect(await statusOf({ ...login, ...EVIL })).toBe(202);
+    expect(await status(server.port, "GET", "/v2/", marked)).toBe(200);
+  });
 });

@@ -112,6 +112,25 @@ describe("a request that may change something", () => {
   });
 });
 
+describe("of a registry that requires a login", () => {
+  const options = { refused: "marked pages" } as const;
+
+  test("names are not looked at: a page has no password there", () => {
+    expect(isServed({ url: "http://evil.example/v2/" }, options)).toBeTrue();
+  });
+
+  test("what a browser marks as another site's is refused, since it attaches the password that it has stored", () => {
+    for (const site of ["cross-site", "same-site", "nonsense"]) {
+      expect([site, isServed(post({ "sec-fetch-site": site }), options)]).toEqual([site, false]);
+    }
+  });
+
+  test("what is not marked is served, whatever its origin: a proxy may have changed the Host", () => {
+    expect(isServed(post({ origin: UI }), options)).toBeTrue();
+    expect(isServed(post({ origin: UI, "sec-fetch-site": "same-origin" }), options)).toBeTrue();
+  });
+});
+
 test("reading is not refused for where it comes from: the browser keeps the reply from the page", () => {
   for (const method of ["GET", "HEAD", "OPTIONS"]) {
     expect(isServed({ method, headers: { origin: UI, "sec-fetch-site": "cross-site" } })).toBeTrue();

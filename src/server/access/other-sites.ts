@@ -1,7 +1,8 @@
 /**
- * Keeps web pages of other sites from using, through a browser on this machine, a registry that listens to
- * loopback addresses only and requires no login. Such a page can send a POST to any address, and one whose name leads to
- * 127.0.0.1 (DNS rebinding) is of the same origin as the registry to its browser.
+ * Keeps web pages of other sites from using a registry through the browser of who looks at them. Such a page can send a
+ * POST to any address: to a registry of this machine that requires no login, and to one whose password the browser has
+ * stored, which it attaches. One whose name leads to 127.0.0.1 (DNS rebinding) is of the same origin as the registry to
+ * its browser.
  */
 import { parseUrl } from "../../lib/parse-url.ts";
 import { isIP } from "node:net";
@@ -9,8 +10,12 @@ import { OciError } from "../../oci/error.ts";
 import type { CrossOrigin } from "../http/cross-origin.ts";
 
 export interface OtherSitesOptions {
-  /** Only what pages send, or names that are not the registry's, too. */
-  readonly refused: "pages" | "names and pages";
+  /**
+   * `marked pages`: what browsers mark as sent by another site (Sec-Fetch-Site, which they send over HTTPS and to this
+   * machine), for a registry that requires a login: a proxy may have changed its Host. `pages`: also what comes from
+   * another origin. `names and pages`: also names that are not the registry's.
+   */
+  readonly refused: "marked pages" | "pages" | "names and pages";
   /** What clients call the registry, such as `https://registry.example.com`. */
   readonly host?: string | undefined;
   /** Pages of other origins that are let in. */
@@ -18,12 +23,12 @@ export interface OtherSitesOptions {
 }
 
 export class OtherSites {
-  readonly #refusesNames: boolean;
+  readonly #refused: OtherSitesOptions["refused"];
   readonly #own: URL | undefined;
   readonly #crossOrigin: CrossOrigin | undefined;
 
   constructor({ refused, host, crossOrigin }: OtherSitesOptions) {
-    this.#refusesNames = refused === "names and pages";
+    this.#refused = refused;
     this.#own = host === undefined ? undefined : new URL(host);
     this.#crossOrigin = crossOrigin;
   }
@@ -32,7 +37,7 @@ export class OtherSites {
   refuse(request: Request): void {
     const url = parseUrl(request.url);
     if (!url) return; // no Host: no browser sends such a request
-    if (this.#refusesNames && !this.#isOwnName(url.hostname)) {
+    if (this.#refused === "names and pages" && !this.#isOwnName(url.hostname)) {
       throw new OciError("DENIED", {
         message:
           `${url.hostname.slice(0, 255)} is not a name of this registry, which serves this machine only and requires no ` +
@@ -42,7 +47,7 @@ export class OtherSites {
     if (isUnsafe(request.method) && this.#isForeign(request, url)) {
       throw new OciError("DENIED", {
         message:
-          "a web page of another site may not change a registry that requires no login: " +
+          "a web page of another site may not change this registry: " +
           "add its origin to Access-Control-Allow-Origin (http.headers), or set http.host to the public URL of the registry",
       });
     }
@@ -66,7 +71,7 @@ export class OtherSites {
     if (origin !== null && this.#crossOrigin?.allows(origin, method)) return false;
     const site = headers.get("sec-fetch-site");
     if (site !== null) return site !== "same-origin" && site !== "none";
-    if (origin === null) return false;
+    if (origin === null || this.#refused === "marked pages") return false;
     const host = parseUrl(origin)?.host; // none of an origin that a page hides ("null")
     return host === undefined || (host !== url.host && host !== this.#own?.host);
   }
