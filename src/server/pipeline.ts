@@ -88,9 +88,9 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
     const parsed = cached?.parsed ?? parseRequest(asked.request, options);
     asked.parsed = parsed;
     const authorization = authorize(asked, parsed);
-    return authorization instanceof Promise
-      ? authorization.then((known) => respond(asked, parsed, cached, known))
-      : respond(asked, parsed, cached, authorization);
+    if (!(authorization instanceof Promise)) return respond(asked, parsed, cached, authorization);
+    bodyOf(asked).begin(); // the client has nothing more to send while its password is verified
+    return authorization.then((known) => respond(asked, parsed, cached, known));
   }
 
   /** Throws the refusal of a request that is not allowed, or of a principal that exceeds its read rate limit. */
