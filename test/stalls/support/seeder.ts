@@ -1,0 +1,235 @@
+/**
+ * Fills a data folder with more than a test has time to push, as pushes would have left it: every digest is that of its
+ * bytes, counters and revisions are right, and `stowage check --deep` finds nothing wrong. `seeder.test.ts` compares its
+ * rows with those of real pushes.
+ */
+import { Database } from "bun:sqlite";
+import { join } from "node:path";
+import { makeDataFolder } from "../../support/data-folder.ts";
+import { OCI_MANIFEST } from "../../support/content.ts";
+import { digestOf, seededArtifact, seededImage } from "./content.ts";
+import type { SeededManifest, Subject } from "./content.ts";
+
+type Values = Record<string, string | number | Uint8Array | null>;
+
+export interface Images {
+  /** Repositories are named `prefix/0000000`, `prefix/0000001`, … */
+  readonly prefix: string;
+  readonly repositories: number;
+  /** Images of each repository, with a config and a layer of their own; 1 when absent. */
+  readonly images?: number;
+  /** Tags of each image, `v0-0`, `v0-1`, … `v1-0`, …; 1 when absent. */
+  readonly tags?: number;
+}
+
+export interface Referrers {
+  readonly repository: string;
+  /** A tag of their subject. */
+  readonly tag: string;
+  readonly count: number;
+  readonly artifactType?: string;
+  /** Bytes of an annotation of each; none when absent. */
+  readonly annotationBytes?: number;
+}
+
+export interface Blobs {
+  readonly repository: string;
+  readonly count: number;
+  /** Of each, at least 16; 512 when absent. They are kept in the database. */
+  readonly bytes?: number;
+}
+
+/** When everything was pushed: long before any lease or grace ends. */
+const PUSHED_AT = 1_600_000_000_000;
+
+/** Numbers from 0 to below `$count`. */
+const NUMBERS = `with recursive n(i) as (select 0 where $count > 0 union all select i + 1 from n where i + 1 < $count)`;
+
+const TAG = `printf('t%07d', i)`;
+
+/**
+ * Fills the folder, which becomes an empty registry when it is none, in one transaction. Servers may use it meanwhile, and
+ * wait.
+ */
+export async function seed(dataDir: string, fill: (seeder: Seeder) => void): Promise<void> {
+  await makeDataFolder(dataDir);
+  const database = new Database(join(dataDir, "registry.db"), { strict: true });
+  try {
+    database.run("pragma busy_timeout = 10000");
+    database.run("pragma foreign_keys = on");
+    database.run("pragma cache_size = -1000000");
+    database.run("pragma temp_store = memory");
+    database.transaction(() => fill(new Seeder(database))).immediate();
+    database.run("pragma wal_checkpoint(truncate)");
+  } finally {
+    database.close();
+  }
+}
+
+export class Seeder {
+  readonly #database: Database;
+  /** The repository whose change was recorded last. */
+  #changed: number | undefined;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Adds many repositories with images. */
+  images({ prefix, repositories, images = 1, tags = 1 }: Images): void {
+    for (let at = 0; at < repositories; at++) {
+      const name = `${prefix}/${String(at).padStart(7, "0")}`;
+      for (let image = 0; image < images; image++) this.image(name, `v${image}`, tags);
+    }
+  }
+
+  /** Adds an image with tags of that prefix, such as `v0-0`, `v0-1`, …; its bytes follow from repository and prefix. */
+  image(repository: string, prefix: string, tags: number = 1): void {
+    const repo = this.#repository(repository);
+    const image = seededImage(`${repository}:${prefix}`);
+    this.#manifest(repo, image);
+    for (let tag = 0; tag < tags; tag++) this.#tag(repo, `${prefix}-${tag}`, image.digest);
+  }
+
+  /** Points so many more tags, `t0000000`, `t0000001`, …, at what a tag points at. */
+  tags(repository: string, tag: string, count: number): void {
+    const from = `
+      ${NUMBERS} select t.repo, ${TAG}, t.digest, ${PUSHED_AT}
+      from n, tag t join repo r on r.id = t.repo where r.name = $repository and t.name = $tag`;
+    this.#run(`insert into tag_history (repo, name, digest, since) ${from}`, { count, repository, tag });
+    this.#run(`insert into tag (repo, name, digest, updated_at) ${from}`, { count, repository, tag });
+    this.#repository(repository);
+  }
+
+  /** Adds artifacts without tags, whose subject is what a tag points at. */
+  referrers({
+    repository,
+    tag,
+    count,
+    artifactType = "application/vnd.example.sbom",
+    annotationBytes,
+  }: Referrers): void {
+    const repo = this.#repository(repository);
+    const subject = this.#target(repo, tag);
+    for (let number = 0; number < count; number++) {
+      this.#manifest(repo, seededArtifact(number, { subject, artifactType, annotationBytes }));
+    }
+  }
+
+  /** Adds blobs that no manifest references; garbage collection may delete them as soon as it looks. */
+  blobs({ repository, count, bytes = 512 }: Blobs): void {
+    const repo = this.#repository(repository);
+    for (let number = 0; number < count; number++) {
+      const payload = Buffer.alloc(bytes, `${repository} ${number} `);
+      const digest = digestOf(payload);
+      this.#blob(repo, digest, payload);
+      this.#run(
+        `insert or ignore into gc_queue (kind, repo, digest, review_after) values ('link', $repo, $digest, $at)`,
+        {
+          repo,
+          digest,
+          at: PUSHED_AT,
+        },
+      );
+    }
+  }
+
+  /** Adds so many periods to the history of a tag, before the one that lasts; they took turns among all manifests. */
+  history(repository: string, tag: string, count: number): void {
+    const repo = this.#repository(repository);
+    const digest = this.#target(repo, tag).digest;
+    this.#run(`delete from tag_history where repo = $repo and name = $tag and until is null`, { repo, tag });
+    this.#run(
+      `insert into tag_history (repo, name, digest, since, until)
+      ${NUMBERS} select $repo, $tag, $digest, ${PUSHED_AT} - $count + i, ${PUSHED_AT} - $count + i + 1 from n`,
+      { repo, tag, digest, count },
+    );
+    this.#run(`insert into tag_history (repo, name, digest, since) values ($repo, $tag, $digest, ${PUSHED_AT})`, {
+      repo,
+      tag,
+      digest,
+    });
+  }
+
+  /** The digest that a tag points at. */
+  digest(repository: string, tag: string): string {
+    return this.#target(this.#repository(repository), tag).digest;
+  }
+
+  /** The id of a repository, which begins now if it is new; for those who cache responses it has changed. */
+  #repository(name: string): number {
+    const [known] = this.#rows<{ id: number }>("select id from repo where name = $name", { name });
+    if (known?.id !== this.#changed) this.#run("insert into change (repository) values ($name)", { name });
+    if (known) return (this.#changed = known.id);
+    const values = { name, at: PUSHED_AT };
+    const [begun] = this.#rows<{ id: number }>(
+      "insert into repo (name, created_at) values ($name, $at) returning id",
+      values,
+    );
+    return (this.#changed = begun!.id);
+  }
+
+  #target(repo: number, tag: string): Subject {
+    const [target] = this.#rows<Subject>(
+      `select m.digest, m.size from tag t join manifest m on m.repo = t.repo and m.digest = t.digest
+      where t.repo = $repo and t.name = $tag`,
+      { repo, tag },
+    );
+    if (!target) throw new Error(`no manifest has the tag ${tag}`);
+    return target;
+  }
+
+  #blob(repo: number, digest: string, payload: Uint8Array | string): void {
+    const size = payload.length;
+    const at = PUSHED_AT;
+    const isNew = this.#run(
+      `insert or ignore into blob (digest, size, state, created_at, touched_at, unref_at)
+      values ($digest, $size, 'live', $at, $at, $at)`,
+      { digest, size, at },
+    );
+    if (isNew) {
+      this.#run(`insert into blob_inline (digest, payload) values ($digest, cast($payload as blob))`, {
+        digest,
+        payload,
+      });
+    }
+    this.#run(
+      `insert or ignore into repo_blob (repo, digest, touched_at, unref_at) values ($repo, $digest, $at, $at)`,
+      { repo, digest, at },
+    );
+  }
+
+  #manifest(repo: number, manifest: SeededManifest): void {
+    const { digest, text, blobs, artifactType = null, subject = null, annotations = null } = manifest;
+    for (const blob of blobs) this.#blob(repo, blob.digest, blob.text);
+    this.#run(
+      `insert into manifest
+        (repo, digest, media_type, artifact_type, subject, size, annotations, pushed_at, touched_at, payload)
+      values ($repo, $digest, '${OCI_MANIFEST}', $artifactType, $subject, $size, $annotations, $at, $at,
+        cast($text as blob))`,
+      { repo, digest, artifactType, subject, size: text.length, annotations, at: PUSHED_AT, text },
+    );
+    for (const blob of new Set(blobs)) {
+      this.#run(`insert into manifest_blob (repo, manifest, blob) values ($repo, $digest, $blob)`, {
+        repo,
+        digest,
+        blob: blob.digest,
+      });
+    }
+  }
+
+  #tag(repo: number, name: string, digest: string): void {
+    const values = { repo, name, digest, at: PUSHED_AT };
+    this.#run(`insert into tag_history (repo, name, digest, since) values ($repo, $name, $digest, $at)`, values);
+    this.#run(`insert into tag (repo, name, digest, updated_at) values ($repo, $name, $digest, $at)`, values);
+  }
+
+  /** Whether it changed a row. */
+  #run(text: string, values: Values = {}): boolean {
+    return this.#database.query(text).run(values).changes > 0;
+  }
+
+  #rows<Row>(text: string, values: Values): Row[] {
+    return this.#database.query<Row, Values>(text).all(values);
+  }
+}
