@@ -56,6 +56,13 @@ const LIST = query(
   where r.name = $1 and t.name > $2 order by t.name limit $3`,
 );
 
+const NAMES = query(
+  { name: tagName },
+  `
+  select t.name from repo r join tag t on t.repo = r.id
+  where r.name = $1 and t.name > $2 order by t.name limit $3`,
+);
+
 const OF_MANIFEST = query({ name: tagName }, `select name from tag where repo = $1 and digest = $2 order by name`);
 
 const BEGIN_PERIOD = `insert into tag_history (repo, name, digest, since) values ($1, $2, $3, $4)`;
@@ -173,6 +180,12 @@ export class Tags {
 
   list(name: RepositoryName, { after = "", limit }: Page): Promise<readonly TagRecord[]> {
     return this.#database.engine.read(() => rows(LIST, name, after, limit));
+  }
+
+  /** As `list`, their names alone. */
+  async names(name: RepositoryName, { after = "", limit }: Page): Promise<readonly Tag[]> {
+    const found = await this.#database.engine.read(() => rows(NAMES, name, after, limit));
+    return found.map((row) => row.name);
   }
 
   /** What the tag has pointed at, newest first. */

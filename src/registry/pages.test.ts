@@ -44,3 +44,25 @@ test("a page is read only when it is wanted, and none when nothing is", async ()
   expect(await Array.fromAsync(paged({ limit: 0 }, read, (item) => item))).toEqual([]);
   expect(asked).toHaveLength(2);
 });
+
+test("lists that are read at once read one page in each turn of the event loop, all together", async () => {
+  let isDone = false;
+  const inTurn: number[] = [0];
+  const beginTurn = (): void => {
+    inTurn.push(0);
+    if (!isDone) setImmediate(beginTurn);
+  };
+  setImmediate(beginTurn);
+  const lists = Array.from({ length: 8 }, () => listOf(5000));
+  const readAll = lists.map(async ({ read }) => {
+    const counted = (page: Page): Promise<readonly string[]> => {
+      inTurn[inTurn.length - 1]!++;
+      return read(page);
+    };
+    expect(await Array.fromAsync(paged({}, counted, (item) => item))).toHaveLength(5000);
+  });
+  await Promise.all(readAll);
+  isDone = true;
+  expect(Math.max(...inTurn)).toBe(1);
+  expect(inTurn.filter((pages) => pages > 0)).toHaveLength(48); // with the empty page at the end of each
+});

@@ -1,5 +1,5 @@
 /** Lists that are read page by page, from any place on. */
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { TurnBudget } from "../lib/turn-budget.ts";
 import type { Page } from "../metadata/page.ts";
 
 export interface PageStart {
@@ -11,25 +11,38 @@ export interface PageStart {
 
 export const PAGE_SIZE = 1000;
 
-/**
- * All items from a place on. At most one page is in memory; what is added or removed meanwhile may or may not show. Between
- * two pages other work gets its turn of the event loop.
- */
+/** Rows that all lists of this process read in one turn of the event loop: other requests get theirs in between. */
+export const listTurns = new TurnBudget(PAGE_SIZE);
+
+/** As `pagesOf`, item by item. */
 export async function* paged<Item>(
   from: PageStart,
   read: (page: Page) => Promise<readonly Item[]>,
   keyOf: (item: Item) => string,
 ): AsyncGenerator<Item> {
+  for await (const page of pagesOf(from, read, keyOf)) yield* page;
+}
+
+/**
+ * All items from a place on, in pages that are not empty. At most one page is in memory; what is added or removed meanwhile
+ * may or may not show. A page is read when it is asked for, in a turn of the event loop that has room for it.
+ */
+export async function* pagesOf<Item>(
+  from: PageStart,
+  read: (page: Page) => Promise<readonly Item[]>,
+  keyOf: (item: Item) => string,
+): AsyncGenerator<readonly Item[], void> {
   let { after } = from;
   let left = from.limit ?? Infinity;
   while (left > 0) {
     const limit = Math.min(left, PAGE_SIZE);
+    await listTurns.take(limit);
     const page = await read(after === undefined ? { limit } : { after, limit });
-    yield* page;
     const last = page.at(-1);
-    if (last === undefined || page.length < limit) return;
+    if (last === undefined) return;
+    yield page;
+    if (page.length < limit) return;
     after = keyOf(last);
     left -= page.length;
-    await nextTurn();
   }
 }

@@ -1,8 +1,7 @@
 /** The list of repositories, or of those among them that somebody may see. */
-import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Repositories } from "../metadata/repositories.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
-import { PAGE_SIZE, paged } from "./pages.ts";
+import { PAGE_SIZE, listTurns, paged } from "./pages.ts";
 import type { PageStart } from "./pages.ts";
 
 /** Which repositories belong into a list. */
@@ -37,9 +36,9 @@ export async function* listRepositories(
   }
   let left = wanted;
   let limit = Math.min(left, PAGE_SIZE);
-  let sinceTurn = 0;
   let from = filter.seek(after === undefined ? "" : after + SMALLEST);
   while (left > 0 && from !== undefined) {
+    await listTurns.take(limit + SKIP_COST);
     const page = await repositories.list({ from, limit });
     for (const name of page) {
       if (!filter.allows(name)) continue;
@@ -51,9 +50,5 @@ export async function* listRepositories(
     const next = last + SMALLEST;
     from = filter.seek(next);
     limit = from === next ? Math.min(2 * limit, PAGE_SIZE) : SMALL_PAGE;
-    sinceTurn += page.length + SKIP_COST;
-    if (sinceTurn < PAGE_SIZE) continue;
-    await nextTurn(); // other requests get theirs, however much is skipped
-    sinceTurn = 0;
   }
 }

@@ -9,7 +9,7 @@ import { manifestUnknown } from "../oci/unknown.ts";
 import type { Backend } from "./backend.ts";
 import { tagIsFixed } from "./manifests.ts";
 import type { Manifest, ManifestDescriptor } from "./manifests.ts";
-import { paged } from "./pages.ts";
+import { paged, pagesOf } from "./pages.ts";
 import { allowedByQuotas } from "./quota-refusal.ts";
 import type { PageStart } from "./pages.ts";
 
@@ -25,6 +25,8 @@ export interface TagService {
   delete(tag: Tag, condition?: TagCondition): Promise<void>;
   /** Tags in byte order, from any place on; read page by page, so that a million of them need no memory. */
   list(from?: PageStart): AsyncIterable<TagRecord>;
+  /** Their names alone, in pages of up to 1,000. */
+  namePages(from?: PageStart): AsyncGenerator<readonly Tag[], void>;
   /** What the tag has pointed at, newest first. */
   history(tag: Tag, limit?: number): Promise<readonly TagEvent[]>;
   /**
@@ -72,6 +74,14 @@ export class LocalTags implements TagService {
       from,
       (page) => this.#backend.metadata.tags.list(this.#name, page),
       (tag) => tag.name,
+    );
+  }
+
+  namePages(from: PageStart = {}): AsyncGenerator<readonly Tag[], void> {
+    return pagesOf(
+      from,
+      (page) => this.#backend.metadata.tags.names(this.#name, page),
+      (tag) => tag,
     );
   }
 

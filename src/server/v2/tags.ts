@@ -2,6 +2,7 @@
 import { collect } from "../../lib/collect.ts";
 import { repositoryUnknown } from "../../oci/unknown.ts";
 import type { Context } from "../context.ts";
+import { jsonList } from "../http/json-list.ts";
 import { LIMITS } from "../http/limits.ts";
 import { nextPage } from "../http/links.ts";
 import { pageParameters } from "../http/page-parameters.ts";
@@ -22,12 +23,12 @@ export async function getTags(
 
   if (limit === undefined) {
     // Several clients read one page only: all tags, however many, and never all at once in memory.
-    const names = namesOf(repository.tags.list(from));
-    const first = await names.next();
-    const list = jsonList(`{"name":${JSON.stringify(name)},"tags":[`, prepend([first], names), "]}");
+    const pages = repository.tags.namePages(from);
+    const first = await pages.next();
+    const list = jsonList(`{"name":${JSON.stringify(name)},"tags":[`, prepend([first], pages), "]}");
     return await inPieces(list, first.done ? UNCACHED : CACHED);
   }
-  const tags = await collect(namesOf(repository.tags.list({ ...from, limit: limit + 1 })));
+  const tags = (await collect(repository.tags.namePages({ ...from, limit: limit + 1 }))).flat();
   const page = tags.slice(0, limit);
   const last = page.at(-1);
   const more = last !== undefined && tags.length > limit;
@@ -40,10 +41,6 @@ const CACHED = { cacheable: {} };
 
 /** Without tags the repository may be there for an upload alone, whose end moves no revision. */
 const UNCACHED = {};
-
-async function* namesOf(tags: AsyncIterable<{ readonly name: string }>): AsyncGenerator<string, void> {
-  for await (const { name } of tags) yield name;
-}
 
 /** A list of one piece has a length, and can be cached; a longer one is sent as it is read. */
 async function inPieces(
@@ -69,21 +66,4 @@ async function* prepend<Item>(
     yield value;
   }
   yield* rest;
-}
-
-/** Bytes that are gathered before they are sent. */
-const PIECE = 32 * 1024;
-
-async function* jsonList(head: string, items: AsyncIterable<string>, tail: string): AsyncGenerator<Uint8Array, void> {
-  let text = head;
-  let separator = "";
-  for await (const item of items) {
-    text += separator + JSON.stringify(item);
-    separator = ",";
-    if (text.length > PIECE) {
-      yield Buffer.from(text);
-      text = "";
-    }
-  }
-  yield Buffer.from(text + tail);
 }

@@ -100,6 +100,7 @@ async function tags(subject: Subject): Promise<void> {
   const other = await subject.image("other image", { tags: [tag("v2")] });
   await store.tags.put(APP, LATEST, other, { condition: { kind: "exists" }, immutable: false });
   await store.tags.list(APP, PAGE);
+  await store.tags.names(APP, PAGE);
   await store.tags.history(APP, LATEST, 10);
   await store.tags.delete(APP, LATEST);
   await store.manifests.delete(APP, other, () => false);
