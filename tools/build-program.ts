@@ -8,8 +8,8 @@ import { dirname, join, resolve } from "node:path";
 
 const ROOT = resolve(import.meta.dir, "..");
 
-/** Replaces `folder`; whoever runs the program that was there goes on. */
-export async function buildProgram(folder: string): Promise<void> {
+/** Replaces `folder`; a program that runs from it goes on. `definitions` are constants of the sources. */
+export async function buildProgram(folder: string, definitions: Record<string, string> = {}): Promise<void> {
   await mkdir(dirname(folder), { recursive: true });
   const scratch = await mkdtemp(`${folder}-`);
   try {
@@ -20,6 +20,7 @@ export async function buildProgram(folder: string): Promise<void> {
       target: "bun",
       format: "cjs", // the one form that has bytecode
       bytecode: true,
+      define: definitions,
       throw: true,
     });
     await chmod(scratch, 0o755); // who runs it need not be who built it

@@ -16,6 +16,7 @@ import { join, resolve } from "node:path";
 import { Glob } from "bun";
 import manifest from "../package.json";
 import { buildProgram } from "./build-program.ts";
+import { currentCommit, definitionsOf } from "./commit.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 
@@ -29,7 +30,7 @@ export async function build(outdir: string): Promise<void> {
   await declareTypes(join(outdir, "types"));
   await cp(join(outdir, "types"), join(commonJs, "types"), { recursive: true });
   await writeFile(join(commonJs, "package.json"), JSON.stringify({ type: "commonjs" }));
-  await buildProgram(join(outdir, "program"));
+  await buildProgram(join(outdir, "program"), definitionsOf(currentCommit()));
 }
 
 /** Packages stay imports: npm brings them. */

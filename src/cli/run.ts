@@ -1,7 +1,7 @@
 /** The commands of the program: one file each, found by its name. */
 import { escapeControls } from "../lib/control-characters.ts";
 import { nearest } from "../lib/nearest.ts";
-import { VERSION } from "../version.ts";
+import { COMMIT, VERSION } from "../version.ts";
 import { CommandError, ReaderGoneError, systemErrorText } from "./command-error.ts";
 import { print, printError } from "./print.ts";
 
@@ -24,7 +24,7 @@ const HELP = `Stowage ${VERSION}: an OCI registry for container images
   stowage backup FOLDER           copy the registry into a folder
   stowage restore FOLDER          create a data folder from a backup
 
-  stowage --version               print the version
+  stowage --version               print the version, its commit and the schema of its database
   stowage COMMAND --help          explain a command
 
 All commands work while the server runs, except restore.
@@ -92,7 +92,7 @@ export async function run(
 ): Promise<number> {
   const [word = "--help", ...args] = argv;
   try {
-    if (VERSION_WORDS.has(word)) return say(`${VERSION}\n`, args);
+    if (VERSION_WORDS.has(word)) return say(await versionText(), args);
     if (!HELP_WORDS.has(word)) return await (await commandOf(word))(args, environment);
     const [about, ...more] = args;
     if (about === undefined) return say(HELP, args);
@@ -106,6 +106,13 @@ export async function run(
     printError(`stowage: ${escapeControls(message.replaceAll("\n", " "))}\n`);
     return error instanceof CommandError ? error.exitCode : 1;
   }
+}
+
+/** `stowage 1.2.3 (commit 0123456789ab, database schema 15)`; without the commit when the program runs from sources. */
+async function versionText(): Promise<string> {
+  const { SQLITE_MIGRATIONS } = await import("../metadata/migrations/migrations.ts");
+  const commit = COMMIT === undefined ? "" : `commit ${COMMIT.slice(0, 12)}, `;
+  return `stowage ${VERSION} (${commit}database schema ${SQLITE_MIGRATIONS.length})\n`;
 }
 
 function say(text: string, [extra]: readonly string[]): number {
