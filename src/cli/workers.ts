@@ -30,6 +30,11 @@ const STOP_MS = LIMITS.stopMs + 5000;
 /** So many in a row that die before they listen are enough. */
 const TRIES = 5;
 
+/** How this program is started: by its runtime, or as an executable that has the runtime in it. */
+const THIS_PROGRAM: readonly string[] = Bun.isStandaloneExecutable
+  ? [process.execPath]
+  : [process.execPath, ...process.execArgv, ...process.argv.slice(1, 2)];
+
 /** Starts workers; resolves when all of them listen. `onCounted` is given what they count. */
 export async function startWorkers(
   count: number,
@@ -138,7 +143,7 @@ export class Workers implements Listening {
   /** Runs a worker to its end and tells what that was like. */
   async #runOne(onListening: () => void) {
     let listened = false;
-    const worker = Bun.spawn([process.execPath, ...process.execArgv, ...process.argv.slice(1, 2), "worker"], {
+    const worker = Bun.spawn([...THIS_PROGRAM, "worker"], {
       stdin: Buffer.from(this.#config),
       stdout: "inherit",
       stderr: "inherit",

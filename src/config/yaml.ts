@@ -1,11 +1,10 @@
 /** YAML as plain data, or one line that says where it is wrong and what to do. */
-import { createRequire } from "node:module";
 import type * as Yaml from "yaml";
 import type { Document, ErrorCode } from "yaml";
 
 /** Loaded when there is something to read: that takes longer than many a command runs. */
 function yaml(): typeof Yaml {
-  return createRequire(import.meta.url)("yaml") as typeof Yaml;
+  return require("yaml") as typeof Yaml; // written so that a bundler finds it
 }
 
 export class YamlError extends Error {

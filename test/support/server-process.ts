@@ -6,7 +6,9 @@ import { PROGRAM, WORKERS } from "./registry.ts";
 
 export interface ServerProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** The command line after `bin/stowage`; `serve` when absent. */
+  /** What is started; `bin/stowage` of the checkout when absent. */
+  readonly program?: string;
+  /** The command line after the program; `serve` when absent. */
   readonly words?: readonly string[];
   /** What is put before the program, such as `setpriv` with its options. */
   readonly wrapper?: readonly string[];
@@ -108,12 +110,12 @@ export async function startListening(options: ServerProcessOptions = {}): Promis
 }
 
 function spawn(
-  { words = ["serve"], wrapper = [], env = {}, umask, cwd = tmpdir(), stdout }: ServerProcessOptions,
+  { program = PROGRAM, words = ["serve"], wrapper = [], env = {}, umask, cwd = tmpdir(), stdout }: ServerProcessOptions,
   dataDir: string,
 ) {
   const before = umask === undefined ? undefined : process.umask(umask);
   try {
-    return Bun.spawn([...wrapper, PROGRAM, ...words], {
+    return Bun.spawn([...wrapper, program, ...words], {
       cwd,
       env: {
         PATH: process.env["PATH"] ?? "",
