@@ -106,7 +106,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const metadata: Metadata = new Metadata(engine, clock, { periods: rules, quotas: options.quotas });
   if (options.quotas) {
     metadata.quotas.count().catch((error: unknown) => {
-      log.error({ err: error }, "quotas could not be counted in the background: pushes count them");
+      log.error({ err: error }, "quotas could not be counted in the background: the next push below one begins again");
     });
   }
   const backend = createBackend({ store, metadata, clock, limits: options.limits, rules });

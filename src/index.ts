@@ -16,7 +16,7 @@ export type { RecordedBlob } from "./metadata/blobs.ts";
 export type { Backlog, Collectable } from "./metadata/collection.ts";
 export type { CollectionRules } from "./metadata/database.ts";
 export type { Overview, RunName } from "./metadata/overview.ts";
-export type { QuotaUsage } from "./metadata/quotas.ts";
+export type { QuotaUsage } from "./metadata/quota-counting.ts";
 export type { RepositoryUsage } from "./metadata/repositories.ts";
 export type { RegistryLimits } from "./registry/backend.ts";
 export type { Namespace } from "./registry/namespace.ts";

@@ -54,7 +54,8 @@ export async function explain(
     const { values, positionals } = line;
     const question = questionIn(positionals);
     const { settings } = settingsFrom(values, environment);
-    await using registry = await openRegistry(settings, silentLogger(), { mustExist: true, serving: true });
+    const options = { mustExist: true, serving: true, quotas: false }; // servers may run with other quotas
+    await using registry = await openRegistry(settings, silentLogger(), options);
     const decision =
       question.name === JOB
         ? jobDecision(settings, question)

@@ -22,6 +22,8 @@ export interface OpenOptions {
   readonly mustExist?: boolean;
   /** Whether the settings of who may do what are in force: commands are the operator's, who may do everything. */
   readonly serving?: boolean;
+  /** Whether the quotas of the settings apply, and are counted; as `serving` when absent. */
+  readonly quotas?: boolean;
   /** Whether lines of the audit are lost now: then the registry is not ready. */
   readonly auditFails?: () => boolean;
 }
@@ -29,7 +31,7 @@ export interface OpenOptions {
 export async function openRegistry(
   settings: Settings,
   log: Logger,
-  { mustExist = false, serving = false, auditFails }: OpenOptions = {},
+  { mustExist = false, serving = false, quotas = serving, auditFails }: OpenOptions = {},
 ): Promise<Registry> {
   const { filesystem, inline, maintenance } = settings.storage;
   const { enabled, dryrun, age } = maintenance.uploadpurging;
@@ -58,7 +60,8 @@ export async function openRegistry(
     },
     ...(access ? { access } : {}),
     ...(auditFails ? { auditFails } : {}),
-    ...(serving ? { readLimits: readLimitsOf(settings), quotas: settings.quotas } : {}),
+    ...(serving ? { readLimits: readLimitsOf(settings) } : {}),
+    ...(quotas ? { quotas: settings.quotas } : {}),
     collection: { leaseMs: lease, graceMs: grace, undoMs: undo, freshMs: fresh, untagged },
     log,
   }).catch(explained);

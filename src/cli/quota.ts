@@ -1,5 +1,6 @@
 /** `stowage quota`: lists quotas and their usage. */
 import { formatSize } from "../lib/size.ts";
+import type { Amounts, QuotaUsage } from "../metadata/quota-counting.ts";
 import { silentLogger } from "../observe/logger.ts";
 import { CommandError } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
@@ -19,7 +20,7 @@ and stowage status.
 ${SETTINGS_HELP}
 `;
 
-const NOT_COUNTED = "not counted yet";
+const NOT_BEGUN = "not counted yet";
 
 export async function quota(
   args: readonly string[],
@@ -38,24 +39,43 @@ export async function quota(
       return 0;
     }
     const rows: string[][] = [];
+    let isCounting = false;
     for (const { prefix, ...limits } of settings.quotas) {
       const used = await registry.quotaUsage(prefix);
-      if (values.json) print(`${JSON.stringify({ prefix, limits, used: used ?? null })}\n`);
+      isCounting ||= used?.isCounted === false;
+      if (values.json) print(`${JSON.stringify({ prefix, limits, ...inJson(used) })}\n`);
       rows.push([
         prefix,
-        share(used?.bytes, limits.bytes, formatSize),
-        share(used?.tags, limits.tags, String),
-        share(used?.repositories, limits.repositories, String),
+        share(used, "bytes", limits.bytes, formatSize),
+        share(used, "tags", limits.tags, String),
+        share(used, "repositories", limits.repositories, String),
       ]);
     }
-    if (!values.json) print(table(["BELOW", "BYTES", "TAGS", "REPOSITORIES"], rows));
+    if (values.json) return 0;
+    print(table(["BELOW", "BYTES", "TAGS", "REPOSITORIES"], rows));
+    if (isCounting) print(`\n${COUNTING}\n`);
     return 0;
   });
 }
 
+const COUNTING =
+  "New quotas are being counted by the server. Until they are, pushes may add at most 5 % of a limit, and wait beyond that.";
+
+function inJson(usage: QuotaUsage | undefined): object {
+  if (!usage) return { used: null, counted: false };
+  const { isCounted, ...used } = usage;
+  return { used, counted: isCounted };
+}
+
 /** Such as `1.5 GiB of 10.0 GiB (15%)`. */
-function share(used: number | undefined, limit: number | undefined, format: (amount: number) => string): string {
-  if (used === undefined) return limit === undefined ? NOT_COUNTED : `${NOT_COUNTED}, of ${format(limit)}`;
-  if (limit === undefined) return format(used);
-  return `${format(used)} of ${format(limit)}${limit > 0 ? ` (${Math.round((used / limit) * 100)}%)` : ""}`;
+function share(
+  usage: QuotaUsage | undefined,
+  what: keyof Amounts,
+  limit: number | undefined,
+  format: (amount: number) => string,
+): string {
+  if (usage === undefined) return limit === undefined ? NOT_BEGUN : `${NOT_BEGUN}, of ${format(limit)}`;
+  const used = `${usage.isCounted ? "" : "at least "}${format(usage[what])}`;
+  if (limit === undefined) return used;
+  return `${used} of ${format(limit)}${limit > 0 ? ` (${Math.round((usage[what] / limit) * 100)}%)` : ""}`;
 }

@@ -71,6 +71,9 @@ function asText(state: State): string {
     ["Uploads", `${count(state.uploads)} unfinished`],
     ["Garbage", waiting(backlog.entries, "to be examined", backlog.nextReviewAt)],
     ["Trash", waiting(backlog.files, "to be deleted", backlog.nextUnlinkAt)],
+    ...(state.countingQuotas.length > 0
+      ? [["Quotas", `${state.countingQuotas.join(", ")}: being counted`] as const]
+      : []),
     ["Last backup", ran(lastRuns.backup, "stowage backup FOLDER")],
     ["Last scrub", ran(lastRuns.scrub, "the server reads every blob over days; setting scrub")],
     ["Last check", ran(lastRuns.check, "stowage check --deep")],

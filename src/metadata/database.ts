@@ -43,6 +43,8 @@ export interface Database {
   readonly clock: Clock;
   readonly periods: Periods;
   readonly quotas: readonly Quota[];
+  /** Begins to count the quotas in the background that are not counted, unless that goes on. */
+  countQuotas(): void;
 }
 
 /**

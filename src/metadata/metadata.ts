@@ -15,7 +15,7 @@ import { Manifests } from "./manifests.ts";
 import { Operations } from "./operations.ts";
 import { OverviewOfAll } from "./overview.ts";
 import { Pins } from "./pins.ts";
-import { Quotas } from "./quotas.ts";
+import { Quotas } from "./quota-counting.ts";
 import { Repositories } from "./repositories.ts";
 import { Revisions } from "./revisions.ts";
 import type { Revision, RevisionScope } from "./revisions.ts";
@@ -56,7 +56,9 @@ export class Metadata {
   readonly #revisions: Revisions;
 
   constructor(engine: SqlEngine, clock: Clock, { periods = DEFAULT_RULES, quotas = [] }: MetadataOptions = {}) {
-    const database: Database = { engine, clock, periods, quotas };
+    this.quotas = new Quotas(engine, quotas);
+    const countQuotas = (): void => void this.quotas.count().catch(() => undefined); // the next write that needs it tries again
+    const database: Database = { engine, clock, periods, quotas, countQuotas };
     this.#engine = engine;
     this.#revisions = new Revisions(engine);
     this.repositories = new Repositories(database);
@@ -70,7 +72,6 @@ export class Metadata {
     this.collection = new Collection(database);
     this.trash = new Trash(database);
     this.leases = new Leases(database);
-    this.quotas = new Quotas(database);
     this.accounts = new Accounts(database);
     this.robotTokens = new RobotTokens(database);
     this.signingKeys = new StoredSigningKeys(database);

@@ -1,5 +1,5 @@
 /** How much there is and what was last done, for administrators: the statements walk through what they count. */
-import { integer, query, word } from "./columns.ts";
+import { integer, query, text, word } from "./columns.ts";
 import type { Database } from "./database.ts";
 import { first, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
@@ -16,6 +16,8 @@ export interface Overview {
   readonly bytes: number;
   /** Uploads that have begun and not ended. */
   readonly uploads: number;
+  /** Prefixes of quotas that are being counted. */
+  readonly countingQuotas: readonly string[];
   /** When each kind of work was last done to its end, in milliseconds since 1970. */
   readonly lastRuns: Readonly<Partial<Record<RunName, number>>>;
 }
@@ -37,6 +39,8 @@ const LAST_RUNS = query(
   `select job, at from last_run`,
 );
 
+const COUNTING = query({ prefix: text }, `select prefix from quota where counted_to is not null order by prefix`);
+
 const RECORD_RUN = `
   insert into last_run (job, at) values ($1, $2) on conflict (job) do update set at = excluded.at`;
 
@@ -53,7 +57,8 @@ export class OverviewOfAll {
       const counts = yield* first(COUNTS);
       if (!counts) throw new Error("nothing was counted");
       const runs = yield* rows(LAST_RUNS);
-      return { ...counts, lastRuns: Object.fromEntries(runs.map(({ job, at }) => [job, at])) };
+      const countingQuotas = (yield* rows(COUNTING)).map(({ prefix }) => prefix);
+      return { ...counts, countingQuotas, lastRuns: Object.fromEntries(runs.map(({ job, at }) => [job, at])) };
     });
   }
 

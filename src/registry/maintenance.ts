@@ -3,7 +3,7 @@ import type { RecordedBlob } from "../metadata/blobs.ts";
 import type { Backlog, Collectable } from "../metadata/collection.ts";
 import type { CollectionRules } from "../metadata/database.ts";
 import type { Overview, RunName } from "../metadata/overview.ts";
-import type { QuotaUsage } from "../metadata/quotas.ts";
+import type { QuotaUsage } from "../metadata/quota-counting.ts";
 import type { RepositoryUsage } from "../metadata/repositories.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -44,7 +44,7 @@ export interface Maintenance {
   overview(): Promise<Overview>;
   /** How much is in each repository that has a manifest, in byte order of their names. */
   repositoryUsage(): AsyncIterable<RepositoryUsage>;
-  /** How much lies below the prefix of a quota; undefined while that is not counted, which a server does that has the quota. */
+  /** How much lies below the prefix of a quota; undefined while a server has not begun to count it. */
   quotaUsage(prefix: string): Promise<QuotaUsage | undefined>;
   /** Records what an operator changed by a command, such as `tag delete team/app:v1`: a server writes it to its audit. */
   recordOperation(who: string, command: string): Promise<void>;

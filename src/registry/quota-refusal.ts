@@ -14,7 +14,9 @@ function refusalOf(problem: QuotaProblem): OciError {
   const { prefix } = problem;
   if (problem.kind === "counting") {
     return new OciError("UNAVAILABLE", {
-      message: `the new quota of ${prefix} is being counted: try again in a moment`,
+      message:
+        `the new quota of ${prefix === "*" ? "this registry" : prefix} is being counted, and what may be added until then was ` +
+        "added: try again in a moment",
       detail: { prefix },
       retryAfterSeconds: 5,
     });

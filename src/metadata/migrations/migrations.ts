@@ -14,6 +14,7 @@ import sqlite0012 from "./sqlite/0012_operations.sql" with { type: "text" };
 import sqlite0013 from "./sqlite/0013_revisions.sql" with { type: "text" };
 import sqlite0014 from "./sqlite/0014_dead_columns.sql" with { type: "text" };
 import sqlite0015 from "./sqlite/0015_changes.sql" with { type: "text" };
+import sqlite0016 from "./sqlite/0016_quota_counting.sql" with { type: "text" };
 
 /** The statements that make each version out of the one before; the first makes version 1 out of nothing. */
 export const SQLITE_MIGRATIONS: readonly string[] = [
@@ -32,6 +33,7 @@ export const SQLITE_MIGRATIONS: readonly string[] = [
   sqlite0013,
   sqlite0014,
   sqlite0015,
+  sqlite0016,
 ];
 
 /** A database that this program cannot use: a person has to do something first. */
