@@ -13,7 +13,7 @@ import { writeWithin } from "./quotas.ts";
 import type { QuotaProblem } from "./quotas.ts";
 import { beginRepository, findRepository, isLinked } from "./repositories.ts";
 import { moveBlobs, moveRepository } from "./revisions.ts";
-import { any, first, rows, run } from "./sql.ts";
+import { any, first, listed, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 import { UNLINK_DELAY_MS, moveToTrash } from "./trash.ts";
 
@@ -177,7 +177,7 @@ export function* linkBlob(repo: number, blob: Digest, now: number, reviewAfter: 
 
 /** Records that a manifest needs blobs, and all are here: they cannot be collected from then on. */
 export function* needBlobs(repo: number, manifest: string, blobs: readonly string[]): Transaction<void> {
-  if (blobs.length > 0) yield* run(NEED, repo, manifest, JSON.stringify(blobs));
+  if (blobs.length > 0) yield* run(NEED, repo, manifest, listed(blobs));
 }
 
 /** Whether a manifest of the repository references the blob. */

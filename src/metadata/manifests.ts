@@ -14,7 +14,7 @@ import { writeWithin } from "./quotas.ts";
 import type { QuotaProblem } from "./quotas.ts";
 import { beginRepository, findRepository, hasManifest } from "./repositories.ts";
 import { moveRepository } from "./revisions.ts";
-import { any, first, rows, run } from "./sql.ts";
+import { any, first, listed, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 import { conditionHolds, pointTag, pointsElsewhere, removeTagsOf, tagsOf } from "./tags.ts";
 
@@ -228,7 +228,7 @@ function* sizesOf(
   needed: readonly Needed[],
 ): Transaction<ReadonlyMap<string, number>> {
   if (repo === undefined || needed.length === 0) return new Map();
-  const found = yield* rows(sizes, repo, JSON.stringify(needed.map((each) => each.digest)));
+  const found = yield* rows(sizes, repo, listed(needed.map((each) => each.digest)));
   return new Map(found.map((row) => [row.digest, row.size]));
 }
 
@@ -269,9 +269,9 @@ function* putManifest(
   yield* run(NOTHING_MISSING, repo, manifest.digest);
   yield* needBlobs(repo, manifest.digest, findings.blobs);
   if (children.length > 0) {
-    yield* run(NEED_CHILDREN, repo, manifest.digest, JSON.stringify(children.map((child) => child.digest)));
+    yield* run(NEED_CHILDREN, repo, manifest.digest, listed(children.map((child) => child.digest)));
   }
-  if (findings.missing.length > 0) yield* run(MISS, repo, manifest.digest, JSON.stringify(findings.missing));
+  if (findings.missing.length > 0) yield* run(MISS, repo, manifest.digest, listed(findings.missing));
   yield* run(NOT_MISSING, repo, manifest.digest);
   yield* run(ADOPT, repo, manifest.digest);
   for (const each of manifest.tags) yield* pointTag(repo, each, manifest.digest, now, undoUntil);
