@@ -55,6 +55,7 @@ export async function openRegistry(
       strict: settings.validation.manifests.strict && !settings.validation.disabled,
       schema1: settings.compatibility.schema1.enabled,
       openUploads: settings.limits.uploads,
+      descriptors: settings.limits.descriptors,
       uploadExpiryMs: enabled && !dryrun ? age : NEVER_MS,
       ...(serving ? { ...tagProtectionOf(settings), ...(await urlRuleOf(settings)) } : {}),
     },

@@ -17,6 +17,8 @@ export const limitsSettings = z
       .prefault({}),
     /** How many unfinished uploads one user, robot or anonymous address may have; 0: no limit. */
     uploads: count.default(10_000),
+    /** How many layers, blobs or manifests a manifest may list. */
+    descriptors: z.int("expected a whole number").min(1, "expected a number from 1 on").default(10_000),
   })
   .prefault({});
 

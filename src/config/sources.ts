@@ -141,6 +141,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   "limits.reads.perminute": "1000",
   "limits.reads.anonymousperminute": "100",
   "limits.uploads": "10000",
+  "limits.descriptors": "10000",
   quotas: "[{prefix: team, bytes: 100GiB, tags: 1000, repositories: 50}]",
   workers: "4",
   "storage.filesystem.rootdirectory": "/var/lib/stowage",

@@ -48,14 +48,19 @@ export function readDescriptor(value: unknown, path: string, deviates: OnDeviati
   }
   const data = optionalMember(fields, "data", path, deviates);
   if (data !== undefined) checkData(data, digest, size as number, `${path}.data`, deviates);
+  const artifactType = readArtifactType(fields, path, deviates);
+  const annotations = readAnnotations(fields, path, deviates);
+  const urls = readUrls(fields, path, deviates);
+  const platform = readPlatform(fields, path, deviates);
+  const descriptor = { mediaType, digest, size: size as number };
+  // Most have nothing else, and a manifest has thousands.
+  if ((artifactType ?? annotations ?? urls ?? platform) === undefined) return descriptor;
   return {
-    mediaType,
-    digest,
-    size: size as number,
-    ...optional("artifactType", readArtifactType(fields, path, deviates)),
-    ...optional("annotations", readAnnotations(fields, path, deviates)),
-    ...optional("urls", readUrls(fields, path, deviates)),
-    ...optional("platform", readPlatform(fields, path, deviates)),
+    ...descriptor,
+    ...optional("artifactType", artifactType),
+    ...optional("annotations", annotations),
+    ...optional("urls", urls),
+    ...optional("platform", platform),
   };
 }
 

@@ -44,9 +44,14 @@ type Fields = Readonly<Record<string, unknown>>;
 /**
  * Reads a manifest that came with the `Content-Type` essence `declared` (undefined when there was none). Throws
  * `MANIFEST_INVALID`, which names the place, when it cannot be taken; `deviates` is told of what is not as the spec has it
- * and is taken all the same. Unknown properties are left alone.
+ * and is taken all the same. Unknown properties are left alone. No list may have more than `maxDescriptors`.
  */
-export function readManifest(bytes: Uint8Array, declared: string | undefined, deviates: OnDeviation): ManifestContent {
+export function readManifest(
+  bytes: Uint8Array,
+  declared: string | undefined,
+  deviates: OnDeviation,
+  maxDescriptors: number = Infinity,
+): ManifestContent {
   const fields = parseManifestObject(bytes);
   refuseOtherSpellings(fields);
   const mediaType = mediaTypeOf(fields, declared, deviates);
@@ -59,13 +64,14 @@ export function readManifest(bytes: Uint8Array, declared: string | undefined, de
   if (shape !== "artifact" && fields["schemaVersion"] !== 2) throw invalidManifest("schemaVersion", "must be 2");
 
   const isTypeKnown = declared !== undefined || Boolean(fields["mediaType"]);
+  const list: ListReader = (key, isOptional) => readList(fields, key, isOptional, maxDescriptors, deviates);
   const config = shape === "image" ? readDescriptor(fields["config"], "config", deviates) : undefined;
   const ownType = readArtifactType(fields, "", deviates);
   return {
     mediaType,
     ...optional("config", config),
-    layers: layersOf(shape, fields, isTypeKnown, deviates),
-    children: shape === "index" ? readList(fields, "manifests", isTypeKnown, deviates) : [],
+    layers: layersOf(shape, fields, isTypeKnown, list),
+    children: shape === "index" ? list("manifests", isTypeKnown) : [],
     ...optional("subject", subjectOf(fields, deviates)),
     ...optional("artifactType", ownType ?? (config?.mediaType || undefined)),
     ...optional("annotations", readAnnotations(fields, "", deviates)),
@@ -122,31 +128,43 @@ function readOwnType(fields: Fields, deviates: OnDeviation): string | undefined 
   return mediaType === "" ? undefined : mediaType;
 }
 
-function layersOf(
-  shape: ManifestShape,
-  fields: Fields,
-  isTypeKnown: boolean,
-  deviates: OnDeviation,
-): readonly Descriptor[] {
+/** Reads the list of descriptors under a key. */
+type ListReader = (key: string, isOptional: boolean) => readonly Descriptor[];
+
+function layersOf(shape: ManifestShape, fields: Fields, isTypeKnown: boolean, list: ListReader): readonly Descriptor[] {
   switch (shape) {
     case "image":
-      return readList(fields, "layers", isTypeKnown, deviates);
+      return list("layers", isTypeKnown);
     case "artifact":
-      return fields["blobs"] === undefined ? [] : readList(fields, "blobs", true, deviates);
+      return fields["blobs"] === undefined ? [] : list("blobs", true);
     case "index":
       return [];
   }
 }
 
 /** A list of descriptors; when it is optional, its absence is a deviation and counts as an empty list. */
-function readList(fields: Fields, key: string, isOptional: boolean, deviates: OnDeviation): readonly Descriptor[] {
+function readList(
+  fields: Fields,
+  key: string,
+  isOptional: boolean,
+  maxDescriptors: number,
+  deviates: OnDeviation,
+): readonly Descriptor[] {
   const value = fields[key];
   if (isOptional && (value === undefined || value === null)) {
     deviates(key, "should be a list (it may be empty)");
     return [];
   }
   if (!Array.isArray(value)) throw invalidManifest(key, "must be a list of descriptors");
+  checkCount(key, value.length, maxDescriptors);
   return value.map((item, at) => readDescriptor(item, `${key}[${at}]`, deviates));
+}
+
+/** Refuses a list of a manifest that has more descriptors than a registry takes. */
+export function checkCount(key: string, count: number, max: number): void {
+  if (count > max) {
+    throw invalidManifest(key, `has ${count} descriptors, and this registry takes at most ${max} (limits.descriptors)`);
+  }
 }
 
 function subjectOf(fields: Fields, deviates: OnDeviation): Descriptor | undefined {

@@ -32,7 +32,15 @@ type Fields = Readonly<Record<string, unknown>>;
 export function isSchema1(bytes: Uint8Array, declared: string | undefined): boolean {
   if (declared === DOCKER_SCHEMA1 || declared === DOCKER_SCHEMA1_SIGNED) return true;
   if (declared !== undefined && declared !== "application/json") return false;
-  return parseManifestObject(bytes)["schemaVersion"] === 1;
+  // Megabytes of another kind of manifest are not parsed for this.
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(LAYERS) && schemaVersionOf(bytes) === 1;
+}
+
+/** A document of schema 1 has a member of this name. */
+const LAYERS = "fsLayers";
+
+function schemaVersionOf(bytes: Uint8Array): unknown {
+  return parseManifestObject(bytes)["schemaVersion"];
 }
 
 /**

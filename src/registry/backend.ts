@@ -17,6 +17,8 @@ export interface RegistryLimits extends UploadTimes {
   readonly openUploads: number;
   /** Bytes up to which a blob lies in the database instead of a file; 0 keeps every blob a file. */
   readonly inlineBytes: number;
+  /** How many layers, blobs or manifests a manifest may list. */
+  readonly descriptors: number;
   /** Whether manifests may name blobs and manifests that are not here. */
   readonly sparse: boolean;
   /** Whether manifests that deviate from the spec are refused, also where tools write them so. */
@@ -34,6 +36,7 @@ export interface RegistryLimits extends UploadTimes {
 
 export const DEFAULT_LIMITS: RegistryLimits = {
   inlineBytes: 16 * 1024,
+  descriptors: 10_000,
   sparse: false,
   strict: false,
   schema1: false,

@@ -153,17 +153,13 @@ export function manifestTooLarge(): OciError {
   });
 }
 
-/** A manifest of 4 MiB can name a hundred thousand digests: the reply would be larger than the request. */
-const MAX_MISSING_NAMED = 1000;
+/** A manifest can name ten thousand digests, and the reply would be larger than the request. */
+const MAX_MISSING_LISTED = 20;
 
 function refusalOf(result: Exclude<PutManifestResult, { readonly kind: "stored" }>): OciError {
   switch (result.kind) {
     case "missing":
-      // One entry for each: a client that pushes again learns all that it has to push.
-      return new OciError("MANIFEST_BLOB_UNKNOWN", {
-        message: "the manifest references blobs or manifests that are not in this repository: push them first",
-        details: result.digests.slice(0, MAX_MISSING_NAMED).map((digest) => ({ digest })),
-      });
+      return missingContent(result.digests);
     case "size":
       return invalidManifest(`${result.path}.size`, wrongSize(result));
     case "condition":
@@ -171,6 +167,17 @@ function refusalOf(result: Exclude<PutManifestResult, { readonly kind: "stored" 
     case "immutable":
       return tagIsFixed(result.tag);
   }
+}
+
+function missingContent(digests: readonly string[]): OciError {
+  const listed = digests.slice(0, MAX_MISSING_LISTED);
+  const more = digests.length - listed.length;
+  return new OciError("MANIFEST_BLOB_UNKNOWN", {
+    message:
+      "the manifest references blobs or manifests that are not in this repository: push them first" +
+      (more > 0 ? ` (these and ${more} more)` : ""),
+    details: listed.map((digest) => ({ digest })),
+  });
 }
 
 function wrongSize({ said, actual }: WrongSize): string {

@@ -6,7 +6,7 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import type { OnDeviation } from "../oci/deviation.ts";
 import { OciError } from "../oci/error.ts";
 import { invalidManifest } from "../oci/invalid-manifest.ts";
-import { readManifest } from "../oci/manifest.ts";
+import { checkCount, readManifest } from "../oci/manifest.ts";
 import type { ManifestContent } from "../oci/manifest.ts";
 import { DOCKER_SCHEMA1_SIGNED, MANIFEST_SHAPES, isForeignLayer } from "../oci/media-type.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
@@ -37,7 +37,7 @@ export function readPushed(
 ): PushedManifest {
   if (isSchema1(payload, target.mediaType)) return readPushedSchema1(payload, target, limits);
   const digest = digestIn(payload, target);
-  const content = readManifest(payload, target.mediaType, deviates);
+  const content = readManifest(payload, target.mediaType, deviates, limits.descriptors);
   const { config, layers, children } = content;
   const layersKey = MANIFEST_SHAPES[content.mediaType] === "artifact" ? "blobs" : "layers";
   const { sparse, allowsUrl } = limits;
@@ -67,6 +67,7 @@ function readPushedSchema1(payload: Uint8Array, target: PushTarget, limits: Regi
     );
   }
   const manifest = readSchema1(payload);
+  checkCount("fsLayers", manifest.layers.length, limits.descriptors);
   const { name, tags } = target;
   if (manifest.name !== name) {
     throw new OciError("NAME_INVALID", {

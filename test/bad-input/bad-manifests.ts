@@ -424,12 +424,12 @@ export const BAD_DESCRIPTORS: readonly BadManifest[] = [
   {
     title: "annotations with arrays, 100,000 deep",
     body: image({ annotations: { a: "HERE" } }).replace('"HERE"', "[".repeat(NESTED) + "]".repeat(NESTED)),
-    place: ["annotations"],
+    place: ["100 levels"],
   },
   {
     title: "a subject of arrays, 100,000 deep",
     body: image({ subject: "HERE" }).replace('"HERE"', "[".repeat(NESTED) + "]".repeat(NESTED)),
-    place: ["subject"],
+    place: ["100 levels"],
   },
   {
     title: "a size of five thousand digits",

@@ -36,6 +36,8 @@ import {
 
 const witness = useWitness();
 
+const ARTIFACT = "application/vnd.oci.artifact.manifest.v1+json";
+
 const MAX_BYTES = 4 * 1024 * 1024;
 
 function put(repository: string, reference: string, { body, mediaType = OCI_MANIFEST }: BadManifest): RawRequest {
@@ -78,6 +80,41 @@ for (const [title, rows] of [
 function absent(seed: string): typeof LAYER {
   return descriptorOf(LAYER.mediaType, `${seed} was never pushed`);
 }
+
+function layersThatAreAbsent(count: number): readonly (typeof LAYER)[] {
+  return Array.from({ length: count }, (_, at) => ({ ...LAYER, digest: digestOf(`layer ${at}`) }));
+}
+
+describe("a list of more descriptors than limits.descriptors: 400 MANIFEST_INVALID, whatever is here", () => {
+  const layers = Array.from({ length: 10_001 }, () => LAYER);
+  const rows: readonly BadManifest[] = [
+    { title: "layers", body: image({ layers }), place: ["layers", "10001", "limits.descriptors"] },
+    { title: "manifests", body: index({ manifests: layers }), mediaType: OCI_INDEX, place: ["manifests", "10001"] },
+    {
+      title: "blobs",
+      body: JSON.stringify({ mediaType: ARTIFACT, artifactType: "application/x", blobs: layers }),
+      mediaType: ARTIFACT,
+      place: ["blobs", "10001"],
+    },
+  ];
+  for (const row of rows) test(row.title, () => expectInvalid(row));
+  testUnchanged(witness, ABSENT);
+});
+
+function repeated(value: (at: number) => string): string {
+  return Array.from({ length: 150_000 }, (_, at) => value(at)).join();
+}
+
+describe("more values than a manifest may have: 400 MANIFEST_INVALID", () => {
+  const rows: readonly BadManifest[] = [
+    { title: "annotations", body: `{"annotations":{${repeated((at) => `"${at}":""`)}}}`, place: ["120000"] },
+    { title: "unknown members", body: `{${repeated((at) => `"${at}":0`)}}`, place: ["120000"] },
+    { title: "empty objects in a list", body: `{"layers":[${repeated(() => "{}")}]}`, place: ["120000"] },
+    { title: "lists in lists", body: `{"x":${"[".repeat(101)}${"]".repeat(101)}}`, place: ["100"] },
+  ];
+  for (const row of rows) test(row.title, () => expectInvalid(row));
+  testUnchanged(witness, ABSENT);
+});
 
 describe("content that is not in the repository: 400 MANIFEST_BLOB_UNKNOWN, one error for each digest", () => {
   // Its bytes are here, but under another digest: identity is per algorithm.
@@ -127,13 +164,18 @@ describe("content that is not in the repository: 400 MANIFEST_BLOB_UNKNOWN, one 
     });
   }
 
-  test("ten thousand layers: the first thousand are named", async () => {
-    const layers = Array.from({ length: 10_000 }, (_, at) => ({ ...LAYER, digest: digestOf(`layer ${at}`) }));
+  test("ten thousand layers: the first twenty are listed, and the message says how many more there are", async () => {
+    const layers = layersThatAreAbsent(10_000);
     const row = { title: "", body: image({ layers }) };
     const reply = await expectRefused(witness().registry, put(REPOSITORY, "refused", row), "400 MANIFEST_BLOB_UNKNOWN");
-    expect(errorsOf(reply).map((error) => error.detail)).toEqual(
-      layers.slice(0, 1000).map(({ digest }) => ({ digest })),
-    );
+    expect(errorsOf(reply).map((error) => error.detail)).toEqual(layers.slice(0, 20).map(({ digest }) => ({ digest })));
+    for (const { message } of errorsOf(reply)) expect(message).toContain("9980");
+  });
+
+  test("twenty layers: all are listed", async () => {
+    const row = { title: "", body: image({ layers: layersThatAreAbsent(20) }) };
+    const reply = await expectRefused(witness().registry, put(REPOSITORY, "refused", row), "400 MANIFEST_BLOB_UNKNOWN");
+    expect(errorsOf(reply).length).toBe(20);
   });
 
   test("an image whose content is elsewhere does not bring its repository into being", async () => {
