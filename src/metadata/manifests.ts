@@ -36,12 +36,16 @@ export interface ReferrerRecord extends ManifestRecord {
   readonly annotations: string | undefined;
 }
 
-/** Which referrers are asked for. */
-export interface ReferrersQuery {
-  readonly after?: string;
-  /** Undefined for all types. */
-  readonly artifactTypes?: readonly string[];
-  readonly maxBytes: number;
+/** A referrer and about how many bytes its descriptor takes in JSON. */
+export interface ReferrerSize {
+  readonly digest: Digest;
+  readonly bytes: number;
+}
+
+/** A page of referrers, in order of their digests. */
+export interface ReferrersQuery extends Page {
+  /** Undefined for all types; empty for referrers without a type. */
+  readonly artifactType?: string | undefined;
 }
 
 /** A reference inside a manifest. Its digest may be of an algorithm that we do not compute. */
@@ -175,16 +179,29 @@ const ADOPT = `update manifest set orphaned_at = null where repo = $1 and subjec
 
 const REMOVE = `delete from manifest where repo = $1 and digest = $2`;
 
+// About what a descriptor takes in JSON: digest, names of the fields, types; and its annotations.
+const REFERRER_BYTES = `400 + coalesce(octet_length(m.artifact_type), 0) + coalesce(octet_length(m.annotations), 0) as bytes`;
+
 const REFERRER_SIZES = query(
-  { digest, artifactType: optional(text), annotationBytes: integer },
+  { digest, bytes: integer },
   `
-  select digest, artifact_type, coalesce(octet_length(annotations), 0) as annotation_bytes from manifest
-  where repo = $1 and subject = $2 and digest > $3 order by digest limit $4`,
+  select m.digest, ${REFERRER_BYTES} from repo r join manifest m on m.repo = r.id
+  where r.name = $1 and m.subject = $2 and m.digest > $3 order by m.digest limit $4`,
 );
 
-const REFERRER = query(
+const REFERRER_SIZES_OF_TYPE = query(
+  { digest, bytes: integer },
+  `
+  select m.digest, ${REFERRER_BYTES} from repo r join manifest m on m.repo = r.id
+  where r.name = $1 and m.subject = $2 and coalesce(m.artifact_type, '') = $5 and m.digest > $3
+  order by m.digest limit $4`,
+);
+
+const REFERRERS = query(
   { ...RECORD, artifactType: optional(text), annotations: optional(text) },
-  `select digest, media_type, size, artifact_type, annotations from manifest where repo = $1 and digest = $2`,
+  `
+  select m.digest, m.media_type, m.size, m.artifact_type, m.annotations from repo r join manifest m on m.repo = r.id
+  where r.name = $1 and m.digest in (select value from json_each($2))`,
 );
 
 const NEEDING = query(
@@ -193,10 +210,6 @@ const NEEDING = query(
   select r.name as repository, e.repo, e.manifest from manifest_blob e join repo r on r.id = e.repo
   where e.blob = $1 order by r.name, e.manifest limit $2`,
 );
-
-/** About what a descriptor takes in JSON without its annotations: digest, names of the fields, types. */
-const DESCRIPTOR_BYTES = 400;
-const REFERRERS_AT_ONCE = 10_000;
 
 /** What was found of the things that a manifest needs. Nothing is written before all of it is known. */
 interface Findings {
@@ -357,36 +370,24 @@ export class Manifests {
     });
   }
 
-  /**
-   * Manifests whose subject is `subject`, of any of `artifactTypes`, in order of their digests. At least one when there is
-   * one; more while their descriptors together take at most `maxBytes`.
-   */
-  referrers(
+  /** Which manifests have `subject` as their subject, and the sizes of their descriptors. */
+  referrerSizes(
     name: RepositoryName,
     subject: Digest,
-    { after: start = "", artifactTypes, maxBytes }: ReferrersQuery,
-  ): Promise<{ readonly referrers: readonly ReferrerRecord[]; readonly more: boolean }> {
-    return this.#database.engine.read(function* () {
-      const repo = yield* findRepository(name);
-      const referrers: ReferrerRecord[] = [];
-      if (repo === undefined) return { referrers, more: false };
-      const wanted = artifactTypes && new Set(artifactTypes); // a request may name thousands
-      let size = 0;
-      for (let after: string = start; ;) {
-        // Sizes first: the annotations of a page can be as large as a page, those of all candidates without bound.
-        const candidates = yield* rows(REFERRER_SIZES, repo, subject, after, REFERRERS_AT_ONCE);
-        for (const candidate of candidates) {
-          if (wanted && !wanted.has(candidate.artifactType ?? "")) continue;
-          size += DESCRIPTOR_BYTES + (candidate.artifactType?.length ?? 0) + candidate.annotationBytes;
-          if (size > maxBytes && referrers.length > 0) return { referrers, more: true };
-          const referrer = yield* first(REFERRER, repo, candidate.digest);
-          if (referrer) referrers.push(referrer);
-        }
-        const last = candidates.at(-1);
-        if (!last || candidates.length < REFERRERS_AT_ONCE) return { referrers, more: false };
-        after = last.digest;
-      }
-    });
+    { after = "", limit, artifactType }: ReferrersQuery,
+  ): Promise<readonly ReferrerSize[]> {
+    return this.#database.engine.read(() =>
+      artifactType === undefined
+        ? rows(REFERRER_SIZES, name, subject, after, limit)
+        : rows(REFERRER_SIZES_OF_TYPE, name, subject, after, limit, artifactType),
+    );
+  }
+
+  /** What a list of referrers shows of manifests, in the order of `digests`; those that are not there are left out. */
+  async referrers(name: RepositoryName, digests: readonly Digest[]): Promise<readonly ReferrerRecord[]> {
+    const found = await this.#database.engine.read(() => rows(REFERRERS, name, JSON.stringify(digests)));
+    const byDigest = new Map(found.map((referrer) => [referrer.digest, referrer]));
+    return digests.map((each) => byDigest.get(each)).filter((referrer) => referrer !== undefined);
   }
 
   /** Manifests that need the blob, and the tags that point at them. */

@@ -11,8 +11,11 @@ export interface PageStart {
 
 export const PAGE_SIZE = 1000;
 
+/** What a statement costs beside its rows, in rows. */
+export const STATEMENT_COST = 64;
+
 /** Rows that all lists of this process read in one turn of the event loop: other requests get theirs in between. */
-export const listTurns = new TurnBudget(PAGE_SIZE);
+export const listTurns = new TurnBudget(STATEMENT_COST + PAGE_SIZE);
 
 /** As `pagesOf`, item by item. */
 export async function* paged<Item>(
@@ -24,19 +27,20 @@ export async function* paged<Item>(
 }
 
 /**
- * All items from a place on, in pages that are not empty. At most one page is in memory; what is added or removed meanwhile
+ * All items from a place on, in pages of at most `size` that are not empty. At most one page is in memory; what is added or removed meanwhile
  * may or may not show. A page is read when it is asked for, in a turn of the event loop that has room for it.
  */
 export async function* pagesOf<Item>(
   from: PageStart,
   read: (page: Page) => Promise<readonly Item[]>,
   keyOf: (item: Item) => string,
+  size: number = PAGE_SIZE,
 ): AsyncGenerator<readonly Item[], void> {
   let { after } = from;
   let left = from.limit ?? Infinity;
   while (left > 0) {
-    const limit = Math.min(left, PAGE_SIZE);
-    await listTurns.take(limit);
+    const limit = Math.min(left, size);
+    await listTurns.take(STATEMENT_COST + limit);
     const page = await read(after === undefined ? { limit } : { after, limit });
     const last = page.at(-1);
     if (last === undefined) return;

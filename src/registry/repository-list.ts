@@ -1,7 +1,7 @@
 /** The list of repositories, or of those among them that somebody may see. */
 import type { Repositories } from "../metadata/repositories.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
-import { PAGE_SIZE, listTurns, paged } from "./pages.ts";
+import { PAGE_SIZE, STATEMENT_COST, listTurns, paged } from "./pages.ts";
 import type { PageStart } from "./pages.ts";
 
 /** Which repositories belong into a list. */
@@ -13,9 +13,6 @@ export interface RepositoryFilter {
 
 /** Repositories that are read behind a place to which the list has skipped: there may be few that are allowed. */
 const SMALL_PAGE = 8;
-
-/** What a page costs beside its names, in names: to skip costs as much as to read so many. */
-const SKIP_COST = 64;
 
 /** The smallest character of a name: what comes behind a text begins with both, or comes later. */
 const SMALLEST = "-";
@@ -38,7 +35,7 @@ export async function* listRepositories(
   let limit = Math.min(left, PAGE_SIZE);
   let from = filter.seek(after === undefined ? "" : after + SMALLEST);
   while (left > 0 && from !== undefined) {
-    await listTurns.take(limit + SKIP_COST);
+    await listTurns.take(STATEMENT_COST + limit);
     const page = await repositories.list({ from, limit });
     for (const name of page) {
       if (!filter.allows(name)) continue;

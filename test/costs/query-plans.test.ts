@@ -89,6 +89,14 @@ test("no statement walks, but those of which we know why they may", () => {
   expect(mayWalk.filter((part) => !walks.some(({ text }) => text.includes(part)))).toEqual([]);
 });
 
+test("referrers are found by their subject, and those of a type by their type", () => {
+  const [all, ofType] = ["m.digest > $3", "coalesce(m.artifact_type, '') = $5"].map((part) =>
+    plansOf(statements.filter((text) => text.includes(`m.subject = $2 and ${part}`))).join(),
+  );
+  expect(all).toContain("manifest_subject (repo=? AND subject=? AND digest>?)");
+  expect(ofType).toContain("manifest_referrer (repo=? AND subject=? AND <expr>=? AND digest>?)");
+});
+
 interface Walk {
   readonly text: string;
   /** What SQLite says that it does. */
@@ -96,13 +104,19 @@ interface Walk {
 }
 
 function walksOf(texts: readonly string[]): readonly Walk[] {
+  return texts.flatMap((text) => {
+    const steps = plansOf([text]).filter((step) => WALKS.some((walk) => walk.test(step)));
+    return steps.map((step) => ({ text, step }));
+  });
+}
+
+/** The steps by which SQLite runs statements. */
+function plansOf(texts: readonly string[]): readonly string[] {
   const connection = Connection.open(database, []); // it prepares statements as the registry does
   try {
-    return texts.flatMap((text) => {
-      const plan = connection.run({ text: `explain query plan ${text}`, values: [] });
-      const steps = plan.map((row) => String(row["detail"]));
-      return steps.filter((step) => WALKS.some((walk) => walk.test(step))).map((step) => ({ text, step }));
-    });
+    return texts.flatMap((text) =>
+      connection.run({ text: `explain query plan ${text}`, values: [] }).map((row) => String(row["detail"])),
+    );
   } finally {
     connection.close();
   }

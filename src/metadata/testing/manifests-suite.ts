@@ -337,7 +337,7 @@ function testDeletion(open: OpenMetadata): void {
       taken: "refuse",
     });
     await store.manifests.delete(APP, referrer);
-    expect((await store.manifests.referrers(APP, image, { maxBytes: 10_000 })).referrers).toEqual([]);
+    expect(await store.manifests.referrerSizes(APP, image, { limit: 10 })).toEqual([]);
     expect(await store.signatures.list(APP, referrer)).toEqual([]);
     await subject.image("referrer");
     expect(await store.signatures.list(APP, referrer)).toEqual([]);
@@ -349,7 +349,7 @@ function testDeletion(open: OpenMetadata): void {
     const referrer = await subject.image("referrer", { subject: image });
     await subject.store.manifests.delete(APP, image);
     await subject.image("image");
-    const { referrers } = await subject.store.manifests.referrers(APP, image, { maxBytes: 10_000 });
+    const referrers = await subject.store.manifests.referrerSizes(APP, image, { limit: 10 });
     expect(referrers.map(({ digest }) => digest)).toEqual([referrer]);
   });
 

@@ -12,7 +12,7 @@ test("any pages make the document of all their items", async () => {
     fc.asyncProperty(fc.array(fc.array(fc.jsonValue(), { maxLength: 5 }), { maxLength: 6 }), async (pages) => {
       const pieces = await collect(jsonList('{"a":[', each(pages), "]}"));
       expect(pieces).toHaveLength(1);
-      expect(Buffer.concat(pieces).toString()).toBe(JSON.stringify({ a: pages.flat() }));
+      expect(pieces.join("")).toBe(JSON.stringify({ a: pages.flat() }));
     }),
   );
 });
@@ -31,6 +31,6 @@ test("a long list is made in pieces, and a page is read only when its piece is a
   expect(second.value?.length).toBeLessThan(150 * 1024);
   expect(read).toBeLessThan(5);
   const rest = await collect(pieces);
-  const all = Buffer.concat([first.value!, second.value!, ...rest]).toString();
+  const all = [first.value!, second.value!, ...rest].join("");
   expect(JSON.parse(all)).toHaveLength(50_000);
 });

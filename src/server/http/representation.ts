@@ -40,12 +40,16 @@ export interface Validity {
   readonly file?: Fingerprint | undefined;
 }
 
-/** Returns the representation of a JSON document. The type has no charset: clients compare it letter by letter. */
-export function jsonDocument(
-  value: unknown,
-  { type = "application/json", ...more }: Omit<Partial<Representation>, "contentHeaders"> & { type?: string } = {},
-): Representation {
-  const text = JSON.stringify(value);
+/** Of a JSON document; its `type` is `application/json` when absent. */
+export type JsonOptions = Omit<Partial<Representation>, "contentHeaders"> & { readonly type?: string };
+
+/** Returns the representation of a JSON document. */
+export function jsonDocument(value: unknown, options?: JsonOptions): Representation {
+  return jsonText(JSON.stringify(value), options);
+}
+
+/** Returns the representation of the text of a JSON document. The type has no charset: clients compare it letter by letter. */
+export function jsonText(text: string, { type = "application/json", ...more }: JsonOptions = {}): Representation {
   return { ...more, contentHeaders: { "content-type": type }, size: Buffer.byteLength(text), body: textBody(text) };
 }
 

@@ -4,7 +4,7 @@ import { OCI_INDEX } from "../../oci/media-type.ts";
 import type { Context } from "../context.ts";
 import { LIMITS } from "../http/limits.ts";
 import { nextPage } from "../http/links.ts";
-import { jsonDocument } from "../http/representation.ts";
+import { jsonText } from "../http/representation.ts";
 import type { Representation } from "../http/representation.ts";
 import type { Route } from "../routes.ts";
 
@@ -22,17 +22,21 @@ export async function getReferrers(
     ...(after === undefined ? {} : { after }),
   };
   // "the registry … MUST NOT return a 404": no subject, no repository, no referrers.
-  const { referrers, more } = await namespace
-    .repository(name)
-    .referrers.page(subject, filter, LIMITS.maxReferrersBytes);
-  const last = referrers.at(-1)?.digest;
+  const steps = namespace.repository(name).referrers.steps(subject, filter, LIMITS.maxReferrersBytes);
+  const descriptors: string[] = [];
+  let last: string | undefined;
+  let step = await steps.next();
+  for (; !step.done; step = await steps.next()) {
+    descriptors.push(JSON.stringify(step.value).slice(1, -1));
+    last = step.value.at(-1)?.digest;
+  }
   const headers = {
     // "If filtering is requested and applied, the response MUST include a header OCI-Filters-Applied: artifactType".
     ...(artifactTypes.length > 0 ? { "oci-filters-applied": "artifactType" } : {}),
-    ...(more ? { link: nextPage(`/v2/${name}/referrers/${subject}`, parameters, { last }) } : {}),
+    ...(step.value ? { link: nextPage(`/v2/${name}/referrers/${subject}`, parameters, { last }) } : {}),
   };
-  const index = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: referrers };
-  return jsonDocument(index, { type: OCI_INDEX, headers, cacheable: {} });
+  const index = `{"schemaVersion":2,"mediaType":${JSON.stringify(OCI_INDEX)},"manifests":[${descriptors.join(",")}]}`;
+  return jsonText(index, { type: OCI_INDEX, headers, cacheable: {} });
 }
 
 /** The link to the next page repeats the filter. */

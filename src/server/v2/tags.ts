@@ -6,8 +6,7 @@ import { jsonList } from "../http/json-list.ts";
 import { LIMITS } from "../http/limits.ts";
 import { nextPage } from "../http/links.ts";
 import { pageParameters } from "../http/page-parameters.ts";
-import { bytesBody } from "../http/reply.ts";
-import { jsonDocument } from "../http/representation.ts";
+import { jsonDocument, jsonText } from "../http/representation.ts";
 import type { Representation } from "../http/representation.ts";
 import type { Route } from "../routes.ts";
 
@@ -44,16 +43,20 @@ const UNCACHED = {};
 
 /** A list of one piece has a length, and can be cached; a longer one is sent as it is read. */
 async function inPieces(
-  pieces: AsyncGenerator<Uint8Array, void>,
+  pieces: AsyncGenerator<string, void>,
   cacheable: Pick<Representation, "cacheable">,
 ): Promise<Representation> {
   // What fails before the answer begins is answered as any internal error is.
   const [first, second] = [await pieces.next(), await pieces.next()];
-  const contentHeaders = { "content-type": "application/json" };
   if (first.done || !second.done) {
-    return { contentHeaders, body: { kind: "stream", open: () => prepend([first, second], pieces) } };
+    const body = { kind: "stream", open: () => encoded(prepend([first, second], pieces)) } as const;
+    return { contentHeaders: { "content-type": "application/json" }, body };
   }
-  return { contentHeaders, size: first.value.length, body: bytesBody(first.value), ...cacheable };
+  return jsonText(first.value, cacheable);
+}
+
+async function* encoded(pieces: AsyncIterable<string>): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) yield Buffer.from(piece);
 }
 
 /** Puts the steps that were taken already before the others. */

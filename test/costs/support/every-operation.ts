@@ -110,7 +110,13 @@ async function referrers(subject: Subject): Promise<void> {
   const { store } = subject;
   const image = await subject.image("image");
   await subject.image("referrer", { subject: image });
-  await store.manifests.referrers(APP, image, { maxBytes: 1000 });
+  for (const type of [{}, { artifactType: "application/spdx+json" }]) {
+    const sizes = await store.manifests.referrerSizes(APP, image, { ...PAGE, ...type });
+    await store.manifests.referrers(
+      APP,
+      sizes.map(({ digest }) => digest),
+    );
+  }
   await store.signatures.put(APP, image, [{ name: "signature", content: new Uint8Array(3) }], {
     maxBytes: 1000,
     taken: "skip",
