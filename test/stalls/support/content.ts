@@ -37,14 +37,14 @@ function blobOf(text: string): SeededBlob {
 /** What artifacts have instead of a config and of layers. */
 const EMPTY = blobOf("{}");
 
-/** An image of a config and a layer. */
-export function seededImage(seed: string): SeededManifest {
+/** An image of a config and layers. */
+export function seededImage(seed: string, layers: number = 1): SeededManifest {
   const config = blobOf(`{"architecture":"amd64","os":"linux","seed":"${seed}"}`);
-  const layer = blobOf(`the layer of ${seed}`);
+  const blobs = Array.from({ length: layers }, (_, layer) => blobOf(`layer ${layer} of ${seed}`));
   const text =
-    `{"schemaVersion":2,"mediaType":"${OCI_MANIFEST}",` +
-    `"config":${descriptor(OCI_CONFIG, config)},"layers":[${descriptor(OCI_LAYER, layer)}]}`;
-  return { ...blobOf(text), blobs: [config, layer], artifactType: OCI_CONFIG };
+    `{"schemaVersion":2,"mediaType":"${OCI_MANIFEST}","config":${descriptor(OCI_CONFIG, config)},` +
+    `"layers":[${blobs.map((layer) => descriptor(OCI_LAYER, layer)).join()}]}`;
+  return { ...blobOf(text), blobs: [config, ...blobs], artifactType: OCI_CONFIG };
 }
 
 /** An artifact that refers to a subject; each number is another one. */

@@ -1,4 +1,4 @@
-/** Asks a server for `/healthz` again and again, from a process of its own, and knows how long it waited. */
+/** Asks a server for something small again and again, from a process of its own, and knows how long it waited. */
 import { join } from "node:path";
 
 /** How long answers took since the pinger began, or was last asked. */
@@ -7,23 +7,34 @@ export interface Waits {
   /** Milliseconds. */
   readonly longestMs: number;
   readonly p99Ms: number;
+  readonly p999Ms: number;
   readonly medianMs: number;
+  /** Answers that were no success. */
+  readonly failures: number;
+}
+
+export interface PingerOptions {
+  /** What is asked for in turn; `/healthz` alone when absent. */
+  readonly paths?: readonly string[];
+  /** Milliseconds between an answer and the next request; 2 when absent. */
+  readonly pauseMs?: number;
 }
 
 export class Pinger implements AsyncDisposable {
   readonly #process: Bun.Subprocess;
   #answer: ((waits: Waits) => void) | undefined;
 
-  private constructor(url: string) {
-    this.#process = Bun.spawn([process.execPath, join(import.meta.dir, "pinger-process.ts"), url], {
+  private constructor(url: string, { paths = ["/healthz"], pauseMs = 2 }: PingerOptions) {
+    const words = [process.execPath, join(import.meta.dir, "pinger-process.ts"), url, String(pauseMs), ...paths];
+    this.#process = Bun.spawn(words, {
       stdio: ["ignore", "inherit", "inherit"],
       ipc: (waits: Waits) => this.#answer?.(waits),
     });
   }
 
   /** Begins to ask the server at `url`; resolves when it has answered. */
-  static async start(url: string): Promise<Pinger> {
-    const pinger = new Pinger(url);
+  static async start(url: string, options: PingerOptions = {}): Promise<Pinger> {
+    const pinger = new Pinger(url, options);
     while ((await pinger.waits()).count === 0) await Bun.sleep(5);
     return pinger;
   }

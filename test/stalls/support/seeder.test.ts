@@ -50,20 +50,24 @@ async function push(
   for (const reference of references) await registry.send("PUT", `${repository}/manifests/${reference}`, manifest.text);
 }
 
+function imageOf(repository: string, tag: string): SeededManifest {
+  return seededImage(`${repository}:${tag}`, tag === "v0" ? 3 : 1);
+}
+
 test("a seeded folder has the rows that pushes leave behind when collection has looked at them", async () => {
   const seeded = await scratchFolder();
   await seed(seeded, (seeder) => {
-    seeder.images({ prefix: "many", repositories: 2, images: 2, tags: 2 });
+    seeder.images({ prefix: "many", repositories: 2, images: 2, tags: 2, layers: 3 });
     seeder.tags("many/0000000", "v0-0", 3);
     seeder.referrers({ repository: "many/0000000", tag: "v0-0", count: 2, artifactType: TYPE, annotationBytes: 10 });
   });
 
   await using registry = await RegistryHere.open();
-  const image = seededImage("many/0000000:v0");
+  const image = imageOf("many/0000000", "v0");
   const subject = { digest: image.digest, size: image.text.length };
   for (const repository of ["many/0000000", "many/0000001"]) {
     for (const tag of ["v0", "v1"])
-      await push(registry, repository, seededImage(`${repository}:${tag}`), [`${tag}-0`, `${tag}-1`]);
+      await push(registry, repository, imageOf(repository, tag), [`${tag}-0`, `${tag}-1`]);
   }
   for (const tag of ["t0000000", "t0000001", "t0000002"]) await push(registry, "many/0000000", image, [tag]);
   for (const number of [0, 1]) {

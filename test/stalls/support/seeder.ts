@@ -18,6 +18,8 @@ export interface Images {
   readonly repositories: number;
   /** Images of each repository, with a config and a layer of their own; 1 when absent. */
   readonly images?: number;
+  /** Layers of the first image of each repository; 1 when absent. The others have one. */
+  readonly layers?: number;
   /** Tags of each image, `v0-0`, `v0-1`, … `v1-0`, …; 1 when absent. */
   readonly tags?: number;
 }
@@ -42,6 +44,15 @@ export interface Blobs {
 /** When everything was pushed: long before any lease or grace ends. */
 const PUSHED_AT = 1_600_000_000_000;
 
+/** The bytes of a blob that no manifest references, of that number in its repository. */
+export function blobPayload(repository: string, number: number, bytes: number = 512): Uint8Array {
+  return Buffer.alloc(bytes, `${repository} ${number} `);
+}
+
+function nameOf(prefix: string, at: number): string {
+  return `${prefix}/${String(at).padStart(7, "0")}`;
+}
+
 /** Numbers from 0 to below `$count`. */
 const NUMBERS = `with recursive n(i) as (select 0 where $count > 0 union all select i + 1 from n where i + 1 < $count)`;
 
@@ -59,7 +70,7 @@ export async function seed(dataDir: string, fill: (seeder: Seeder) => void): Pro
     database.run("pragma foreign_keys = on");
     database.run("pragma cache_size = -1000000");
     database.run("pragma temp_store = memory");
-    database.transaction(() => fill(new Seeder(database))).immediate();
+    database.transaction(() => new Seeder(database).fill(fill)).immediate();
     database.run("pragma wal_checkpoint(truncate)");
   } finally {
     database.close();
@@ -75,18 +86,25 @@ export class Seeder {
     this.#database = database;
   }
 
+  fill(work: (seeder: Seeder) => void): void {
+    work(this);
+    this.#run("delete from change where number <= (select max(number) from change) - 10000");
+  }
+
   /** Adds many repositories with images. */
-  images({ prefix, repositories, images = 1, tags = 1 }: Images): void {
+  images({ prefix, repositories, images = 1, layers = 1, tags = 1 }: Images): void {
     for (let at = 0; at < repositories; at++) {
-      const name = `${prefix}/${String(at).padStart(7, "0")}`;
-      for (let image = 0; image < images; image++) this.image(name, `v${image}`, tags);
+      const name = nameOf(prefix, at);
+      for (let image = 0; image < images; image++) {
+        this.image(name, `v${image}`, { tags, layers: image === 0 ? layers : 1 });
+      }
     }
   }
 
   /** Adds an image with tags of that prefix, such as `v0-0`, `v0-1`, …; its bytes follow from repository and prefix. */
-  image(repository: string, prefix: string, tags: number = 1): void {
+  image(repository: string, prefix: string, { tags = 1, layers = 1 } = {}): void {
     const repo = this.#repository(repository);
-    const image = seededImage(`${repository}:${prefix}`);
+    const image = seededImage(`${repository}:${prefix}`, layers);
     this.#manifest(repo, image);
     for (let tag = 0; tag < tags; tag++) this.#tag(repo, `${prefix}-${tag}`, image.digest);
   }
@@ -117,21 +135,32 @@ export class Seeder {
   }
 
   /** Adds blobs that no manifest references; garbage collection may delete them as soon as it looks. */
-  blobs({ repository, count, bytes = 512 }: Blobs): void {
-    const repo = this.#repository(repository);
+  blobs({ repository, count, bytes }: Blobs): void {
     for (let number = 0; number < count; number++) {
-      const payload = Buffer.alloc(bytes, `${repository} ${number} `);
-      const digest = digestOf(payload);
-      this.#blob(repo, digest, payload);
-      this.#run(
-        `insert or ignore into gc_queue (kind, repo, digest, review_after) values ('link', $repo, $digest, $at)`,
-        {
-          repo,
-          digest,
-          at: PUSHED_AT,
-        },
-      );
+      this.#unreferenced(repository, blobPayload(repository, number, bytes));
     }
+  }
+
+  /** Adds a blob whose bytes are in a file, which must be there; its key is the path of the file in the data folder. */
+  storedBlob(
+    repository: string,
+    digest: string,
+    key: string,
+    { size, mtimeMs }: { size: number; mtimeMs: number },
+  ): void {
+    const repo = this.#repository(repository);
+    const values = { digest, size, key, mtimeMs, at: PUSHED_AT };
+    this.#run(
+      `insert into blob (digest, size, storage_key, mtime, state, created_at, touched_at, unref_at)
+      values ($digest, $size, $key, $mtimeMs, 'live', $at, $at, $at)`,
+      values,
+    );
+    this.#link(repo, digest);
+  }
+
+  /** Adds a blob that many repositories show and no manifest references. */
+  sharedBlob({ prefix, repositories }: Pick<Images, "prefix" | "repositories">): void {
+    for (let at = 0; at < repositories; at++) this.#unreferenced(nameOf(prefix, at), `shared by ${prefix}`);
   }
 
   /** Adds so many periods to the history of a tag, before the one that lasts; they took turns among all manifests. */
@@ -179,6 +208,16 @@ export class Seeder {
     return target;
   }
 
+  #unreferenced(repository: string, payload: Uint8Array | string): void {
+    const repo = this.#repository(repository);
+    const digest = digestOf(payload);
+    this.#blob(repo, digest, payload);
+    this.#run(
+      `insert or ignore into gc_queue (kind, repo, digest, review_after) values ('link', $repo, $digest, $at)`,
+      { repo, digest, at: PUSHED_AT },
+    );
+  }
+
   #blob(repo: number, digest: string, payload: Uint8Array | string): void {
     const size = payload.length;
     const at = PUSHED_AT;
@@ -193,9 +232,13 @@ export class Seeder {
         payload,
       });
     }
+    this.#link(repo, digest);
+  }
+
+  #link(repo: number, digest: string): void {
     this.#run(
       `insert or ignore into repo_blob (repo, digest, touched_at, unref_at) values ($repo, $digest, $at, $at)`,
-      { repo, digest, at },
+      { repo, digest, at: PUSHED_AT },
     );
   }
 
