@@ -22,6 +22,7 @@ and, with --untagged, untagged manifests; the server may be running
                         10s, 1h, 0 (settings gc.grace and gc.lease, 1h each)
   --untagged            also delete untagged manifests (setting gc.untagged)
   --json                print a JSON object instead of a table
+  --quiet               print nothing but errors
 
 ${SETTINGS_HELP}
 
@@ -33,8 +34,7 @@ const ELSEWHERE = {
   "-d": "--dry-run",
   "-m": "--untagged",
   "--delete-untagged": "--untagged",
-  "-q": "--json",
-  "--quiet": "--json",
+  "-q": "--quiet",
 } as const;
 
 /** Rows of the table that a person gets to see. */
@@ -53,6 +53,7 @@ export function gc(
         grace: { type: "string" },
         untagged: { type: "boolean", default: false },
         json: { type: "boolean", default: false },
+        quiet: { type: "boolean", default: false },
       },
       maxWords: 1,
       elsewhere: ELSEWHERE,
@@ -63,7 +64,8 @@ export function gc(
     const rules = { ...graceOf(values.grace), ...(values.untagged ? { untagged: true } : {}) };
     await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
     const act = values["dry-run"] ? preview : collect;
-    const report = await act(registry, rules, values.json);
+    const report = await act(registry, rules, values.json || values.quiet);
+    if (values.quiet) return 0;
     const waiting = await registry.backlog();
     if (values.json) print(`${JSON.stringify({ ...report, waiting })}\n`);
     else print(waitingText(waiting, { now: systemClock.now(), graceMs: rules.graceMs, isDryRun: values["dry-run"] }));
@@ -79,7 +81,7 @@ function graceOf(text: string | undefined): Partial<CollectionRules> {
   return { leaseMs: milliseconds, graceMs: milliseconds };
 }
 
-async function collect(registry: Registry, rules: Partial<CollectionRules>, asJson: boolean): Promise<object> {
+async function collect(registry: Registry, rules: Partial<CollectionRules>, isSilent: boolean): Promise<object> {
   const progress = { looking: showProgress("examined"), unlinking: showProgress("deleted") };
   const report = await registry.collect(rules, {
     onStep: ({ work, done, total }) => progress[work].update(done, total),
@@ -88,7 +90,7 @@ async function collect(registry: Registry, rules: Partial<CollectionRules>, asJs
   await registry.recordRun("gc");
   await recordOperation(registry, "gc");
   const shown = { dryRun: false, ...report };
-  if (asJson) return shown;
+  if (isSilent) return shown;
   const { manifests, links, blobs, bytes, uploads, files } = report;
   print(
     row("manifests deleted", manifests) +
@@ -100,11 +102,11 @@ async function collect(registry: Registry, rules: Partial<CollectionRules>, asJs
   return shown;
 }
 
-async function preview(registry: Registry, rules: Partial<CollectionRules>, asJson: boolean): Promise<object> {
+async function preview(registry: Registry, rules: Partial<CollectionRules>, isSilent: boolean): Promise<object> {
   const items: Collectable[] = [];
   const counts = { manifests: 0, links: 0, blobs: 0, bytes: 0 };
   for await (const item of registry.collectable(rules)) {
-    if (asJson || items.length < MAX_ROWS) items.push(item);
+    if (isSilent || items.length < MAX_ROWS) items.push(item);
     if (item.kind === "manifest") counts.manifests++;
     else if (item.kind === "link") counts.links++;
     else {
@@ -113,7 +115,7 @@ async function preview(registry: Registry, rules: Partial<CollectionRules>, asJs
     }
   }
   const shown = { dryRun: true, ...counts, items };
-  if (asJson) return shown;
+  if (isSilent) return shown;
   for (const { kind, digest, size, repository = "" } of items) {
     print(`${kind.padEnd(9)} ${digest.slice(0, 25)}…  ${formatSize(size).padStart(10)}  ${repository}\n`);
   }

@@ -20,6 +20,7 @@ const HELP = `Stowage ${VERSION}: an OCI registry for container images
   stowage quota list              list quotas and their usage
 
   stowage gc [--dry-run]          garbage collection: delete unreferenced blobs
+  stowage garbage-collect [-d] [-m] [-q] CONFIG.yml   the same with the options of distribution
   stowage check [--deep]          integrity check: compare the database with the files
   stowage backup FOLDER           copy the registry into a folder
   stowage restore FOLDER          create a data folder from a backup
@@ -48,7 +49,6 @@ const OWN_WORDS = ["help", "version", "--help", "--version"] as const;
 
 /** What commands are called in other programs, and what to write here. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
-  "garbage-collect": "stowage gc",
   prune: "stowage gc",
   fsck: "stowage check",
   scrub: "stowage check --deep",
@@ -71,6 +71,7 @@ const READER_GONE = 141;
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import("./serve.ts")).serve,
   gc: async () => (await import("./gc.ts")).gc,
+  "garbage-collect": async () => (await import("./garbage-collect.ts")).garbageCollect,
   check: async () => (await import("./check.ts")).check,
   backup: async () => (await import("./backup.ts")).backup,
   restore: async () => (await import("./restore.ts")).restore,
@@ -85,12 +86,22 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   [WORKER]: async () => (await import("./worker.ts")).worker,
 };
 
+/**
+ * What containers of distribution's image are started with besides a command: `/etc/docker/registry/config.yml`, which is
+ * served, and `registry serve CONFIG.yml`, which names the program once more.
+ */
+function asInContainer(argv: readonly string[]): readonly string[] {
+  const [word = "", ...args] = argv;
+  if (/\.ya?ml$/.test(word)) return ["serve", ...argv];
+  return /^(?:\/(?:usr\/)?bin\/)?registry$/.test(word) ? args : argv;
+}
+
 /** Carries out a command line and gives the exit code. */
 export async function run(
   argv: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
-  const [word = "--help", ...args] = argv;
+  const [word = "--help", ...args] = asInContainer(argv);
   try {
     if (VERSION_WORDS.has(word)) return say(await versionText(), args);
     if (!HELP_WORDS.has(word)) return await (await commandOf(word))(args, environment);

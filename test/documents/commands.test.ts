@@ -16,6 +16,7 @@ const PLACEHOLDERS: Readonly<Record<string, string>> = {
   "CONFIG.yml": SETTINGS_FILE,
   "config.yml": SETTINGS_FILE,
   "/etc/stowage/config.yml": SETTINGS_FILE,
+  "/etc/docker/registry/config.yml": SETTINGS_FILE,
   FOLDER: "/var/backups/stowage-1",
   NAME: "alice",
   USER: "alice",
@@ -70,12 +71,12 @@ function wordsOf(command: string): readonly string[] {
 
 type Command = (args: readonly string[], environment: Readonly<Record<string, string>>) => Promise<number>;
 
-/** The function of a command, which lies in a file of its name; undefined when there is none. */
+/** The function of a command such as `garbage-collect`: `garbageCollect` in `garbage-collect.ts`; undefined when there is none. */
 async function commandOf(name: string): Promise<Command | undefined> {
   const path = join(ROOT, "src", "cli", `${name}.ts`);
   if (!existsSync(path)) return undefined;
   const module = (await import(path)) as Readonly<Record<string, Command>>;
-  return module[name];
+  return module[name.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())];
 }
 
 describe("a command of the program", () => {
