@@ -2,13 +2,14 @@
 import { createInterface } from "node:readline/promises";
 import type { Registry } from "../create-registry.ts";
 import { formatSize } from "../lib/size.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
 import { silentLogger } from "../observe/logger.ts";
-import type { Repository } from "../registry/repository.ts";
 import { CommandError } from "./command-error.ts";
 import { readCommandLine, readVerb } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
 import { repositoryIn } from "./parsed-names.ts";
 import { print } from "./print.ts";
+import { showProgress } from "./progress.ts";
 import { recordOperation } from "./record-operation.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 import { workingIn } from "./working-in.ts";
@@ -18,11 +19,12 @@ const HELP = `stowage repo list|delete [REPOSITORY] [options]: lists and deletes
 
   stowage repo list                    list repositories with tags, size and last push
   stowage repo list --quiet            list names only, one per line
-  stowage repo delete team/app         delete all tags and manifests of a repository
+  stowage repo delete team/app         delete a repository: its tags, manifests, blobs and unfinished uploads
 
 The size of a repository is that of its manifests and blobs; a blob in two repositories counts in both. delete asks for
-confirmation unless --yes is given. It takes effect at once, also in running servers, and cannot be undone. Garbage
-collection frees the disk space later (stowage gc).
+confirmation unless --yes is given. It takes effect at once, also in running servers, and cannot be undone; a push to the
+name begins a new repository. The command then removes the rows from the database in small steps; when it is interrupted,
+a server goes on with that, or the next stowage gc. Garbage collection frees the disk space later (stowage gc).
 
   --yes                 delete without confirmation
   --quiet               list names only
@@ -98,25 +100,30 @@ function remove([word]: readonly string[]): (asked: Asked) => Promise<void> {
   if (word === undefined) throw new CommandError("repo delete takes one name: stowage repo delete team/app");
   const name = repositoryIn(word);
   return async ({ registry, yes }) => {
-    const repository = registry.namespace.repository(name);
-    if (!(await repository.exists())) {
-      throw new CommandError(`there is no repository ${name}: stowage repo list shows all repositories`);
-    }
+    const isAbsent = !(await registry.namespace.repository(name).exists());
+    if (isAbsent) throw absent(name);
     if (!yes) await confirm(name);
-    const removed = await empty(repository);
+    const { tags = 0, manifests = 0 } = (await registry.usageOf(name)) ?? {};
+    if (!(await registry.deleteRepository(name))) throw absent(name);
     await recordOperation(registry, "repo delete", name);
-    print(`${name} was deleted: ${removed} ${removed === 1 ? "manifest" : "manifests"}\n`);
+    print(`${name} was deleted: ${count(tags, "tag")}, ${count(manifests, "manifest")}\n`);
+    await removeRows(registry);
   };
 }
 
-/** Removes all manifests, and with them their tags, and gives how many there were. */
-async function empty(repository: Repository): Promise<number> {
-  let removed = 0;
-  for await (const { digest } of repository.manifests.all()) {
-    await repository.manifests.delete(digest);
-    removed++;
-  }
-  return removed;
+/** Whoever interrupts it leaves the rest to a running server, or to the next command that does so. */
+async function removeRows(registry: Registry): Promise<void> {
+  const progress = showProgress("removed from the database:");
+  await registry.finishJobs({ onStep: (rows) => progress.update(rows) });
+  progress.end();
+}
+
+function absent(name: RepositoryName): CommandError {
+  return new CommandError(`there is no repository ${name}: stowage repo list shows all repositories`);
+}
+
+function count(many: number, noun: string): string {
+  return `${many.toLocaleString("en")} ${noun}${many === 1 ? "" : "s"}`;
 }
 
 async function confirm(name: string): Promise<void> {

@@ -96,6 +96,7 @@ async function serveUntilStopped(
   const stopping = new AbortController();
   const { enabled, interval } = settings.gc;
   const collecting = registry.collectInBackground({ enabled, intervalMs: interval }, stopping.signal);
+  const working = registry.runJobsInBackground(stopping.signal);
   const auditing = registry.auditOperations(stopping.signal);
   const renewing = certificate?.renewInBackground(stopping.signal);
   const { bytespersecond, pause } = settings.scrub;
@@ -107,7 +108,7 @@ async function serveUntilStopped(
   await stopListening(clients, log);
   await watchers?.stop();
   await certificate?.stop();
-  await Promise.all([collecting, auditing, scrubbing, renewing]);
+  await Promise.all([collecting, working, auditing, scrubbing, renewing]);
   await registry.close();
   if (failure) throw failure;
   log.info("stopped");

@@ -1,10 +1,12 @@
 /** `stowage status`: how much there is, and what waits. */
 import { statSync } from "node:fs";
 import { join } from "node:path";
+import { collect } from "../lib/collect.ts";
 import { systemClock } from "../lib/clock.ts";
 import { folderPath } from "../lib/folder-path.ts";
 import { formatSize } from "../lib/size.ts";
 import type { Backlog } from "../metadata/collection.ts";
+import type { Job } from "../metadata/jobs.ts";
 import type { Overview } from "../metadata/overview.ts";
 import { silentLogger } from "../observe/logger.ts";
 import { VERSION } from "../version.ts";
@@ -36,7 +38,8 @@ export async function status(
   const folder = folderPath(settings.storage.filesystem.rootdirectory);
   const databaseBytes = databaseBytesIn(folder);
   const [overview, backlog] = [await registry.overview(), await registry.backlog()];
-  const state: State = { version: VERSION, folder, databaseBytes, ...overview, backlog };
+  const jobs = await collect(registry.jobs());
+  const state: State = { version: VERSION, folder, databaseBytes, ...overview, backlog, jobs };
   print(line.values.json ? `${JSON.stringify(inJson(state))}\n` : asText(state));
   return 0;
 }
@@ -47,6 +50,8 @@ interface State extends Overview {
   /** With its log, which holds what was committed last. */
   readonly databaseBytes: number;
   readonly backlog: Backlog;
+  /** Those that are not done. */
+  readonly jobs: readonly Job[];
 }
 
 function databaseBytesIn(folder: string): number {
@@ -74,12 +79,25 @@ function asText(state: State): string {
     ...(state.countingQuotas.length > 0
       ? [["Quotas", `${state.countingQuotas.join(", ")}: being counted`] as const]
       : []),
+    ["Jobs", jobsText(state.jobs)],
     ["Last backup", ran(lastRuns.backup, "stowage backup FOLDER")],
     ["Last scrub", ran(lastRuns.scrub, "the server reads every blob over days; setting scrub")],
     ["Last check", ran(lastRuns.check, "stowage check --deep")],
     ["Last gc by hand", ran(lastRuns.gc, "the server collects garbage in the background")],
   ]);
 }
+
+/** Of a few jobs each, and how many others there are. */
+function jobsText(jobs: readonly Job[]): string {
+  if (jobs.length === 0) return "none";
+  const named = jobs
+    .slice(0, MAX_JOBS)
+    .map(({ kind, subject, done }) => `${kind} ${subject} (${count(done, "row")} done)`);
+  const more = jobs.length > MAX_JOBS ? `, and ${count(jobs.length - MAX_JOBS)} more` : "";
+  return `${named.join(", ")}${more} (by the server, or stowage gc)`;
+}
+
+const MAX_JOBS = 3;
 
 function ran(at: number | undefined, hint: string): string {
   return at === undefined ? `never (${hint})` : moment(at);
@@ -101,10 +119,11 @@ function rows(pairs: readonly (readonly [name: string, value: string])[]): strin
 }
 
 /** With times as other programs read them. */
-function inJson({ backlog: { nextReviewAt, nextUnlinkAt, ...waits }, lastRuns, ...state }: State): object {
+function inJson({ backlog: { nextReviewAt, nextUnlinkAt, ...waits }, lastRuns, jobs, ...state }: State): object {
   const runs = Object.entries(lastRuns).map(([job, at]) => [job, isoTime(at)]);
   const backlog = { ...waits, nextReviewAt: isoTime(nextReviewAt), nextUnlinkAt: isoTime(nextUnlinkAt) };
-  return { ...state, backlog, lastRuns: Object.fromEntries(runs) };
+  const open = jobs.map(({ kind, subject, done, begunAt }) => ({ kind, subject, done, begunAt: isoTime(begunAt) }));
+  return { ...state, backlog, jobs: open, lastRuns: Object.fromEntries(runs) };
 }
 
 function isoTime(at: number | undefined): string | undefined {

@@ -136,7 +136,7 @@ const MARK_INTACT = `
 
 const SHOWN_BY = query(
   { name: repositoryName },
-  `select r.name from repo_blob l join repo r on r.id = l.repo where l.digest = $1 order by l.repo limit $2`,
+  `select r.name from repo_blob l join repo r on r.id = l.repo where l.digest = $1 and r.name < '~' order by l.repo limit $2`,
 );
 
 const IS_NAMED = `

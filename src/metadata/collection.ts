@@ -38,7 +38,7 @@ export interface QueuePosition {
 /** Something that collection took, or would take now. */
 export interface Collectable {
   readonly kind: "manifest" | "link" | "blob";
-  /** Undefined for the bytes of a blob, which belong to no repository. */
+  /** Undefined for the bytes of a blob, which belong to no repository, and in a deleted repository. */
   readonly repository: RepositoryName | undefined;
   readonly digest: Digest;
   /** Bytes. Those of a link are freed with the blob alone. */
@@ -100,12 +100,12 @@ const BACKLOG = query(
 );
 
 const COLLECT_LINK = query(
-  { name: repositoryName, size: integer },
+  { name: optional(repositoryName), size: integer },
   `
   delete from repo_blob
   where repo = $1 and digest = $2 and touched_at + $3 <= $5 and unref_at + $4 <= $5
   and not exists (select 1 from manifest_blob e where e.blob = $2 and e.repo = $1)
-  returning (select name from repo where id = $1) as name, (select size from blob where digest = $2) as size`,
+  returning (select name from repo where id = $1 and name < '~') as name, (select size from blob where digest = $2) as size`,
 );
 
 const TIMES = { touchedAt: integer, unrefAt: integer };
@@ -140,7 +140,7 @@ const BLOB_HELD = `
 
 const MANIFEST = query(
   {
-    name: repositoryName,
+    name: optional(repositoryName),
     subject: optional(text),
     orphanedAt: optional(integer),
     pushedAt: integer,
@@ -148,7 +148,7 @@ const MANIFEST = query(
     size: integer,
   },
   `
-  select r.name, m.subject, m.orphaned_at, m.pushed_at, m.touched_at, m.size from manifest m join repo r on r.id = m.repo
+  select case when r.name < '~' then r.name end as name, m.subject, m.orphaned_at, m.pushed_at, m.touched_at, m.size from manifest m join repo r on r.id = m.repo
   where m.repo = $1 and m.digest = $2`,
 );
 
@@ -210,7 +210,7 @@ function* reviewEntry(
         if (times) return (yield* isReferenced(repo, subject)) ? undefined : endOf(times, rules);
       }
       // It went now, or a client took it away: the last thing in the repository, perhaps, and the last that showed the blob.
-      yield* forgetIfEmpty(repo);
+      yield* forgetIfEmpty(repo, now);
       const until = yield* collectBlob(subject, rules, now, taken);
       if (until !== undefined) yield* enqueueBlob(subject, until);
       return undefined;
@@ -220,7 +220,7 @@ function* reviewEntry(
     case "manifest": {
       const manifest = yield* first(MANIFEST, repo, subject);
       if (!manifest) {
-        yield* forgetIfEmpty(repo); // a client deleted it
+        yield* forgetIfEmpty(repo, now); // a client deleted it
         return undefined;
       }
       const held = yield* holdOf(repo, subject, manifest, rules, now);
@@ -228,7 +228,7 @@ function* reviewEntry(
       if (held.kind === "time") return held.until;
       yield* removeManifest(repo, subject, now, now + graceMs);
       taken.push({ kind, repository: manifest.name, digest: subject, size: manifest.size });
-      yield* forgetIfEmpty(repo);
+      yield* forgetIfEmpty(repo, now);
       return undefined;
     }
   }

@@ -208,7 +208,7 @@ const NEEDING = query(
   { repository: repositoryName, repo: integer, manifest: digest },
   `
   select r.name as repository, e.repo, e.manifest from manifest_blob e join repo r on r.id = e.repo
-  where e.blob = $1 order by r.name, e.manifest limit $2`,
+  where e.blob = $1 and r.name < '~' order by r.name, e.manifest limit $2`,
 );
 
 /** What was found of the things that a manifest needs. Nothing is written before all of it is known. */

@@ -9,6 +9,7 @@ import { Blobs } from "./blobs.ts";
 import { Collection } from "./collection.ts";
 import { DEFAULT_RULES } from "./database.ts";
 import type { Database, Periods, Quota } from "./database.ts";
+import { Jobs } from "./job-steps.ts";
 import { HolderLeases } from "./holder-leases.ts";
 import { Leases } from "./leases.ts";
 import { Manifests } from "./manifests.ts";
@@ -44,6 +45,7 @@ export class Metadata {
   readonly pins: Pins;
   readonly collection: Collection;
   readonly trash: Trash;
+  readonly jobs: Jobs;
   readonly leases: Leases;
   readonly quotas: Quotas;
   readonly accounts: Accounts;
@@ -71,6 +73,7 @@ export class Metadata {
     this.pins = new Pins(database);
     this.collection = new Collection(database);
     this.trash = new Trash(database);
+    this.jobs = new Jobs(database);
     this.leases = new Leases(database);
     this.accounts = new Accounts(database);
     this.robotTokens = new RobotTokens(database);

@@ -26,9 +26,11 @@ const COUNTS = query(
   { repositories: integer, tags: integer, manifests: integer, blobs: integer, bytes: integer, uploads: integer },
   `
   select
-    (select count(*) from repo r where exists (select 1 from manifest m where m.repo = r.id)) as repositories,
-    (select count(*) from tag) as tags,
-    (select count(*) from manifest) as manifests,
+    (select count(*) from repo r where r.name < '~' and exists (select 1 from manifest m where m.repo = r.id))
+      as repositories,
+    (select coalesce(sum(tags), 0) from repo where name < '~') as tags,
+    (select count(*) from manifest) - (select count(*) from repo r join manifest m on m.repo = r.id where r.name >= '~')
+      as manifests,
     (select count(*) from blob) as blobs,
     (select coalesce(sum(size), 0) from blob) + (select coalesce(sum(size), 0) from manifest) as bytes,
     (select count(*) from upload) as uploads`,

@@ -2,6 +2,8 @@
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { integer, query, repositoryName } from "./columns.ts";
 import type { Database } from "./database.ts";
+import { deleteRepository } from "./deleted-repositories.ts";
+import { STEP_ROWS } from "./jobs.ts";
 import type { Page, PageFrom } from "./page.ts";
 import { any, first, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
@@ -38,7 +40,7 @@ const LIST_AFTER = query(
   { name: repositoryName },
   `
   select name from repo
-  where name > $1 and exists (select 1 from manifest where repo = repo.id)
+  where name > $1 and name < '~' and exists (select 1 from manifest where repo = repo.id)
   order by name limit $2`,
 );
 
@@ -46,7 +48,7 @@ const LIST_FROM = query(
   { name: repositoryName },
   `
   select name from repo
-  where name >= $1 and exists (select 1 from manifest where repo = repo.id)
+  where name >= $1 and name < '~' and exists (select 1 from manifest where repo = repo.id)
   order by name limit $2`,
 );
 
@@ -55,15 +57,26 @@ const USAGE = query(
   `
   select r.name, count(*) as manifests, max(m.pushed_at) as last_push, r.tags, r.bytes
   from repo r join manifest m on m.repo = r.id
-  where r.name > $1 group by r.id order by r.name limit $2`,
+  where r.name > $1 and r.name < '~' group by r.id order by r.name limit $2`,
 );
 
-const IS_EMPTY = `
-  select 1 as found from repo where id = $1
+const USAGE_OF = query(
+  { manifests: integer, tags: integer, bytes: integer },
+  `
+  select count(m.digest) as manifests, r.tags, r.bytes from repo r left join manifest m on m.repo = r.id
+  where r.name = $1 group by r.id`,
+);
+
+const EMPTY = query(
+  { name: repositoryName },
+  `
+  select name from repo where id = $1 and name < '~'
   and not exists (select 1 from manifest where repo = $1)
   and not exists (select 1 from repo_blob where repo = $1)
-  and not exists (select 1 from upload where repo = $1)`;
+  and not exists (select 1 from upload where repo = $1)`,
+);
 
+const HAS_LONG_HISTORY = `select 1 as found from tag_history where repo = $1 limit 1 offset $2`;
 const FORGET_HISTORY = `delete from tag_history where repo = $1`;
 const FORGET_REPOSITORY = `delete from repo where id = $1`;
 
@@ -82,6 +95,7 @@ const REMOVE_ALL = [
   `delete from blob where true`,
   `delete from upload where true`,
   `delete from gc_queue where true`,
+  `delete from job where true`,
   `delete from repo where true`,
 ] as const;
 
@@ -107,8 +121,13 @@ export function isLinked(repo: number, blob: string): Transaction<boolean> {
 }
 
 /** Forgets the name of a repository in which nothing lies any more, and what its tags pointed at: all of it is gone. */
-export function* forgetIfEmpty(repo: number): Transaction<void> {
-  if (!(yield* any(IS_EMPTY, repo))) return;
+export function* forgetIfEmpty(repo: number, now: number): Transaction<void> {
+  const empty = yield* first(EMPTY, repo);
+  if (!empty) return;
+  if (yield* any(HAS_LONG_HISTORY, repo, STEP_ROWS)) {
+    yield* deleteRepository(repo, empty.name, now);
+    return;
+  }
   yield* run(FORGET_HISTORY, repo);
   yield* run(FORGET_REPOSITORY, repo);
 }
@@ -125,6 +144,19 @@ export class Repositories {
     return this.#database.engine.read(() => any(EXISTS, name));
   }
 
+  /**
+   * Deletes the repository with all that is in it, also what immutable tags need: it is not found from then on, and a push to its
+   * name begins a new one. A job removes the rows, and garbage collection what they leave. False when nothing is in it.
+   */
+  delete(name: RepositoryName): Promise<boolean> {
+    const { engine, clock } = this.#database;
+    return engine.write(function* (): Transaction<boolean> {
+      const repo = (yield* any(EXISTS, name)) ? yield* findRepository(name) : undefined;
+      if (repo !== undefined) yield* deleteRepository(repo, name, clock.now());
+      return repo !== undefined;
+    });
+  }
+
   /** Repositories with at least one manifest, in byte order. */
   async list({ after = "", from, limit }: PageFrom): Promise<readonly RepositoryName[]> {
     const page = (): Transaction<readonly { readonly name: RepositoryName }[]> =>
@@ -135,6 +167,12 @@ export class Repositories {
   /** How much is in each repository that has a manifest, in byte order of their names. It walks through their manifests. */
   usage({ after = "", limit }: Page): Promise<readonly RepositoryUsage[]> {
     return this.#database.engine.read(() => rows(USAGE, after, limit));
+  }
+
+  /** How much is in one repository; undefined when nothing was ever written to it. It walks through its manifests. */
+  async usageOf(name: RepositoryName): Promise<Omit<RepositoryUsage, "lastPush"> | undefined> {
+    const found = await this.#database.engine.read(() => first(USAGE_OF, name));
+    return found && { name, ...found };
   }
 
   /**

@@ -163,7 +163,9 @@ const ENDED = { repo: integer, storageKey: text, finalKey: optional(text) };
 
 const END = query(
   { ...ENDED, partFile: truth },
-  `delete from upload where id = $1 and version = $2 returning repo, storage_key, final_key, part_file`,
+  `
+  delete from upload where id = $1 and version = $2 and exists (select 1 from repo where id = upload.repo and name < '~')
+  returning repo, storage_key, final_key, part_file`,
 );
 
 const CANCEL = query(
@@ -197,7 +199,7 @@ function* discardCommitted(before: string | undefined, after: string | null, now
 function* discard(ended: Ended, now: number): Transaction<void> {
   yield* moveToTrash(ended.storageKey, now);
   if (ended.finalKey !== undefined) yield* moveToTrash(ended.finalKey, now);
-  yield* forgetIfEmpty(ended.repo);
+  yield* forgetIfEmpty(ended.repo, now);
 }
 
 /** Does the work when what it adds to the upload fits into the quotas of its repository. */

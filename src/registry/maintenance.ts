@@ -2,9 +2,11 @@
 import type { RecordedBlob } from "../metadata/blobs.ts";
 import type { Backlog, Collectable } from "../metadata/collection.ts";
 import type { CollectionRules } from "../metadata/database.ts";
+import type { Job } from "../metadata/jobs.ts";
 import type { Overview, RunName } from "../metadata/overview.ts";
 import type { QuotaUsage } from "../metadata/quota-counting.ts";
 import type { RepositoryUsage } from "../metadata/repositories.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Backend } from "./backend.ts";
@@ -17,6 +19,8 @@ import { collectAll, previewCollection } from "./gc/collector.ts";
 import type { CollectionHooks, CollectionReport } from "./gc/collector.ts";
 import { Lease } from "./gc/lease.ts";
 import type { HeldLease } from "./gc/lease.ts";
+import { finishJobs, runJobsInBackground } from "./jobs.ts";
+import type { JobHooks } from "./jobs.ts";
 import { scrubInBackground } from "./gc/scrub.ts";
 import type { ScrubOptions } from "./gc/scrub.ts";
 import { auditOperations } from "./operations-audit.ts";
@@ -44,6 +48,22 @@ export interface Maintenance {
   overview(): Promise<Overview>;
   /** How much is in each repository that has a manifest, in byte order of their names. */
   repositoryUsage(): AsyncIterable<RepositoryUsage>;
+  /** How much is in one repository; undefined when nothing was ever written to it. */
+  usageOf(repository: RepositoryName): Promise<Omit<RepositoryUsage, "lastPush"> | undefined>;
+  /**
+   * Deletes a repository with all that is in it, also what immutable tags need, at once for all clients; a push to its name begins
+   * a new one. A job removes its rows. False when nothing is in it.
+   */
+  deleteRepository(repository: RepositoryName): Promise<boolean>;
+  /** Jobs that are not done, the oldest first: what was deleted at once for clients is removed by them, in steps. */
+  jobs(): AsyncIterable<Job>;
+  /**
+   * Resolves when the jobs that there are now are done: carries them out, in steps with pauses, or waits for the process that
+   * does.
+   */
+  finishJobs(hooks?: JobHooks): Promise<void>;
+  /** Carries out jobs as they come until `signal` says stop. */
+  runJobsInBackground(signal: AbortSignal): Promise<void>;
   /** How much lies below the prefix of a quota; undefined while a server has not begun to count it. */
   quotaUsage(prefix: string): Promise<QuotaUsage | undefined>;
   /** Records what an operator changed by a command, such as `tag delete team/app:v1`: a server writes it to its audit. */
@@ -68,7 +88,10 @@ export function createMaintenance(
 ): Maintenance {
   const { metadata } = backend;
   return {
-    collect: (changed, hooks) => collectAll(backend, { ...backend.rules, ...changed }, hooks),
+    async collect(changed, hooks) {
+      await finishJobs(backend); // what they remove may free more
+      return await collectAll(backend, { ...backend.rules, ...changed }, hooks);
+    },
     backlog: () => metadata.collection.backlog(),
     collectable: (changed) => previewCollection(backend, { ...backend.rules, ...changed }),
     overview: () => metadata.overview.read(),
@@ -78,6 +101,16 @@ export function createMaintenance(
         (page) => metadata.repositories.usage(page),
         (usage) => usage.name,
       ),
+    usageOf: (repository) => metadata.repositories.usageOf(repository),
+    deleteRepository: (repository) => metadata.repositories.delete(repository),
+    jobs: () =>
+      paged(
+        {},
+        ({ after, limit }) => metadata.jobs.list({ after: Number(after ?? 0), limit }),
+        (job) => `${job.id}`,
+      ),
+    finishJobs: (hooks) => finishJobs(backend, hooks),
+    runJobsInBackground: (signal) => runJobsInBackground(backend, observers.log, signal),
     quotaUsage: (prefix) => metadata.quotas.usage(prefix),
     recordOperation: (who, command) => metadata.operations.record(who, command),
     auditOperations: (signal) => auditOperations(backend, observers.log, signal),

@@ -63,10 +63,13 @@ const WALKS: readonly RegExp[] = [
 /** Statements that may walk, by a part of them, and why they may. */
 const MAY_WALK: Readonly<Record<string, string>> = {
   "select 1 as found from repo where name = $1 and (": "each `exists` ends at its first row",
-  "select 1 as found from repo where id = $1 and not exists": "each `exists` ends at its first row",
-  "select name from repo where name > $1 and exists": "`exists` ends at its first row",
-  "select name from repo where name >= $1 and exists": "`exists` ends at its first row",
-  "delete from tag_history where repo = $1": "of a repository that goes, all of it goes",
+  "select name from repo where name > $1 and name < '~' and exists": "`exists` ends at its first row",
+  "select name from repo where name >= $1 and name < '~' and exists": "`exists` ends at its first row",
+  "select name from repo where id = $1 and name < '~' and not exists": "each `exists` ends at its first row",
+  "delete from tag_history where repo = $1": "of a repository that goes, all of it goes, when it is short",
+  "select 1 as found from tag_history where repo = $1 limit 1 offset": "a hundred rows at most",
+  "limit $2) returning": "a step of a job takes the first rows that a deleted repository still has",
+  "select digest, size from manifest where repo = $1 order by digest limit": "a step of a job",
   "select (select count(*) from gc_queue)": "counts what waits for collection, for a command and no request",
   "select (select count(*) from repo r": "counts everything, for a command and no request",
   "select r.name, count(*) as manifests": "sizes of repositories, for a command and no request",

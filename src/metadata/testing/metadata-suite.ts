@@ -4,6 +4,7 @@ import { testAccounts } from "./accounts-suite.ts";
 import { testBlobs } from "./blobs-suite.ts";
 import { testHolds } from "./holds-suite.ts";
 import { testInventory } from "./inventory-suite.ts";
+import { testJobs } from "./jobs-suite.ts";
 import { testManifests } from "./manifests-suite.ts";
 import { testQuotas } from "./quotas-suite.ts";
 import { testReferrers } from "./referrers-suite.ts";
@@ -40,6 +41,9 @@ export function metadataSuite(name: string, open: OpenMetadata): void {
   });
   describe(`${name}: revisions`, () => {
     testRevisions(open);
+  });
+  describe(`${name}: jobs`, () => {
+    testJobs(open);
   });
   describe(`${name}: quotas`, () => {
     testQuotas(open);

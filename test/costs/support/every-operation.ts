@@ -31,6 +31,7 @@ export async function everyOperation(subject: Subject): Promise<void> {
   await quotas(subject);
   await accounts(subject);
   await collection(subject);
+  await jobs(subject);
   await background(subject);
 }
 
@@ -186,6 +187,22 @@ async function collection(subject: Subject): Promise<void> {
     clock.ms += 1000 * HOUR_MS;
   }
   await store.collection.backlog();
+}
+
+/** Repositories with some of everything go, in steps. */
+async function jobs(subject: Subject): Promise<void> {
+  const { store } = subject;
+  const layer = await subject.push("layer");
+  const absent = { digest: `sha256:${"0".repeat(64)}`, size: 1 };
+  const image = await subject.image("image", { blobs: [needs(layer), needs(absent, true)], tags: [LATEST] });
+  await subject.image("index", { children: [needs({ digest: image, size: 5 })] });
+  const signatures = [{ name: "signature", content: new Uint8Array(3) }];
+  await store.signatures.put(APP, image, signatures, { maxBytes: 1000, taken: "skip" });
+  await subject.begin();
+  await store.repositories.usageOf(APP);
+  await store.repositories.delete(APP);
+  await store.jobs.last();
+  for (let [job] = await store.jobs.list(PAGE); job; [job] = await store.jobs.list(PAGE)) await store.jobs.step(job.id);
 }
 
 async function background(subject: Subject): Promise<void> {

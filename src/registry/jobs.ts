@@ -1,0 +1,125 @@
+/** Carries out jobs (`metadata/jobs.ts`): one process at a time, in small steps with pauses, so that requests do not notice. */
+import { pause } from "../lib/pause.ts";
+import type { Job } from "../metadata/jobs.ts";
+import type { Logger } from "../observe/logger.ts";
+import type { Backend } from "./backend.ts";
+import { Lease } from "./gc/lease.ts";
+
+export interface JobHooks {
+  /** Called after each step with the rows that are done so far; when it says "stop", the rest is left to other processes. */
+  readonly onStep?: (rows: number) => "stop" | void;
+}
+
+/** Milliseconds after which a job begins at the latest, while a server runs. */
+const INTERVAL_MS = 1000;
+/** Should a process die in the midst of a job, another one goes on after so long. */
+const LEASE_MS = 30_000;
+/** Milliseconds until a job that failed is tried again. */
+const RETRY_MS = 60_000;
+/** Milliseconds between two looks at jobs that another process carries out. */
+const WATCH_MS = 100;
+/** Jobs that get a step in turn: a long one does not keep others waiting. */
+const AT_ONCE = 100;
+
+const NAME = "jobs";
+
+/** Carries out jobs as they come until `signal` says stop. What fails is logged and tried again. */
+export async function runJobsInBackground(backend: Backend, log: Logger, signal: AbortSignal): Promise<void> {
+  const { metadata } = backend;
+  const lease = new Lease(backend, NAME, LEASE_MS);
+  const failed = new Set<number>();
+  let retryAt = 0;
+  let lastCommit: number | undefined;
+  do {
+    if (failed.size > 0 && performance.now() > retryAt) {
+      failed.clear();
+      lastCommit = undefined;
+    }
+    const now = metadata.lastCommit();
+    if (now === lastCommit) continue; // nothing was committed
+    lastCommit = now;
+    try {
+      if ((await nextJobs(backend, { failed })).length === 0) continue;
+      await using held = await lease.hold();
+      // Another process that has the lease may end before the jobs are done.
+      if (!held) lastCommit = undefined;
+      else await carryOut(backend, { log, failed, ending: AbortSignal.any([signal, held.lost]) });
+    } catch (error) {
+      if (!signal.aborted) log.error({ err: error }, "jobs could not be carried out: they are retried in a minute");
+      lastCommit = undefined;
+    }
+    if (failed.size > 0 && performance.now() > retryAt) retryAt = performance.now() + RETRY_MS;
+  } while (await pause(INTERVAL_MS, signal));
+}
+
+/** Carries out the jobs that there are now, or waits for the process that does. Resolves when they are done. */
+export async function finishJobs(backend: Backend, { onStep }: JobHooks = {}): Promise<void> {
+  const { metadata } = backend;
+  const lease = new Lease(backend, NAME, LEASE_MS);
+  const last = await metadata.jobs.last();
+  const stopping = new AbortController();
+  let rows = 0;
+  while (!stopping.signal.aborted && (await nextJobs(backend, { last })).length > 0) {
+    await using held = await lease.hold();
+    if (held) {
+      const ending = AbortSignal.any([stopping.signal, held.lost]);
+      const counted = (more: number): void => {
+        rows += more;
+        if (onStep?.(rows) === "stop") stopping.abort();
+      };
+      await carryOut(backend, { ending, onStep: counted, last });
+    } else {
+      await pause(WATCH_MS, stopping.signal);
+    }
+  }
+}
+
+interface Work {
+  readonly ending: AbortSignal;
+  /** Jobs behind it are left; none when absent. */
+  readonly last?: number;
+  readonly onStep?: (rows: number) => void;
+  /** Where the beginning and the end of each job is logged, and what failed; when absent, a failure ends the work. */
+  readonly log?: Logger;
+  /** Jobs that failed, which are left. */
+  readonly failed?: Set<number>;
+}
+
+/** Makes steps of all jobs in turn, and pauses after each as long as it took: half of the time belongs to others. */
+async function carryOut(backend: Backend, work: Work): Promise<void> {
+  const { ending, onStep, log, failed } = work;
+  const { metadata } = backend;
+  const begun = new Set<number>();
+  for (;;) {
+    const jobs = await nextJobs(backend, work);
+    if (jobs.length === 0) return;
+    for (const job of jobs) {
+      const started = performance.now();
+      if (!begun.has(job.id)) log?.info({ job: described(job) }, `job ${job.done > 0 ? "goes on" : "begins"}`);
+      begun.add(job.id);
+      try {
+        const step = await metadata.jobs.step(job.id);
+        onStep?.(step?.rows ?? 0);
+        if (step?.isLast) log?.info({ job: described(job, step.rows) }, "job done");
+      } catch (error) {
+        if (!log || !failed) throw error;
+        log.error({ err: error, job: described(job) }, "a job failed: it is retried in a minute");
+        failed.add(job.id);
+      }
+      if (!(await pause(performance.now() - started, ending))) return;
+    }
+  }
+}
+
+/** The oldest jobs that are to be carried out. */
+async function nextJobs(
+  { metadata }: Backend,
+  { last = Infinity, failed }: Pick<Work, "last" | "failed">,
+): Promise<readonly Job[]> {
+  const jobs = await metadata.jobs.list({ limit: AT_ONCE });
+  return jobs.filter(({ id }) => id <= last && !failed?.has(id));
+}
+
+function described({ id, kind, subject, done }: Job, more = 0): object {
+  return { id, kind, subject, rows: done + more };
+}
