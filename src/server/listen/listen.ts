@@ -18,6 +18,7 @@ import { FileOpenings } from "./file-openings.ts";
 import { LIMITS } from "../http/limits.ts";
 import { gathered, isShortStream, locationIn, streamFile, toResponse } from "../http/reply.ts";
 import type { OpenFile, Reply } from "../http/reply.ts";
+import { SendfileLimit } from "./sendfile-limit.ts";
 import { Sends } from "./sends.ts";
 import type { Exchange, Peer, Send, SendLimits } from "./sends.ts";
 import { pathOf, targetOf } from "../http/request-target.ts";
@@ -70,11 +71,19 @@ export async function listen(
   if (wire.tls) return await listenSecurely(address, handle, logs, { ...wire, tls: wire.tls });
   if (address.kind === "unix") await clearSocket(address.path);
   const { http2, commonHeaders = new CommonHeaders(), sharesPort: reusePort } = wire;
-  const sends = new Sends(wire.sends ?? LIMITS.sends);
-  const server = serve(address, { handle, logs, sends, commonHeaders }, { http2, reusePort });
+  const sendfileLimit = new SendfileLimit();
+  const sends = new Sends(wire.sends ?? LIMITS.sends, (areSent) => (sendfileLimit.isSending = areSent));
+  const server = serve(address, { handle, logs, sends, sendfileLimit, commonHeaders }, { http2, reusePort });
   if (address.kind === "unix") chmodSync(address.path, 0o660);
   const taken = takenBy(server, address);
-  return { url: urlOf(taken), address: taken, stop: () => stop([server], sends) };
+  return {
+    url: urlOf(taken),
+    address: taken,
+    async stop() {
+      using _ = sendfileLimit;
+      return await stop([server], sends);
+    },
+  };
 }
 
 /**
@@ -141,6 +150,8 @@ interface Edge {
   readonly handle: Handler;
   readonly logs: Logs;
   readonly sends: Sends;
+  /** Absent over TLS, where the kernel sends no files. */
+  readonly sendfileLimit?: SendfileLimit;
   /** What every reply has, for those that are made here. */
   readonly commonHeaders: CommonHeaders;
 }
@@ -189,7 +200,7 @@ function serve(
 function answer(
   request: Request,
   server: Server<undefined>,
-  { handle, logs: { access }, sends, commonHeaders }: Edge,
+  { handle, logs: { access }, sends, sendfileLimit, commonHeaders }: Edge,
   openings: FileOpenings,
   buffersFiles: boolean,
 ): Response | Promise<Response> {
@@ -209,15 +220,27 @@ function answer(
   function send(made: Reply): Response | Promise<Response> {
     if (request.method !== "HEAD" && isShortStream(made)) return gathered(made).then(send);
     const bytes = request.method === "HEAD" ? undefined : bytesInMemory(made, buffersFiles);
-    if (bytes === undefined || !client) return finish(made);
+    if (bytes === undefined) return finish(made);
+    const isFile = sendfileLimit !== undefined && isLargeFile(made);
+    const starting = isFile ? sendfileLimit.start() : undefined;
+    if (starting) return sendAfter(starting, made);
+    if (!client) {
+      if (isFile) void sends.begin(exchangeOnSocket(server), UNIX_SOCKET, 0, isFile);
+      return finish(made);
+    }
     const exchange: Exchange = {
       isOpen: () => server.requestIP(request) !== null,
       closeAfter: (seconds) => server.timeout(request, seconds),
     };
-    const begun = sends.begin(exchange, peerOf(client, made.address), bytes);
+    const begun = sends.begin(exchange, peerOf(client, made.address), bytes, isFile);
     if (!(begun instanceof Promise)) return finish(made);
     server.timeout(request, LIMITS.sends.stallSeconds); // while others of its connection are not taken
     return begun.then(sendLater);
+  }
+
+  /** Apart from `send`: what waits for its turn shares the variables of `send` that a function keeps, and would keep the body. */
+  function sendAfter(starting: Promise<void>, made: Reply): Promise<Response> {
+    return starting.then(() => send(made));
   }
 
   /** Runs the handler again, because a waiting reply would hold its body. */
@@ -279,10 +302,27 @@ function bytesInMemory({ body }: Reply, buffersFiles: boolean): number | undefin
   if (body === undefined || typeof body === "string") return undefined;
   if (body instanceof Blob) return body.size > LIMITS.smallResponseBytes ? body.size : undefined;
   if (body.kind === "stream") return STREAM_BYTES;
-  const size = body.kind === "file" ? body.range.end - body.range.start + 1 : body.bytes.length;
+  const size = body.kind === "file" ? sizeOf(body) : body.bytes.length;
   if (size <= LIMITS.smallResponseBytes) return undefined;
   if (body.kind === "bytes") return size;
   return !buffersFiles && size >= SENDFILE_BYTES ? 0 : Math.min(size, FILE_BUFFER_BYTES);
+}
+
+/** Whether the kernel sends the body from a file, where it can. */
+function isLargeFile(reply: Reply): boolean {
+  const file = fileIn(reply);
+  return file !== undefined && sizeOf(file) >= SENDFILE_BYTES;
+}
+
+function sizeOf({ range }: FileLocation): number {
+  return range.end - range.start + 1;
+}
+
+/** All that come through a Unix socket; the runtime tells nothing of their connections, and what they send is not limited. */
+const UNIX_SOCKET: Peer = { address: "", connection: "" };
+
+function exchangeOnSocket(server: Server<undefined>): Exchange {
+  return { isOpen: () => server.pendingRequests > 0, closeAfter: () => undefined };
 }
 
 function sendsBody({ method }: Request): boolean {

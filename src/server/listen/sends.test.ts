@@ -115,6 +115,22 @@ test("a response that turned out smaller leaves room for others", async () => {
   expect(begun(sends.begin(new Exchanged(), peer("a"), 90))).not.toBe("waits");
 });
 
+test("whoever limits the kernel is told of the first file that is sent, and of the end of the last one", async () => {
+  const told: boolean[] = [];
+  using sends = new Sends(LIMITS, (areSent) => told.push(areSent));
+  const [first, second] = [new Exchanged(), new Exchanged()];
+  void sends.begin(new Exchanged(), peer("a"), 50);
+  expect(told).toEqual([]);
+  void sends.begin(first, peer("a"), 0, true);
+  void sends.begin(second, peer("b"), 0, true);
+  first.open = false;
+  while (second.timers.length === 0) await Bun.sleep(20);
+  expect(told).toEqual([true]);
+  second.open = false;
+  while (told.length < 2) await Bun.sleep(20);
+  expect(told).toEqual([true, false]);
+});
+
 describe("a connection that takes nothing", () => {
   test("gets a timer of so many seconds", async () => {
     using sends = new Sends(LIMITS);

@@ -34,6 +34,8 @@ export interface Send {
   readonly peer: Peer;
   /** Bytes of it that may wait in memory. */
   readonly bytes: number;
+  /** Whether the kernel sends it from a file. */
+  readonly isFile: boolean;
 }
 
 interface ActiveSend extends Send {
@@ -67,7 +69,9 @@ const TIMER_SLACK_MS = 5000;
  */
 export class Sends implements Disposable {
   readonly #limits: SendLimits;
+  readonly #onFiles: (areSent: boolean) => void;
   readonly #active = new Set<ActiveSend>();
+  #files = 0;
   readonly #connections = new Map<string, number>();
   readonly #addresses = new Map<string, number>();
   /** Requests whose body is being received or stored, by connection. */
@@ -79,20 +83,22 @@ export class Sends implements Disposable {
   #sweepMs = 0;
   #sweepAt = SWEEP_COUNT;
 
-  constructor(limits: SendLimits) {
+  /** `onFiles` is told when the kernel begins to send files, and when it has sent the last one. */
+  constructor(limits: SendLimits, onFiles: (areSent: boolean) => void = () => undefined) {
     this.#limits = limits;
+    this.#onFiles = onFiles;
   }
 
   /**
    * Counts a response: at once when there is room for it, otherwise when there is. Resolves with undefined when there was
    * none in time, or the connection is gone.
    */
-  begin(exchange: Exchange, peer: Peer, bytes: number): Send | Promise<Send | undefined> {
+  begin(exchange: Exchange, peer: Peer, bytes: number, isFile = false): Send | Promise<Send | undefined> {
     if (this.#active.size >= this.#sweepAt) this.#sweep();
     const isBehind = this.#waiting.some((waiter) => waiter.peer.address === peer.address);
-    if (bytes === 0 || (!isBehind && this.#fits(peer, bytes))) return this.#add({ exchange, peer, bytes });
+    if (bytes === 0 || (!isBehind && this.#fits(peer, bytes))) return this.#add({ exchange, peer, bytes, isFile });
     const { promise, resolve } = Promise.withResolvers<Send | undefined>();
-    this.#waiting.push({ exchange, peer, bytes, since: performance.now(), settle: resolve });
+    this.#waiting.push({ exchange, peer, bytes, isFile, since: performance.now(), settle: resolve });
     this.#sweepOrWait();
     return promise;
   }
@@ -121,9 +127,10 @@ export class Sends implements Disposable {
     for (const { settle } of this.#waiting.splice(0)) settle(undefined);
   }
 
-  #add({ exchange, peer, bytes }: Send): Send {
-    const send = { exchange, peer, bytes, timerDue: performance.now() + SWEEP_MS };
+  #add({ exchange, peer, bytes, isFile }: Send): Send {
+    const send = { exchange, peer, bytes, isFile, timerDue: performance.now() + SWEEP_MS };
     this.#active.add(send);
+    if (isFile && ++this.#files === 1) this.#onFiles(true);
     this.#count(peer, bytes);
     this.#schedule(SWEEP_MS);
     return send;
@@ -183,6 +190,7 @@ export class Sends implements Disposable {
   #end(send: ActiveSend): void {
     this.#active.delete(send);
     this.#count(send.peer, -send.bytes);
+    if (send.isFile && --this.#files === 0) this.#onFiles(false);
   }
 
   /** Some bodies set the timer anew with the server's own time whenever a part was taken, so this is done again. */
