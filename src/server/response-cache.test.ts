@@ -2,9 +2,12 @@ import { describe, expect, test } from "bun:test";
 import { repositoryName } from "../oci/repository-name.ts";
 import { fullReply } from "./http/representation.ts";
 import type { Representation } from "./http/representation.ts";
+import { bytesBody } from "./http/reply.ts";
 import type { Reply } from "./http/reply.ts";
 import { ResponseCache, replyFrom } from "./response-cache.ts";
 import type { CachedResponse } from "./response-cache.ts";
+
+const MIB = 1024 * 1024;
 
 const URL_ = "http://localhost/v2/app/tags/list";
 const APP = repositoryName("app");
@@ -126,13 +129,33 @@ describe("a cached response", () => {
 
   test("evicts others: all of them have a bound in bytes", () => {
     const cache = new ResponseCache(new State());
-    const large = "x".repeat(512 * 1024);
+    const short = bytesBody(new Uint8Array(500 * 1024));
     const requests = Array.from({ length: 100 }, (_, at) => new Request(`${URL_}?${at}`));
-    for (const request of requests) cache.set(request, response(large));
-    expect(requests.filter((request) => cache.find(request)).length).toBeWithin(1, 17);
+    for (const request of requests) cache.set(request, response(short));
+    expect(requests.filter((request) => cache.find(request)).length).toBeWithin(30, 33);
     expect(cache.find(requests[99] ?? get())).toBeDefined();
-    cache.set(get(), response("x".repeat(2 * 1024 * 1024)));
+  });
+
+  test("with a body of up to 4 MiB is cached, and evicts no short ones, however many there are", () => {
+    const cache = new ResponseCache(new State());
+    const short = Array.from({ length: 1000 }, (_, at) => new Request(`${URL_}?short=${at}`));
+    for (const request of short) cache.set(request, response(bytesBody(new Uint8Array(8 * 1024))));
+    const long = Array.from({ length: 10 }, (_, at) => new Request(`${URL_}?long=${at}`));
+    for (const request of long) cache.set(request, response(bytesBody(new Uint8Array(4 * MIB - 1024))));
+    const isCached = (request: Request): boolean => cache.find(request) !== undefined;
+    expect(short.every(isCached)).toBe(true);
+    expect(long.filter(isCached)).toEqual(long.slice(-2));
+    cache.set(get(), response(bytesBody(new Uint8Array(4 * MIB + 1))));
     expect(cache.find(get())).toBeUndefined();
+  });
+
+  test("takes the place of an older one of the same address, whatever the lengths of their bodies", () => {
+    const cache = new ResponseCache(new State());
+    const bodies = [10, MIB, 20, 5 * MIB, MIB].map((bytes) => bytesBody(new Uint8Array(bytes)));
+    for (const body of bodies) {
+      cache.set(get(), response(body));
+      expect(cache.find(get())?.representation.body).toBe(body.size > 4 * MIB ? undefined : body);
+    }
   });
 
   test("evicts others also when nothing but the address is large", () => {

@@ -7,11 +7,17 @@ import type { Reply } from "./http/reply.ts";
 import { hasHostOfUrl } from "./http/request-target.ts";
 import type { ParsedRequest } from "./parsed-request.ts";
 
-/** Bytes of all entries together. */
+/** Bytes of all entries with short bodies together. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
-/** Bytes of one entry. Larger responses are not cached: they cost less to make than what they would evict. */
-const MAX_ENTRY_BYTES = 2 * 1024 * 1024;
+/** Bytes of a body from which on it is long: such entries are cached apart, so that they evict each other and no short ones. */
+const LONG_BODY_BYTES = 512 * 1024;
+
+/** Bytes of all entries with long bodies together: two of the longest. */
+const MAX_LONG_BYTES = 10 * 1024 * 1024;
+
+/** Bytes of the longest body that is cached: the largest manifest, and the largest page of referrers. */
+const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
 /** Bytes that an entry costs beside its address and its body, about: two kinds of headers, and what was parsed. */
 const ENTRY_BYTES = 2048;
@@ -43,7 +49,8 @@ export type Validator = Pick<Namespace, "revision" | "isUnchanged">;
 
 export class ResponseCache {
   readonly #validator: Validator;
-  readonly #byUrl = new LruCache<string, CachedResponse>(MAX_BYTES);
+  readonly #short = new LruCache<string, CachedResponse>(MAX_BYTES);
+  readonly #long = new LruCache<string, CachedResponse>(MAX_LONG_BYTES);
 
   constructor(validator: Validator) {
     this.#validator = validator;
@@ -55,7 +62,7 @@ export class ResponseCache {
   find(request: Request): CachedResponse | undefined {
     const { method } = request;
     if (method !== "GET" && method !== "HEAD") return undefined;
-    const cached = this.#byUrl.get(request.url);
+    const cached = this.#short.get(request.url) ?? this.#long.get(request.url);
     if (!cached || !hasHostOfUrl(request)) return undefined;
     return method === "HEAD" || cached.representation.body !== undefined ? cached : undefined;
   }
@@ -80,12 +87,16 @@ export class ResponseCache {
     return current instanceof Promise ? current.then((known) => known === revision) : current === revision;
   }
 
-  /** Caches the response to a GET or HEAD, unless it is too large or rests on more than can be compared. */
+  /** Caches the response to a GET or HEAD, unless it is too long or rests on more than can be compared. */
   set({ url }: Request, response: CachedResponse): void {
     const { body, cacheable } = response.representation;
     if (cacheable === undefined || (typeof body === "object" && "kind" in body && body.kind === "stream")) return;
-    const bytes = ENTRY_BYTES + ADDRESS_COPIES * textBytes(url) + bytesInMemory(body);
-    if (bytes <= MAX_ENTRY_BYTES) this.#byUrl.set(url, response, bytes);
+    const bodyBytes = bytesInMemory(body);
+    const [cache, other] = bodyBytes < LONG_BODY_BYTES ? [this.#short, this.#long] : [this.#long, this.#short];
+    other.delete(url);
+    if (bodyBytes <= MAX_BODY_BYTES)
+      cache.set(url, response, ENTRY_BYTES + ADDRESS_COPIES * textBytes(url) + bodyBytes);
+    else cache.delete(url);
   }
 }
 
