@@ -164,8 +164,9 @@ describe("the repositories that may be listed", () => {
             if (!allowed) continue;
             // From wherever the list goes on, it comes to this one.
             for (const from of ["", ...NAMES].filter((each) => each <= name)) {
-              const found = filter ? filter.seek(from) : from;
-              expect(found !== undefined && found <= name).toBeTrue();
+              let found = filter ? filter.seek(from) : { from };
+              while (found?.until !== undefined && found.until <= name) found = filter?.seek(found.until);
+              expect(found !== undefined && found.from <= name).toBeTrue();
             }
           }
         },

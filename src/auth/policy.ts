@@ -32,8 +32,8 @@ export const ADMINISTRATORS = "admin";
 /** Which repositories may be listed. */
 export interface ListFilter {
   allows(repository: string): boolean;
-  /** A text, from `text` on, before which no repository is allowed; undefined when none behind `text` is. */
-  seek(text: string): string | undefined;
+  /** Where from `text` on allowed repositories can stand (`Seek`). */
+  seek: Seek;
 }
 
 interface CompiledRule {

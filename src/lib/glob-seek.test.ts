@@ -26,34 +26,73 @@ const CASES: readonly (readonly [pattern: string, text: string, found: string | 
 
 describe("the first place where a name can stand that matches", () => {
   for (const [pattern, text, found] of CASES) {
-    test(`${pattern}, from "${text}" on, is ${found}`, () => expect(globSeek(pattern, ALPHABET)(text)).toBe(found));
+    test(`${pattern}, from "${text}" on, is ${found}`, () =>
+      expect(globSeek(pattern, ALPHABET)(text)?.from).toBe(found));
+  }
+});
+
+const ENDS: readonly (readonly [pattern: string, until: string | undefined])[] = [
+  ["team/**", "team0"],
+  ["team/*/app", "team0"],
+  ["team/app*", "team/apq"],
+  ["team/app", "team/app-"],
+  ["z*", "{"],
+  ["*/public", undefined],
+  ["**", undefined],
+];
+
+describe("the end of the range in which all names stand that match", () => {
+  for (const [pattern, until] of ENDS) {
+    test(`of ${pattern} is ${until}`, () => expect(globSeek(pattern, ALPHABET)("")?.until).toBe(until));
   }
 });
 
 const name = fc.string({ unit: fc.constantFrom("-", "/", "a", "b", "c"), minLength: 1, maxLength: 8 });
 const pattern = fc.string({ unit: fc.constantFrom("/", "a", "b", "c", "*", "*", "**"), minLength: 1, maxLength: 8 });
 
-test("no name that matches is skipped, and a place that is given is not before where it was asked from", () => {
+test("the ranges of any patterns have all names that match, and each begins where it was asked from or later", () => {
   fc.assert(
     fc.property(
-      fc.array(pattern, { minLength: 1, maxLength: 3 }),
+      fc.array(pattern, { maxLength: 3 }),
       fc.array(name, { maxLength: 30 }),
       name,
-      (patterns, names, from) => {
-        const found = seekAny(patterns.map((each) => globSeek(each, ALPHABET)))(from);
-        const matching = names.filter((each) => each >= from && patterns.some((one) => glob(one)(each))).toSorted();
-        if (matching[0] !== undefined) expect(found !== undefined && found <= matching[0]).toBe(true);
-        if (found !== undefined) expect(found >= from).toBe(true);
+      (patterns, names, start) => {
+        const seek = seekAny(patterns.map((each) => globSeek(each, ALPHABET)));
+        const isIn = new Set<string>();
+        for (let from: string | undefined = start; from !== undefined;) {
+          const range = seek(from);
+          if (!range) break;
+          expect(range.from >= from).toBe(true);
+          if (range.until !== undefined) expect(range.until > range.from).toBe(true);
+          for (const each of names) {
+            if (each >= range.from && (range.until === undefined || each < range.until)) isIn.add(each);
+          }
+          from = range.until;
+        }
+        const matching = names.filter((each) => each >= start && patterns.some((one) => glob(one)(each)));
+        expect(matching.filter((each) => !isIn.has(each))).toEqual([]);
       },
     ),
     { numRuns: 3000 },
   );
 });
 
+test("the range of a pattern without stars, or with one at its end, has no other names", () => {
+  fc.assert(
+    fc.property(name, fc.constantFrom("", "**"), fc.array(name), (prefix, star, names) => {
+      const { from = "", until = "{" } = globSeek(prefix + star, ALPHABET)("") ?? {};
+      for (const each of names) {
+        if (each >= from && each < until) expect(star === "" ? each === prefix : each.startsWith(prefix)).toBe(true);
+      }
+    }),
+    { numRuns: 1000 },
+  );
+});
+
 test("a name that does not match is never given as a place", () => {
   fc.assert(
     fc.property(pattern, name, (each, from) => {
-      if (!glob(each)(from)) expect(globSeek(each, ALPHABET)(from)).not.toBe(from);
+      if (!glob(each)(from)) expect(globSeek(each, ALPHABET)(from)?.from).not.toBe(from);
     }),
     { numRuns: 3000 },
   );
@@ -61,6 +100,6 @@ test("a name that does not match is never given as a place", () => {
 
 test("a long pattern with many stars takes no time worth mentioning", () => {
   const seek = globSeek("*-*-*-*-*-*-*-*-*-*/x", ALPHABET);
-  expect(seek("a-".repeat(120))).toStartWith("a-".repeat(120));
+  expect(seek("a-".repeat(120))?.from).toStartWith("a-".repeat(120));
   expect(seek(`${"a-".repeat(100)}/y`)).toBeDefined();
 });

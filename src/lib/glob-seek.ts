@@ -1,18 +1,41 @@
 /** Where in an ordered list names can stand that match a pattern: what cannot match is skipped, not looked through. */
 import { ANY_ONE, DOUBLE_STAR, ONE, STAR, globTokens } from "./glob.ts";
 
-/**
- * Returns a text, from `text` on, before which no name matches: `text` itself when that matches. Returns undefined when no
- * name behind `text` does.
- */
-export type Seek = (text: string) => string | undefined;
+/** A part of an ordered list: names from `from` on and before `until`, or to the end when that is absent. */
+export interface NameRange {
+  readonly from: string;
+  readonly until?: string | undefined;
+}
 
 /**
- * For lists in byte order of names that consist of the characters of `alphabet`, given in that order. A pattern `team/**`
- * skips all before `team/` and all behind it; one with a star in its midst skips what the letters behind the star rule out.
+ * Returns where from `text` on names can stand that match: none stands between `text` and `from`, which is `text` itself when
+ * that matches, and where else one can stand is to be asked from `until` on. Returns undefined when no name behind `text`
+ * matches.
+ */
+export type Seek = (text: string) => NameRange | undefined;
+
+/**
+ * For lists in byte order of names that consist of the characters of `alphabet`, given in that order. A pattern `team/**` is
+ * the range from `team/` to `team0`; one with a star in its midst skips what the letters behind the star rule out.
  */
 export function globSeek(pattern: string, alphabet: string): Seek {
-  const tokens = globTokens(pattern);
+  const seek = startSeek(globTokens(pattern), alphabet);
+  const star = pattern.indexOf("*");
+  const until = star < 0 ? pattern + (alphabet[0] ?? "") : behindPrefix(pattern.slice(0, star));
+  return (text) => {
+    const from = seek(text);
+    return from === undefined ? undefined : { from, until };
+  };
+}
+
+/** The first text that is greater than all with a prefix; undefined for none. */
+function behindPrefix(prefix: string): string | undefined {
+  if (prefix === "") return undefined;
+  return prefix.slice(0, -1) + String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1);
+}
+
+/** Finds the text, from a text on, before which no name matches. */
+function startSeek(tokens: readonly number[], alphabet: string): (text: string) => string | undefined {
   return (text) => {
     // The ways through the pattern that are still open before each character of the text.
     const open: ReadonlySet<number>[] = [closed(tokens, [0])];
@@ -50,14 +73,18 @@ function beginning(tokens: readonly number[], places: ReadonlySet<number>, alpha
 /** Of several patterns, of which any may match. */
 export function seekAny(seeks: readonly Seek[]): Seek {
   return (text) => {
-    let first: string | undefined;
+    let first: NameRange | undefined;
     for (const seek of seeks) {
       const found = seek(text);
-      if (found === text) return text;
-      if (found !== undefined && (first === undefined || found < first)) first = found;
+      if (found && (!first || found.from < first.from || (found.from === first.from && endsLater(found, first))))
+        first = found;
     }
     return first;
   };
+}
+
+function endsLater(one: NameRange, other: NameRange): boolean {
+  return other.until !== undefined && (one.until === undefined || one.until > other.until);
 }
 
 /** The places with those that stars lead to without taking a character. */

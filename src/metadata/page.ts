@@ -5,8 +5,3 @@ export interface Page {
   readonly after?: string;
   readonly limit: number;
 }
-
-/** A page that may also begin with a certain item, `from`, if that is there, instead of behind one. */
-export interface PageFrom extends Page {
-  readonly from?: string;
-}

@@ -1,10 +1,11 @@
 /** Repositories: their names and ids, and how much is in each. */
+import { BEHIND_ALL_NAMES } from "../oci/repository-name.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
-import { integer, query, repositoryName } from "./columns.ts";
+import { integer, query, repositoryName, truth } from "./columns.ts";
 import type { Database } from "./database.ts";
 import { deleteRepository } from "./deleted-repositories.ts";
 import { STEP_ROWS } from "./jobs.ts";
-import type { Page, PageFrom } from "./page.ts";
+import type { Page } from "./page.ts";
 import { any, first, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
@@ -36,20 +37,12 @@ const HAS_MANIFEST = `select 1 as found from manifest where repo = $1 and digest
 
 const IS_LINKED = `select 1 as found from repo_blob where repo = $1 and digest = $2`;
 
-const LIST_AFTER = query(
-  { name: repositoryName },
+// Not those with a manifest alone: there may be any number of others before the next one of them.
+const LIST = query(
+  { name: repositoryName, hasManifests: truth },
   `
-  select name from repo
-  where name > $1 and name < '~' and exists (select 1 from manifest where repo = repo.id)
-  order by name limit $2`,
-);
-
-const LIST_FROM = query(
-  { name: repositoryName },
-  `
-  select name from repo
-  where name >= $1 and name < '~' and exists (select 1 from manifest where repo = repo.id)
-  order by name limit $2`,
+  select name, exists (select 1 from manifest where repo = repo.id) as has_manifests from repo
+  where name >= $1 and name < $2 order by name limit $3`,
 );
 
 const USAGE = query(
@@ -132,6 +125,18 @@ export function* forgetIfEmpty(repo: number, now: number): Transaction<void> {
   yield* run(FORGET_REPOSITORY, repo);
 }
 
+/** Names from `from` on, and before `until`. */
+export interface RepositoryRange {
+  readonly from?: string | undefined;
+  readonly until?: string | undefined;
+  readonly limit: number;
+}
+
+export interface ListedRepository {
+  readonly name: RepositoryName;
+  readonly hasManifests: boolean;
+}
+
 export class Repositories {
   readonly #database: Database;
 
@@ -157,11 +162,10 @@ export class Repositories {
     });
   }
 
-  /** Repositories with at least one manifest, in byte order. */
-  async list({ after = "", from, limit }: PageFrom): Promise<readonly RepositoryName[]> {
-    const page = (): Transaction<readonly { readonly name: RepositoryName }[]> =>
-      from === undefined ? rows(LIST_AFTER, after, limit) : rows(LIST_FROM, from, limit);
-    return (await this.#database.engine.read(page)).map(({ name }) => name);
+  /** The names of a range in byte order, at most `limit`, and whether a list shows them: a repository has a manifest. */
+  list({ from = "", until = BEHIND_ALL_NAMES, limit }: RepositoryRange): Promise<readonly ListedRepository[]> {
+    const end = until < BEHIND_ALL_NAMES ? until : BEHIND_ALL_NAMES; // deleted repositories come behind
+    return this.#database.engine.read(() => rows(LIST, from, end, limit));
   }
 
   /** How much is in each repository that has a manifest, in byte order of their names. It walks through their manifests. */

@@ -12,6 +12,9 @@ const GRAMMAR = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|
 /** What names consist of, in byte order. */
 export const NAME_CHARACTERS = "-./0123456789_abcdefghijklmnopqrstuvwxyz";
 
+/** A text behind all names, by bytes. */
+export const BEHIND_ALL_NAMES = "~";
+
 /** Bytes. "Many clients impose a limit of 255 characters" on host and name together; distribution's limit is this. */
 export const MAX_NAME_LENGTH = 255;
 

@@ -5,23 +5,28 @@ import { globSeek, seekAny } from "../lib/glob-seek.ts";
 import { glob } from "../lib/glob.ts";
 import { NAME_CHARACTERS, repositoryName } from "../oci/repository-name.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import type { ListedRepository, RepositoryRange } from "../metadata/repositories.ts";
 import type { PageStart } from "./pages.ts";
 import { listRepositories } from "./repository-list.ts";
 import type { RepositoryFilter } from "./repository-list.ts";
 
-/** A list that counts what is read of it. */
+/** A list that counts what is read of it; repositories called `…/empty` have no manifest. */
 function listOf(names: readonly string[]) {
   const sorted = [...new Set(names)].map(repositoryName).toSorted();
   const read = { pages: 0, names: 0 };
   return {
     read,
-    async list({ after = "", from, limit }: { after?: string; from?: string; limit: number }) {
-      const page = sorted.filter((name) => (from === undefined ? name > after : name >= from)).slice(0, limit);
+    async list({ from = "", until = "{", limit }: RepositoryRange): Promise<readonly ListedRepository[]> {
+      const page = sorted.filter((name) => name >= from && name < until).slice(0, limit);
       read.pages++;
       read.names += page.length;
-      return page;
+      return page.map((name) => ({ name, hasManifests: !isEmpty(name) }));
     },
   };
+}
+
+function isEmpty(name: string): boolean {
+  return name.endsWith("/empty");
 }
 
 function allowing(...patterns: readonly string[]): RepositoryFilter {
@@ -43,14 +48,16 @@ async function listed(
 const MANY = Array.from({ length: 20_000 }, (_, number) => `owner${number % 100}/app${number}`);
 
 const BOUNDS: readonly (readonly [patterns: readonly string[], pages: number, names: number])[] = [
-  [["owner42/app1042"], 1, 1000],
-  [["owner42/**"], 1, 1000],
-  [["owner7/**", "owner42/*", "owner9*/app9*"], 40, 3000],
-  [["nobody/**"], 1, 1000],
+  [["owner42/app1042"], 1, 1],
+  [["owner42/**"], 1, 200],
+  [["owner42/**", "owner42/app1042"], 1, 200],
+  [["owner7/**", "owner42/*", "owner9*/app9*"], 5, 2600],
+  [["nobody/**"], 1, 0],
   [["zzz"], 1, 0],
   [[], 0, 0],
-  [["*"], 250, 5000],
-  [["*/app5000"], 250, 5000],
+  [["*"], 200, 2600],
+  [["*/app5000"], 200, 2600],
+  [["*/*/app"], 30, 20_000], // nothing can be skipped: pages grow
 ];
 
 for (const [patterns, pages, names] of BOUNDS) {
@@ -76,8 +83,16 @@ test("a page that is full ends the list", async () => {
   expect(unfiltered.read).toEqual({ pages: 1, names: 101 });
 });
 
+test("20,000 repositories without a manifest are read in pages, and none is listed", async () => {
+  const list = listOf([...MANY.map((name) => `${name}/empty`), "zzz"]);
+  expect(await listed(list, undefined, { limit: 1 })).toEqual([repositoryName("zzz")]);
+  expect(list.read).toEqual({ pages: 27, names: 20_001 });
+});
+
 const part = fc.string({ unit: fc.constantFrom("a", "b", "1"), minLength: 1, maxLength: 3 });
-const name = fc.array(part, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));
+const name = fc
+  .array(fc.oneof(part, fc.constant("empty")), { minLength: 1, maxLength: 3 })
+  .map((parts) => parts.join("/"));
 const pattern = fc.string({ unit: fc.constantFrom("/", "a", "b", "1", "*", "**"), minLength: 1, maxLength: 6 });
 
 test("the list is what filtering all names gives, from any place on and of any length", async () => {
@@ -92,7 +107,7 @@ test("the list is what filtering all names gives, from any place on and of any l
         const from = { ...(after === undefined ? {} : { after }), limit };
         const expected = [...new Set(names)]
           .map(repositoryName)
-          .filter((each) => filter.allows(each) && (after === undefined || each > after))
+          .filter((each) => !isEmpty(each) && filter.allows(each) && (after === undefined || each > after))
           .toSorted()
           .slice(0, limit);
         expect(await listed(listOf(names), filter, from)).toEqual(expected);

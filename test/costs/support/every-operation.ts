@@ -90,7 +90,6 @@ async function manifests(subject: Subject): Promise<void> {
   for (const read of ["findByTag", "readByTag"] as const) await store.manifests[read](APP, LATEST);
   await store.manifests.list(APP, PAGE);
   await store.repositories.list(PAGE);
-  await store.repositories.list({ from: "team", limit: 10 });
   await store.manifests.needing(layer.digest, 10);
   const untagged = await subject.image("untagged");
   await store.manifests.renewLease(APP, untagged, clock.ms + 1);
