@@ -9,7 +9,7 @@ import type { Database, Quota } from "./database.ts";
 import { renewHolder } from "./holder-leases.ts";
 import { findBytesProblem, freeBytes, quotasOf, within, writeCounted, writeWithin } from "./quotas.ts";
 import type { Addition, QuotaProblem } from "./quotas.ts";
-import { beginRepository, forgetIfEmpty } from "./repositories.ts";
+import { beginRepository, findRepository, forgetIfEmpty } from "./repositories.ts";
 import { any, first, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 import { forgetKeys, moveToTrash } from "./trash.ts";
@@ -82,11 +82,12 @@ export interface FinishedUpload {
   readonly location: BlobLocation;
 }
 
+/** Nothing when there is no such repository yet, or the client has as many uploads as it may have. */
 const CREATE = `
   insert into upload (id, repo, storage_key, algorithm, received, version, started_at, expires_at, begun_by)
-  values ($1, $2, $3, $4, 0, 1, $5, $6, $7)`;
-
-const BEGUN = `select 1 as found from upload where begun_by = $1 limit 1 offset $2`;
+  select $1, id, $3, $4, 0, 1, $5, $6, $7 from repo
+  where name = $2 and ($7 is null or not exists (select 1 from upload where begun_by = $7 limit 1 offset $8))
+  returning id`;
 
 const COUNTED = query(
   { name: repositoryName, counted: integer },
@@ -247,11 +248,16 @@ export class Uploads {
     const { id, partKey, algorithm: named, expiresAt, begunBy, announced = 0 } = upload;
     const { clock } = this.#database;
     const begin = function* (): Transaction<"done" | "too many"> {
-      if (begunBy && (yield* any(BEGUN, begunBy.client, begunBy.atMost - 1))) return "too many";
       const now = clock.now();
+      const { client = null, atMost = 0 } = begunBy ?? {};
+      const create = (): Transaction<boolean> =>
+        any(CREATE, id, name, partKey, named, now, expiresAt, client, Math.max(atMost - 1, 0));
+      if (yield* create()) return "done";
+      if ((yield* findRepository(name)) !== undefined) return "too many";
       const repo = yield* beginRepository(name, now);
-      yield* run(CREATE, id, repo, partKey, named, now, expiresAt, begunBy?.client ?? null);
-      return "done";
+      if (yield* create()) return "done";
+      yield* forgetIfEmpty(repo, now);
+      return "too many";
     };
     // Something will come, also where nothing is announced.
     return writeWithin(this.#database, name, { bytes: Math.max(announced, 1) }, begin, "soon");
