@@ -104,9 +104,13 @@ const PUT_INLINE = `
   returning digest`;
 const DROP_INLINE = `delete from blob_inline where digest = $1`;
 
-const LINK = `
+const LINK = query(
+  { isAwaited: truth },
+  `
   insert into repo_blob (repo, digest, touched_at, unref_at) values ($1, $2, $3, $3)
-  on conflict (repo, digest) do update set touched_at = excluded.touched_at, unref_at = excluded.unref_at`;
+  on conflict (repo, digest) do update set touched_at = excluded.touched_at, unref_at = excluded.unref_at
+  returning exists (select 1 from manifest_missing m where m.repo = $1 and m.digest = $2) as is_awaited`,
+);
 
 const UNLINK = `delete from repo_blob where repo = $1 and digest = $2 returning digest`;
 
@@ -119,6 +123,10 @@ const NOT_MISSING = query(
 
 const NEED = `
   insert into manifest_blob (repo, manifest, blob) select $1, $2, value from json_each($3) where true
+  on conflict (repo, manifest, blob) do nothing`;
+
+const NEED_AWAITED = `
+  insert into manifest_blob (repo, manifest, blob) select $1, value, $2 from json_each($3) where true
   on conflict (repo, manifest, blob) do nothing`;
 
 const MARK_CORRUPT = `
@@ -164,14 +172,19 @@ export function* addBlob(blob: Digest, size: number, location: BlobLocation, now
   if (location.kind !== "inline" && wasInline) yield* run(DROP_INLINE, blob);
   if (former?.storageKey !== undefined) yield* moveToTrash(former.storageKey, now + UNLINK_DELAY_MS);
   // The location of other bytes is checked before they are served; bytes of the row are in responses.
-  if (former?.state === "damaged" || (wasInline && isWritten)) yield* moveBlobs();
+  if (former?.state === "damaged" || (wasInline && (isWritten || location.kind === "stored"))) yield* moveBlobs();
 }
 
-/** Lets a repository show a blob, and tells the manifests that were waiting for it. */
+/**
+ * Lets a repository show a blob, which the manifests that were waiting for it need from then on. No response changes by that but
+ * those which said that it is not here, and they are not cached: so the revision of the repository stays as it is.
+ */
 export function* linkBlob(repo: number, blob: Digest, now: number, reviewAfter: number): Transaction<void> {
-  yield* run(LINK, repo, blob, now);
-  yield* moveRepository(repo);
-  for (const { manifest } of yield* rows(NOT_MISSING, repo, blob)) yield* needBlobs(repo, manifest, [blob]);
+  const linked = yield* first(LINK, repo, blob, now);
+  if (linked?.isAwaited) {
+    const waiting = (yield* rows(NOT_MISSING, repo, blob)).map(({ manifest }) => manifest);
+    yield* run(NEED_AWAITED, repo, blob, listed(waiting));
+  }
   yield* enqueueLink(repo, blob, reviewAfter);
 }
 

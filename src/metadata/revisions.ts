@@ -10,8 +10,8 @@ import type { SqlEngine, Transaction } from "./sql.ts";
 /** What a cached answer rests on. */
 export type RevisionScope =
   /**
-   * One repository: its manifests, tags, referrers and signatures, which blobs it shows, and whether those are intact.
-   * An upload moves it when it becomes a blob, not before.
+   * One repository: its manifests, tags, referrers and signatures, and that the blobs which it shows are still there and
+   * intact. A blob that it shows from now on does not move it: that something is absent is not cached.
    */
   | { readonly repository: RepositoryName }
   /** Users, robots and signing keys: what authorization rests on. */
