@@ -1,11 +1,15 @@
 /** The queue of garbage collection: what may be unreferenced, to be looked at after a time (`collection.ts`). */
-import { run } from "./sql.ts";
+import { listed, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
 const PUT = `
   on conflict (kind, repo, digest) do update set review_after = excluded.review_after`;
 
 const ENQUEUE = `insert into gc_queue (kind, repo, digest, review_after) values ($1, $2, $3, $4) ${PUT}`;
+
+const ENQUEUE_MANIFESTS = `
+  insert into gc_queue (kind, repo, digest, review_after)
+  select 'manifest', $1, value, $3 from json_each($2) where true ${PUT}`;
 
 const ENQUEUE_BLOBS_OF = `
   insert into gc_queue (kind, repo, digest, review_after)
@@ -22,6 +26,11 @@ const ENQUEUE_REFERRERS_OF = `
 /** Enqueues a manifest, to be looked at after that time. */
 export function enqueueManifest(repo: number, digest: string, after: number): Transaction<void> {
   return run(ENQUEUE, "manifest", repo, digest, after);
+}
+
+/** Enqueues manifests, each to be looked at after that time. */
+export function enqueueManifests(repo: number, digests: readonly string[], after: number): Transaction<void> {
+  return run(ENQUEUE_MANIFESTS, repo, listed(digests), after);
 }
 
 /** Enqueues a repository's link to a blob, and then the blob. */

@@ -5,7 +5,7 @@ import type { TagCondition } from "../oci/tag-condition.ts";
 import type { Tag } from "../oci/tag.ts";
 import { needBlobs } from "./blobs.ts";
 import type { DeleteResult } from "./blobs.ts";
-import { bytes, digest, integer, optional, query, repositoryName, text } from "./columns.ts";
+import { bytes, digest, integer, optional, query, repositoryName, text, truth } from "./columns.ts";
 import type { Database } from "./database.ts";
 import { enqueueAllOf, enqueueManifest } from "./gc-queue.ts";
 import { holdOnManifest } from "./holds.ts";
@@ -16,7 +16,7 @@ import { beginRepository, findRepository, hasManifest } from "./repositories.ts"
 import { moveRepository } from "./revisions.ts";
 import { any, first, listed, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
-import { conditionHolds, pointTag, pointsElsewhere, removeTagsOf, tagsOf } from "./tags.ts";
+import { conditionHolds, pointTags, removeTagsOf, tagsOf, targetsOf } from "./tags.ts";
 
 export interface ManifestRecord {
   readonly digest: Digest;
@@ -132,26 +132,37 @@ const LIST = query(
   where r.name = $1 and m.digest > $2 order by m.digest limit $3`,
 );
 
-const SIZES = { digest: text, size: integer };
-
+/** One row at the least for a repository that there is. */
 const SIZES_OF_BLOBS = query(
-  SIZES,
+  { repo: integer, digest: optional(text), size: optional(integer) },
   `
-  select b.digest, b.size from repo_blob l join blob b on b.digest = l.digest
-  where l.repo = $1 and l.digest in (select value from json_each($2)) and b.state = 'live'`,
+  select r.id as repo, b.digest, b.size from repo r
+  left join repo_blob l on l.repo = r.id and l.digest in (select value from json_each($2))
+  left join blob b on b.digest = l.digest and b.state = 'live'
+  where r.name = $1`,
 );
 
 const SIZES_OF_MANIFESTS = query(
-  SIZES,
-  `select digest, size from manifest where repo = $1 and digest in (select value from json_each($2))`,
+  { digest: text, size: integer },
+  `
+  select m.digest, m.size from repo r join manifest m on m.repo = r.id
+  where r.name = $1 and m.digest in (select value from json_each($2))`,
 );
 
-const PUT = `
+/** Returns whether some manifests miss this one, or it something, and whether manifests are orphans of it. */
+const PUT = query(
+  { hasMissing: truth, hasOrphans: truth },
+  `
   insert into manifest (repo, digest, media_type, artifact_type, subject, size, annotations, pushed_at, touched_at, payload)
   values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
   on conflict (repo, digest) do update
   set media_type = excluded.media_type, artifact_type = excluded.artifact_type,
-    pushed_at = excluded.pushed_at, touched_at = excluded.touched_at`;
+    pushed_at = excluded.pushed_at, touched_at = excluded.touched_at
+  returning
+    exists (select 1 from manifest_missing x where x.repo = $1 and x.manifest = $2)
+      or exists (select 1 from manifest_missing x where x.repo = $1 and x.digest = $2) as has_missing,
+    exists (select 1 from manifest x where x.repo = $1 and x.subject = $2 and x.orphaned_at is not null) as has_orphans`,
+);
 
 const NEED_CHILDREN = `
   insert into manifest_child (repo, parent, child) select $1, $2, value from json_each($3) where true
@@ -213,36 +224,40 @@ const NEEDING = query(
 
 /** What was found of the things that a manifest needs. Nothing is written before all of it is known. */
 interface Findings {
+  /** The repository; undefined when nothing was ever written to it. */
+  readonly repo: number | undefined;
   readonly blobs: string[];
   readonly missing: string[];
   readonly refused: string[];
   readonly wrongSizes: WrongSize[];
 }
 
-function* findNeeded(repo: number | undefined, manifest: NewManifest): Transaction<Findings> {
-  const findings: Findings = { blobs: [], missing: [], refused: [], wrongSizes: [] };
+function* findNeeded(name: RepositoryName, manifest: NewManifest): Transaction<Findings> {
   const { blobs, children } = manifest;
-  const sizesOfManifests = yield* sizesOf(SIZES_OF_MANIFESTS, repo, children);
+  const manifests = new Map<string, number>();
+  if (children.length > 0) {
+    for (const { digest: child, size } of yield* rows(SIZES_OF_MANIFESTS, name, digestsOf(children))) {
+      manifests.set(child, size);
+    }
+  }
   // BuildKit's caches are indexes whose children are layers: a child may be a blob of this repository too.
-  const layers = children.filter((child) => !sizesOfManifests.has(child.digest));
-  const sizesOfBlobs = yield* sizesOf(SIZES_OF_BLOBS, repo, [...blobs, ...layers]);
-  for (const needed of blobs) note(needed, sizesOfBlobs.get(needed.digest), findings, findings.blobs);
+  const layers = children.filter((child) => !manifests.has(child.digest));
+  const sizes = new Map<string, number>();
+  const found = yield* rows(SIZES_OF_BLOBS, name, digestsOf([...blobs, ...layers]));
+  for (const { digest: blob, size } of found) if (blob !== undefined && size !== undefined) sizes.set(blob, size);
+
+  const findings: Findings = { repo: found[0]?.repo, blobs: [], missing: [], refused: [], wrongSizes: [] };
+  for (const needed of blobs) note(needed, sizes.get(needed.digest), findings, findings.blobs);
   for (const needed of children) {
-    const size = sizesOfManifests.get(needed.digest);
-    if (size === undefined) note(needed, sizesOfBlobs.get(needed.digest), findings, findings.blobs);
+    const size = manifests.get(needed.digest);
+    if (size === undefined) note(needed, sizes.get(needed.digest), findings, findings.blobs);
     else note(needed, size, findings);
   }
   return findings;
 }
 
-function* sizesOf(
-  sizes: typeof SIZES_OF_BLOBS,
-  repo: number | undefined,
-  needed: readonly Needed[],
-): Transaction<ReadonlyMap<string, number>> {
-  if (repo === undefined || needed.length === 0) return new Map();
-  const found = yield* rows(sizes, repo, listed(needed.map((each) => each.digest)));
-  return new Map(found.map((row) => [row.digest, row.size]));
+function digestsOf(needed: readonly Needed[]): string {
+  return listed(needed.map((each) => each.digest));
 }
 
 function note(needed: Needed, actual: number | undefined, findings: Findings, found?: string[]): void {
@@ -262,35 +277,34 @@ function* putManifest(
   now: number,
   undoUntil: number,
 ): Transaction<PutManifestResult> {
-  const known = yield* findRepository(name);
-  const [tag] = manifest.tags;
-  if (tag !== undefined && !(yield* conditionHolds(known ?? -1, tag, manifest.condition))) return { kind: "condition" };
+  const findings = yield* findNeeded(name, manifest);
+  const { tags } = manifest;
+  const targets = findings.repo === undefined ? new Map<Tag, Digest>() : yield* targetsOf(findings.repo, tags);
+  const [tag] = tags;
+  if (tag !== undefined && !conditionHolds(targets.get(tag), manifest.condition)) return { kind: "condition" };
   for (const each of manifest.immutableTags ?? []) {
-    if (known !== undefined && (yield* pointsElsewhere(known, each, manifest.digest)))
-      return { kind: "immutable", tag: each };
+    if ((targets.get(each) ?? manifest.digest) !== manifest.digest) return { kind: "immutable", tag: each };
   }
-
-  const findings = yield* findNeeded(known, manifest);
   if (findings.refused.length > 0) return { kind: "missing", digests: [...new Set(findings.refused)] };
   const [wrongSize] = findings.wrongSizes;
   if (wrongSize && manifest.exactSizes) return { kind: "size", ...wrongSize };
 
-  const repo = known ?? (yield* beginRepository(name, now));
+  const repo = findings.repo ?? (yield* beginRepository(name, now));
   const { mediaType, artifactType = null, subject = null, annotations = null, payload, children } = manifest;
-  const put = [mediaType, artifactType, subject, payload.length, annotations, now, payload] as const;
-  yield* run(PUT, repo, manifest.digest, ...put);
-  yield* run(NOTHING_MISSING, repo, manifest.digest);
-  yield* needBlobs(repo, manifest.digest, findings.blobs);
-  if (children.length > 0) {
-    yield* run(NEED_CHILDREN, repo, manifest.digest, listed(children.map((child) => child.digest)));
+  const row = [mediaType, artifactType, subject, payload.length, annotations, now, payload] as const;
+  const put = yield* first(PUT, repo, manifest.digest, ...row);
+  if (put?.hasMissing) {
+    yield* run(NOTHING_MISSING, repo, manifest.digest);
+    yield* run(NOT_MISSING, repo, manifest.digest);
   }
+  yield* needBlobs(repo, manifest.digest, findings.blobs);
+  if (children.length > 0) yield* run(NEED_CHILDREN, repo, manifest.digest, digestsOf(children));
   if (findings.missing.length > 0) yield* run(MISS, repo, manifest.digest, listed(findings.missing));
-  yield* run(NOT_MISSING, repo, manifest.digest);
-  yield* run(ADOPT, repo, manifest.digest);
-  for (const each of manifest.tags) yield* pointTag(repo, each, manifest.digest, now, undoUntil);
+  if (put?.hasOrphans) yield* run(ADOPT, repo, manifest.digest);
+  yield* pointTags(repo, tags, targets, manifest.digest, now, undoUntil);
   yield* moveRepository(repo);
   // What a tag points at is enqueued when the tag goes.
-  if (manifest.tags.length === 0) yield* enqueueManifest(repo, manifest.digest, undoUntil);
+  if (tags.length === 0) yield* enqueueManifest(repo, manifest.digest, undoUntil);
   return { kind: "stored", missing: findings.missing, wrongSizes: findings.wrongSizes };
 }
 

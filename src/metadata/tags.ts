@@ -5,13 +5,13 @@ import type { Tag } from "../oci/tag.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
 import { digest, integer, optional, query, tagName } from "./columns.ts";
 import type { Database } from "./database.ts";
-import { enqueueManifest } from "./gc-queue.ts";
+import { enqueueManifest, enqueueManifests } from "./gc-queue.ts";
 import type { Page } from "./page.ts";
 import { writeWithin } from "./quotas.ts";
 import type { QuotaProblem } from "./quotas.ts";
 import { findRepository, hasManifest } from "./repositories.ts";
 import { moveRepository } from "./revisions.ts";
-import { first, rows, run } from "./sql.ts";
+import { first, listed, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
 export interface TagRecord {
@@ -39,8 +39,13 @@ export interface TagRules {
 
 const TARGET = query({ digest }, `select digest from tag where repo = $1 and name = $2`);
 
+const TARGETS = query(
+  { name: tagName, digest },
+  `select name, digest from tag where repo = $1 and name in (select value from json_each($2))`,
+);
+
 const PUT = `
-  insert into tag (repo, name, digest, updated_at) values ($1, $2, $3, $4)
+  insert into tag (repo, name, digest, updated_at) select $1, value, $3, $4 from json_each($2) where true
   on conflict (repo, name) do update set digest = excluded.digest, updated_at = excluded.updated_at`;
 
 const REMOVE = `delete from tag where repo = $1 and name = $2`;
@@ -65,12 +70,18 @@ const NAMES = query(
 
 const OF_MANIFEST = query({ name: tagName }, `select name from tag where repo = $1 and digest = $2 order by name`);
 
-const BEGIN_PERIOD = `insert into tag_history (repo, name, digest, since) values ($1, $2, $3, $4)`;
+const BEGIN_PERIODS = `
+  insert into tag_history (repo, name, digest, since) select $1, value, $3, $4 from json_each($2) where true`;
 
 // The one that is open is the newest; what is older is not looked at, however much it is.
 const END_PERIOD = `
   update tag_history set until = $3
   where until is null and id = (select max(id) from tag_history where repo = $1 and name = $2)`;
+
+const END_PERIODS = `
+  update tag_history set until = $3
+  where until is null and id in (
+    select (select max(h.id) from tag_history h where h.repo = $1 and h.name = json_each.value) from json_each($2))`;
 
 const END_PERIODS_OF = `
   update tag_history set until = $3
@@ -85,15 +96,15 @@ const HISTORY = query(
   where r.name = $1 and h.name = $2 order by h.id desc limit $3`,
 );
 
-/** Whether the tag is as the condition says. */
-export function* conditionHolds(repo: number, tag: Tag, condition: TagCondition | undefined): Transaction<boolean> {
-  if (!condition) return true;
-  return holdsFor((yield* first(TARGET, repo, tag))?.digest, condition);
+/** What each of the tags points at; a tag that is not there has no entry. */
+export function* targetsOf(repo: number, tags: readonly Tag[]): Transaction<ReadonlyMap<Tag, Digest>> {
+  if (tags.length === 0) return new Map();
+  return new Map((yield* rows(TARGETS, repo, listed(tags))).map(({ name, digest: target }) => [name, target]));
 }
 
-/** Whether the tag is there and points at another manifest. */
-export function* pointsElsewhere(repo: number, tag: Tag, manifest: Digest): Transaction<boolean> {
-  return ((yield* first(TARGET, repo, tag))?.digest ?? manifest) !== manifest;
+/** Whether a tag that points at `target`, undefined for one that is not there, is as the condition says. */
+export function conditionHolds(target: Digest | undefined, condition: TagCondition | undefined): boolean {
+  return condition === undefined || holdsFor(target, condition);
 }
 
 function holdsFor(target: string | undefined, condition: TagCondition): boolean {
@@ -111,16 +122,32 @@ function holdsFor(target: string | undefined, condition: TagCondition): boolean 
   }
 }
 
-/** Points a tag at a manifest that is here. What it pointed at before is enqueued for the time when undoing is over. */
-export function* pointTag(repo: number, tag: Tag, manifest: Digest, now: number, undoUntil: number): Transaction<void> {
-  const before = (yield* first(TARGET, repo, tag))?.digest;
-  yield* run(PUT, repo, tag, manifest, now);
-  if (before === manifest) return;
-  if (before !== undefined) {
-    yield* run(END_PERIOD, repo, tag, now);
-    yield* enqueueManifest(repo, before, undoUntil);
+/**
+ * Points tags at a manifest that is here; `targets` says what they point at now. What they pointed at is enqueued for the time
+ * when undoing is over.
+ */
+export function* pointTags(
+  repo: number,
+  tags: readonly Tag[],
+  targets: ReadonlyMap<Tag, Digest>,
+  manifest: Digest,
+  now: number,
+  undoUntil: number,
+): Transaction<void> {
+  if (tags.length === 0) return;
+  yield* run(PUT, repo, listed(tags), manifest, now);
+  const changed = tags.filter((tag) => targets.get(tag) !== manifest);
+  if (changed.length === 0) return;
+  const moved = changed.filter((tag) => targets.has(tag));
+  if (moved.length > 0) {
+    yield* run(END_PERIODS, repo, listed(moved), now);
+    yield* enqueueManifests(
+      repo,
+      [...targets.values()].filter((target) => target !== manifest),
+      undoUntil,
+    );
   }
-  yield* run(BEGIN_PERIOD, repo, tag, manifest, now);
+  yield* run(BEGIN_PERIODS, repo, listed(changed), manifest, now);
 }
 
 /** Removes every tag that points at a manifest. */
@@ -151,11 +178,14 @@ export class Tags {
     const { clock, periods } = this.#database;
     return writeWithin(this.#database, name, { tags: [tag] }, function* (): Transaction<ChangeResult> {
       const repo = yield* findRepository(name);
-      if (repo !== undefined && immutable && (yield* pointsElsewhere(repo, tag, manifest))) return "immutable";
-      if (repo === undefined || !(yield* hasManifest(repo, manifest))) return "absent";
-      if (!(yield* conditionHolds(repo, tag, condition))) return "condition";
+      if (repo === undefined) return "absent";
+      const targets = yield* targetsOf(repo, [tag]);
+      const target = targets.get(tag);
+      if (immutable && target !== undefined && target !== manifest) return "immutable";
+      if (!(yield* hasManifest(repo, manifest))) return "absent";
+      if (!conditionHolds(target, condition)) return "condition";
       const now = clock.now();
-      yield* pointTag(repo, tag, manifest, now, now + periods.undoMs);
+      yield* pointTags(repo, [tag], targets, manifest, now, now + periods.undoMs);
       yield* moveRepository(repo);
       return "done";
     });
@@ -168,7 +198,7 @@ export class Tags {
       const target = repo === undefined ? undefined : yield* first(TARGET, repo, tag);
       if (repo === undefined || target === undefined) return condition ? "condition" : "absent";
       if (immutable) return "immutable";
-      if (!(yield* conditionHolds(repo, tag, condition))) return "condition";
+      if (!conditionHolds(target.digest, condition)) return "condition";
       const now = clock.now();
       yield* run(REMOVE, repo, tag);
       yield* run(END_PERIOD, repo, tag, now);

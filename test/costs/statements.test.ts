@@ -41,10 +41,13 @@ interface Cost {
   readonly statements: number;
 }
 
+/** The lease of this process is renewed when it is due, whatever is asked. */
+const LEASE = /^\s*(?:insert into|delete from) holder\b/;
+
 /** What a request costs when it comes by itself. */
 async function costOf(work: () => Promise<unknown>): Promise<Cost> {
   await nextTurn(); // what comes in the same turn of the event loop shares one look
-  const texts = await log.during(work);
+  const texts = (await log.during(work)).filter((text) => !LEASE.test(text));
   const looks = texts.filter((text) => text === LOOK).length;
   return { looks, statements: texts.length - looks };
 }
@@ -150,7 +153,7 @@ async function pushCosts(seed: string): Promise<Readonly<Record<string, number>>
 test("a push asks for nothing twice: today's counts, and two more", async () => {
   await pushCosts("before");
   const costs = await pushCosts("push");
-  const today = { begun: 4, small: 15, begunAgain: 4, large: 18, manifest: 15, moved: 17 };
+  const today = { begun: 3, small: 8, begunAgain: 3, large: 11, manifest: 9, moved: 11 };
   expect(Object.keys(costs)).toEqual(Object.keys(today));
   const tooMany = Object.entries(today).filter(([name, count]) => (costs[name] ?? 0) > count + 2);
   expect({ tooMany, costs }).toEqual({ tooMany: [], costs });

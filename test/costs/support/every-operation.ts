@@ -84,6 +84,10 @@ async function manifests(subject: Subject): Promise<void> {
   const layer = await subject.push("layer");
   const absent = { digest: `sha256:${"0".repeat(64)}`, size: 1 };
   const image = await subject.image("image", { blobs: [needs(layer), needs(absent, true)], tags: [LATEST] });
+  await subject.image("image", { blobs: [needs(layer), needs(absent, true)] }); // what it misses is recorded anew
+  const awaited = { digest: textDigest("awaited"), size: 7 };
+  await subject.image("sparse", { blobs: [needs(awaited, true)], tags: [LATEST] });
+  await subject.push("awaited");
   await subject.image("index", { children: [needs({ digest: image, size: 5 })] });
   await store.blobs.renewLease(APP, layer.digest);
   for (const read of ["find", "read"] as const) await store.manifests[read](APP, image);
@@ -117,6 +121,8 @@ async function referrers(subject: Subject): Promise<void> {
       sizes.map(({ digest }) => digest),
     );
   }
+  await store.manifests.delete(APP, image);
+  await subject.image("image"); // its referrer has a subject again
   await store.signatures.put(APP, image, [{ name: "signature", content: new Uint8Array(3) }], {
     maxBytes: 1000,
     taken: "skip",
