@@ -39,9 +39,14 @@ export interface BlobRecord {
 export interface RecordedBlob {
   readonly digest: Digest;
   readonly size: number;
-  readonly location: BlobLocation;
+  readonly location: RecordedLocation;
   readonly corrupt: boolean;
 }
+
+/** As `BlobLocation`, with the number of bytes that are in the row instead of the bytes: a list of blobs stays small. */
+export type RecordedLocation =
+  | Extract<BlobLocation, { readonly kind: "stored" }>
+  | { readonly kind: "inline"; readonly bytes: number };
 
 export type DeleteResult = "done" | "absent" | Hold;
 
@@ -69,12 +74,14 @@ const LOCATE = query(
 );
 
 const LIST = query(
-  { digest, size: integer, state: STATE, ...LOCATION },
+  { digest, size: integer, state: STATE, storageKey: optional(text), mtime: optional(real), bytes: optional(integer) },
   `
-  select b.digest, b.size, b.storage_key, b.mtime, b.state, i.payload
+  select b.digest, b.size, b.storage_key, b.mtime, b.state, length(i.payload) as bytes
   from blob b left join blob_inline i on i.digest = b.digest
   where b.digest > $1 order by b.digest limit $2`,
 );
+
+const INLINE_PAYLOAD = query({ payload: bytes }, `select payload from blob_inline where digest = $1`);
 
 const FORMER = query(
   { storageKey: optional(text), state: STATE },
@@ -225,9 +232,17 @@ export class Blobs {
     return found.map((row) => ({
       digest: row.digest,
       size: row.size,
-      location: locationOf(row),
+      location:
+        row.storageKey === undefined
+          ? { kind: "inline", bytes: row.bytes ?? 0 }
+          : { kind: "stored", storageKey: row.storageKey, mtimeMs: row.mtime ?? 0 },
       corrupt: row.state === "damaged",
     }));
+  }
+
+  /** The bytes of a blob that are in its row, intact or not; undefined when they are not there. */
+  async inlinePayload(blob: Digest): Promise<Uint8Array | undefined> {
+    return (await this.#database.engine.read(() => first(INLINE_PAYLOAD, blob)))?.payload;
   }
 
   /**

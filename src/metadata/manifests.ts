@@ -16,7 +16,7 @@ import { beginRepository, findRepository, hasManifest } from "./repositories.ts"
 import { moveRepository } from "./revisions.ts";
 import { any, first, listed, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
-import { conditionHolds, pointTags, removeTagsOf, tagsOf, targetsOf } from "./tags.ts";
+import { conditionHolds, pointTags, removeTagsOf, someTagsOf, targetsOf } from "./tags.ts";
 
 export interface ManifestRecord {
   readonly digest: Digest;
@@ -219,7 +219,7 @@ const NEEDING = query(
   { repository: repositoryName, repo: integer, manifest: digest },
   `
   select r.name as repository, e.repo, e.manifest from manifest_blob e join repo r on r.id = e.repo
-  where e.blob = $1 and r.name < '~' order by r.name, e.manifest limit $2`,
+  where e.blob = $1 and r.name < '~' order by e.repo, e.manifest limit $2`,
 );
 
 /** What was found of the things that a manifest needs. Nothing is written before all of it is known. */
@@ -404,12 +404,12 @@ export class Manifests {
     return digests.map((each) => byDigest.get(each)).filter((referrer) => referrer !== undefined);
   }
 
-  /** Manifests that need the blob, and the tags that point at them. */
+  /** Manifests that need the blob, of the oldest repositories, and tags that point at them, at most `limit` of each. */
   needing(blob: Digest, limit: number): Promise<readonly NeedingManifest[]> {
     return this.#database.engine.read(function* (): Transaction<readonly NeedingManifest[]> {
       const needing: NeedingManifest[] = [];
       for (const { repository, repo, manifest } of yield* rows(NEEDING, blob, limit)) {
-        needing.push({ repository, digest: manifest, tags: yield* tagsOf(repo, manifest) });
+        needing.push({ repository, digest: manifest, tags: yield* someTagsOf(repo, manifest, limit) });
       }
       return needing;
     });

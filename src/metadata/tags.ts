@@ -70,6 +70,11 @@ const NAMES = query(
 
 const OF_MANIFEST = query({ name: tagName }, `select name from tag where repo = $1 and digest = $2 order by name`);
 
+const SOME_OF_MANIFEST = query(
+  { name: tagName },
+  `select name from tag where repo = $1 and digest = $2 order by name limit $3`,
+);
+
 const BEGIN_PERIODS = `
   insert into tag_history (repo, name, digest, since) select $1, value, $3, $4 from json_each($2) where true`;
 
@@ -159,6 +164,11 @@ export function* removeTagsOf(repo: number, manifest: Digest, now: number): Tran
 /** Every tag that points at a manifest, in byte order. */
 export function* tagsOf(repo: number, manifest: Digest): Transaction<readonly Tag[]> {
   return (yield* rows(OF_MANIFEST, repo, manifest)).map(({ name }) => name);
+}
+
+/** The first tags that point at a manifest, in byte order. */
+export function* someTagsOf(repo: number, manifest: Digest, limit: number): Transaction<readonly Tag[]> {
+  return (yield* rows(SOME_OF_MANIFEST, repo, manifest, limit)).map(({ name }) => name);
 }
 
 export class Tags {

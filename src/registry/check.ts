@@ -1,17 +1,18 @@
 /** Compares what is recorded with what is there, both ways. */
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { Rests } from "../lib/rests.ts";
 import { Digester, algorithmOf, digestOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { RecordedBlob } from "../metadata/blobs.ts";
 import type { NeedingManifest } from "../metadata/manifests.ts";
 import type { StorageKey, StoredKey } from "../storage/blob-store.ts";
 import type { Backend } from "./backend.ts";
-import { paged } from "./pages.ts";
+import { pagesOf } from "./pages.ts";
 
 export interface CheckOptions {
   /** Whether every byte is read and hashed again: finds a bit that flipped, and takes as long as reading everything. */
   readonly deep: boolean;
-  /** Called with the size of each piece that is read; what it returns is waited for: to read slowly. */
+  /** Called with the size of each piece that is read and hashed; what it returns is waited for: to read slowly. */
   readonly onRead?: (bytes: number) => Promise<void> | void;
   /** A file that nothing names is looked at when it is older than that, in milliseconds: a minute when absent. */
   readonly unknownAfterMs?: number;
@@ -42,8 +43,12 @@ export type Finding =
 const UNKNOWN_AFTER_MS = 60_000;
 const MAX_IMAGES = 100;
 const STEP = 100;
+/** Rows of blobs that are read at once, without their bytes. */
+const PAGE = 200;
+/** Bytes of inline blobs that are hashed in one turn of the event loop. */
+const TURN_BYTES = 256 * 1024;
 
-/** Everything that is wrong; changes nothing. Requests go on meanwhile. */
+/** Everything that is wrong; changes nothing. Requests go on meanwhile: it rests for as long as it works. */
 export async function* check(backend: Backend, options: CheckOptions): AsyncGenerator<Finding> {
   for await (const { finding } of examine(backend, options)) yield finding;
 }
@@ -57,24 +62,37 @@ export interface Examined {
 /** As `check`, with the records that were compared. */
 export async function* examine(backend: Backend, options: CheckOptions): AsyncGenerator<Examined> {
   let done = 0;
+  const rests = new Rests();
   const step = async (): Promise<void> => {
-    if (++done % STEP !== 0) return;
-    await nextTurn(); // small blobs need no waiting: without this no other request would be served
-    await options.onStep?.(done);
+    await rests.take();
+    if (++done % STEP === 0) await options.onStep?.(done);
   };
-  const blobs = paged(
+  let readInTurn = 0;
+  const onRead = async (bytes: number): Promise<void> => {
+    await options.onRead?.(bytes);
+    await rests.take();
+    readInTurn += bytes;
+    if (readInTurn < TURN_BYTES) return;
+    await nextTurn();
+    readInTurn = 0;
+  };
+  const pages = pagesOf(
     options.after === undefined ? {} : { after: options.after },
     (page) => backend.metadata.blobs.list(page),
     (blob) => blob.digest,
+    PAGE,
   );
-  for await (const blob of blobs) {
-    const kind = await currentProblemOf(backend, blob, options);
-    await step();
-    if (kind === undefined) continue;
-    const { digest, location } = blob;
-    const key = location.kind === "stored" ? location.storageKey : undefined;
-    const images = await backend.metadata.manifests.needing(digest, MAX_IMAGES);
-    yield { finding: { kind, digest, key, images }, blob };
+  for await (const page of pages) {
+    for (const blob of page) {
+      const kind = await currentProblemOf(backend, blob, { ...options, onRead });
+      await step();
+      if (kind === undefined) continue;
+      const { digest, location } = blob;
+      const key = location.kind === "stored" ? location.storageKey : undefined;
+      const images = await backend.metadata.manifests.needing(digest, MAX_IMAGES);
+      yield { finding: { kind, digest, key, images }, blob };
+    }
+    await nextTurn();
   }
   for await (const { key, size } of unknownFiles(backend, options.unknownAfterMs ?? UNKNOWN_AFTER_MS, step)) {
     yield { finding: { kind: "unknown file", key, size }, blob: undefined };
@@ -96,15 +114,19 @@ async function currentProblemOf(
 
 /** How the bytes of a blob differ from its record; undefined when they do not. */
 export async function problemOf(
-  { store }: Backend,
+  { store, metadata }: Backend,
   blob: RecordedBlob,
   { deep, onRead }: CheckOptions,
 ): Promise<Exclude<Problem, "marked damaged"> | undefined> {
   const { location, digest, size } = blob;
   const algorithm = algorithmOf(digest);
   if (location.kind === "inline") {
-    if (location.payload.length !== size) return "wrong size";
-    return deep && digestOf(location.payload, algorithm) !== digest ? "wrong content" : undefined;
+    if (location.bytes !== size) return "wrong size";
+    const payload = deep ? await metadata.blobs.inlinePayload(digest) : undefined;
+    if (!payload) return undefined; // not asked for, or gone since
+    const isIntact = digestOf(payload, algorithm) === digest;
+    await onRead?.(payload.length);
+    return isIntact ? undefined : "wrong content";
   }
   const key = location.storageKey as StorageKey;
   const stat = await store.stat(key);

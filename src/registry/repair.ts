@@ -1,5 +1,6 @@
 /** Repairs what the integrity check finds. */
 import type { RecordedBlob } from "../metadata/blobs.ts";
+import { algorithmOf, digestOf } from "../oci/digest.ts";
 import type { StorageKey } from "../storage/blob-store.ts";
 import type { Backend } from "./backend.ts";
 import { examine, problemOf } from "./check.ts";
@@ -10,11 +11,11 @@ import type { CheckOptions, Finding } from "./check.ts";
  * back, and deletes unknown files. Yields what it found; blobs that are intact again are no findings.
  */
 export async function* repair(backend: Backend, options: CheckOptions): AsyncGenerator<Finding> {
-  const { metadata, store } = backend;
+  const { store } = backend;
   for await (const { finding, blob } of examine(backend, options)) {
     if (finding.kind === "unknown file") await store.delete([finding.key as StorageKey]); // no backup needs what no record names
     else if (blob && (await isRestored(backend, blob, options))) continue;
-    else if (blob) await metadata.blobs.markCorrupt(blob.digest, bytesOf(blob));
+    else if (blob) await markCorrupt(backend, blob);
     yield finding;
   }
 }
@@ -29,7 +30,9 @@ async function isRestored(backend: Backend, blob: RecordedBlob, options: CheckOp
   return true;
 }
 
-/** What `markCorrupt` compares, so that other bytes that came since are not marked. */
-function bytesOf({ location }: RecordedBlob): string | Uint8Array {
-  return location.kind === "stored" ? location.storageKey : location.payload;
+/** Marks the bytes that are wrong, and none that came since. */
+async function markCorrupt({ metadata }: Backend, { digest, location }: RecordedBlob): Promise<void> {
+  if (location.kind === "stored") return await metadata.blobs.markCorrupt(digest, location.storageKey);
+  const payload = await metadata.blobs.inlinePayload(digest);
+  if (payload && digestOf(payload, algorithmOf(digest)) !== digest) await metadata.blobs.markCorrupt(digest, payload);
 }

@@ -75,7 +75,6 @@ const MAY_WALK: Readonly<Record<string, string>> = {
   "select job, at from last_run": "of those there are four",
   "insert into trash (storage_key, after) select": "empties a registry",
   "where true": "empties a registry",
-  "select r.name as repository, e.repo, e.manifest": "`check` says who needs a damaged blob",
   "select until from tag_history where repo = $1 and digest": "the tags that one manifest had, when it is collected",
   "from (select repo, review_after from gc_queue": "a thousand rows at most, for a refusal alone",
   "select prefix from quota": "there is one for each quota of the settings",

@@ -32,8 +32,10 @@ export function testInventory(open: OpenMetadata): void {
       digest: small.digest,
       size: 5,
       corrupt: false,
-      location: inline("small"),
+      location: { kind: "inline", bytes: 5 },
     });
+    expect(await store.blobs.inlinePayload(small.digest)).toEqual(new TextEncoder().encode("small"));
+    expect(await store.blobs.inlinePayload(stored.digest)).toBeUndefined();
     const second = all[1]!;
     expect((await store.blobs.list({ after: second.digest, limit: 1 })).map(({ digest }) => digest)).toEqual([
       all[2]!.digest,

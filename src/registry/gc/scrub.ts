@@ -14,6 +14,11 @@ export interface ScrubOptions {
   readonly pauseMs: number;
 }
 
+/** What a blob of few bytes counts for: its row is read, and that is a page of the database. */
+const LEAST_BYTES = 4096;
+/** Pauses that are due are taken together, because timers are not more exact than a millisecond. */
+const LEAST_PAUSE_MS = 10;
+
 const LEASE_MS = 120_000;
 /** A file that no record names for so long belongs to nobody. */
 const UNKNOWN_AFTER_MS = 86_400_000;
@@ -37,13 +42,17 @@ export async function scrubInBackground(
       const ending = AbortSignal.any([signal, held.lost]);
       const started = clock.now();
       let found = 0;
+      let pauseMs = 0;
       const findings = repair(backend, {
         deep: true,
         unknownAfterMs: UNKNOWN_AFTER_MS,
         ...(after === undefined ? {} : { after }),
         async onRead(bytes) {
           metrics.scrubbedBytes.add(bytes);
-          await sleep((bytes / options.bytesPerSecond) * 1000, undefined, { signal: ending });
+          pauseMs += (Math.max(bytes, LEAST_BYTES) / options.bytesPerSecond) * 1000;
+          if (pauseMs < LEAST_PAUSE_MS) return;
+          await sleep(pauseMs, undefined, { signal: ending });
+          pauseMs = 0;
         },
         onStep: () => ending.throwIfAborted(),
       });

@@ -1,8 +1,8 @@
 /** Blobs as files in the data folder. `layout.ts` draws the tree. */
 import { constants, statSync } from "node:fs";
-import { copyFile, link, open, opendir, rename, stat, unlink } from "node:fs/promises";
+import { copyFile, link, open, readdir, rename, stat, unlink } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
-import { dirname, join, relative, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { Digest } from "../../oci/digest.ts";
 import type { ByteLocation } from "../../lib/byte-location.ts";
 import type { ByteRange } from "../../lib/byte-range.ts";
@@ -157,13 +157,18 @@ export class FilesystemBlobStore implements BlobStore {
   }
 
   async *list(): AsyncGenerator<StoredKey> {
-    for (const top of [UPLOADS, BLOBS]) {
-      for await (const file of await opendir(join(this.#root, top), { recursive: true })) {
-        if (!file.isFile() || file.name === PROBE_NAME) continue;
-        const key = relative(this.#root, join(file.parentPath, file.name)) as PartKey | StorageKey;
-        const found = await this.stat(key as StorageKey);
-        if (found) yield { key, ...found };
-      }
+    for (const top of [UPLOADS, BLOBS]) yield* this.#list(top);
+  }
+
+  /** Folder by folder: the names of one are in memory, of which there are 256 for each algorithm. */
+  async *#list(folder: string): AsyncGenerator<StoredKey> {
+    const entries = await readdir(join(this.#root, folder), { withFileTypes: true }).catch(ignoreMissing);
+    for (const entry of entries ?? []) {
+      const key = join(folder, entry.name);
+      if (entry.isDirectory()) yield* this.#list(key);
+      if (!entry.isFile() || entry.name === PROBE_NAME) continue;
+      const found = await this.stat(key as StorageKey);
+      if (found) yield { key: key as PartKey | StorageKey, ...found };
     }
   }
 

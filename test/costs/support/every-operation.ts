@@ -75,6 +75,7 @@ async function blobs(subject: Subject): Promise<void> {
   await subject.push("large");
   await store.blobs.unlink(OTHER, large.digest, () => false);
   await store.blobs.list(PAGE);
+  await store.blobs.inlinePayload(small.digest);
   await store.blobs.namedKeys([large.key]);
   await store.repositories.exists(APP);
 }
