@@ -17,6 +17,9 @@ import { WriteBuffers } from "./write-buffers.ts";
 import { PROBE_NAME, WriteProbe } from "./write-probe.ts";
 import { BLOBS, BLOB_FOLDERS, UPLOADS, partKey, storageKey } from "./layout.ts";
 
+/** Files that are unlinked at the same time: some threads of the pool are left to requests. */
+const UNLINKS_AT_ONCE = 4;
+
 export interface FilesystemOptions {
   /** Whether large uploads are written past the page cache, where the file system allows it; false when absent. */
   readonly directWrites?: boolean;
@@ -173,7 +176,11 @@ export class FilesystemBlobStore implements BlobStore {
   }
 
   async delete(keys: readonly (PartKey | StorageKey)[]): Promise<void> {
-    for (const key of keys) await unlink(this.#path(key)).catch(ignoreMissing);
+    const left = keys.values();
+    const unlinkLeft = async (): Promise<void> => {
+      for (const key of left) await unlink(this.#path(key)).catch(ignoreMissing);
+    };
+    await Promise.all(Array.from({ length: UNLINKS_AT_ONCE }, unlinkLeft));
   }
 
   /**
