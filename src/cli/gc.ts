@@ -37,8 +37,13 @@ const ELSEWHERE = {
   "-q": "--quiet",
 } as const;
 
+/** What is printed of the result. */
+type Output = "a table" | "JSON" | "nothing";
+
 /** Rows of the table that a person gets to see. */
 const MAX_ROWS = 1000;
+/** Characters of a dry run that are printed at once. */
+const PRINTED_AT_ONCE = 65_536;
 
 export function gc(
   args: readonly string[],
@@ -64,10 +69,11 @@ export function gc(
     const rules = { ...graceOf(values.grace), ...(values.untagged ? { untagged: true } : {}) };
     await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
     const act = values["dry-run"] ? preview : collect;
-    const report = await act(registry, rules, values.json || values.quiet);
+    const report = await act(registry, rules, values.quiet ? "nothing" : values.json ? "JSON" : "a table");
     if (values.quiet) return 0;
     const waiting = await registry.backlog();
-    if (values.json) print(`${JSON.stringify({ ...report, waiting })}\n`);
+    const end = values["dry-run"] ? "]," : "{"; // the items of a dry run are printed already
+    if (values.json) print(`${end}${JSON.stringify({ ...report, waiting }).slice(1)}\n`);
     else print(waitingText(waiting, { now: systemClock.now(), graceMs: rules.graceMs, isDryRun: values["dry-run"] }));
     return 0;
   });
@@ -81,7 +87,7 @@ function graceOf(text: string | undefined): Partial<CollectionRules> {
   return { leaseMs: milliseconds, graceMs: milliseconds };
 }
 
-async function collect(registry: Registry, rules: Partial<CollectionRules>, isSilent: boolean): Promise<object> {
+async function collect(registry: Registry, rules: Partial<CollectionRules>, output: Output): Promise<object> {
   const progress = { looking: showProgress("examined"), unlinking: showProgress("deleted") };
   const report = await registry.collect(rules, {
     onStep: ({ work, done, total }) => progress[work].update(done, total),
@@ -90,7 +96,7 @@ async function collect(registry: Registry, rules: Partial<CollectionRules>, isSi
   await registry.recordRun("gc");
   await recordOperation(registry, "gc");
   const shown = { dryRun: false, ...report };
-  if (isSilent) return shown;
+  if (output !== "a table") return shown;
   const { manifests, links, blobs, bytes, uploads, files } = report;
   print(
     row("manifests deleted", manifests) +
@@ -102,31 +108,44 @@ async function collect(registry: Registry, rules: Partial<CollectionRules>, isSi
   return shown;
 }
 
-async function preview(registry: Registry, rules: Partial<CollectionRules>, isSilent: boolean): Promise<object> {
-  const items: Collectable[] = [];
+/** Prints as it finds: what would go may be more than fits into memory. */
+async function preview(registry: Registry, rules: Partial<CollectionRules>, output: Output): Promise<object> {
+  const asJson = output === "JSON";
   const counts = { manifests: 0, links: 0, blobs: 0, bytes: 0 };
+  const progress = showProgress("found");
+  let found = 0;
+  let text = asJson ? '{"items":[' : "";
   for await (const item of registry.collectable(rules)) {
-    if (isSilent || items.length < MAX_ROWS) items.push(item);
+    found++;
     if (item.kind === "manifest") counts.manifests++;
     else if (item.kind === "link") counts.links++;
     else {
       counts.blobs++;
       counts.bytes += item.size;
     }
+    if (output === "nothing") continue;
+    if (asJson) text += `${found > 1 ? "," : ""}${JSON.stringify(item)}`;
+    else if (found <= MAX_ROWS) text += itemText(item);
+    else progress.update(found);
+    if (text.length < PRINTED_AT_ONCE) continue;
+    print(text);
+    text = "";
   }
-  const shown = { dryRun: true, ...counts, items };
-  if (isSilent) return shown;
-  for (const { kind, digest, size, repository = "" } of items) {
-    print(`${kind.padEnd(9)} ${digest.slice(0, 25)}…  ${formatSize(size).padStart(10)}  ${repository}\n`);
-  }
-  const hidden = counts.manifests + counts.links + counts.blobs - items.length;
-  if (hidden > 0) print(`… and ${hidden} more (--json lists all)\n`);
+  progress.end();
+  print(text);
+  const shown = { dryRun: true, ...counts };
+  if (output !== "a table") return shown;
+  if (found > MAX_ROWS) print(`… and ${found - MAX_ROWS} more (--json lists all)\n`);
   print(
     row("manifests would be deleted", counts.manifests) +
       row("blobs would be unlinked from a repository", counts.links) +
       row("blobs would be deleted", counts.blobs, formatSize(counts.bytes)),
   );
   return shown;
+}
+
+function itemText({ kind, digest, size, repository }: Collectable): string {
+  return `${kind.padEnd(9)} ${digest.slice(0, 25)}…  ${formatSize(size).padStart(10)}  ${repository ?? ""}\n`;
 }
 
 /** What is left, until when, and how to collect it now; empty when nothing is left. */
