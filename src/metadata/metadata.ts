@@ -7,6 +7,7 @@ import type { Clock } from "../lib/clock.ts";
 import { Accounts } from "./accounts.ts";
 import { Blobs } from "./blobs.ts";
 import { Collection } from "./collection.ts";
+import { CollectionPreviews } from "./collection-preview.ts";
 import { DEFAULT_RULES } from "./database.ts";
 import type { Database, Periods, Quota } from "./database.ts";
 import { Jobs } from "./job-steps.ts";
@@ -44,6 +45,7 @@ export class Metadata {
   readonly signatures: Signatures;
   readonly pins: Pins;
   readonly collection: Collection;
+  readonly collectionPreviews: CollectionPreviews;
   readonly trash: Trash;
   readonly jobs: Jobs;
   readonly leases: Leases;
@@ -72,6 +74,7 @@ export class Metadata {
     this.signatures = new Signatures(database);
     this.pins = new Pins(database);
     this.collection = new Collection(database);
+    this.collectionPreviews = new CollectionPreviews(database);
     this.trash = new Trash(database);
     this.jobs = new Jobs(database);
     this.leases = new Leases(database);

@@ -69,6 +69,16 @@ const EMPTY = query(
   and not exists (select 1 from upload where repo = $1)`,
 );
 
+const EMPTY_AMONG = query(
+  { id: integer },
+  `
+  select r.id from json_each($1) cross join repo r on r.id = value
+  where r.name < '~'
+  and not exists (select 1 from manifest m where m.repo = r.id)
+  and not exists (select 1 from repo_blob l where l.repo = r.id)
+  and not exists (select 1 from upload u where u.repo = r.id)`,
+);
+
 const HAS_LONG_HISTORY = `select 1 as found from tag_history where repo = $1 limit 1 offset $2`;
 const FORGET_HISTORY = `delete from tag_history where repo = $1`;
 const FORGET_REPOSITORY = `delete from repo where id = $1`;
@@ -123,6 +133,12 @@ export function* forgetIfEmpty(repo: number, now: number): Transaction<void> {
   }
   yield* run(FORGET_HISTORY, repo);
   yield* run(FORGET_REPOSITORY, repo);
+}
+
+/** As `forgetIfEmpty`, for each of these. */
+export function* forgetEmpty(repos: readonly number[], now: number): Transaction<void> {
+  if (repos.length === 0) return;
+  for (const { id } of yield* rows(EMPTY_AMONG, JSON.stringify(repos))) yield* forgetIfEmpty(id, now);
 }
 
 /** Names from `from` on, and before `until`. */

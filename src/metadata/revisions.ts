@@ -30,6 +30,13 @@ const MOVE_REPOSITORY = query(
   `insert into change (repository) select name from repo where id = $1 returning number`,
 );
 
+const MOVE_REPOSITORIES = query(
+  { number: integer },
+  `
+  insert into change (repository) select name from repo where id in (select value from json_each($1))
+  returning number`,
+);
+
 const FORGET_CHANGES = `delete from change where number <= $1`;
 
 const MOVE_SHARED = `update revision set number = number + 1 where scope = $1`;
@@ -49,6 +56,14 @@ const LAST_CHANGE = query({ number: optional(integer) }, `select max(number) as 
 export function* moveRepository(repo: number): Transaction<void> {
   const moved = yield* first(MOVE_REPOSITORY, repo);
   if (moved && moved.number % 1000 === 0) yield* run(FORGET_CHANGES, moved.number - MAX_CHANGES);
+}
+
+/** As `moveRepository`, for each of these once. */
+export function* moveRepositories(repos: readonly number[]): Transaction<void> {
+  if (repos.length === 0) return;
+  const moved = yield* rows(MOVE_REPOSITORIES, JSON.stringify([...new Set(repos)]));
+  const thousand = moved.find(({ number }) => number % 1000 === 0);
+  if (thousand) yield* run(FORGET_CHANGES, thousand.number - MAX_CHANGES);
 }
 
 /** Records that blobs became corrupt, or intact again, in whatever repositories show them. It is rare. */

@@ -109,28 +109,6 @@ export function* batch(...statements: Batch): Transaction<void> {
   yield statements;
 }
 
-/** Thrown to roll work back, with what it returned. */
-class RolledBack extends Error {
-  readonly result: unknown;
-
-  constructor(result: unknown) {
-    super("rolled back on purpose");
-    this.result = result;
-  }
-}
-
-/** Runs work that writes, rolls it back, and returns what it returned. */
-export async function rehearse<Result>(engine: SqlEngine, work: () => Transaction<Result>): Promise<Result> {
-  try {
-    return await engine.write(function* (): Transaction<never> {
-      throw new RolledBack(yield* work());
-    }, "soon");
-  } catch (error) {
-    if (error instanceof RolledBack) return error.result as Result;
-    throw error;
-  }
-}
-
 /** Carries a transaction out on an engine whose calls return at once. */
 export function runAtOnce<Result>(
   work: Transaction<Result>,

@@ -11,6 +11,10 @@ export const UNLINK_DELAY_MS = 60_000;
 const ADD = `
   insert into trash (storage_key, after) values ($1, $2) on conflict (storage_key) do nothing`;
 
+const ADD_ALL = `
+  insert into trash (storage_key, after) select value, $2 from json_each($1) where true
+  on conflict (storage_key) do nothing`;
+
 // A backup that begins later copies a database without these keys: what this statement returns may go whenever.
 const DUE = query(
   { storageKey: text },
@@ -25,6 +29,11 @@ const FORGET = `delete from trash where storage_key in (select value from json_e
 /** Moves the bytes under `key` to the trash: they may be removed after that time. */
 export function moveToTrash(key: string, after: number): Transaction<void> {
   return run(ADD, key, after);
+}
+
+/** Moves the bytes under all of these keys to the trash. */
+export function* moveAllToTrash(keys: readonly string[], after: number): Transaction<void> {
+  if (keys.length > 0) yield* run(ADD_ALL, JSON.stringify(keys), after);
 }
 
 /** Takes keys out of the trash, because their bytes are gone or are named again. */

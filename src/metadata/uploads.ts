@@ -9,10 +9,10 @@ import type { Database, Quota } from "./database.ts";
 import { renewHolder } from "./holder-leases.ts";
 import { findBytesProblem, freeBytes, quotasOf, within, writeCounted, writeWithin } from "./quotas.ts";
 import type { Addition, QuotaProblem } from "./quotas.ts";
-import { beginRepository, findRepository, forgetIfEmpty } from "./repositories.ts";
+import { beginRepository, findRepository, forgetEmpty, forgetIfEmpty } from "./repositories.ts";
 import { any, first, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
-import { forgetKeys, moveToTrash } from "./trash.ts";
+import { forgetKeys, moveAllToTrash, moveToTrash } from "./trash.ts";
 
 /** An upload as its row has it. */
 export interface UploadRecord {
@@ -176,14 +176,14 @@ const CANCEL = query(
   returning repo, storage_key, final_key`,
 );
 
-const EXPIRED = query(
-  { id: text },
+const EXPIRE = query(
+  ENDED,
   `
-  select id from upload where expires_at <= $1 and (claimed_by is null or not ${HOLDER_RUNS})
-  order by expires_at limit $2`,
+  delete from upload where id in (
+    select id from upload where expires_at <= $1 and (claimed_by is null or not ${HOLDER_RUNS})
+    order by expires_at limit $2)
+  returning repo, storage_key, final_key`,
 );
-
-const REMOVE = query(ENDED, `delete from upload where id = $1 returning repo, storage_key, final_key`);
 
 interface Ended {
   readonly repo: number;
@@ -406,11 +406,12 @@ export class Uploads {
     const { engine, clock } = this.#database;
     return engine.write(function* (): Transaction<number> {
       const now = clock.now();
-      const expired = yield* rows(EXPIRED, now, limit);
-      for (const { id } of expired) {
-        const removed = yield* first(REMOVE, id);
-        if (removed) yield* discard(removed, now);
-      }
+      const expired = yield* rows(EXPIRE, now, limit);
+      yield* moveAllToTrash(
+        expired.flatMap(({ storageKey, finalKey }) => (finalKey === undefined ? storageKey : [storageKey, finalKey])),
+        now,
+      );
+      yield* forgetEmpty([...new Set(expired.map(({ repo }) => repo))], now);
       return expired.length;
     }, "soon");
   }

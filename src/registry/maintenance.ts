@@ -35,7 +35,10 @@ export interface Maintenance {
   collect(rules?: Partial<CollectionRules>, hooks?: CollectionHooks): Promise<CollectionReport>;
   /** What waits for collection, and until when. */
   backlog(): Promise<Backlog>;
-  /** What `collect` would take first; changes nothing. */
+  /**
+   * What `collect` would take first. Only reads, page by page: each is true at the moment when it is read. What a manifest that
+   * goes has held is not in it.
+   */
   collectable(rules?: Partial<CollectionRules>): AsyncIterable<Collectable>;
   /** Compares what is recorded with what is there, and gives everything that is wrong; requests go on meanwhile. */
   check(options: CheckOptions & { readonly repair?: boolean }): AsyncIterable<Finding>;

@@ -158,7 +158,9 @@ describe.each([...ENGINES])("on %s", (kind) => {
   test("it stops when it is told to, and gives its lease back", async () => {
     await using subject = await CollectionSubject.open(kind, { leaseMs: 0, graceMs: 0 });
     const background = new Background(subject);
-    await until(() => subject.metadata.leases.isHeld(LEASE));
+    let isUnderWay = false;
+    background.onCall = (call) => void (isUnderWay ||= call === "collection.collect");
+    await until(() => isUnderWay);
     await background[Symbol.asyncDispose]();
     expect(await subject.metadata.leases.isHeld(LEASE)).toBeFalse();
     const digest = await subject.push(LAYER);

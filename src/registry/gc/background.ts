@@ -21,10 +21,6 @@ export interface BackgroundOptions {
 const FIRST_ROUND_MS = 1000;
 /** Should the server die in the midst of a round, another one goes on after so long. */
 const LEASE_MS = 120_000;
-/** Of each second at most so much goes into collection … */
-const SHARE = 0.02;
-/** … in steps that delay a request that comes meanwhile by less than a millisecond. */
-const STEP_SIZE = 5;
 
 /** Runs until `signal` says stop; resolves when the last step is done. What fails is logged and tried again. */
 export async function collectInBackground(
@@ -45,15 +41,10 @@ export async function collectInBackground(
       await using held = await lease.hold();
       if (!held) continue; // another server does it
       const ending = AbortSignal.any([signal, held.lost]);
-      let worked = performance.now();
       const hooks: CollectionHooks = {
         now: () => holdoff.now(),
-        stepSize: STEP_SIZE,
-        async onStep() {
-          const goesOn = await pause((performance.now() - worked) * (1 / SHARE - 1), ending);
-          worked = performance.now();
-          return goesOn && !holdoff.hasJumped() ? undefined : "stop";
-        },
+        signal: ending,
+        onStep: () => (holdoff.hasJumped() ? "stop" : undefined),
       };
       if (!enabled || holdoff.lasts) {
         report(await collectTrash(backend, hooks), log, metrics);

@@ -1,8 +1,13 @@
 /** Collection while serving. The protocol stands above `metadata/collection.ts`; here is who carries it out, and when. */
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { Fingerprints } from "../../lib/fingerprints.ts";
+import { Pace } from "../../lib/pace.ts";
 import { UNLINK_DELAY_MS } from "../../metadata/trash.ts";
-import type { Collectable, CollectionStep, QueuePosition } from "../../metadata/collection.ts";
+import type { Collectable, CollectionStep } from "../../metadata/collection.ts";
+import type { CollectionPreview } from "../../metadata/collection-preview.ts";
 import type { CollectionRules } from "../../metadata/database.ts";
+import type { QueuePosition } from "../../metadata/garbage.ts";
+import type { Digest } from "../../oci/digest.ts";
 import type { Backend } from "../backend.ts";
 import { emptyTrash } from "./trash.ts";
 
@@ -21,10 +26,12 @@ export interface CollectionReport {
 export interface CollectionHooks {
   /** What time it is; the registry's own clock when absent. */
   readonly now?: () => number;
-  /** Entries of one step: others wait while its transaction runs. 50 when absent. */
+  /** Entries of each step; as many as take about two milliseconds when absent. */
   readonly stepSize?: number;
   /** Called after each step, and waited for; when it says "stop", the rest is left. */
   readonly onStep?: (progress: CollectionProgress) => Promise<"stop" | void> | "stop" | void;
+  /** Leaves the rest once it is aborted. */
+  readonly signal?: AbortSignal;
 }
 
 export interface CollectionProgress {
@@ -36,8 +43,12 @@ export interface CollectionProgress {
   readonly total: number | undefined;
 }
 
-/** One or two milliseconds of work. */
-const STEP = 50;
+/** Entries of one step. */
+const STEP = { least: 10, most: 200 };
+/** Manifests, or entries of a dry run, that are looked at in one step: their rows fit into the cache of the database. */
+const LOOKED_AT = { least: 20, most: 100 };
+/** Links of one blob that a dry run looks at in one step. */
+const LINKS_AT_ONCE = 500;
 
 /** Looks at what has become due in the queue. Short, and the rest keeps: meant to be called again and again. */
 export async function collectDue(
@@ -45,15 +56,13 @@ export async function collectDue(
   rules: CollectionRules,
   hooks: CollectionHooks = {},
 ): Promise<CollectionReport> {
-  const { counts, stopped } = await steps(hooks, undefined, () =>
-    backend.metadata.collection.collect(rules, undefined, { due: true, limit: stepSizeOf(hooks), ...at(hooks) }),
-  );
-  return { ...counts, ...(stopped ? NOTHING_UNLINKED : await unlink(backend, hooks, undefined)) };
+  const run = new Run(backend, rules, hooks);
+  return (await run.due()) ? await run.unlink() : run.report;
 }
 
 /**
- * Looks at the whole queue, due or not, until nothing more goes: what goes may free something else. With
- * `rules.untagged` every manifest without a tag is put into it first.
+ * Looks at the whole queue, due or not, and then at what becomes due by that, until nothing more goes. With `rules.untagged`
+ * every manifest without a tag is put into it first.
  */
 export async function collectAll(
   backend: Backend,
@@ -61,121 +70,151 @@ export async function collectAll(
   hooks: CollectionHooks = {},
 ): Promise<CollectionReport> {
   const { metadata } = backend;
-  if (rules.untagged) await queueUntagged(backend);
-  let sum = NOTHING;
-  for (;;) {
-    const { entries } = await metadata.collection.backlog();
-    const { counts, stopped } = await steps(hooks, entries, (from) =>
-      metadata.collection.collect(rules, from, { due: false, limit: stepSizeOf(hooks), ...at(hooks) }),
-    );
-    sum = add(sum, counts);
-    if (stopped) return { ...sum, ...NOTHING_UNLINKED };
-    if (counts.manifests + counts.links + counts.blobs > 0) continue;
-    // Files that an earlier run put off for readers, which the caller does not grant so much time.
-    const aheadMs = Math.max(0, UNLINK_DELAY_MS - rules.graceMs);
-    return { ...sum, ...(await unlink(backend, hooks, (await metadata.collection.backlog()).files, aheadMs)) };
-  }
+  if (rules.untagged && !(await queueUntagged(backend, hooks.signal))) return NOTHING;
+  const run = new Run(backend, rules, hooks);
+  if (!(await run.all((await metadata.collection.backlog()).entries)) || !(await run.due())) return run.report;
+  // Files that an earlier run put off for readers, which the caller does not grant so much time.
+  const aheadMs = Math.max(0, UNLINK_DELAY_MS - rules.graceMs);
+  return await run.unlink((await metadata.collection.backlog()).files, aheadMs);
 }
 
 /** Ends what is over and unlinks what was thrown away, and collects nothing. */
-export async function collectTrash(backend: Backend, hooks: CollectionHooks = {}): Promise<CollectionReport> {
-  return { ...NOTHING, ...(await unlink(backend, hooks, undefined)) };
+export function collectTrash(backend: Backend, hooks: CollectionHooks = {}): Promise<CollectionReport> {
+  return new Run(backend, backend.rules, hooks).unlink();
 }
 
-/** What `collectAll` would take in its first pass. */
+/**
+ * What a collection would take now of what is in the queue, and with `rules.untagged` of all manifests without a tag. Only
+ * reads, in steps. It does not follow what it lists: what a manifest that goes has held is not in it.
+ */
 export async function* previewCollection(backend: Backend, rules: CollectionRules): AsyncGenerator<Collectable> {
-  const { metadata } = backend;
-  const seen = new Set<string>();
+  const { collectionPreviews } = backend.metadata;
   const lists = [
-    (from: QueuePosition | undefined) => metadata.collection.preview(rules, from, STEP),
+    (from: QueuePosition | undefined, size: number) => collectionPreviews.queue(rules, from, size),
     ...(rules.untagged
-      ? [(from: QueuePosition | undefined) => metadata.collection.previewUntagged(rules, from, STEP)]
+      ? [(from: QueuePosition | undefined, size: number) => collectionPreviews.untagged(rules, from, size)]
       : []),
   ];
+  const seen = new Fingerprints();
+  const pace = new Pace(LOOKED_AT);
   for (const list of lists) {
     let from: QueuePosition | undefined;
     do {
-      const started = performance.now();
-      const { found, next } = await list(from);
-      // A page takes the lock of writers: half of the time is theirs.
-      if (next) await sleep(performance.now() - started);
-      for (const item of found) {
-        const key = `${item.kind} ${item.repository ?? ""} ${item.digest}`;
-        if (!seen.has(key)) yield item;
-        seen.add(key);
-      }
-      from = next;
+      const page: CollectionPreview = await pace.step((size) => list(from, size));
+      await nextTurn(); // reads keep no writer out: requests of this process need no more
+      yield* page.found;
+      for (const blob of page.undecided) if (await losesAllLinks(backend, rules, blob)) yield blob;
+      for (const blob of page.repeatable) if (seen.add(hexOf(blob.digest))) yield blob;
+      from = page.next;
     } while (from);
   }
 }
 
+async function losesAllLinks({ metadata }: Backend, rules: CollectionRules, { digest }: Collectable): Promise<boolean> {
+  for (let after: number | undefined = 0; after !== undefined;) {
+    const from: number = after;
+    const links = await metadata.collectionPreviews.links(rules, digest, from, LINKS_AT_ONCE);
+    if (links.stays) return false;
+    after = links.next;
+    await nextTurn();
+  }
+  return true;
+}
+
 /** Puts all manifests that no tag points at into the queue. Returns false when `signal` said stop before it was done. */
 export async function queueUntagged({ metadata }: Backend, signal?: AbortSignal): Promise<boolean> {
+  const pace = new Pace({ ...LOOKED_AT, commits: () => metadata.lastCommit(), signal });
   let from: QueuePosition | undefined;
   do {
     if (signal?.aborted) return false;
-    from = await metadata.collection.enqueueUntagged(from, STEP);
+    from = await pace.step((size) => metadata.collection.enqueueUntagged(from, size));
+    if (from && !(await pace.rest())) return false;
   } while (from);
   return true;
 }
 
-function at({ now }: CollectionHooks): { readonly now?: number } {
-  return now ? { now: now() } : {};
+const NOTHING: CollectionReport = { manifests: 0, links: 0, blobs: 0, bytes: 0, uploads: 0, files: 0 };
+
+/** One collection, and what it has done so far. Its methods return false when the rest is left. */
+class Run {
+  readonly #backend: Backend;
+  readonly #rules: CollectionRules;
+  readonly #hooks: CollectionHooks;
+  readonly #pace: Pace;
+  #reviewed = 0;
+  report: CollectionReport = NOTHING;
+
+  constructor(backend: Backend, rules: CollectionRules, hooks: CollectionHooks) {
+    const { stepSize, signal } = hooks;
+    const sizes = stepSize === undefined ? STEP : { least: stepSize, most: stepSize };
+    this.#backend = backend;
+    this.#rules = rules;
+    this.#hooks = hooks;
+    this.#pace = new Pace({ ...sizes, commits: () => backend.metadata.lastCommit(), signal });
+  }
+
+  /** Looks at the entries whose time has come. */
+  async due(): Promise<boolean> {
+    for (;;) {
+      const { reviewed, taken, next } = await this.#step(undefined, true);
+      if (reviewed === 0) return true;
+      if (!(await this.#goesOn(undefined))) return false;
+      // What a manifest held is due at once.
+      if (!next && !taken.some(({ kind }) => kind === "manifest")) return true;
+    }
+  }
+
+  /** Looks at all entries, of which there are `total`. */
+  async all(total: number): Promise<boolean> {
+    let from: QueuePosition | undefined;
+    do {
+      const { reviewed, next } = await this.#step(from, false);
+      if (reviewed > 0 && !(await this.#goesOn(Math.max(total, this.#reviewed)))) return false;
+      from = next;
+    } while (from);
+    return true;
+  }
+
+  /** Ends uploads and unlinks files. */
+  async unlink(total?: number, aheadMs = 0): Promise<CollectionReport> {
+    const { onStep, signal } = this.#hooks;
+    const onUnlinked = (done: number): Promise<"stop" | void> | "stop" | void =>
+      onStep?.({ work: "unlinking", done, total });
+    const done = await emptyTrash(this.#backend, onUnlinked, { aheadMs, signal });
+    return { ...this.report, ...done };
+  }
+
+  async #step(from: QueuePosition | undefined, due: boolean): Promise<CollectionStep> {
+    const { collection } = this.#backend.metadata;
+    const { now } = this.#hooks;
+    const step = await this.#pace.step((limit) =>
+      collection.collect(this.#rules, from, { due, limit, ...(now ? { now: now() } : {}) }),
+    );
+    this.#reviewed += step.reviewed;
+    this.report = withTaken(this.report, step.taken);
+    return step;
+  }
+
+  async #goesOn(total: number | undefined): Promise<boolean> {
+    const progress: CollectionProgress = { work: "looking", done: this.#reviewed, total };
+    return (await this.#hooks.onStep?.(progress)) !== "stop" && (await this.#pace.rest());
+  }
 }
 
-function stepSizeOf({ stepSize = STEP }: CollectionHooks): number {
-  return stepSize;
+function withTaken(report: CollectionReport, taken: readonly Collectable[]): CollectionReport {
+  let { manifests, links, blobs, bytes } = report;
+  for (const { kind, size } of taken) {
+    if (kind === "manifest") manifests++;
+    else if (kind === "link") links++;
+    else {
+      blobs++;
+      bytes += size;
+    }
+  }
+  return { ...report, manifests, links, blobs, bytes };
 }
 
-type Counts = Pick<CollectionReport, "manifests" | "links" | "blobs" | "bytes">;
-
-const NOTHING: Counts = { manifests: 0, links: 0, blobs: 0, bytes: 0 };
-
-function add(a: Counts, b: Counts): Counts {
-  return {
-    manifests: a.manifests + b.manifests,
-    links: a.links + b.links,
-    blobs: a.blobs + b.blobs,
-    bytes: a.bytes + b.bytes,
-  };
-}
-
-function countsOf(taken: readonly Collectable[]): Counts {
-  const of = (kind: Collectable["kind"]): readonly Collectable[] => taken.filter((each) => each.kind === kind);
-  const blobs = of("blob");
-  return {
-    manifests: of("manifest").length,
-    links: of("link").length,
-    blobs: blobs.length,
-    bytes: blobs.reduce((sum, { size }) => sum + size, 0),
-  };
-}
-
-async function steps(
-  hooks: CollectionHooks,
-  total: number | undefined,
-  step: (from: QueuePosition | undefined) => Promise<CollectionStep>,
-): Promise<{ readonly counts: Counts; readonly stopped: boolean }> {
-  let counts = NOTHING;
-  let done = 0;
-  let from: QueuePosition | undefined;
-  do {
-    const stepped = await step(from);
-    counts = add(counts, countsOf(stepped.taken));
-    done += stepped.reviewed;
-    from = stepped.next;
-    if ((await hooks.onStep?.({ work: "looking", done, total })) === "stop") return { counts, stopped: true };
-  } while (from);
-  return { counts, stopped: false };
-}
-
-const NOTHING_UNLINKED = { uploads: 0, files: 0 };
-
-function unlink(
-  backend: Backend,
-  hooks: CollectionHooks,
-  total: number | undefined,
-  aheadMs = 0,
-): Promise<{ readonly uploads: number; readonly files: number }> {
-  return emptyTrash(backend, (done) => hooks.onStep?.({ work: "unlinking", done, total }), aheadMs);
+/** The part of a digest that tells it from others. */
+function hexOf(digest: Digest): string {
+  return digest.slice(digest.indexOf(":") + 1);
 }

@@ -1,5 +1,5 @@
 /** Every operation on facts once, and twice where it goes two ways, so that each statement that there is runs. */
-import type { QueuePosition } from "../../../src/metadata/collection.ts";
+import type { QueuePosition } from "../../../src/metadata/garbage.ts";
 import { DEFAULT_RULES } from "../../../src/metadata/database.ts";
 import type { CollectionRules } from "../../../src/metadata/database.ts";
 import { Metadata } from "../../../src/metadata/metadata.ts";
@@ -185,9 +185,10 @@ async function collection(subject: Subject): Promise<void> {
   for (let round = 0; round < 2; round++) {
     await store.collection.enqueueUntagged(undefined, 100);
     let from: QueuePosition | undefined;
-    do ({ next: from } = await store.collection.preview(rules, from, 1));
+    do ({ next: from } = await store.collectionPreviews.queue(rules, from, 1));
     while (from);
-    await store.collection.previewUntagged(rules, undefined, 100);
+    await store.collectionPreviews.untagged(rules, undefined, 100);
+    await store.collectionPreviews.links(rules, textDigest("unneeded"), 0, 100);
     await store.collection.collect(rules, undefined, { due: true, limit: 100 });
     await store.collection.collect(rules, undefined, { due: false, limit: 100 });
     clock.ms += 1000 * HOUR_MS;

@@ -1,0 +1,73 @@
+/** Steps of bulk work: how large they are, and how long the rests between them. */
+import { afterEach, beforeEach, expect, spyOn, test } from "bun:test";
+import type { Mock } from "bun:test";
+import * as pauses from "./pause.ts";
+import { Pace } from "./pace.ts";
+
+let clock: Mock<typeof performance.now>;
+let waiting: Mock<typeof pauses.pause>;
+let nowMs = 0;
+let rested: number[] = [];
+
+beforeEach(() => {
+  [nowMs, rested] = [0, []];
+  clock = spyOn(performance, "now").mockImplementation(() => nowMs);
+  waiting = spyOn(pauses, "pause").mockImplementation(async (milliseconds, signal) => {
+    rested.push(milliseconds);
+    return signal?.aborted !== true;
+  });
+});
+afterEach(() => {
+  clock.mockRestore();
+  waiting.mockRestore();
+});
+
+/** A step in which each item takes so long. */
+async function take(pace: Pace, perItemMs: number): Promise<number> {
+  return await pace.step(async (size) => {
+    nowMs += size * perItemMs;
+    return size;
+  });
+}
+
+test("steps grow to the largest while they are quick, and shrink to the smallest when they are not", async () => {
+  const pace = new Pace({ least: 10, most: 100 });
+  const sizes: number[] = [];
+  for (let steps = 0; steps < 20; steps++) sizes.push(await take(pace, 0.001));
+  expect(sizes[0]).toBe(10);
+  expect(sizes.at(-1)).toBe(100);
+  for (let steps = 0; steps < 10; steps++) await take(pace, 10);
+  expect(await take(pace, 10)).toBe(10);
+});
+
+test("the size settles where a step takes its time", async () => {
+  const pace = new Pace({ least: 1, most: 1000, stepMs: 10 });
+  for (let steps = 0; steps < 50; steps++) await take(pace, 0.1);
+  const size = await take(pace, 0.1);
+  expect(size).toBeGreaterThan(75);
+  expect(size).toBeLessThan(130);
+});
+
+test("a rest is as long as its step", async () => {
+  const pace = new Pace({ least: 10, most: 10 });
+  await take(pace, 0.7);
+  expect(await pace.rest()).toBeTrue();
+  expect(rested).toEqual([7]);
+});
+
+test("it is longer when something was committed meanwhile", async () => {
+  let commits = 0;
+  const pace = new Pace({ least: 10, most: 10, commits: () => commits });
+  await take(pace, 0.7);
+  await pace.rest();
+  await take(pace, 0.7);
+  commits++;
+  await pace.rest();
+  expect(rested).toEqual([7, 7, 28]);
+});
+
+test("a signal ends it", async () => {
+  const pace = new Pace({ least: 1, most: 1, signal: AbortSignal.abort() });
+  await take(pace, 1);
+  expect(await pace.rest()).toBeFalse();
+});

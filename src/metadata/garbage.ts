@@ -1,0 +1,144 @@
+/**
+ * What is garbage: the conditions of collection, written once for the statements that delete and for those of a dry run that
+ * only look. The protocol stands above `collection.ts`.
+ */
+import type { Digest } from "../oci/digest.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
+import { digest, integer, optional, query, repositoryName } from "./columns.ts";
+import type { CollectionRules } from "./database.ts";
+import { rows } from "./sql.ts";
+import type { Transaction, Value } from "./sql.ts";
+
+/** A place in the queue of what may be unreferenced. */
+export interface QueuePosition {
+  readonly kind: "manifest" | "link" | "blob";
+  readonly repo: number;
+  readonly digest: Digest;
+}
+
+/** Something in a repository. */
+export type InRepository = Pick<QueuePosition, "repo" | "digest">;
+
+/** The values of the statements that decide about links and blobs: $1 names them as JSON, $2 to $4 are the times. */
+export function valuesFor(names: string, { leaseMs, graceMs }: CollectionRules, now: number): readonly Value[] {
+  return [names, leaseMs, graceMs, now];
+}
+
+/** As `IN_REPOSITORIES` reads it. */
+export function pairsOf(entries: readonly InRepository[]): string {
+  return JSON.stringify(entries.map(({ repo, digest: named }) => [repo, named]));
+}
+
+/** As `NAMED` reads it. */
+export function digestsOf(entries: readonly { readonly digest: Digest }[]): string {
+  return JSON.stringify([...new Set(entries.map(({ digest: named }) => named))]);
+}
+
+/** The pairs of $1. */
+export const IN_REPOSITORIES = `(select value ->> 0, value ->> 1 from json_each($1))`;
+
+/** The digests of $1. */
+export const NAMED = `(select value from json_each($1))`;
+
+/** Whether lease and grace of the link, or blob, `of` are over. */
+function isOver(of: string): string {
+  return `${of}.touched_at + $2 <= $4 and ${of}.unref_at + $3 <= $4`;
+}
+
+/** No manifest of the repository references the blob of the link `l`. */
+export const LINK_IS_UNREFERENCED = `
+  not exists (select 1 from manifest_blob e where e.blob = l.digest and e.repo = l.repo)`;
+
+/** The link `l` goes. */
+export const LINK_IS_GARBAGE = `${isOver("l")} and ${LINK_IS_UNREFERENCED}`;
+
+/** No manifest references the blob `b`. */
+const BLOB_HAS_NO_EDGE = `not exists (select 1 from manifest_blob e where e.blob = b.digest)`;
+
+/** No repository shows the blob `b`, and no manifest references it. */
+export const BLOB_IS_UNREFERENCED = `
+  not exists (select 1 from repo_blob l where l.digest = b.digest) and ${BLOB_HAS_NO_EDGE}`;
+
+/** The blob `b` goes. */
+export const BLOB_IS_GARBAGE = `${isOver("b")} and ${BLOB_IS_UNREFERENCED}`;
+
+/** The blob `b` goes once no repository shows it any more. */
+export const BLOB_IS_GARBAGE_WITHOUT_LINKS = `${isOver("b")} and ${BLOB_HAS_NO_EDGE}`;
+
+function heldUntil(of: string): string {
+  return `case when ${of}.touched_at + $2 > ${of}.unref_at + $3 then ${of}.touched_at + $2 else ${of}.unref_at + $3 end`;
+}
+
+/** Until when the link `l` is held by time. */
+export const LINK_HELD_UNTIL: string = heldUntil("l");
+
+/** Until when the blob `b` is held by time. */
+export const BLOB_HELD_UNTIL: string = heldUntil("b");
+
+/**
+ * Manifests that no reference holds: a tag, a pin, an index that is here, a subject that is here (a signature lives as long as
+ * its image, never the other way). What leads down to one of these need not be walked up: when that goes, this is enqueued.
+ *
+ * A subject that never was here cannot go: such a referrer stands for itself. So does every image, by default.
+ */
+const UNREFERENCED_MANIFESTS = query(
+  {
+    repo: integer,
+    digest,
+    name: optional(repositoryName),
+    size: integer,
+    orphanedAt: optional(integer),
+    pushedAt: integer,
+    touchedAt: integer,
+    lastTagged: optional(integer),
+  },
+  `
+  select m.repo, m.digest, case when r.name < '~' then r.name end as name, m.size, m.orphaned_at, m.pushed_at, m.touched_at,
+    (select max(h.until) from tag_history h where h.repo = m.repo and h.digest = m.digest) as last_tagged
+  from json_each($1) cross join manifest m on m.repo = json_each.value ->> 0 and m.digest = json_each.value ->> 1
+  join repo r on r.id = m.repo
+  where (m.orphaned_at is not null or ($2 = 1 and m.subject is null))
+  and not exists (select 1 from tag t where t.repo = m.repo and t.digest = m.digest)
+  and not exists (select 1 from pin p where p.repo = m.repo and p.digest = m.digest)
+  and not exists (select 1 from manifest_child c where c.repo = m.repo and c.child = m.digest)
+  and not exists (select 1 from manifest s where s.repo = m.repo and s.digest = m.subject)`,
+);
+
+/** A manifest that goes. */
+export interface GarbageManifest extends InRepository {
+  /** Of the repository; undefined when that was deleted. */
+  readonly name: RepositoryName | undefined;
+  readonly size: number;
+}
+
+/** What was found of manifests of the queue; those that a reference holds are in neither. */
+export interface ManifestFindings {
+  readonly garbage: readonly GarbageManifest[];
+  /** Held by time alone, and until when. */
+  readonly held: readonly (InRepository & { readonly until: number })[];
+}
+
+/** Which of the manifests go, and which are held by time alone: since their push, a promise to a client, their last tag, their subject. */
+export function* reviewManifests(
+  entries: readonly InRepository[],
+  rules: CollectionRules,
+  now: number,
+): Transaction<ManifestFindings> {
+  if (entries.length === 0) return { garbage: [], held: [] };
+  const found = yield* rows(UNREFERENCED_MANIFESTS, pairsOf(entries), rules.untagged ? 1 : 0);
+  const reviewed = found.map(
+    ({ orphanedAt = -Infinity, lastTagged = -Infinity, pushedAt, touchedAt, ...manifest }) => ({
+      ...manifest,
+      until: Math.max(
+        pushedAt + rules.freshMs,
+        touchedAt + rules.leaseMs,
+        lastTagged + rules.undoMs,
+        orphanedAt + rules.undoMs,
+      ),
+    }),
+  );
+  return {
+    garbage: reviewed.filter(({ until }) => until <= now),
+    held: reviewed.filter(({ until }) => until > now),
+  };
+}
