@@ -4,7 +4,8 @@
  *
  * Checkpoints are few and large, because each writes a page once that was changed many times since the last one.
  */
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, fdatasync, openSync, readSync, statSync } from "node:fs";
+import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
 import { codeOf } from "./binding.ts";
 import { isSyncFailure } from "./connection.ts";
@@ -15,8 +16,16 @@ const DUE_PAGES = 4000;
 /** Commits are held for the last pages of a checkpoint alone, and only when those are no more than this … */
 const MOST_HELD_PAGES = 1000;
 
-/** … or when the log has this many (64 MiB): where pages are committed faster than copied, commits have to wait. */
-const MAX_LOG_PAGES = 16_384;
+/**
+ * … or when the log has so many times the pages at which a checkpoint begins (64 MiB): where pages are committed faster than
+ * copied, commits have to wait. A file of that size gives its room back, a smaller one is written over.
+ */
+const LARGE_LOG = 4;
+
+/** Bytes that a page takes in the log. */
+const PAGE_BYTES = 4096 + 24;
+
+const syncData = promisify(fdatasync);
 
 /** What the thread answers: SQLite's row, or the error that it met. */
 type Answer = object | CheckpointError;
@@ -43,6 +52,7 @@ export class Checkpoints {
   readonly #index: number;
   /** Its head: two copies of 48 bytes, then how far a checkpoint came (https://www.sqlite.org/walformat.html). */
   readonly #head = new Uint32Array(25);
+  readonly #database: number;
   #thread: Worker | undefined;
   #running: Promise<void> | undefined;
   #held: Promise<void> | undefined;
@@ -54,6 +64,7 @@ export class Checkpoints {
     this.#duePages = options.duePages ?? DUE_PAGES;
     this.#due = this.#duePages;
     this.#index = openSync(`${options.path}-shm`, "r");
+    this.#database = openSync(options.path, "r");
   }
 
   /** Resolves when commits may go on; undefined when nothing holds them. For a moment at the end of a checkpoint. */
@@ -80,6 +91,7 @@ export class Checkpoints {
   /** To be called when all connections are closed: closing a file gives up the locks that the process has on it (POSIX). */
   [Symbol.dispose](): void {
     closeSync(this.#index);
+    closeSync(this.#database);
   }
 
   /** Pages in the log since it was begun. */
@@ -94,18 +106,13 @@ export class Checkpoints {
   }
 
   async #checkpoint(): Promise<void> {
-    let before: number;
-    let left = this.#waitingPages();
-    // Nobody waits for these passes; each copies what was committed beside the one before. Where they come to no end,
-    // somebody reads an old state, or pages are committed as fast as they are copied.
-    do {
-      before = left;
-      await this.#ask("passive");
-      left = this.#waitingPages();
-    } while (left > MOST_HELD_PAGES && left < before);
-    // The log can begin anew, and the file is synced, only when nothing is left in it.
-    if (left <= MOST_HELD_PAGES || this.#pages() >= MAX_LOG_PAGES) {
-      this.#held = this.#ask("restart");
+    await this.#copyBesideCommits();
+    // Where it is as of the sync, the checkpoint that holds commits has little left to sync.
+    await this.#sync();
+    let left = await this.#copyBesideCommits();
+    // The log can begin anew only when nothing is left in it.
+    if (left <= MOST_HELD_PAGES || this.#pages() >= LARGE_LOG * this.#duePages) {
+      this.#held = this.#ask(this.#isLogFileLarge() ? "truncate" : "restart");
       await this.#held;
       this.#held = undefined;
       left = this.#waitingPages();
@@ -113,7 +120,35 @@ export class Checkpoints {
     this.#due = left + this.#duePages;
   }
 
-  async #ask(mode: "passive" | "restart"): Promise<void> {
+  /**
+   * Copies what is in the log, and what is committed meanwhile; nobody waits for that. Returns how many pages are left where
+   * it comes to no end: somebody reads an old state, or pages are committed as fast as they are copied.
+   */
+  async #copyBesideCommits(): Promise<number> {
+    let before: number;
+    let left = this.#waitingPages();
+    do {
+      before = left;
+      await this.#ask("passive");
+      left = this.#waitingPages();
+    } while (left > MOST_HELD_PAGES && left < before);
+    return left;
+  }
+
+  async #sync(): Promise<void> {
+    try {
+      await syncData(this.#database);
+    } catch (error) {
+      this.#options.onSyncFailure(error as Error);
+    }
+  }
+
+  /** Truncating a large file takes long: the thread has to do it, and no commit. */
+  #isLogFileLarge(): boolean {
+    return statSync(`${this.#options.path}-wal`).size > LARGE_LOG * this.#duePages * PAGE_BYTES;
+  }
+
+  async #ask(mode: "passive" | "restart" | "truncate"): Promise<void> {
     const answer = await this.#answerTo(mode);
     if (!("message" in answer)) return;
     const { message, code } = answer;
@@ -163,7 +198,7 @@ function checkpointOnDemand(): void {
     }
   >;
   const database = new (isBun ? Database : DatabaseSync)(path as string);
-  // In the mode `restart` others cannot commit while it waits for readers.
+  // In the modes `restart` and `truncate` others cannot commit while it waits for readers.
   database.exec("pragma busy_timeout = 50; pragma wal_autocheckpoint = 0; pragma synchronous = normal");
   port?.on("message", (mode: string) => {
     if (mode === "close") {

@@ -103,6 +103,23 @@ test("each copy is the database as of one moment, whatever is written and checkp
   expect(await writer.end()).toBe(0);
 });
 
+test("while pages are copied the log of the database can begin anew", async () => {
+  const folder = await makeFolder();
+  await using live = new LiveDatabase(folder);
+  using database = new Database(join(folder, "registry.db"));
+  const copy = join(root, "anew.db");
+  let steps = 0;
+  const onStep = (): void => {
+    for (const table of ["one", "other"])
+      database.exec(`update ${table} set value = value + 1 where id % 100 = ${++steps % 2}`);
+    expect(database.query("pragma wal_checkpoint(truncate)").get()).toMatchObject({ busy: 0 });
+  };
+  await live.copyTo(copy, { onStep });
+  expect(steps).toBeGreaterThan(4);
+  const { integrity, one, other } = sumsIn(copy);
+  expect({ integrity, one: one > 0, other: other > 0 }).toEqual({ integrity: "ok", one: true, other: true });
+});
+
 test("a copy ends when it is told to", async () => {
   const folder = await makeFolder();
   await using live = new LiveDatabase(folder);

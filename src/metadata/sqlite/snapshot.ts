@@ -38,19 +38,31 @@ export class LiveDatabase implements AsyncDisposable {
   }
 
   /**
-   * Copies the database to `target`, as of one moment, without stopping those who write to it. Its log grows meanwhile by
-   * what they write, because a reader keeps the pages in their place that are copied; so the pages are copied as they lie
-   * there, which takes as long as reading them.
+   * Copies the database to `target`, as of one moment, without stopping those who write to it. Its log grows by what they
+   * write as long as a reader keeps the pages in their place. So all pages are copied before, as they are just then; the
+   * reader lasts while they are compared, and those copied again that have changed.
    */
   async copyTo(target: string, steps: CopySteps = {}): Promise<void> {
     this.#file ??= await open(this.#path, "r");
     makeFileLikeFolder(target);
-    const reader = Connection.open(this.#path, ["busy_timeout = 1000"]);
+    const copy = await open(target, "r+");
+    try {
+      await copyPages(this.#file, copy, steps);
+      await this.#correct(this.#file, copy, target, steps);
+      await copy.sync();
+    } finally {
+      await copy.close();
+    }
+  }
+
+  /** Makes a copy of the pages, of different moments, one of this moment. */
+  async #correct(file: FileHandle, copy: FileHandle, target: string, steps: CopySteps): Promise<void> {
+    const reader = Connection.open(this.#path, ["busy_timeout = 1000", "wal_autocheckpoint = 0"]);
     try {
       // From here on the file changes by commits alone that this reader sees, and those stay in the log.
       reader.exec("begin; select count(*) from sqlite_schema");
       await copyLog(`${this.#path}-wal`, `${target}-wal`);
-      await copyPages(this.#file, target, steps);
+      await correctPages(file, copy, steps);
       reader.exec("rollback");
       // Otherwise a server has to do that for all that was written meanwhile, while its clients wait.
       reader.exec("pragma wal_checkpoint(passive)");
@@ -64,22 +76,31 @@ export class LiveDatabase implements AsyncDisposable {
   }
 }
 
-async function copyPages(file: FileHandle, target: string, { onStep, signal }: CopySteps): Promise<void> {
-  const copy = await open(target, "r+");
-  try {
-    const buffer = new Uint8Array(STEP);
-    for (let position = 0; ;) {
-      signal?.throwIfAborted();
-      const { bytesRead } = await file.read(buffer, 0, STEP, position);
-      if (bytesRead === 0) break;
-      await writeAll(copy, buffer.subarray(0, bytesRead), position);
-      position += bytesRead;
-      onStep?.(position);
-    }
-    await copy.sync();
-  } finally {
-    await copy.close();
+async function copyPages(file: FileHandle, copy: FileHandle, { onStep, signal }: CopySteps): Promise<void> {
+  const buffer = Buffer.alloc(STEP);
+  for (let position = 0; ;) {
+    signal?.throwIfAborted();
+    const bytes = await readInto(buffer, file, position);
+    if (bytes.length === 0) return;
+    await writeAll(copy, bytes, position);
+    position += bytes.length;
+    onStep?.(position);
   }
+}
+
+/** Copies what differs. */
+async function correctPages(file: FileHandle, copy: FileHandle, { signal }: CopySteps): Promise<void> {
+  const [buffer, copiedBuffer] = [Buffer.alloc(STEP), Buffer.alloc(STEP)];
+  let position = 0;
+  for (;;) {
+    signal?.throwIfAborted();
+    const bytes = await readInto(buffer, file, position);
+    if (bytes.length === 0) break;
+    const copied = await readInto(copiedBuffer, copy, position);
+    if (!bytes.equals(copied)) await writeAll(copy, bytes, position);
+    position += bytes.length;
+  }
+  await copy.truncate(position);
 }
 
 /**
@@ -134,9 +155,13 @@ async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): 
   }
 }
 
-async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(length);
-  const { bytesRead } = await file.read(buffer, 0, length, position);
+function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
+  return readInto(Buffer.alloc(length), file, position);
+}
+
+/** The bytes at a position, at most as many as the buffer takes, and fewer at the end of the file. They lie in the buffer. */
+async function readInto(buffer: Buffer, file: FileHandle, position: number): Promise<Buffer> {
+  const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
   return buffer.subarray(0, bytesRead);
 }
 

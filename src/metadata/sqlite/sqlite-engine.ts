@@ -28,8 +28,11 @@ const PRAGMAS = [
   "temp_store = memory",
 ];
 
-/** A database that others may open too has a thread that makes checkpoints; one that they cannot makes them in its commits. */
-const CHECKPOINTS_APART = ["wal_autocheckpoint = 0", "journal_size_limit = 67108864"];
+/**
+ * A database that others may open too has a thread that makes checkpoints, and truncates the log; one that they cannot makes
+ * them in its commits.
+ */
+const CHECKPOINTS_APART = ["wal_autocheckpoint = 0", "journal_size_limit = -1"];
 const CHECKPOINTS_IN_COMMITS = ["wal_autocheckpoint = 4000"];
 
 /** What stands around the statements of others, prepared like them. */
