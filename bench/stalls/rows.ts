@@ -2,7 +2,7 @@
 import { Database } from "bun:sqlite";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { OCI_EMPTY, OCI_LAYER, OCI_MANIFEST } from "../../test/support/content.ts";
+import { OCI_EMPTY, OCI_MANIFEST } from "../../test/support/content.ts";
 import { digestOf, seededImage } from "../../test/stalls/support/content.ts";
 import { blobPayload } from "../../test/stalls/support/seeder.ts";
 import { FIRST_TAG, LARGE_BLOB_BYTES, repositoryOf, zerosDigest } from "../support/large-registry.ts";
@@ -40,7 +40,7 @@ const SOON_COLLECTED = { REGISTRY_GC_LEASE: "10s", REGISTRY_GC_GRACE: "0", REGIS
 const FEW_MAY_BE_SEEN = {
   REGISTRY_AUTH_USERS_ENABLED: "true",
   REGISTRY_POLICIES: JSON.stringify([
-    { who: ["anonymous"], repositories: ["load/app/000000*"], actions: ["pull"] },
+    { who: ["anonymous"], repositories: ["*/app/000000*"], actions: ["pull"] },
     { who: ["anonymous"], repositories: ["push/**"], actions: ["pull", "push"] },
   ]),
 };
@@ -57,7 +57,7 @@ export const ROWS: readonly Row[] = [
     name: "the catalog for a user who sees 10 repositories, 8 clients",
     env: FEW_MAY_BE_SEEN,
     pulled: Array.from({ length: 10 }, (_, at) => `/v2/${repositoryOf(at)}/manifests/${FIRST_TAG}`),
-    run: (scene) => listTimes(scene, "/v2/_catalog?n=100", 8),
+    run: (scene) => listTimes(scene, "/v2/_catalog", 8),
   },
   {
     name: "referrers of a type that none of 100,000 has",
@@ -216,7 +216,7 @@ async function putLargeManifest({ server, sizes }: Scene, areHere: boolean): Pro
   const count = Math.min(DESCRIPTORS, areHere ? sizes.unreferenced : DESCRIPTORS);
   const layers = Array.from({ length: count }, (_, at) => {
     const digest = digestOf(areHere ? blobPayload("large/unreferenced", at) : `absent ${at}`);
-    return { mediaType: OCI_LAYER, digest, size: 512 };
+    return { mediaType: "application/octet-stream", digest, size: 512 };
   });
   const config = { mediaType: OCI_EMPTY, digest: layers[0]!.digest, size: 512 };
   const body = JSON.stringify({ schemaVersion: 2, mediaType: OCI_MANIFEST, config, layers });
