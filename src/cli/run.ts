@@ -5,7 +5,8 @@ import { COMMIT, VERSION } from "../version.ts";
 import { CommandError, ReaderGoneError, systemErrorText } from "./command-error.ts";
 import { print, printError } from "./print.ts";
 
-const HELP = `Stowage ${VERSION}: an OCI registry for container images
+/** What `stowage --help` prints. */
+export const HELP = `Stowage ${VERSION}: an OCI registry for container images
 
   stowage serve [CONFIG.yml]      run the registry server
   stowage status                  sizes, garbage collection backlog, last backup, scrub and check
@@ -20,7 +21,7 @@ const HELP = `Stowage ${VERSION}: an OCI registry for container images
   stowage quota list              list quotas and their usage
 
   stowage gc [--dry-run]          garbage collection: delete unreferenced blobs
-  stowage garbage-collect [-d] [-m] [-q] CONFIG.yml   the same with the options of distribution
+  stowage garbage-collect CONFIG  the same with the options of distribution: [-d] [-m] [-q]
   stowage check [--deep]          integrity check: compare the database with the files
   stowage backup FOLDER           copy the registry into a folder
   stowage restore FOLDER          create a data folder from a backup
