@@ -80,7 +80,7 @@ export async function* examine(backend: Backend, options: CheckOptions): AsyncGe
     options.after === undefined ? {} : { after: options.after },
     (page) => backend.metadata.blobs.list(page),
     (blob) => blob.digest,
-    PAGE,
+    { size: PAGE },
   );
   for await (const page of pages) {
     for (const blob of page) {

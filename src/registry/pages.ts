@@ -17,6 +17,13 @@ export const STATEMENT_COST = 64;
 /** Rows that all lists of this process read in one turn of the event loop: other requests get theirs in between. */
 export const listTurns = new TurnBudget(STATEMENT_COST + PAGE_SIZE);
 
+export interface PageOptions {
+  /** Items of a page at most. */
+  readonly size?: number;
+  /** What an item costs to read: 1 where they stand next to each other in the database. */
+  readonly rowCost?: number;
+}
+
 /** As `pagesOf`, item by item. */
 export async function* paged<Item>(
   from: PageStart,
@@ -27,20 +34,20 @@ export async function* paged<Item>(
 }
 
 /**
- * All items from a place on, in pages of at most `size` that are not empty. At most one page is in memory; what is added or removed meanwhile
- * may or may not show. A page is read when it is asked for, in a turn of the event loop that has room for it.
+ * All items from a place on, in pages that are not empty. At most one page is in memory; what is added or removed meanwhile may
+ * or may not show. A page is read when it is asked for, in a turn of the event loop that has room for it.
  */
 export async function* pagesOf<Item>(
   from: PageStart,
   read: (page: Page) => Promise<readonly Item[]>,
   keyOf: (item: Item) => string,
-  size: number = PAGE_SIZE,
+  { size = PAGE_SIZE, rowCost = 1 }: PageOptions = {},
 ): AsyncGenerator<readonly Item[], void> {
   let { after } = from;
   let left = from.limit ?? Infinity;
   while (left > 0) {
     const limit = Math.min(left, size);
-    await listTurns.take(STATEMENT_COST + limit);
+    await listTurns.take(STATEMENT_COST + limit * rowCost);
     const page = await read(after === undefined ? { limit } : { after, limit });
     const last = page.at(-1);
     if (last === undefined) return;

@@ -36,7 +36,10 @@ export interface ReferrersService {
 }
 
 /** Referrers that are read in one step, and bytes of their descriptors, about; more when the first one has more. */
-const [STEP_SIZE, STEP_BYTES] = [250, 128 * 1024];
+const [STEP_SIZE, STEP_BYTES] = [100, 128 * 1024];
+
+/** Referrers lie in the order in which they were pushed: each may be somewhere else on the disk. */
+const ROW_COST = 4;
 
 /** Bytes of descriptors that cost as much to read and to write as one row of a list. */
 const BYTES_PER_COST = STEP_BYTES / PAGE_SIZE;
@@ -110,7 +113,7 @@ export class LocalReferrers implements ReferrersService {
       after === undefined ? {} : { after },
       (page) => this.#metadata.manifests.referrerSizes(this.#name, subject, { ...page, artifactType }),
       ({ digest }) => digest,
-      size,
+      { size, rowCost: ROW_COST },
     );
   }
 
