@@ -1,4 +1,5 @@
 /** `stowage cat`: prints the bytes of a blob or a manifest, wherever they lie. */
+import { once } from "../lib/byte-location.ts";
 import { parseDigest } from "../oci/digest.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
@@ -87,8 +88,4 @@ async function print(bytes: AsyncIterable<Uint8Array>): Promise<void> {
   } finally {
     process.stdout.off("error", failed.reject);
   }
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

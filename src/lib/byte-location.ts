@@ -50,6 +50,7 @@ export function readLocation(location: ByteLocation): AsyncIterable<Uint8Array> 
   }
 }
 
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+/** Yields bytes that are at hand, where a stream is expected. */
+export async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
 }

@@ -3,6 +3,7 @@ import type { BlobRecord } from "../metadata/blobs.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { blobUnknown } from "../oci/unknown.ts";
+import { once } from "../lib/byte-location.ts";
 import type { ByteLocation, Fingerprint } from "../lib/byte-location.ts";
 import type { ByteRange } from "../lib/byte-range.ts";
 import type { StorageKey } from "../storage/blob-store.ts";
@@ -179,8 +180,4 @@ class LocalBlob implements Blob {
       file: location.kind === "inline" ? undefined : { key: location.storageKey, size, mtimeMs: location.mtimeMs },
     };
   }
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }
