@@ -8,7 +8,7 @@ import { integer, query } from "./columns.ts";
 import type { Database, Quota } from "./database.ts";
 import { usageBelow } from "./quota-counting.ts";
 import type { Amounts, CountedUsage } from "./quota-counting.ts";
-import { findRepository, hasManifest, isLinked } from "./repositories.ts";
+import { findRepository, hasManifest, hasSignature, isLinked } from "./repositories.ts";
 import { any, first } from "./sql.ts";
 import type { Durability, Transaction } from "./sql.ts";
 
@@ -59,7 +59,6 @@ const NEXT_COLLECTION = query(
 );
 
 const BLOB_SIZE = query({ size: integer }, `select size from blob where digest = $1`);
-const HAS_SIGNATURE = `select 1 as found from signature where repo = $1 and manifest = $2 and name = $3`;
 const HAS_TAG = `select 1 as found from tag where repo = $1 and name = $2`;
 
 /** Those of the quotas that bound a repository. */
@@ -191,7 +190,7 @@ function* bytesOf(repo: number | undefined, addition: Addition): Transaction<num
   if (manifest && !(repo !== undefined && (yield* hasManifest(repo, manifest.digest)))) sum += manifest.size;
   if (signatures) {
     for (const { name, content } of signatures.given) {
-      const isHere = repo !== undefined && (yield* any(HAS_SIGNATURE, repo, signatures.manifest, name));
+      const isHere = repo !== undefined && (yield* hasSignature(repo, signatures.manifest, name));
       if (!isHere) sum += content.length;
     }
   }

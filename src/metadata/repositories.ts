@@ -37,6 +37,8 @@ const HAS_MANIFEST = `select 1 as found from manifest where repo = $1 and digest
 
 const IS_LINKED = `select 1 as found from repo_blob where repo = $1 and digest = $2`;
 
+const HAS_SIGNATURE = `select 1 as found from signature where repo = $1 and manifest = $2 and name = $3`;
+
 // Not those with a manifest alone: there may be any number of others before the next one of them.
 const LIST = query(
   { name: repositoryName, hasManifests: truth },
@@ -116,6 +118,11 @@ export function* beginRepository(name: RepositoryName, now: number): Transaction
 
 export function hasManifest(repo: number, digest: string): Transaction<boolean> {
   return any(HAS_MANIFEST, repo, digest);
+}
+
+/** Whether a signature of this name is kept beside a manifest. */
+export function hasSignature(repo: number, manifest: string, name: string): Transaction<boolean> {
+  return any(HAS_SIGNATURE, repo, manifest, name);
 }
 
 /** Whether the repository shows a blob, or would if it were intact. */

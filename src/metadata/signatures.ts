@@ -6,9 +6,9 @@ import { bytes, integer, query, text } from "./columns.ts";
 import type { Database } from "./database.ts";
 import { writeWithin } from "./quotas.ts";
 import type { QuotaProblem } from "./quotas.ts";
-import { findRepository, hasManifest } from "./repositories.ts";
+import { findRepository, hasManifest, hasSignature } from "./repositories.ts";
 import { moveRepository } from "./revisions.ts";
-import { any, first, rows, run } from "./sql.ts";
+import { first, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
 const LIST = query(
@@ -17,8 +17,6 @@ const LIST = query(
   select s.name, s.content from repo r join signature s on s.repo = r.id
   where r.name = $1 and s.manifest = $2 order by s.name`,
 );
-
-const HAS_NAME = `select 1 as found from signature where repo = $1 and manifest = $2 and name = $3`;
 
 const BYTES = query(
   { bytes: integer },
@@ -58,7 +56,7 @@ export class Signatures {
       if (repo === undefined || !(yield* hasManifest(repo, manifest))) return "absent";
       const fresh: Signature[] = [];
       for (const signature of signatures) {
-        if (!(yield* any(HAS_NAME, repo, manifest, signature.name))) fresh.push(signature);
+        if (!(yield* hasSignature(repo, manifest, signature.name))) fresh.push(signature);
         else if (taken === "refuse") return "exists";
       }
       if (fresh.length === 0) return "done";
