@@ -11,7 +11,7 @@ import { codeOf } from "./binding.ts";
 import { isSyncFailure } from "./connection.ts";
 
 /** Pages in the log, of 4 KiB, at which a checkpoint begins. */
-const DUE_PAGES = 4000;
+export const DUE_PAGES = 4000;
 
 /** Commits are held for the last pages of a checkpoint alone, and only when those are no more than this … */
 const MOST_HELD_PAGES = 1000;

@@ -11,7 +11,7 @@ import { SQLITE_MIGRATIONS, pendingMigrations } from "../migrations/migrations.t
 import { run, runAtOnce } from "../sql.ts";
 import type { Durability, SqlEngine, Statement, Transaction } from "../sql.ts";
 import type { OpenSqlite } from "./binding.ts";
-import { Checkpoints } from "./checkpoints.ts";
+import { Checkpoints, DUE_PAGES } from "./checkpoints.ts";
 import { Connection, isSyncFailure, sqliteCode } from "./connection.ts";
 import { HolderLocks } from "./holder-locks.ts";
 
@@ -33,7 +33,7 @@ const PRAGMAS = [
  * them in its commits.
  */
 const CHECKPOINTS_APART = ["wal_autocheckpoint = 0", "journal_size_limit = -1"];
-const CHECKPOINTS_IN_COMMITS = ["wal_autocheckpoint = 4000"];
+const CHECKPOINTS_IN_COMMITS = [`wal_autocheckpoint = ${DUE_PAGES}`];
 
 /** What stands around the statements of others, prepared like them. */
 const BEGIN: Statement = { text: "begin", values: [] };
