@@ -8,6 +8,11 @@ export class OncePerTurn<Key, Value> {
     this.#look = look;
   }
 
+  /** Reads all values anew from now on, because what they are read from has changed. */
+  clear(): void {
+    this.#found.clear();
+  }
+
   /** Returns the value as of some moment of this turn: it includes every change made before the current request was read. */
   get(key: Key): Value {
     const found = this.#found.get(key);

@@ -4,6 +4,7 @@ import { closeSync, fdatasync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { OncePerTurn } from "../../lib/once-per-turn.ts";
 import { OciError } from "../../oci/error.ts";
 import { HoldersOfThisProcess } from "../holders.ts";
 import type { Holders } from "../holders.ts";
@@ -85,8 +86,7 @@ export class SqliteEngine implements SqlEngine {
   readonly #openings = new Set<string>();
   #lastCommit = 0;
   #dataVersion: unknown;
-  /** Whether it was looked at in this turn of the event loop, and nothing was committed here since. */
-  #knowsLastCommit = false;
+  readonly #lastCommitOfTurn = new OncePerTurn(() => this.#findLastCommit());
   #waiting: Member[] = [];
   #committing: Promise<void> | undefined;
   #checkpoints: Checkpoints | undefined;
@@ -177,17 +177,18 @@ export class SqliteEngine implements SqlEngine {
   }
 
   lastCommit(): number {
-    if (this.#knowsLastCommit) return this.#lastCommit;
+    return this.#lastCommitOfTurn.get("database");
+  }
+
+  #findLastCommit(): number {
     try {
       const dataVersion = (this.#watcher ?? this.#connection).run(DATA_VERSION)[0]?.["data_version"];
       if (dataVersion !== this.#dataVersion) this.#lastCommit++;
       this.#dataVersion = dataVersion;
     } catch (error) {
       if (!isBusy(error)) throw error;
-      return ++this.#lastCommit; // it may be anything
+      this.#lastCommit++; // it may be anything
     }
-    this.#knowsLastCommit = true;
-    setImmediate(() => (this.#knowsLastCommit = false)); // before the next requests are read from their sockets
     return this.#lastCommit;
   }
 
@@ -256,7 +257,7 @@ export class SqliteEngine implements SqlEngine {
       if (members.length === 1) members[0]?.run();
       else for (const member of members) this.#runMember(member, failures);
       this.#connection.run(COMMIT);
-      this.#knowsLastCommit = false;
+      this.#lastCommitOfTurn.clear();
       if (!this.#watcher) this.#lastCommit++;
       return failures;
     } catch (error) {
