@@ -1,4 +1,5 @@
 /** How a command ends that cannot do what it was asked. */
+import { BusyError } from "../lib/busy-error.ts";
 import { fileErrorReason, isFileError } from "../lib/file-error.ts";
 
 /** Ends the program with an exit code; the message is one line that says why and what to do. */
@@ -12,8 +13,9 @@ export class CommandError extends Error {
   }
 }
 
-/** Returns the message for a system error about a file; undefined for any other error. */
+/** Returns the message for a system error about a file, or for a database that stays busy; undefined for any other error. */
 export function systemErrorText(error: unknown): string | undefined {
+  if (error instanceof BusyError) return `${error.message}: try again in a moment`;
   return isFileError(error) ? `${error.path ?? "a file"} cannot be used: ${fileErrorReason(error)}` : undefined;
 }
 

@@ -9,6 +9,7 @@ import type { RepositoryName } from "../oci/repository-name.ts";
 import { uploadUnknown } from "../oci/unknown.ts";
 import type { Backend } from "./backend.ts";
 import { BrokenBodyError } from "../lib/broken-body-error.ts";
+import { BusyError } from "../lib/busy-error.ts";
 import { busyUpload } from "./upload-claims.ts";
 import type { UploadClaim } from "./upload-claims.ts";
 import { allowedByQuotas } from "./quota-refusal.ts";
@@ -272,7 +273,12 @@ export class LocalUpload implements BlobUpload {
 
   /** What fails because somebody cancelled the upload meanwhile is no fault of ours, and nobody else is writing. */
   async #explain(error: unknown): Promise<unknown> {
-    if (error instanceof BrokenBodyError || (error instanceof OciError && error.status !== 409)) return error;
+    if (
+      error instanceof BrokenBodyError ||
+      error instanceof BusyError ||
+      (error instanceof OciError && error.status !== 409)
+    )
+      return error;
     const record = await this.#backend.metadata.uploads.find(this.#name, this.id);
     return record ? error : uploadUnknown(this.id);
   }

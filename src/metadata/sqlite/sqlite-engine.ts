@@ -4,8 +4,8 @@ import { closeSync, fdatasync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { BusyError } from "../../lib/busy-error.ts";
 import { OncePerTurn } from "../../lib/once-per-turn.ts";
-import { OciError } from "../../oci/error.ts";
 import { HoldersOfThisProcess } from "../holders.ts";
 import type { Holders } from "../holders.ts";
 import { SQLITE_MIGRATIONS, pendingMigrations } from "../migrations/migrations.ts";
@@ -294,7 +294,7 @@ function isBusy(error: unknown): boolean {
   return sqliteCode(error)?.startsWith("SQLITE_BUSY") ?? false;
 }
 
-/** Runs `attempt` until the database is not busy with another process; then 503. */
+/** Runs `attempt` until the database is not busy with another process. Throws `BusyError` when that takes too long. */
 export async function whenFree<Result>(attempt: () => Result): Promise<Result> {
   const deadline = performance.now() + BUSY_LIMIT_MS;
   for (;;) {
@@ -303,7 +303,7 @@ export async function whenFree<Result>(attempt: () => Result): Promise<Result> {
     } catch (error) {
       if (!isBusy(error)) throw error;
       if (performance.now() > deadline) {
-        throw new OciError("UNAVAILABLE", { message: "the registry is busy, try again in a moment", cause: error });
+        throw new BusyError("the database is busy with another process", { cause: error });
       }
       await sleep(1 + randomInt(10));
     }

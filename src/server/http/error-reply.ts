@@ -2,6 +2,7 @@
 import { OciError } from "../../oci/error.ts";
 import type { ErrorCode } from "../../oci/error.ts";
 import { BrokenBodyError } from "../../lib/broken-body-error.ts";
+import { BusyError } from "../../lib/busy-error.ts";
 import { json } from "./reply.ts";
 import type { Reply } from "./reply.ts";
 
@@ -28,6 +29,9 @@ export function refusalIn(error: unknown): OciError | undefined {
   if (error instanceof OciError) return error;
   if (error instanceof BrokenBodyError) {
     return new OciError("BLOB_UPLOAD_INVALID", { message: "the request body ended early", cause: error });
+  }
+  if (error instanceof BusyError) {
+    return new OciError("UNAVAILABLE", { message: "the registry is busy, try again in a moment", cause: error });
   }
   for (let each: unknown = error; each instanceof Error; each = each.cause) {
     const { code } = each as { code?: unknown };
