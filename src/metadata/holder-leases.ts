@@ -1,7 +1,8 @@
 /** Leases of holders of uploads, and what each of them holds. */
+import { integer, query, text } from "./columns.ts";
 import type { Database } from "./database.ts";
 import type { Holder } from "./holders.ts";
-import { any, run } from "./sql.ts";
+import { listed, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
 const RENEW = `
@@ -10,7 +11,10 @@ const RENEW = `
 /** A holder without a row has no lease: the same as one whose lease has ended. */
 const FORGET_LAPSED = `delete from holder where until <= $1`;
 
-const IS_HELD = `select 1 as found from upload where id = $1 and version = $2 and claimed_by = $3`;
+const HELD = query(
+  { id: text, version: integer },
+  `select id, version from upload where id in (select value from json_each($2)) and claimed_by = $1`,
+);
 
 /** Makes the lease of a holder last until `until`. */
 export function* renewHolder(id: string, until: number, now: number): Transaction<void> {
@@ -42,14 +46,13 @@ export class HolderLeases {
   }
 
   /** Those of `uploads` that the holder has lost: they were taken over, or have ended. */
-  lostUploads(
+  async lostUploads(
     holder: string,
     uploads: readonly { readonly id: string; readonly version: number }[],
   ): Promise<readonly string[]> {
-    return this.#database.engine.read(function* (): Transaction<readonly string[]> {
-      const lost: string[] = [];
-      for (const { id, version } of uploads) if (!(yield* any(IS_HELD, id, version, holder))) lost.push(id);
-      return lost;
-    });
+    const ids = listed(uploads.map(({ id }) => id));
+    const held = await this.#database.engine.read(() => rows(HELD, holder, ids));
+    const versions = new Map(held.map(({ id, version }) => [id, version]));
+    return uploads.filter(({ id, version }) => versions.get(id) !== version).map(({ id }) => id);
   }
 }

@@ -9,7 +9,7 @@ import type { Database, Quota } from "./database.ts";
 import { usageBelow } from "./quota-counting.ts";
 import type { Amounts, CountedUsage } from "./quota-counting.ts";
 import { findRepository, hasManifest, hasSignature, isLinked } from "./repositories.ts";
-import { any, first } from "./sql.ts";
+import { first, listed } from "./sql.ts";
 import type { Durability, Transaction } from "./sql.ts";
 
 /** Why a write was not made: nothing of it is written. */
@@ -59,7 +59,10 @@ const NEXT_COLLECTION = query(
 );
 
 const BLOB_SIZE = query({ size: integer }, `select size from blob where digest = $1`);
-const HAS_TAG = `select 1 as found from tag where repo = $1 and name = $2`;
+const PRESENT_TAGS = query(
+  { count: integer },
+  `select count(*) as count from tag where repo = $1 and name in (select value from json_each($2))`,
+);
 
 /** Those of the quotas that bound a repository. */
 export function quotasOf(quotas: readonly Quota[], name: RepositoryName): readonly Quota[] {
@@ -198,7 +201,6 @@ function* bytesOf(repo: number | undefined, addition: Addition): Transaction<num
 }
 
 function* newTags(repo: number | undefined, tags: readonly Tag[]): Transaction<number> {
-  let count = 0;
-  for (const tag of new Set(tags)) if (repo === undefined || !(yield* any(HAS_TAG, repo, tag))) count++;
-  return count;
+  if (repo === undefined || tags.length === 0) return new Set(tags).size;
+  return new Set(tags).size - ((yield* first(PRESENT_TAGS, repo, listed(tags)))?.count ?? 0);
 }
