@@ -3,6 +3,7 @@ import type { Registry } from "../create-registry.ts";
 import { systemClock } from "../lib/clock.ts";
 import { parseDuration } from "../lib/duration.ts";
 import { formatSize } from "../lib/size.ts";
+import { MOST_COUNTED } from "../metadata/collection.ts";
 import type { Backlog, Collectable } from "../metadata/collection.ts";
 import type { CollectionRules } from "../metadata/database.ts";
 import { silentLogger } from "../observe/logger.ts";
@@ -165,10 +166,14 @@ function waitingText(
   const unlink =
     nextUnlinkAt === undefined ? "" : isHeldByBackup ? backup : `, the first ${timeText(nextUnlinkAt, now)}`;
   return (
-    row(`manifests and blobs wait for garbage collection${review}`, entries) +
-    row(`files wait for deletion${unlink}`, files) +
+    row(`${orMore(entries)}manifests and blobs wait for garbage collection${review}`, entries) +
+    row(`${orMore(files)}files wait for deletion${unlink}`, files) +
     (graceMs === 0 ? "" : "--grace 0 skips the waiting times gc.lease and gc.grace\n")
   );
+}
+
+function orMore(counted: number): string {
+  return counted < MOST_COUNTED ? "" : "or more ";
 }
 
 function timeText(at: number, now: number): string {

@@ -5,6 +5,7 @@ import { collect } from "../lib/collect.ts";
 import { systemClock } from "../lib/clock.ts";
 import { folderPath } from "../lib/folder-path.ts";
 import { formatSize } from "../lib/size.ts";
+import { MOST_COUNTED } from "../metadata/collection.ts";
 import type { Backlog } from "../metadata/collection.ts";
 import type { Job } from "../metadata/jobs.ts";
 import type { Overview } from "../metadata/overview.ts";
@@ -106,7 +107,8 @@ function ran(at: number | undefined, hint: string): string {
 function waiting(many: number, what: string, nextAt: number | undefined): string {
   if (nextAt === undefined) return "empty";
   const when = nextAt <= systemClock.now() ? "now" : `the first at ${moment(nextAt)}`;
-  return `${count(many)} ${what}, ${when} (by the server, or stowage gc)`;
+  const orMore = many < MOST_COUNTED ? "" : " or more";
+  return `${count(many)}${orMore} ${what}, ${when} (by the server, or stowage gc)`;
 }
 
 function count(many: number, noun?: string): string {

@@ -51,9 +51,9 @@ export class Pace {
   /** Rests from the last step; false when the signal said stop before that was over. */
   async rest(): Promise<boolean> {
     const { commits, signal } = this.#options;
-    const isRested = await pause(Math.ceil(this.#tookMs), signal);
+    const isRested = await pause(Math.round(this.#tookMs), signal);
     const othersWrite = commits !== undefined && commits() !== this.#commits;
     if (!isRested || !othersWrite) return isRested;
-    return await pause(Math.ceil(this.#tookMs * (BUSY_REST - 1)), signal);
+    return await pause(Math.round(this.#tookMs * (BUSY_REST - 1)), signal);
   }
 }

@@ -32,7 +32,7 @@ import {
   reviewManifests,
   valuesFor,
 } from "./garbage.ts";
-import type { QueuePosition } from "./garbage.ts";
+import type { GarbageManifest, QueuePosition } from "./garbage.ts";
 import { BACKUP_LEASE } from "./leases.ts";
 import { removeManifest } from "./manifests.ts";
 import { forgetEmpty } from "./repositories.ts";
@@ -63,10 +63,10 @@ export interface CollectionStep {
 
 /** What waits for garbage collection. Times are in milliseconds since 1970, undefined when nothing waits. */
 export interface Backlog {
-  /** Manifests, links and blobs that may be unreferenced, and when the next of them is looked at. */
+  /** Manifests, links and blobs that may be unreferenced, at most 100,000 of them, and when the next is looked at. */
   readonly entries: number;
   readonly nextReviewAt: number | undefined;
-  /** Files in the trash, and when the next of them may be unlinked. */
+  /** Files in the trash, at most 100,000 of them, and when the next may be unlinked. */
   readonly files: number;
   readonly nextUnlinkAt: number | undefined;
   /** Whether no file is unlinked because a backup is being made. */
@@ -97,6 +97,9 @@ const WAIT = `
   on conflict (kind, repo, digest) do update set review_after = excluded.review_after
   where gc_queue.review_after <> excluded.review_after`;
 
+/** Of what waits so many are counted: `MOST_COUNTED` stands for as many or more. */
+export const MOST_COUNTED = 100_000;
+
 const BACKLOG = query(
   {
     entries: integer,
@@ -106,8 +109,10 @@ const BACKLOG = query(
     isHeldByBackup: truth,
   },
   `
-  select (select count(*) from gc_queue) as entries, (select min(review_after) from gc_queue) as next_review_at,
-    (select count(*) from trash) as files, (select min(after) from trash) as next_unlink_at,
+  select (select count(*) from (select 1 from gc_queue limit ${MOST_COUNTED})) as entries,
+    (select min(review_after) from gc_queue) as next_review_at,
+    (select count(*) from (select 1 from trash limit ${MOST_COUNTED})) as files,
+    (select min(after) from trash) as next_unlink_at,
     exists (select 1 from lease where name = '${BACKUP_LEASE}' and until > $1) as is_held_by_backup`,
 );
 
@@ -151,6 +156,11 @@ const MANIFESTS_AFTER = query(
 /** Before everything in the queue's order. */
 const START = { kind: "blob", repo: -1, digest: "" } as const;
 
+/** What manifests name that are removed in one step, and themselves: that many rows, several times, are about two milliseconds. */
+const MOST_ROWS = 200;
+/** Counted for the manifest itself. */
+const ROWS_OF_MANIFEST = 10;
+
 /** What a step has found and done so far. */
 interface Review {
   readonly rules: CollectionRules;
@@ -171,6 +181,10 @@ function* reviewEntries(entries: readonly QueuePosition[], review: Review): Tran
   yield* collectBlobs([...of("link"), ...of("blob")], review);
   const manifests = yield* reviewManifests(of("manifest"), review.rules, review.now);
   for (const held of manifests.held) review.waiting.push({ kind: "manifest", ...held });
+  const removed = fittingManifests(manifests.garbage);
+  for (const { repo, digest: left } of manifests.garbage.slice(removed.length)) {
+    review.waiting.push({ kind: "manifest", repo, digest: left, until: review.now });
+  }
 
   const waiting = new Set(review.waiting.map(keyOf));
   const leaving = entries.filter((entry) => !waiting.has(keyOf(entry)));
@@ -180,13 +194,19 @@ function* reviewEntries(entries: readonly QueuePosition[], review: Review): Tran
     JSON.stringify(review.waiting.map(({ kind, repo, digest: named, until }) => [kind, repo, named, until])),
   );
 
-  for (const { repo, digest: manifest, name, size } of manifests.garbage) {
+  for (const { repo, digest: manifest, name, size } of removed) {
     // What it held may go at once as far as this is about it: it is looked at before this collection ends.
     yield* removeManifest(repo, manifest, review.now, review.now);
     review.taken.push({ kind: "manifest", repository: name, digest: manifest, size });
   }
   for (const { repo } of of("manifest")) review.lessened.add(repo);
   yield* forgetEmpty([...review.lessened], review.now);
+}
+
+/** The first of the manifests, as many as one step removes: one at the least. */
+function fittingManifests(garbage: readonly GarbageManifest[]): readonly GarbageManifest[] {
+  let sum = 0;
+  return garbage.filter(({ rows: named }, at) => (sum += named + ROWS_OF_MANIFEST) <= MOST_ROWS || at === 0);
 }
 
 function keyOf({ kind, repo, digest: named }: QueuePosition): string {

@@ -75,6 +75,9 @@ export const LINK_HELD_UNTIL: string = heldUntil("l");
 /** Until when the blob `b` is held by time. */
 export const BLOB_HELD_UNTIL: string = heldUntil("b");
 
+/** Rows of one kind that are counted of a manifest: one that has more is removed by itself. */
+const MANY_ROWS = 200;
+
 /**
  * Manifests that no reference holds: a tag, a pin, an index that is here, a subject that is here (a signature lives as long as
  * its image, never the other way). What leads down to one of these need not be walked up: when that goes, this is enqueued.
@@ -91,10 +94,17 @@ const UNREFERENCED_MANIFESTS = query(
     pushedAt: integer,
     touchedAt: integer,
     lastTagged: optional(integer),
+    rows: integer,
   },
   `
   select m.repo, m.digest, case when r.name < '~' then r.name end as name, m.size, m.orphaned_at, m.pushed_at, m.touched_at,
-    (select max(h.until) from tag_history h where h.repo = m.repo and h.digest = m.digest) as last_tagged
+    (select max(h.until) from tag_history h where h.repo = m.repo and h.digest = m.digest) as last_tagged,
+    (select count(*) from (
+      select 1 from manifest_blob e where e.repo = m.repo and e.manifest = m.digest limit ${MANY_ROWS})) +
+    (select count(*) from (
+      select 1 from manifest_child c where c.repo = m.repo and c.parent = m.digest limit ${MANY_ROWS})) +
+    (select count(*) from (
+      select 1 from manifest s where s.repo = m.repo and s.subject = m.digest limit ${MANY_ROWS})) as rows
   from json_each($1) cross join manifest m on m.repo = json_each.value ->> 0 and m.digest = json_each.value ->> 1
   join repo r on r.id = m.repo
   where (m.orphaned_at is not null or ($2 = 1 and m.subject is null))
@@ -109,6 +119,8 @@ export interface GarbageManifest extends InRepository {
   /** Of the repository; undefined when that was deleted. */
   readonly name: RepositoryName | undefined;
   readonly size: number;
+  /** Blobs and children that it names, and its referrers; up to some hundreds are counted. */
+  readonly rows: number;
 }
 
 /** What was found of manifests of the queue; those that a reference holds are in neither. */

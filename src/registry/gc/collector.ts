@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { Fingerprints } from "../../lib/fingerprints.ts";
 import { Pace } from "../../lib/pace.ts";
 import { UNLINK_DELAY_MS } from "../../metadata/trash.ts";
+import { MOST_COUNTED } from "../../metadata/collection.ts";
 import type { Collectable, CollectionStep } from "../../metadata/collection.ts";
 import type { CollectionPreview } from "../../metadata/collection-preview.ts";
 import type { CollectionRules } from "../../metadata/database.ts";
@@ -72,10 +73,10 @@ export async function collectAll(
   const { metadata } = backend;
   if (rules.untagged && !(await queueUntagged(backend, hooks.signal))) return NOTHING;
   const run = new Run(backend, rules, hooks);
-  if (!(await run.all((await metadata.collection.backlog()).entries)) || !(await run.due())) return run.report;
+  if (!(await run.all(totalOf((await metadata.collection.backlog()).entries))) || !(await run.due())) return run.report;
   // Files that an earlier run put off for readers, which the caller does not grant so much time.
   const aheadMs = Math.max(0, UNLINK_DELAY_MS - rules.graceMs);
-  return await run.unlink((await metadata.collection.backlog()).files, aheadMs);
+  return await run.unlink(totalOf((await metadata.collection.backlog()).files), aheadMs);
 }
 
 /** Ends what is over and unlinks what was thrown away, and collects nothing. */
@@ -133,6 +134,11 @@ export async function queueUntagged({ metadata }: Backend, signal?: AbortSignal)
   return true;
 }
 
+/** How many there are, when all were counted. */
+function totalOf(counted: number): number | undefined {
+  return counted < MOST_COUNTED ? counted : undefined;
+}
+
 const NOTHING: CollectionReport = { manifests: 0, links: 0, blobs: 0, bytes: 0, uploads: 0, files: 0 };
 
 /** One collection, and what it has done so far. Its methods return false when the rest is left. */
@@ -164,12 +170,12 @@ class Run {
     }
   }
 
-  /** Looks at all entries, of which there are `total`. */
-  async all(total: number): Promise<boolean> {
+  /** Looks at all entries, of which there are `total` when that is known. */
+  async all(total: number | undefined): Promise<boolean> {
     let from: QueuePosition | undefined;
     do {
       const { reviewed, next } = await this.#step(from, false);
-      if (reviewed > 0 && !(await this.#goesOn(Math.max(total, this.#reviewed)))) return false;
+      if (reviewed > 0 && !(await this.#goesOn(total && Math.max(total, this.#reviewed)))) return false;
       from = next;
     } while (from);
     return true;
