@@ -45,6 +45,7 @@ export function isLoopbackHost(host: string): boolean {
 
 /** Returns the /64 network of an IPv6 address, because one customer has all of its addresses; other addresses unchanged. */
 export function customerNetwork(address: string): string {
+  if (!address.includes(":")) return address; // IPv4: this is asked for every large response
   const plain = plainAddress(address);
   if (!isIPv6(plain)) return plain;
   const [before = "", after] = plain.split("::");
