@@ -4,6 +4,7 @@ import { Digester, algorithmOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { BlobStore, StorageKey } from "../storage/blob-store.ts";
 import type { Backend } from "./backend.ts";
+import { hashInTurns } from "./hash-turns.ts";
 
 /**
  * Compares the file's size and time with the row. A file that is gone or of another size is corrupt. One whose time changed
@@ -40,7 +41,7 @@ async function hasDigest(store: BlobStore, key: StorageKey, digest: Digest): Pro
   const algorithm = algorithmOf(digest);
   const digester = Digester.of(algorithm);
   try {
-    for await (const piece of store.read(key)) digester.update(piece);
+    for await (const piece of store.read(key)) await hashInTurns(digester, piece);
   } catch (error) {
     if (await store.stat(key)) throw error;
     return false; // removed while it was read

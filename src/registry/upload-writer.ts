@@ -6,6 +6,7 @@ import { Digester, algorithmOf } from "../oci/digest.ts";
 import type { Algorithm, Digest } from "../oci/digest.ts";
 import type { PartFile, PartKey, StorageKey } from "../storage/blob-store.ts";
 import type { Backend } from "./backend.ts";
+import { hashInTurns } from "./hash-turns.ts";
 import { BrokenBodyError } from "../lib/broken-body-error.ts";
 import { allowedByQuotas } from "./quota-refusal.ts";
 import { busyUpload } from "./upload-claims.ts";
@@ -210,7 +211,7 @@ export class UploadWriter implements AsyncDisposable {
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
-    this.#digester?.update(bytes);
+    if (this.#digester) await hashInTurns(this.#digester, bytes);
     this.#received += bytes.length;
     if (this.#content.kind === "staged" && this.#fitsInline()) {
       this.#content.pieces.push(bytes.slice()); // the sender may use his buffer again
@@ -348,7 +349,7 @@ export class UploadWriter implements AsyncDisposable {
     if (this.#content.kind === "open") await this.#content.part.flush();
     for await (const piece of this.#backend.store.readPart(this.#partKey, this.#received)) {
       if (signal?.aborted) throw new BrokenBodyError("the client went away", { cause: signal.reason });
-      digester.update(piece);
+      await hashInTurns(digester, piece);
     }
     return digester;
   }
