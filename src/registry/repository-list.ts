@@ -14,6 +14,9 @@ export interface RepositoryFilter {
 
 const ALL: RepositoryFilter = { allows: () => true, seek: (from) => ({ from }) };
 
+/** Repositories of a page at most where a filter is asked about each, which costs more than to read it. */
+const FILTERED_PAGE = 250;
+
 /** Repositories that are read behind a place to which the list has skipped: there may be few that are allowed. */
 const SMALL_PAGE = 8;
 
@@ -29,11 +32,12 @@ export async function* listRepositories(
   { after, limit: wanted = Infinity }: PageStart,
   filter: RepositoryFilter = ALL,
 ): AsyncGenerator<RepositoryName> {
+  const size = filter === ALL ? PAGE_SIZE : FILTERED_PAGE;
   let left = wanted;
-  let limit = Math.min(left, PAGE_SIZE);
+  let limit = Math.min(left, size);
   let range: NameRange | undefined = filter.seek(after === undefined ? "" : after + SMALLEST);
   while (left > 0 && range !== undefined) {
-    await listTurns.take(STATEMENT_COST + limit);
+    await listTurns.take(STATEMENT_COST + (limit * PAGE_SIZE) / size);
     const page = await repositories.list({ ...range, limit });
     for (const { name, hasManifests } of page) {
       if (!hasManifests || !filter.allows(name)) continue;
@@ -43,10 +47,10 @@ export async function* listRepositories(
     const last = page.at(-1);
     if (last === undefined || page.length < limit) {
       range = range.until === undefined ? undefined : filter.seek(range.until);
-      limit = Math.min(left, PAGE_SIZE);
+      limit = Math.min(left, size);
       continue;
     }
-    limit = isWorthSkipping(page, filter.seek) ? SMALL_PAGE : Math.min(2 * limit, PAGE_SIZE);
+    limit = isWorthSkipping(page, filter.seek) ? SMALL_PAGE : Math.min(2 * limit, size);
     range = filter.seek(last.name + SMALLEST);
   }
 }
