@@ -160,6 +160,21 @@ test("a push asks for nothing twice: today's counts, and two more", async () => 
   expect(Math.min(...Object.values(costs))).toBeGreaterThan(2); // else nothing was counted
 });
 
+test("a manifest with many layers and tags costs as many statements as one with few", async () => {
+  const layers = Array.from({ length: 20 }, (_, at) => `a small layer ${at}`);
+  for (const layer of layers) await registry.pushBlob("app", layer);
+  const push = (count: number): Promise<Cost> => {
+    const described = layers.slice(0, count).map((layer) => descriptorOf(OCI_LAYER, layer));
+    const manifest = imageManifest(image.config, described, { annotations: { count: String(count) } });
+    const tags = Array.from({ length: count }, (_, at) => `tag=many-${at}`).join("&");
+    return costOf(() => registry.send("PUT", `app/manifests/${digestOf(manifest)}?${tags}`, manifest));
+  };
+  await push(20); // tags that are there, and move
+  const few = await push(2);
+  expect(await push(19)).toEqual(few);
+  expect(few.statements).toBeGreaterThan(2); // else nothing was counted
+});
+
 test("a deletion asks for no tags that might hold what goes, when no tags are protected: today's counts", async () => {
   const doomed = await registry.pushImage("doomed", "v1", LAYER);
   const costs = {
