@@ -66,6 +66,17 @@ test("it is longer when something was committed meanwhile", async () => {
   expect(rested).toEqual([7, 7, 28]);
 });
 
+test("the time that a step waits before it begins does not count", async () => {
+  const pace = new Pace({ least: 10, most: 10 });
+  await pace.step(async (_size, begun) => {
+    nowMs += 500;
+    begun();
+    nowMs += 3;
+  });
+  await pace.rest();
+  expect(rested).toEqual([3]);
+});
+
 test("a signal ends it", async () => {
   const pace = new Pace({ least: 1, most: 1, signal: AbortSignal.abort() });
   await take(pace, 1);

@@ -32,11 +32,14 @@ export class Pace {
     this.#size = options.least;
   }
 
-  /** Runs a step, which is told how many items it may have. */
-  async step<Result>(work: (size: number) => Promise<Result>): Promise<Result> {
+  /**
+   * Runs a step, which is told how many items it may have. It calls `begun` when it has waited for others and begins: its time
+   * counts from the last call.
+   */
+  async step<Result>(work: (size: number, begun: () => void) => Promise<Result>): Promise<Result> {
     const { least, most, stepMs = STEP_MS, commits } = this.#options;
-    const started = performance.now();
-    const result = await work(this.#size);
+    let started = performance.now();
+    const result = await work(this.#size, () => (started = performance.now()));
     this.#tookMs = performance.now() - started;
     // What came in between, such as the commit of a request, makes steps smaller too.
     const fitting =

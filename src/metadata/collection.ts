@@ -272,11 +272,18 @@ export class Collection {
   collect(
     rules: CollectionRules,
     from: QueuePosition | undefined,
-    options: { readonly due: boolean; readonly limit: number; readonly now?: number },
+    options: {
+      readonly due: boolean;
+      readonly limit: number;
+      readonly now?: number;
+      /** Called when the transaction begins, again when it has to be repeated. */
+      readonly onBegin?: () => void;
+    },
   ): Promise<CollectionStep> {
     const { engine, clock } = this.#database;
     const { due, limit } = options;
     return engine.write(function* (): Transaction<CollectionStep> {
+      options.onBegin?.();
       const { now = clock.now() } = options;
       const entries = yield* due ? rows(DUE, now, limit) : entriesAfter(from, limit);
       const review: Review = { rules, now, taken: [], waiting: [], lessened: new Set() };

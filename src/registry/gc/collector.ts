@@ -193,8 +193,8 @@ class Run {
   async #step(from: QueuePosition | undefined, due: boolean): Promise<CollectionStep> {
     const { collection } = this.#backend.metadata;
     const { now } = this.#hooks;
-    const step = await this.#pace.step((limit) =>
-      collection.collect(this.#rules, from, { due, limit, ...(now ? { now: now() } : {}) }),
+    const step = await this.#pace.step((limit, onBegin) =>
+      collection.collect(this.#rules, from, { due, limit, onBegin, ...(now ? { now: now() } : {}) }),
     );
     this.#reviewed += step.reviewed;
     this.report = withTaken(this.report, step.taken);
