@@ -58,6 +58,7 @@ async function measureRow(row: Row, version: Version): Promise<RowResult> {
   const load = loadavg()[0] ?? 0;
   const facts = { row: row.name, version: version.name, load };
   let startedInMs = NaN;
+  Bun.spawnSync(["sync"]); // what was written before is not written back beside this row
   try {
     await using server = await startServer(version, data, row.env ?? {});
     startedInMs = server.startedInMs;
