@@ -50,9 +50,10 @@ const LIST = query(
 const USAGE = query(
   { name: repositoryName, manifests: integer, lastPush: integer, tags: integer, bytes: integer },
   `
-  select r.name, count(*) as manifests, max(m.pushed_at) as last_push, r.tags, r.bytes
-  from repo r join manifest m on m.repo = r.id
-  where r.name > $1 and r.name < '~' group by r.id order by r.name limit $2`,
+  select r.name, (select count(*) from manifest m where m.repo = r.id) as manifests,
+    (select max(m.pushed_at) from manifest m where m.repo = r.id) as last_push, r.tags, r.bytes
+  from repo r where r.name > $1 and exists (select 1 from manifest m where m.repo = r.id)
+  order by r.name limit $2`,
 );
 
 const USAGE_OF = query(

@@ -74,7 +74,7 @@ const MAY_WALK: Readonly<Record<string, string>> = {
   "order by few.repo limit 50": "of the fifty links that the statement has just read",
   "select (select count(*) from (select 1 from gc_queue": "a hundred thousand at most, for a command and no request",
   "select (select count(*) from repo r": "counts everything, for a command and no request",
-  "select r.name, count(*) as manifests": "sizes of repositories, for a command and no request",
+  "select r.name, (select count(*) from manifest m": "sizes of repositories, for a command and no request",
   "select job, at from last_run": "of those there are four",
   "insert into trash (storage_key, after) select": "empties a registry",
   "where true": "empties a registry",
