@@ -17,6 +17,7 @@ test("after a checkpoint whose sync failed no push is answered 201, and the regi
     const failing = ["strace", "-f", "-o", "/dev/null", "-P", join(dataDir, "registry.db")];
     const calls = ["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO"];
     const server = await startServerGroup(dataDir, {}, [...failing, ...calls]);
+    await using _stopped = { [Symbol.asyncDispose]: () => server.stop() };
     const config = descriptorOf(OCI_CONFIG, CONFIG);
     await pushBlob(server.url, "app", CONFIG);
     const statuses: number[] = [];
@@ -29,7 +30,6 @@ test("after a checkpoint whose sync failed no push is answered 201, and the regi
     expect([statuses[0], statuses.at(-1)]).toEqual([201, 500]);
     expect((await fetch(`${server.url}/readyz`)).status).toBeGreaterThanOrEqual(500);
     expect((await fetch(`${server.url}/v2/app/manifests/v0`)).status).toBe(200);
-    await server.stop();
   } finally {
     await rm(dataDir, { recursive: true });
   }
