@@ -52,7 +52,7 @@ const USAGE = query(
   `
   select r.name, (select count(*) from manifest m where m.repo = r.id) as manifests,
     (select max(m.pushed_at) from manifest m where m.repo = r.id) as last_push, r.tags, r.bytes
-  from repo r where r.name > $1 and exists (select 1 from manifest m where m.repo = r.id)
+  from repo r where r.name > $1 and r.name < '~' and exists (select 1 from manifest m where m.repo = r.id)
   order by r.name limit $2`,
 );
 
