@@ -35,17 +35,17 @@ export async function runJobsInBackground(backend: Backend, log: Logger, signal:
       failed.clear();
       lastCommit = undefined;
     }
-    const now = metadata.lastCommit();
-    if (now === lastCommit) continue; // nothing was committed
-    lastCommit = now;
     try {
+      const now = metadata.lastCommit();
+      if (now === lastCommit) continue; // nothing was committed
+      lastCommit = now;
       if ((await nextJobs(backend, { failed })).length === 0) continue;
       await using held = await lease.hold();
       // Another process that has the lease may end before the jobs are done.
       if (!held) lastCommit = undefined;
       else await carryOut(backend, { log, failed, ending: AbortSignal.any([signal, held.lost]) });
     } catch (error) {
-      if (!signal.aborted) log.error({ err: error }, "jobs could not be carried out: they are retried in a minute");
+      if (!signal.aborted) log.error({ err: error }, "jobs could not be carried out: retrying");
       lastCommit = undefined;
     }
     if (failed.size > 0 && performance.now() > retryAt) retryAt = performance.now() + RETRY_MS;
