@@ -16,10 +16,10 @@ export async function auditOperations(backend: Backend, log: Logger, signal: Abo
   const lease = new Lease(backend, "audit of operations", LEASE_MS);
   let lastCommit: number | undefined;
   do {
-    const now = backend.metadata.lastCommit();
-    if (now === lastCommit) continue; // nothing was committed
-    lastCommit = now;
     try {
+      const now = backend.metadata.lastCommit();
+      if (now === lastCommit) continue; // nothing was committed
+      lastCommit = now;
       await writeWaiting(backend, lease, log);
     } catch (error) {
       log.error({ err: error }, "operations were not written to the audit: retrying");
