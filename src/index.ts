@@ -61,4 +61,5 @@ export type { TagCondition } from "./oci/tag-condition.ts";
 export type { Signature } from "./oci/signature.ts";
 export type { Tag } from "./oci/tag.ts";
 export { OciError } from "./oci/error.ts";
+export { BusyError } from "./lib/busy-error.ts";
 export type { ErrorCode } from "./oci/error.ts";
