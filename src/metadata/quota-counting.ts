@@ -73,11 +73,15 @@ export function* usageBelow(prefix: string): Transaction<CountedUsage | undefine
   return { bytes, tags, repositories, added: row.countedTo === undefined ? undefined : added };
 }
 
-/** Forgets what lies below prefixes that have no quota any more, and begins to count for those that have one since now. */
-function* beginCounting(prefixes: readonly string[]): Transaction<void> {
+/** Forgets what lies below other prefixes than these: they have no quota any more. */
+function* forgetOthers(prefixes: readonly string[]): Transaction<void> {
   const known = (yield* rows(PREFIXES)).map(({ prefix }) => prefix);
   for (const prefix of known) if (!prefixes.includes(prefix)) yield* run(FORGET, prefix);
-  for (const prefix of new Set(prefixes)) if (!known.includes(prefix)) yield* run(BEGIN, prefix);
+}
+
+/** Begins to count for those of the prefixes that have a quota since now. */
+function* beginCounting(prefixes: readonly string[]): Transaction<void> {
+  for (const prefix of new Set(prefixes)) yield* run(BEGIN, prefix);
 }
 
 /** Repositories that are counted in one step, for which others wait: about a millisecond. */
@@ -114,6 +118,8 @@ export class Quotas {
   readonly #quotas: readonly Quota[];
   readonly #closing = new AbortController();
   #counting: Promise<void> | undefined;
+  /** Servers with other quotas, as in a rolling update, forget each other's once, when they start, and not forever. */
+  #hasForgotten = false;
 
   constructor(engine: SqlEngine, quotas: readonly Quota[]) {
     this.#engine = engine;
@@ -121,8 +127,9 @@ export class Quotas {
   }
 
   /**
-   * Counts what lies below the prefixes of quotas, in short steps with a rest after each, and forgets what was counted for
-   * quotas that are no more. Resolves once all is counted, or the registry is closed; when it is running, that is shared.
+   * Counts what lies below the prefixes of quotas, in short steps with a rest after each; the first call forgets what was
+   * counted for quotas that are no more. Resolves once all is counted, or the registry is closed; when it is running, that is
+   * shared.
    * A process that dies leaves the rest to the next call, of whatever process.
    */
   count(): Promise<void> {
@@ -133,6 +140,8 @@ export class Quotas {
     const { signal } = this.#closing;
     if (signal.aborted) return;
     const prefixes = this.#quotas.map(({ prefix }) => prefix);
+    if (!this.#hasForgotten) await this.#engine.write(() => forgetOthers(prefixes), "soon");
+    this.#hasForgotten = true;
     await this.#engine.write(() => beginCounting(prefixes), "soon");
     for (const prefix of prefixes) {
       for (;;) {

@@ -305,6 +305,20 @@ export function testQuotas(open: OpenMetadata): void {
     expect(await subject.query("select prefix from quota")).toEqual([]);
   });
 
+  test("two servers with different quotas do not make each other count again and again", async () => {
+    await using subject = await Subject.open(open);
+    await subject.push("0123456789");
+    const before = withQuotas(subject, { prefix: "*", bytes: 20 });
+    await before.quotas.count();
+    const after = withQuotas(subject, { prefix: "team", bytes: 20 });
+    await after.quotas.count();
+    expect(await create(before, APP, 11)).toMatchObject({ kind: "quota" });
+    expect(await subject.query("select prefix, bytes from quota order by prefix")).toEqual([
+      { prefix: "*", bytes: 10 },
+      { prefix: "team", bytes: 10 },
+    ]);
+  });
+
   test("a refusal says when what was deleted is collected next", async () => {
     await using subject = await Subject.open(open);
     const store = withQuotas(subject, { prefix: "team", bytes: 10 });
