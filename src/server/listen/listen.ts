@@ -225,7 +225,7 @@ function answer(
     const starting = isFile ? sendfileLimit.start() : undefined;
     if (starting) return sendAfter(starting, made);
     if (!client) {
-      if (isFile) void sends.begin(exchangeOnSocket(server), UNIX_SOCKET, 0, isFile);
+      if (isFile) sends.beginUntold(exchangeOnSocket(server));
       return finish(made);
     }
     const exchange: Exchange = {
@@ -318,9 +318,7 @@ function sizeOf({ range }: FileLocation): number {
   return range.end - range.start + 1;
 }
 
-/** All that come through a Unix socket; the runtime tells nothing of their connections, and what they send is not limited. */
-const UNIX_SOCKET: Peer = { address: "", connection: "" };
-
+/** Stands for all that come through a Unix socket: the runtime tells nothing of their connections, and what they send is not limited. */
 function exchangeOnSocket(server: Server<undefined>): Exchange {
   return { isOpen: () => server.pendingRequests > 0, closeAfter: () => undefined };
 }

@@ -29,6 +29,21 @@ function begun(given: Send | Promise<Send | undefined>): Send | "waits" {
   return given instanceof Promise ? "waits" : given;
 }
 
+test("files on connections that the runtime tells nothing of count as one, until no request is open", async () => {
+  const told: boolean[] = [];
+  using sends = new Sends(LIMITS, (areSent) => told.push(areSent));
+  const asked: number[] = [];
+  let open = true;
+  const exchange: Exchange = { isOpen: () => asked.push(1) > 0 && open, closeAfter: () => undefined };
+  for (let n = 0; n < 200; n++) sends.beginUntold(exchange);
+  while (asked.length === 0) await Bun.sleep(10); // a sweep
+  expect(asked).toHaveLength(1);
+  open = false;
+  while (told.length < 2) await Bun.sleep(10);
+  sends.beginUntold(exchange);
+  expect(told).toEqual([true, false, true]);
+});
+
 describe("a response is sent at once", () => {
   test("up to the bytes of its connection, and waits beyond them", () => {
     using sends = new Sends(LIMITS);

@@ -20,6 +20,8 @@ export interface Peer {
   readonly connection: string;
 }
 
+const UNTOLD: Peer = { address: "", connection: "" };
+
 /** A request and its response, as the server that holds their connection knows them. */
 export interface Exchange {
   /** False once the response was sent to its last byte, or the connection was closed. */
@@ -72,6 +74,8 @@ export class Sends implements Disposable {
   readonly #onFiles: (areSent: boolean) => void;
   readonly #active = new Set<ActiveSend>();
   #files = 0;
+  /** Stands for all files on connections that the runtime tells nothing of. */
+  #untold: Send | undefined;
   readonly #connections = new Map<string, number>();
   readonly #addresses = new Map<string, number>();
   /** Requests whose body is being received or stored, by connection. */
@@ -101,6 +105,14 @@ export class Sends implements Disposable {
     this.#waiting.push({ exchange, peer, bytes, isFile, since: performance.now(), settle: resolve });
     this.#sweepOrWait();
     return promise;
+  }
+
+  /**
+   * Says that the kernel sends a file on a connection that the runtime tells nothing of. What is sent on all of them counts as
+   * one response without bytes, as long as `exchange` is open.
+   */
+  beginUntold(exchange: Exchange): void {
+    this.#untold ??= this.#add({ exchange, peer: UNTOLD, bytes: 0, isFile: true });
   }
 
   /** Says that a response that was counted has another size than was thought. */
@@ -190,6 +202,7 @@ export class Sends implements Disposable {
   #end(send: ActiveSend): void {
     this.#active.delete(send);
     this.#count(send.peer, -send.bytes);
+    if (send === this.#untold) this.#untold = undefined;
     if (send.isFile && --this.#files === 0) this.#onFiles(false);
   }
 
