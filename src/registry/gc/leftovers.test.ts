@@ -1,6 +1,8 @@
 /** What is left behind by uploads, by trash and by repositories. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdir } from "node:fs/promises";
 import { digestOf } from "../../oci/digest.ts";
+import type { StorageKey } from "../../storage/blob-store.ts";
 import { DEFAULT_LIMITS } from "../backend.ts";
 import { LocalNamespace } from "../namespace.ts";
 import { collectAll } from "./collector.ts";
@@ -196,6 +198,20 @@ describe.each([...ENGINES])("on %s", (kind) => {
       await subject.metadata.uploads.reservePart("uploads/reserved", subject.clock.ms + HOUR_MS);
       expect(await subject.all({ leaseMs: 0, graceMs: 0 })).toMatchObject({ files: 0 });
       expect(await subject.metadata.collection.backlog()).toMatchObject({ files: 1 });
+    });
+
+    test.skipIf(kind === "memory")("that cannot be unlinked keeps nothing else from being", async () => {
+      await using subject = await CollectionSubject.open(kind);
+      for (let number = 0; number < 60; number++) {
+        const key = `blobs/stuck-${number}` as StorageKey;
+        const location = subject.backend.store.locate(key, 1);
+        if (location.kind === "file") await mkdir(location.path); // what is a folder cannot be unlinked
+        await subject.change("insert into trash (storage_key, after) values ($1, 1)", key);
+      }
+      await subject.change("insert into trash (storage_key, after) values ('blobs/other', 2)");
+      await expect(subject.due()).rejects.toThrow();
+      expect(await subject.query("select * from trash where storage_key not like 'blobs/stuck-%'")).toEqual([]);
+      expect(await subject.metadata.collection.backlog()).toMatchObject({ files: 60 });
     });
 
     test("more than a step of it goes in one round", async () => {
