@@ -149,7 +149,7 @@ const HELD_BLOBS = query(
 const MANIFESTS_AFTER = query(
   { repo: integer, digest, isTagged: truth },
   `
-  select m.repo, m.digest, exists (select 1 from tag t where t.repo = m.repo and t.digest = m.digest) as is_tagged
+  select m.repo, m.digest, exists (select 1 from tag_count c where c.repo = m.repo and c.digest = m.digest) as is_tagged
   from manifest m where (m.repo, m.digest) > ($1, $2) order by m.repo, m.digest limit $3`,
 );
 

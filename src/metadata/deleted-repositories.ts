@@ -17,6 +17,14 @@ const RENAME = `update repo set name = '~' || id where id = $1 and name < '~'`;
 const REMOVE_TAGS = `
   delete from tag where repo = $1 and name in (select name from tag where repo = $1 order by name limit $2) returning name`;
 
+const REMOVE_COUNTS = `
+  delete from tag_count where (repo, digest) in (
+    select repo, digest from tag_count where repo = $1 order by digest limit $2) returning digest`;
+
+const REMOVE_SUBJECTS = `
+  delete from former_subject where (repo, digest) in (
+    select repo, digest from former_subject where repo = $1 order by digest limit $2) returning digest`;
+
 const REMOVE_HISTORY = `
   delete from tag_history where id in (select id from tag_history where repo = $1 order by name limit $2) returning id`;
 
@@ -96,6 +104,8 @@ const STEP_BYTES = 256 * 1024;
 export function* stepOfDeletion({ repo }: Job, now: number, reviewAfter: number): Transaction<JobStep> {
   for (const remove of [
     () => countOf(REMOVE_TAGS, repo, STEP_ROWS),
+    () => countOf(REMOVE_COUNTS, repo, STEP_ROWS),
+    () => countOf(REMOVE_SUBJECTS, repo, STEP_ROWS),
     () => countOf(REMOVE_HISTORY, repo, STEP_ROWS),
     () => removeFromBlobs(REMOVE_EDGES, repo, now, reviewAfter),
     () => countOf(REMOVE_CHILDREN, repo, STEP_ROWS),

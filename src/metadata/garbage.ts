@@ -94,11 +94,15 @@ const UNREFERENCED_MANIFESTS = query(
     pushedAt: integer,
     touchedAt: integer,
     lastTagged: optional(integer),
+    lastRemoved: optional(integer),
     rows: integer,
   },
   `
-  select m.repo, m.digest, case when r.name < '~' then r.name end as name, m.size, m.orphaned_at, m.pushed_at, m.touched_at,
+  select m.repo, m.digest, case when r.name < '~' then r.name end as name, m.size, f.deleted_at as orphaned_at, m.pushed_at,
+    m.touched_at,
     (select max(h.until) from tag_history h where h.repo = m.repo and h.digest = m.digest) as last_tagged,
+    (select max(j.begun_at) from job j where j.repo = m.repo and j.subject = m.digest and j.kind = 'remove tags')
+      as last_removed,
     (select count(*) from (
       select 1 from manifest_blob e where e.repo = m.repo and e.manifest = m.digest limit ${MANY_ROWS})) +
     (select count(*) from (
@@ -107,8 +111,9 @@ const UNREFERENCED_MANIFESTS = query(
       select 1 from manifest s where s.repo = m.repo and s.subject = m.digest limit ${MANY_ROWS})) as rows
   from json_each($1) cross join manifest m on m.repo = json_each.value ->> 0 and m.digest = json_each.value ->> 1
   join repo r on r.id = m.repo
-  where (m.orphaned_at is not null or ($2 = 1 and m.subject is null))
-  and not exists (select 1 from tag t where t.repo = m.repo and t.digest = m.digest)
+  left join former_subject f on f.repo = m.repo and f.digest = m.subject and f.id is distinct from m.pushed_after
+  where (f.id is not null or ($2 = 1 and m.subject is null))
+  and not exists (select 1 from tag_count t where t.repo = m.repo and t.digest = m.digest)
   and not exists (select 1 from pin p where p.repo = m.repo and p.digest = m.digest)
   and not exists (select 1 from manifest_child c where c.repo = m.repo and c.child = m.digest)
   and not exists (select 1 from manifest s where s.repo = m.repo and s.digest = m.subject)`,
@@ -139,12 +144,19 @@ export function* reviewManifests(
   if (entries.length === 0) return { garbage: [], held: [] };
   const found = yield* rows(UNREFERENCED_MANIFESTS, pairsOf(entries), rules.untagged ? 1 : 0);
   const reviewed = found.map(
-    ({ orphanedAt = -Infinity, lastTagged = -Infinity, pushedAt, touchedAt, ...manifest }) => ({
+    ({
+      orphanedAt = -Infinity,
+      lastTagged = -Infinity,
+      lastRemoved = -Infinity,
+      pushedAt,
+      touchedAt,
+      ...manifest
+    }) => ({
       ...manifest,
       until: Math.max(
         pushedAt + rules.freshMs,
         touchedAt + rules.leaseMs,
-        lastTagged + rules.undoMs,
+        Math.max(lastTagged, lastRemoved) + rules.undoMs,
         orphanedAt + rules.undoMs,
       ),
     }),

@@ -7,7 +7,8 @@ import type { Tag } from "../oci/tag.ts";
 import { digest, query } from "./columns.ts";
 import { rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
-import { tagsOf } from "./tags.ts";
+import { tagCount, tagsOf } from "./tags.ts";
+import type { TagsPage } from "./tags.ts";
 
 /** What keeps something from being deleted. */
 export type Hold =
@@ -46,6 +47,24 @@ export function holdOnManifest(
   return holdAbove(repo, [manifest], isImmutable);
 }
 
+/** Rows that are in memory at once. */
+const PAGE = 1000;
+
+function* immutableTagOf(
+  repo: number,
+  manifest: Digest,
+  isImmutable: (tag: Tag) => boolean,
+): Transaction<Tag | undefined> {
+  if ((yield* tagCount(repo, manifest)) === 0) return undefined;
+  for (let after: string | undefined = ""; after !== undefined;) {
+    const page: TagsPage = yield* tagsOf(repo, manifest, { after, limit: PAGE });
+    const immutable = page.tags.find(isImmutable);
+    if (immutable !== undefined) return immutable;
+    after = page.next;
+  }
+  return undefined;
+}
+
 function* holdAbove(
   repo: number,
   manifests: readonly Digest[],
@@ -56,7 +75,7 @@ function* holdAbove(
   // What is added to a set while it is walked through comes later in the same walk, and once.
   for (const manifest of found) {
     if (++lookedAt > MOST_LOOKED_AT) return "unclear";
-    const immutable = (yield* tagsOf(repo, manifest)).find(isImmutable);
+    const immutable = yield* immutableTagOf(repo, manifest, isImmutable);
     if (immutable !== undefined) return { immutable };
     if (found.size > MOST_LOOKED_AT) continue; // it is too many already
     for (const { parent } of yield* rows(PARENTS, repo, manifest, MOST_LOOKED_AT + 1)) found.add(parent);

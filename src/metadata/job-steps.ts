@@ -2,10 +2,12 @@
 import { integer, query } from "./columns.ts";
 import type { Database } from "./database.ts";
 import { stepOfDeletion } from "./deleted-repositories.ts";
+import { stepOfReferrers } from "./gc-queue.ts";
 import { JOB } from "./jobs.ts";
 import type { Job, JobKind, JobStep } from "./jobs.ts";
 import { first, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
+import { stepOfTagRemoval } from "./tags.ts";
 
 /**
  * One step of each kind of job: at most about `STEP_ROWS` rows, whatever there is. It may find that another process made steps
@@ -16,6 +18,8 @@ const STEPS: Readonly<Record<JobKind, (job: Job, database: Database) => Transact
     const now = clock.now();
     return yield* stepOfDeletion(job, now, now + periods.graceMs);
   },
+  "remove tags": (job) => stepOfTagRemoval(job),
+  "review referrers": (job, { periods }) => stepOfReferrers(job, periods.graceMs),
 };
 
 const FIND = query(JOB, `select id, kind, repo, subject, position, done, begun_at from job where id = $1`);

@@ -14,9 +14,9 @@ import { first } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
 /** What jobs do; `job-steps.ts` has the step of each kind. */
-export type JobKind = "delete repository";
+export type JobKind = "delete repository" | "remove tags" | "review referrers";
 
-export const JOB_KIND = word<JobKind>("delete repository");
+export const JOB_KIND = word<JobKind>("delete repository", "remove tags", "review referrers");
 
 export interface Job {
   readonly id: number;

@@ -13,6 +13,7 @@ import type { Page } from "./page.ts";
 import { writeWithin } from "./quotas.ts";
 import type { QuotaProblem } from "./quotas.ts";
 import { beginRepository, findRepository, hasManifest } from "./repositories.ts";
+import { TAG_IS_LIVE } from "./removed-tags.ts";
 import { moveRepository } from "./revisions.ts";
 import { any, first, listed, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
@@ -104,7 +105,7 @@ export interface NeedingManifest {
 const IS_STALE = `
   select 1 as found from repo r join manifest m on m.repo = r.id
   where r.name = $1 and m.digest = $2 and m.touched_at < $3
-  and not exists (select 1 from tag t where t.repo = m.repo and t.digest = m.digest)`;
+  and not exists (select 1 from tag_count c where c.repo = m.repo and c.digest = m.digest)`;
 
 const RENEW = `
   update manifest set touched_at = $3 where digest = $2 and repo = (select id from repo where name = $1)`;
@@ -118,7 +119,7 @@ const BY_DIGEST = `from repo r join manifest m on m.repo = r.id where r.name = $
 
 const BY_TAG = `
   from repo r join tag t on t.repo = r.id join manifest m on m.repo = r.id and m.digest = t.digest
-  where r.name = $1 and t.name = $2`;
+  where r.name = $1 and t.name = $2 and ${TAG_IS_LIVE}`;
 
 const FIND_BY_DIGEST = query(RECORD, `${SELECT} ${BY_DIGEST}`);
 const FIND_BY_TAG = query(RECORD, `${SELECT} ${BY_TAG}`);
@@ -149,19 +150,20 @@ const SIZES_OF_MANIFESTS = query(
   where r.name = $1 and m.digest in (select value from json_each($2))`,
 );
 
-/** Returns whether some manifests miss this one, or it something, and whether manifests are orphans of it. */
+/** Returns whether some manifests miss this one, or it something, and whether it was here before with referrers. */
 const PUT = query(
   { hasMissing: truth, hasOrphans: truth },
   `
-  insert into manifest (repo, digest, media_type, artifact_type, subject, size, annotations, pushed_at, touched_at, payload)
-  values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
+  insert into manifest (
+    repo, digest, media_type, artifact_type, subject, size, annotations, pushed_at, touched_at, payload, pushed_after)
+  values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10)
   on conflict (repo, digest) do update
   set media_type = excluded.media_type, artifact_type = excluded.artifact_type,
     pushed_at = excluded.pushed_at, touched_at = excluded.touched_at
   returning
     exists (select 1 from manifest_missing x where x.repo = $1 and x.manifest = $2)
       or exists (select 1 from manifest_missing x where x.repo = $1 and x.digest = $2) as has_missing,
-    exists (select 1 from manifest x where x.repo = $1 and x.subject = $2 and x.orphaned_at is not null) as has_orphans`,
+    exists (select 1 from former_subject x where x.repo = $1 and x.digest = $2) as has_orphans`,
 );
 
 const NEED_CHILDREN = `
@@ -185,10 +187,24 @@ const UNREFERENCE_BLOBS = `
   update blob set touched_at = $3, unref_at = $3
   where digest in (select blob from manifest_blob where repo = $1 and manifest = $2)`;
 
-const ORPHAN = `update manifest set orphaned_at = $3 where repo = $1 and subject = $2`;
-const ADOPT = `update manifest set orphaned_at = null where repo = $1 and subject = $2 and orphaned_at is not null`;
+// One row for all referrers, however many there are: they are orphans as long as it is there.
+const ORPHAN = `
+  insert into former_subject (repo, digest, deleted_at)
+  select $1, $2, $3 where exists (select 1 from manifest where repo = $1 and subject = $2) and true
+  on conflict (repo, digest) do update set deleted_at = excluded.deleted_at`;
 
-const REMOVE = `delete from manifest where repo = $1 and digest = $2`;
+const FORMER_SUBJECT = query({ id: integer }, `select id from former_subject where repo = $1 and digest = $2`);
+
+const ADOPT = `delete from former_subject where repo = $1 and digest = $2`;
+
+const FORGET_SUBJECT = `
+  delete from former_subject where repo = $1 and digest = $2
+  and not exists (select 1 from manifest where repo = $1 and subject = $2)`;
+
+const REMOVE = query(
+  { subject: optional(text) },
+  `delete from manifest where repo = $1 and digest = $2 returning subject`,
+);
 
 // About what a descriptor takes in JSON: digest, names of the fields, types; and its annotations.
 const REFERRER_BYTES = `400 + coalesce(octet_length(m.artifact_type), 0) + coalesce(octet_length(m.annotations), 0) as bytes`;
@@ -291,7 +307,9 @@ function* putManifest(
 
   const repo = findings.repo ?? (yield* beginRepository(name, now));
   const { mediaType, artifactType = null, subject = null, annotations = null, payload, children } = manifest;
-  const row = [mediaType, artifactType, subject, payload.length, annotations, now, payload] as const;
+  const formerSubject = subject === null ? undefined : yield* first(FORMER_SUBJECT, repo, subject);
+  const pushedAfter = formerSubject?.id ?? null;
+  const row = [mediaType, artifactType, subject, payload.length, annotations, now, payload, pushedAfter] as const;
   const put = yield* first(PUT, repo, manifest.digest, ...row);
   if (put?.hasMissing) {
     yield* run(NOTHING_MISSING, repo, manifest.digest);
@@ -314,9 +332,10 @@ export function* removeManifest(repo: number, manifest: Digest, now: number, rev
   // Every blob it needed, whether or not another manifest needs it too: two deletes at once each see the other's edge.
   yield* run(UNREFERENCE_LINKS, repo, manifest, now);
   yield* run(UNREFERENCE_BLOBS, repo, manifest, now);
-  yield* enqueueAllOf(repo, manifest, reviewAfter);
+  yield* enqueueAllOf(repo, manifest, now, reviewAfter);
   yield* run(ORPHAN, repo, manifest, now);
-  yield* run(REMOVE, repo, manifest);
+  const removed = yield* first(REMOVE, repo, manifest);
+  if (removed?.subject !== undefined) yield* run(FORGET_SUBJECT, repo, removed.subject);
   yield* moveRepository(repo);
   yield* enqueueManifest(repo, manifest, reviewAfter); // it may have been the last thing in its repository
 }

@@ -8,6 +8,7 @@ import { integer, query } from "./columns.ts";
 import type { Database, Quota } from "./database.ts";
 import { usageBelow } from "./quota-counting.ts";
 import type { Amounts, CountedUsage } from "./quota-counting.ts";
+import { TAG_IS_LIVE } from "./removed-tags.ts";
 import { findRepository, hasManifest, hasSignature, isLinked } from "./repositories.ts";
 import { first, listed } from "./sql.ts";
 import type { Durability, Transaction } from "./sql.ts";
@@ -61,7 +62,9 @@ const NEXT_COLLECTION = query(
 const BLOB_SIZE = query({ size: integer }, `select size from blob where digest = $1`);
 const PRESENT_TAGS = query(
   { count: integer },
-  `select count(*) as count from tag where repo = $1 and name in (select value from json_each($2))`,
+  `
+  select count(*) as count from tag t
+  where t.repo = $1 and t.name in (select value from json_each($2)) and ${TAG_IS_LIVE}`,
 );
 
 /** Those of the quotas that bound a repository. */

@@ -95,6 +95,8 @@ const REMOVE_ALL = [
    on conflict (storage_key) do nothing`,
   `update trash set after = 0 where true`,
   `delete from tag where true`,
+  `delete from tag_count where true`,
+  `delete from former_subject where true`,
   `delete from tag_history where true`,
   `delete from manifest where true`,
   `delete from repo_blob where true`,

@@ -3,15 +3,18 @@ import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
-import { digest, integer, optional, query, tagName } from "./columns.ts";
+import { digest, integer, optional, query, tagName, truth } from "./columns.ts";
 import type { Database } from "./database.ts";
 import { enqueueManifest, enqueueManifests } from "./gc-queue.ts";
+import { STEP_ROWS, beginJob } from "./jobs.ts";
+import type { Job, JobStep } from "./jobs.ts";
 import type { Page } from "./page.ts";
 import { writeWithin } from "./quotas.ts";
 import type { QuotaProblem } from "./quotas.ts";
+import { REMOVING, REMOVING_OF_PERIOD, TAG_IS_LIVE } from "./removed-tags.ts";
 import { findRepository, hasManifest } from "./repositories.ts";
 import { moveRepository } from "./revisions.ts";
-import { first, listed, rows, run } from "./sql.ts";
+import { any, first, listed, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
 export interface TagRecord {
@@ -19,6 +22,9 @@ export interface TagRecord {
   readonly digest: Digest;
   readonly updatedAt: number;
 }
+
+/** A row of a page, and whether it is there for clients. */
+export type Listed<Fields> = Fields & { readonly isLive: boolean };
 
 export interface TagEvent {
   readonly digest: Digest;
@@ -37,42 +43,70 @@ export interface TagRules {
   readonly immutable?: boolean;
 }
 
-const TARGET = query({ digest }, `select digest from tag where repo = $1 and name = $2`);
+const TARGET = query({ digest }, `select t.digest from tag t where t.repo = $1 and t.name = $2 and ${TAG_IS_LIVE}`);
 
 const TARGETS = query(
   { name: tagName, digest },
-  `select name, digest from tag where repo = $1 and name in (select value from json_each($2))`,
+  `
+  select t.name, t.digest from tag t
+  where t.repo = $1 and t.name in (select value from json_each($2)) and ${TAG_IS_LIVE}`,
+);
+
+/** Tags whose rows are there, and which are gone for clients since their manifest was deleted. */
+const GONE = query(
+  { name: tagName, removedAt: integer },
+  `
+  select t.name, (select j.begun_at ${REMOVING} order by j.id limit 1) as removed_at from tag t
+  where t.repo = $1 and t.name in (select value from json_each($2)) and not ${TAG_IS_LIVE}`,
 );
 
 const PUT = `
-  insert into tag (repo, name, digest, updated_at) select $1, value, $3, $4 from json_each($2) where true
-  on conflict (repo, name) do update set digest = excluded.digest, updated_at = excluded.updated_at`;
+  insert into tag (repo, name, digest, updated_at, last_job) select $1, value, $3, $4, $5 from json_each($2) where true
+  on conflict (repo, name) do update
+  set digest = excluded.digest, updated_at = excluded.updated_at, last_job = excluded.last_job`;
 
 const REMOVE = `delete from tag where repo = $1 and name = $2`;
 
 // By names, because SQLite deletes from a table by its key, and would look at all tags of the repository.
-const REMOVE_ALL_OF = `
-  delete from tag where repo = $1 and name in (select name from tag where repo = $1 and digest = $2)`;
+const REMOVE_NAMED = `delete from tag where repo = $1 and name in (select value from json_each($2))`;
 
+// Tags that are gone are counted too: a page reads so many rows, however many of them are.
 const LIST = query(
-  { name: tagName, digest, updatedAt: integer },
+  { name: tagName, isLive: truth, digest, updatedAt: integer },
   `
-  select t.name, t.digest, t.updated_at from repo r join tag t on t.repo = r.id
+  select t.name, ${TAG_IS_LIVE} as is_live, t.digest, t.updated_at from repo r join tag t on t.repo = r.id
   where r.name = $1 and t.name > $2 order by t.name limit $3`,
 );
 
 const NAMES = query(
-  { name: tagName },
+  { name: tagName, isLive: truth },
   `
-  select t.name from repo r join tag t on t.repo = r.id
+  select t.name, ${TAG_IS_LIVE} as is_live from repo r join tag t on t.repo = r.id
   where r.name = $1 and t.name > $2 order by t.name limit $3`,
 );
 
-const OF_MANIFEST = query({ name: tagName }, `select name from tag where repo = $1 and digest = $2 order by name`);
+// So that it is found by the index of digests: by the key SQLite would look at all tags of the repository.
+const OF_MANIFEST = query(
+  { name: tagName, lastJob: integer, isLive: truth },
+  `
+  select t.name, t.last_job, ${TAG_IS_LIVE} as is_live from tag t
+  where t.repo = $1 and (t.digest, t.name) > ($2, $3) and t.digest <= $2 order by t.digest, t.name limit $4`,
+);
 
-const SOME_OF_MANIFEST = query(
-  { name: tagName },
-  `select name from tag where repo = $1 and digest = $2 order by name limit $3`,
+const COUNT = query({ tags: integer }, `select tags from tag_count where repo = $1 and digest = $2`);
+
+const IS_REMOVING = `select 1 as found from job where repo = $1 and subject = $2 and kind = 'remove tags' limit 1`;
+
+const UNCOUNT = `delete from tag_count where repo = $1 and digest = $2`;
+const UNCOUNT_IN_REPOSITORY = `update repo set tags = tags - $2 where id = $1`;
+
+const HAS_JOBS = `select 1 as found from job limit 1`;
+
+const JOB_BEFORE = query(
+  { id: integer },
+  `
+  select id from job where repo = $1 and subject = $2 and kind = 'remove tags' and id < $3
+  order by id desc limit 1`,
 );
 
 const BEGIN_PERIODS = `
@@ -88,16 +122,12 @@ const END_PERIODS = `
   where until is null and id in (
     select (select max(h.id) from tag_history h where h.repo = $1 and h.name = json_each.value) from json_each($2))`;
 
-const END_PERIODS_OF = `
-  update tag_history set until = $3
-  where until is null and id in (
-    select (select max(h.id) from tag_history h where h.repo = t.repo and h.name = t.name)
-    from tag t where t.repo = $1 and t.digest = $2)`;
-
 const HISTORY = query(
   { digest, since: integer, until: optional(integer) },
   `
-  select h.digest, h.since, h.until from repo r join tag_history h on h.repo = r.id
+  select h.digest, h.since, coalesce(h.until, (
+    select j.begun_at ${REMOVING_OF_PERIOD} order by j.id limit 1)) as until
+  from repo r join tag_history h on h.repo = r.id
   where r.name = $1 and h.name = $2 order by h.id desc limit $3`,
 );
 
@@ -140,7 +170,8 @@ export function* pointTags(
   undoUntil: number,
 ): Transaction<void> {
   if (tags.length === 0) return;
-  yield* run(PUT, repo, listed(tags), manifest, now);
+  const lastJob = yield* endRemovals(repo, tags, manifest);
+  yield* run(PUT, repo, listed(tags), manifest, now, lastJob);
   const changed = tags.filter((tag) => targets.get(tag) !== manifest);
   if (changed.length === 0) return;
   const moved = changed.filter((tag) => targets.has(tag));
@@ -155,20 +186,72 @@ export function* pointTags(
   yield* run(BEGIN_PERIODS, repo, listed(changed), manifest, now);
 }
 
-/** Removes every tag that points at a manifest. */
-export function* removeTagsOf(repo: number, manifest: Digest, now: number): Transaction<void> {
-  yield* run(END_PERIODS_OF, repo, manifest, now);
-  yield* run(REMOVE_ALL_OF, repo, manifest);
+/**
+ * Removes the rows of those of the tags that are gone for clients, before they are put again. Returns the newest job that removes
+ * tags of the manifest; 0 when there is none.
+ */
+function* endRemovals(repo: number, tags: readonly Tag[], manifest: Digest): Transaction<number> {
+  if (!(yield* any(HAS_JOBS))) return 0;
+  for (const { name, removedAt } of yield* rows(GONE, repo, listed(tags))) {
+    yield* run(END_PERIOD, repo, name, removedAt);
+    yield* run(REMOVE, repo, name);
+  }
+  return (yield* first(JOB_BEFORE, repo, manifest, Number.MAX_SAFE_INTEGER))?.id ?? 0;
 }
 
-/** Every tag that points at a manifest, in byte order. */
-export function* tagsOf(repo: number, manifest: Digest): Transaction<readonly Tag[]> {
-  return (yield* rows(OF_MANIFEST, repo, manifest)).map(({ name }) => name);
+/** Removes every tag that points at a manifest, for clients at once; where they are many, a job removes the rows. */
+export function* removeTagsOf(repo: number, manifest: Digest, now: number): Transaction<void> {
+  const tags = yield* tagCount(repo, manifest);
+  if (tags === 0) return;
+  // The rows of an earlier job may lie between those of now.
+  if (tags <= STEP_ROWS && !(yield* any(IS_REMOVING, repo, manifest))) {
+    yield* removeTags(repo, yield* rows(OF_MANIFEST, repo, manifest, "", STEP_ROWS), now);
+    return;
+  }
+  yield* beginJob("remove tags", { repo, subject: manifest }, now);
+  yield* run(UNCOUNT, repo, manifest);
+  yield* run(UNCOUNT_IN_REPOSITORY, repo, tags);
+}
+
+function* removeTags(repo: number, tags: readonly { readonly name: Tag }[], now: number): Transaction<void> {
+  if (tags.length === 0) return;
+  const names = listed(tags.map(({ name }) => name));
+  yield* run(END_PERIODS, repo, names, now);
+  yield* run(REMOVE_NAMED, repo, names);
+}
+
+/** Removes the rows of some tags that were gone when the job began, and not since an earlier one. */
+export function* stepOfTagRemoval({ id, repo, subject, position, begunAt }: Job): Transaction<JobStep> {
+  const found = yield* rows(OF_MANIFEST, repo, subject, position, STEP_ROWS);
+  const earlier = (yield* first(JOB_BEFORE, repo, subject, id))?.id ?? 0;
+  const gone = found.filter(({ lastJob }) => lastJob < id && lastJob >= earlier);
+  yield* removeTags(repo, gone, begunAt);
+  const last = found.at(-1);
+  return { rows: gone.length, isLast: !last || found.length < STEP_ROWS, ...(last ? { position: last.name } : {}) };
+}
+
+/** Some tags, in byte order. */
+export interface TagsPage {
+  readonly tags: readonly Tag[];
+  /** Where to go on; undefined when there are no more. */
+  readonly next: Tag | undefined;
+}
+
+/** How many tags point at a manifest. */
+export function* tagCount(repo: number, manifest: Digest): Transaction<number> {
+  return (yield* first(COUNT, repo, manifest))?.tags ?? 0;
+}
+
+/** Some of the tags that point at a manifest. */
+export function* tagsOf(repo: number, manifest: Digest, { after = "", limit }: Page): Transaction<TagsPage> {
+  const found = yield* rows(OF_MANIFEST, repo, manifest, after, limit);
+  const tags = found.filter(({ isLive }) => isLive).map(({ name }) => name);
+  return { tags, next: found.length < limit ? undefined : found.at(-1)?.name };
 }
 
 /** The first tags that point at a manifest, in byte order. */
 export function* someTagsOf(repo: number, manifest: Digest, limit: number): Transaction<readonly Tag[]> {
-  return (yield* rows(SOME_OF_MANIFEST, repo, manifest, limit)).map(({ name }) => name);
+  return (yield* tagsOf(repo, manifest, { limit })).tags;
 }
 
 export class Tags {
@@ -218,14 +301,14 @@ export class Tags {
     });
   }
 
-  list(name: RepositoryName, { after = "", limit }: Page): Promise<readonly TagRecord[]> {
+  /** A page of tags, in byte order; with those whose rows are there and which are gone for clients (`isLive`). */
+  list(name: RepositoryName, { after = "", limit }: Page): Promise<readonly Listed<TagRecord>[]> {
     return this.#database.engine.read(() => rows(LIST, name, after, limit));
   }
 
   /** As `list`, their names alone. */
-  async names(name: RepositoryName, { after = "", limit }: Page): Promise<readonly Tag[]> {
-    const found = await this.#database.engine.read(() => rows(NAMES, name, after, limit));
-    return found.map((row) => row.name);
+  names(name: RepositoryName, { after = "", limit }: Page): Promise<readonly Listed<{ readonly name: Tag }>[]> {
+    return this.#database.engine.read(() => rows(NAMES, name, after, limit));
   }
 
   /** What the tag has pointed at, newest first. */

@@ -1,7 +1,8 @@
 /** The tags of a repository. */
 import { conditionFailed } from "../oci/tag-condition.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
-import type { ChangeResult, TagEvent, TagRecord, TagRules } from "../metadata/tags.ts";
+import type { ChangeResult, Listed, TagEvent, TagRecord, TagRules } from "../metadata/tags.ts";
+import type { Page } from "../metadata/page.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
@@ -9,7 +10,7 @@ import { manifestUnknown } from "../oci/unknown.ts";
 import type { Backend } from "./backend.ts";
 import { tagIsFixed } from "./manifests.ts";
 import type { Manifest, ManifestDescriptor } from "./manifests.ts";
-import { paged, pagesOf } from "./pages.ts";
+import { PAGE_SIZE, pagesOf } from "./pages.ts";
 import { allowedByQuotas } from "./quota-refusal.ts";
 import type { PageStart } from "./pages.ts";
 
@@ -37,6 +38,23 @@ export interface TagService {
 }
 
 const HISTORY_LIMIT = 1000;
+
+/** Pages without the tags that are gone for clients: their rows are removed in steps. No page is empty. */
+async function* livePages<Row extends Listed<{ readonly name: Tag }>>(
+  { after, limit = Infinity }: PageStart,
+  read: (page: Page) => Promise<readonly Row[]>,
+): AsyncGenerator<readonly Row[], void> {
+  let left = limit;
+  if (left <= 0) return;
+  const start = after === undefined ? {} : { after };
+  const pages = pagesOf(start, read, (tag) => tag.name, { size: Math.min(left, PAGE_SIZE) });
+  for await (const page of pages) {
+    const live = page.filter(({ isLive }) => isLive).slice(0, left);
+    if (live.length > 0) yield live;
+    left -= live.length;
+    if (left <= 0) return;
+  }
+}
 
 export class LocalTags implements TagService {
   readonly #backend: Backend;
@@ -69,20 +87,14 @@ export class LocalTags implements TagService {
     this.#settle(result, tag, { tag });
   }
 
-  list(from: PageStart = {}): AsyncIterable<TagRecord> {
-    return paged(
-      from,
-      (page) => this.#backend.metadata.tags.list(this.#name, page),
-      (tag) => tag.name,
-    );
+  async *list(from: PageStart = {}): AsyncGenerator<TagRecord> {
+    const pages = livePages(from, (page) => this.#backend.metadata.tags.list(this.#name, page));
+    for await (const page of pages) for (const { name, digest, updatedAt } of page) yield { name, digest, updatedAt };
   }
 
-  namePages(from: PageStart = {}): AsyncGenerator<readonly Tag[], void> {
-    return pagesOf(
-      from,
-      (page) => this.#backend.metadata.tags.names(this.#name, page),
-      (tag) => tag,
-    );
+  async *namePages(from: PageStart = {}): AsyncGenerator<readonly Tag[], void> {
+    const pages = livePages(from, (page) => this.#backend.metadata.tags.names(this.#name, page));
+    for await (const page of pages) yield page.map(({ name }) => name);
   }
 
   history(tag: Tag, limit: number = HISTORY_LIMIT): Promise<readonly TagEvent[]> {

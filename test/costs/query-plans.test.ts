@@ -64,6 +64,8 @@ const WALKS: readonly RegExp[] = [
 const MAY_WALK: Readonly<Record<string, string>> = {
   "select 1 as found from repo where name = $1 and (": "each `exists` ends at its first row",
   "select name, exists (select 1 from manifest": "`exists` ends at its first row",
+  "not exists (select 1 from job) or": "`exists` ends at its first row",
+  "select 1 as found from job limit 1": "it ends at the first row",
   "select name from repo where id = $1 and name < '~' and not exists": "each `exists` ends at its first row",
   "delete from tag_history where repo = $1": "of a repository that goes, all of it goes, when it is short",
   "select 1 as found from tag_history where repo = $1 limit 1 offset": "a hundred rows at most",

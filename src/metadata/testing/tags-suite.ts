@@ -32,7 +32,9 @@ export function testTags(open: OpenMetadata): void {
     clock.ms += 10;
     expect(await store.tags.put(APP, LATEST, two)).toBe("done");
     expect((await store.manifests.findByTag(APP, LATEST))?.digest).toBe(two);
-    expect(await store.tags.list(APP, { limit: 10 })).toEqual([{ name: LATEST, digest: two, updatedAt: clock.ms }]);
+    expect(await store.tags.list(APP, { limit: 10 })).toEqual([
+      { name: LATEST, isLive: true, digest: two, updatedAt: clock.ms },
+    ]);
   });
 
   test("a tag cannot be pointed at a manifest that is not in this repository", async () => {

@@ -15,6 +15,7 @@ import {
   textDigest,
   unbounded,
 } from "../../../src/metadata/testing/subject.ts";
+import { STEP_ROWS } from "../../../src/metadata/jobs.ts";
 import type { Subject } from "../../../src/metadata/testing/subject.ts";
 import { repositoryName } from "../../../src/oci/repository-name.ts";
 import { tag } from "../../../src/oci/tag.ts";
@@ -206,6 +207,16 @@ async function jobs(subject: Subject): Promise<void> {
   const signatures = [{ name: "signature", content: new Uint8Array(3) }];
   await store.signatures.put(APP, image, signatures, { maxBytes: 1000, taken: "skip" });
   await subject.begin();
+  const names = Array.from({ length: 2 * STEP_ROWS }, (_, at) => tag(`v${at}`));
+  await subject.image("image", { tags: names });
+  for (let at = 0; at <= STEP_ROWS; at++) await subject.image(`referrer ${at}`, { subject: image });
+  await store.manifests.delete(APP, textDigest("index"));
+  await store.manifests.delete(APP, image);
+  await store.manifests.delete(APP, textDigest("referrer 0"));
+  for (const { id } of await store.jobs.list(PAGE)) await store.jobs.step(id);
+  await subject.image("image", { tags: [LATEST], blobs: [needs(layer), needs(absent, true)] });
+  await subject.image("index", { children: [needs({ digest: image, size: 5 })] });
+  await store.signatures.put(APP, image, signatures, { maxBytes: 1000, taken: "skip" });
   await store.repositories.usageOf(APP);
   await store.repositories.delete(APP);
   await store.jobs.last();
