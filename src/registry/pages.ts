@@ -20,6 +20,8 @@ export const listTurns = new TurnBudget(STATEMENT_COST + PAGE_SIZE);
 export interface PageOptions {
   /** Items of a page at most. */
   readonly size?: number;
+  /** Items of the next page at most, where that depends on those before. */
+  readonly nextSize?: () => number;
   /** What an item costs to read: 1 where they stand next to each other in the database. */
   readonly rowCost?: number;
 }
@@ -41,12 +43,12 @@ export async function* pagesOf<Item>(
   from: PageStart,
   read: (page: Page) => Promise<readonly Item[]>,
   keyOf: (item: Item) => string,
-  { size = PAGE_SIZE, rowCost = 1 }: PageOptions = {},
+  { size = PAGE_SIZE, nextSize = () => size, rowCost = 1 }: PageOptions = {},
 ): AsyncGenerator<readonly Item[], void> {
   let { after } = from;
   let left = from.limit ?? Infinity;
   while (left > 0) {
-    const limit = Math.min(left, size);
+    const limit = Math.min(left, nextSize());
     await listTurns.take(STATEMENT_COST + limit * rowCost);
     const page = await read(after === undefined ? { limit } : { after, limit });
     const last = page.at(-1);

@@ -39,19 +39,24 @@ export interface TagService {
 
 const HISTORY_LIMIT = 1000;
 
-/** Pages without the tags that are gone for clients: their rows are removed in steps. No page is empty. */
+/**
+ * Pages without the tags that are gone for clients: their rows are removed in steps. No page is empty. Where there is one of
+ * them, many may lie behind it: from then on pages are read that are as large as pages get, however few tags are wanted.
+ */
 async function* livePages<Row extends Listed<{ readonly name: Tag }>>(
   { after, limit = Infinity }: PageStart,
   read: (page: Page) => Promise<readonly Row[]>,
 ): AsyncGenerator<readonly Row[], void> {
   let left = limit;
   if (left <= 0) return;
+  let areGone = false;
   const start = after === undefined ? {} : { after };
-  const pages = pagesOf(start, read, (tag) => tag.name, { size: Math.min(left, PAGE_SIZE) });
-  for await (const page of pages) {
+  const nextSize = (): number => (areGone ? PAGE_SIZE : Math.min(left, PAGE_SIZE));
+  for await (const page of pagesOf(start, read, (tag) => tag.name, { nextSize })) {
     const live = page.filter(({ isLive }) => isLive).slice(0, left);
-    if (live.length > 0) yield live;
     left -= live.length;
+    areGone ||= live.length < page.length;
+    if (live.length > 0) yield live;
     if (left <= 0) return;
   }
 }

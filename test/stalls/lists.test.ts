@@ -20,6 +20,8 @@ import type { Turns } from "./support/turn-log.ts";
 setDefaultTimeout(60_000);
 
 const TAGS = 100_000;
+/** Of a manifest that is deleted, and for which no job is carried out. */
+const DELETED = 20_000;
 const TEAMS = 50;
 const REPOSITORIES = 20_000;
 const REFERRERS = 20_000;
@@ -54,6 +56,9 @@ beforeAll(async () => {
   await seed(dataDir, (seeder) => {
     seeder.image("big/app", "v0");
     seeder.tags("big/app", "v0-0", TAGS);
+    seeder.image("big/deleted", "v0");
+    seeder.tags("big/deleted", "v0-0", DELETED);
+    seeder.image("big/deleted", "w0");
   });
   const numbers = `with recursive n(i) as (select 0 union all select i + 1 from n where i + 1 < $1)`;
   const run = (text: string, ...values: (string | number)[]): unknown => queryFolder(dataDir, text, ...values);
@@ -147,6 +152,18 @@ describe("tags", () => {
     const { body, turns } = await asked(open, "big/app/tags/list?n=10&last=t0099999zzz");
     expect(body["tags"]).toEqual(["v0-0"]);
     expect(turns.total("rows")).toBeLessThanOrEqual(1 + FEW);
+  });
+
+  test("20,000 tags of a deleted manifest, whose rows are there, are passed over in large pages", async () => {
+    const { headers } = await open.fetch(new Request("http://registry/v2/big/deleted/manifests/v0-0"));
+    const path = `http://registry/v2/big/deleted/manifests/${headers.get("docker-content-digest")}`;
+    expect((await open.fetch(new Request(path, { method: "DELETE" }))).status).toBe(202);
+    for (const n of [1, 10, 1000]) {
+      const { body, link, turns } = await asked(open, `big/deleted/tags/list?n=${n}`);
+      expect([body["tags"], link]).toEqual([["w0-0"], null]);
+      expect(turns.total("statements")).toBeLessThan(DELETED / 1000 + FEW);
+      expect(turns.most("rows")).toBeLessThan(MOST_ROWS);
+    }
   });
 
   test("HEAD of 100,000 tags reads a few pages, not the list", async () => {

@@ -98,6 +98,26 @@ function testLists(open: OpenContract): void {
     expect(await Array.fromAsync(repository.tags.list({ limit: 1001 }))).toHaveLength(1001);
   });
 
+  test("the many tags of a deleted manifest are in no list, and those between them are in all", async () => {
+    await using subject = await open();
+    const repository = subject.namespace.repository(APP);
+    const names = Array.from({ length: MANY }, (_, at) => tag(`m${String(at).padStart(5, "0")}`));
+    const { digest } = await repository.manifests.put(indexOf([]), { tags: names });
+    await pushImage(repository, 1, { tags: ["a", "m00002-between", "m01000-between", "z"].map(tag) });
+    await repository.manifests.delete(digest);
+    await repository.manifests.put(indexOf([]), { tags: [names[500]!] });
+    const all = ["a", "m00002-between", "m00500", "m01000-between", "z"];
+    for (const limit of [1, 2, 3, 4, 5, 1000, undefined]) {
+      const from = limit === undefined ? {} : { limit };
+      expect((await Array.fromAsync(repository.tags.list(from))).map(({ name }) => String(name))).toEqual(
+        all.slice(0, limit),
+      );
+      const pages = await Array.fromAsync(repository.tags.namePages({ ...from, after: "a" }));
+      expect(pages.flat().map(String)).toEqual(all.slice(1).slice(0, limit));
+      for (const page of pages) expect(page).not.toEqual([]);
+    }
+  });
+
   test("tags that come and go while a list is read do not disturb it", async () => {
     await using subject = await open();
     const repository = subject.namespace.repository(APP);
