@@ -5,9 +5,9 @@
 import type { Digest } from "../oci/digest.ts";
 import type { Tag } from "../oci/tag.ts";
 import { digest, query } from "./columns.ts";
-import { rows } from "./sql.ts";
+import { listed, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
-import { tagCount, tagsOf } from "./tags.ts";
+import { taggedAmong, tagsOf } from "./tags.ts";
 import type { TagsPage } from "./tags.ts";
 
 /** What keeps something from being deleted. */
@@ -22,7 +22,13 @@ const NEEDERS = query(
   `select manifest from manifest_blob where blob = $2 and repo = $1 limit $3`,
 );
 
-const PARENTS = query({ parent: digest }, `select parent from manifest_child where repo = $1 and child = $2 limit $3`);
+/** Each once: where the limit leaves some out, those that were found are too many already. */
+const PARENTS = query(
+  { parent: digest },
+  `
+  select distinct c.parent from json_each($2) cross join manifest_child c on c.repo = $1 and c.child = json_each.value
+  limit $3`,
+);
 
 /** Manifests that are looked at before giving up: whoever writes meanwhile waits. */
 export const MOST_LOOKED_AT = 10_000;
@@ -47,15 +53,17 @@ export function holdOnManifest(
   return holdAbove(repo, [manifest], isImmutable);
 }
 
-/** Rows that are in memory at once. */
+/** Tags that are in memory at once. */
 const PAGE = 1000;
+
+/** Manifests that one statement is about. */
+const AT_ONCE = 1000;
 
 function* immutableTagOf(
   repo: number,
   manifest: Digest,
   isImmutable: (tag: Tag) => boolean,
 ): Transaction<Tag | undefined> {
-  if ((yield* tagCount(repo, manifest)) === 0) return undefined;
   for (let after: string | undefined = ""; after !== undefined;) {
     const page: TagsPage = yield* tagsOf(repo, manifest, { after, limit: PAGE });
     const immutable = page.tags.find(isImmutable);
@@ -71,14 +79,20 @@ function* holdAbove(
   isImmutable: (tag: Tag) => boolean,
 ): Transaction<Hold | undefined> {
   const found = new Set(manifests);
-  let lookedAt = 0;
-  // What is added to a set while it is walked through comes later in the same walk, and once.
-  for (const manifest of found) {
-    if (++lookedAt > MOST_LOOKED_AT) return "unclear";
-    const immutable = yield* immutableTagOf(repo, manifest, isImmutable);
-    if (immutable !== undefined) return { immutable };
-    if (found.size > MOST_LOOKED_AT) continue; // it is too many already
-    for (const { parent } of yield* rows(PARENTS, repo, manifest, MOST_LOOKED_AT + 1)) found.add(parent);
+  const walk = [...found];
+  for (let lookedAt = 0; lookedAt < walk.length;) {
+    if (lookedAt === MOST_LOOKED_AT) return "unclear";
+    const some = walk.slice(lookedAt, Math.min(lookedAt + AT_ONCE, MOST_LOOKED_AT));
+    lookedAt += some.length;
+    for (const tagged of yield* taggedAmong(repo, some)) {
+      const immutable = yield* immutableTagOf(repo, tagged, isImmutable);
+      if (immutable !== undefined) return { immutable };
+    }
+    if (walk.length > MOST_LOOKED_AT) continue; // it is too many already
+    for (const { parent } of yield* rows(PARENTS, repo, listed(some), MOST_LOOKED_AT + 1)) {
+      if (!found.has(parent)) walk.push(parent);
+      found.add(parent);
+    }
   }
   return undefined;
 }

@@ -95,6 +95,11 @@ const OF_MANIFEST = query(
 
 const COUNT = query({ tags: integer }, `select tags from tag_count where repo = $1 and digest = $2`);
 
+const TAGGED_AMONG = query(
+  { digest },
+  `select digest from tag_count where repo = $1 and digest in (select value from json_each($2))`,
+);
+
 const IS_REMOVING = `select 1 as found from job where repo = $1 and subject = $2 and kind = 'remove tags' limit 1`;
 
 const UNCOUNT = `delete from tag_count where repo = $1 and digest = $2`;
@@ -237,8 +242,12 @@ export interface TagsPage {
   readonly next: Tag | undefined;
 }
 
-/** How many tags point at a manifest. */
-export function* tagCount(repo: number, manifest: Digest): Transaction<number> {
+/** Those of the manifests that a tag points at. */
+export function* taggedAmong(repo: number, manifests: readonly Digest[]): Transaction<readonly Digest[]> {
+  return (yield* rows(TAGGED_AMONG, repo, listed(manifests))).map((each) => each.digest);
+}
+
+function* tagCount(repo: number, manifest: Digest): Transaction<number> {
   return (yield* first(COUNT, repo, manifest))?.tags ?? 0;
 }
 

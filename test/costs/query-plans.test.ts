@@ -62,6 +62,7 @@ const WALKS: readonly RegExp[] = [
 
 /** Statements that may walk, by a part of them, and why they may. */
 const MAY_WALK: Readonly<Record<string, string>> = {
+  "select distinct c.parent from json_each($2)": "it ends at the limit",
   "select 1 as found from repo where name = $1 and (": "each `exists` ends at its first row",
   "select name, exists (select 1 from manifest": "`exists` ends at its first row",
   "not exists (select 1 from job) or": "`exists` ends at its first row",

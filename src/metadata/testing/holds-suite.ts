@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { tag } from "../../oci/tag.ts";
 import type { Tag } from "../../oci/tag.ts";
 import { MOST_LOOKED_AT } from "../holds.ts";
+import { seedTags } from "./jobs-suite.ts";
 import { APP, OTHER, Subject, needs } from "./subject.ts";
 import type { OpenMetadata } from "./subject.ts";
 
@@ -98,6 +99,17 @@ export function testHolds(open: OpenMetadata): void {
     expect(await subject.store.manifests.delete(APP, below, isImmutable)).toBe("done");
     await subject.store.tags.put(APP, FIXED, above);
     expect(await subject.store.manifests.delete(APP, above, isImmutable)).toEqual({ immutable: FIXED });
+  });
+
+  test("it is found behind a thousand others, and not among those of a manifest that was deleted since", async () => {
+    await using subject = await Subject.open(open);
+    const { store } = subject;
+    const image = await subject.image("image", { tags: [FIXED] });
+    await seedTags(subject, image, 1100);
+    expect(await store.manifests.delete(APP, image, isImmutable)).toEqual({ immutable: FIXED });
+    expect(await store.manifests.delete(APP, image)).toBe("done");
+    await subject.image("image", { tags: [LATEST] });
+    expect(await store.manifests.delete(APP, image, isImmutable)).toBe("done");
   });
 
   test("what more lead to than can be looked at stays", async () => {
