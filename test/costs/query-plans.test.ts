@@ -103,6 +103,11 @@ test("referrers are found by their subject, and those of a type by their type", 
   expect(ofType).toContain("manifest_referrer (repo=? AND subject=? AND <expr>=? AND digest>?)");
 });
 
+test("when a tag last pointed at a manifest is in the index alone, behind all that did before", () => {
+  const reviews = plansOf(statements.filter((text) => text.includes("as last_tagged"))).join();
+  expect(reviews).toContain("SEARCH h USING COVERING INDEX tag_history_digest (repo=? AND digest=?)");
+});
+
 interface Walk {
   readonly text: string;
   /** What SQLite says that it does. */

@@ -55,6 +55,10 @@ when exists (select 1 from tag_count where repo = old.repo and digest = old.dige
   select raise(abort, 'FOREIGN KEY constraint failed: a tag points at the manifest');
 end;
 
+-- When a tag last pointed at a manifest is one row of the index, however many tags ever did.
+drop index tag_history_digest;
+create index tag_history_digest on tag_history (repo, digest, until);
+
 -- A subject that was deleted, and whose referrers are kept for the time to undo; no row for one that is here, or never was. Ids
 -- are never used again.
 create table former_subject (
