@@ -53,22 +53,17 @@ export function* enqueueAllOf(repo: number, manifest: string, now: number, after
   yield* run(ENQUEUE_CHILDREN_OF, repo, manifest, after);
   const referrers = yield* rows(REFERRERS_OF, repo, manifest, "", STEP_ROWS + 1);
   if (referrers.length > STEP_ROWS) yield* beginJob("review referrers", { repo, subject: manifest }, now);
-  else
-    yield* enqueueManifests(
-      repo,
-      referrers.map((each) => each.digest),
-      after,
-    );
+  else if (referrers.length > 0) yield* enqueueManifests(repo, digestsOf(referrers), after);
+}
+
+function digestsOf(manifests: readonly { readonly digest: string }[]): readonly string[] {
+  return manifests.map((each) => each.digest);
 }
 
 /** Enqueues some referrers of a manifest that was deleted when the job began. */
 export function* stepOfReferrers({ repo, subject, position, begunAt }: Job, graceMs: number): Transaction<JobStep> {
   const referrers = yield* rows(REFERRERS_OF, repo, subject, position, STEP_ROWS);
-  yield* enqueueManifests(
-    repo,
-    referrers.map((each) => each.digest),
-    begunAt + graceMs,
-  );
+  yield* enqueueManifests(repo, digestsOf(referrers), begunAt + graceMs);
   const last = referrers.at(-1);
   const isLast = !last || referrers.length < STEP_ROWS;
   return { rows: referrers.length, isLast, ...(last ? { position: last.digest } : {}) };

@@ -93,14 +93,19 @@ const OF_MANIFEST = query(
   where t.repo = $1 and (t.digest, t.name) > ($2, $3) and t.digest <= $2 order by t.digest, t.name limit $4`,
 );
 
-const COUNT = query({ tags: integer }, `select tags from tag_count where repo = $1 and digest = $2`);
+/** How many tags point at a manifest, and whether rows of others are still to be removed; no row when none does. */
+const COUNT = query(
+  { tags: integer, isRemoving: truth },
+  `
+  select c.tags, exists (
+    select 1 from job j where j.repo = c.repo and j.subject = c.digest and j.kind = 'remove tags') as is_removing
+  from tag_count c where c.repo = $1 and c.digest = $2`,
+);
 
 const TAGGED_AMONG = query(
   { digest },
   `select digest from tag_count where repo = $1 and digest in (select value from json_each($2))`,
 );
-
-const IS_REMOVING = `select 1 as found from job where repo = $1 and subject = $2 and kind = 'remove tags' limit 1`;
 
 const UNCOUNT = `delete from tag_count where repo = $1 and digest = $2`;
 const UNCOUNT_IN_REPOSITORY = `update repo set tags = tags - $2 where id = $1`;
@@ -206,16 +211,16 @@ function* endRemovals(repo: number, tags: readonly Tag[], manifest: Digest): Tra
 
 /** Removes every tag that points at a manifest, for clients at once; where they are many, a job removes the rows. */
 export function* removeTagsOf(repo: number, manifest: Digest, now: number): Transaction<void> {
-  const tags = yield* tagCount(repo, manifest);
-  if (tags === 0) return;
+  const count = yield* first(COUNT, repo, manifest);
+  if (!count) return;
   // The rows of an earlier job may lie between those of now.
-  if (tags <= STEP_ROWS && !(yield* any(IS_REMOVING, repo, manifest))) {
+  if (count.tags <= STEP_ROWS && !count.isRemoving) {
     yield* removeTags(repo, yield* rows(OF_MANIFEST, repo, manifest, "", STEP_ROWS), now);
     return;
   }
   yield* beginJob("remove tags", { repo, subject: manifest }, now);
   yield* run(UNCOUNT, repo, manifest);
-  yield* run(UNCOUNT_IN_REPOSITORY, repo, tags);
+  yield* run(UNCOUNT_IN_REPOSITORY, repo, count.tags);
 }
 
 function* removeTags(repo: number, tags: readonly { readonly name: Tag }[], now: number): Transaction<void> {
@@ -245,10 +250,6 @@ export interface TagsPage {
 /** Those of the manifests that a tag points at. */
 export function* taggedAmong(repo: number, manifests: readonly Digest[]): Transaction<readonly Digest[]> {
   return (yield* rows(TAGGED_AMONG, repo, listed(manifests))).map((each) => each.digest);
-}
-
-function* tagCount(repo: number, manifest: Digest): Transaction<number> {
-  return (yield* first(COUNT, repo, manifest))?.tags ?? 0;
 }
 
 /** Some of the tags that point at a manifest. */
