@@ -44,6 +44,24 @@ function counted(bytes: number, tags: number, repositories: number) {
   return { bytes, tags, repositories, isCounted: true };
 }
 
+const CONTENT = [
+  "repo",
+  "tag",
+  "tag_count",
+  "tag_history",
+  "manifest",
+  "former_subject",
+  "repo_blob",
+  "blob",
+  "upload",
+];
+
+async function expectNoRows(subject: Subject): Promise<void> {
+  for (const table of [...CONTENT, "gc_queue", "job"]) {
+    expect({ table, rows: await subject.query(`select * from ${table}`) }).toEqual({ table, rows: [] });
+  }
+}
+
 interface Action {
   readonly act: "push" | "push all" | "untag" | "delete" | "step";
   readonly payload: string;
@@ -104,9 +122,7 @@ export function testJobs(open: OpenMetadata): void {
     const rules = { leaseMs: 0, graceMs: 0, undoMs: 0, freshMs: 0, untagged: false };
     clock.ms += 1;
     await store.collection.collect(rules, undefined, { due: false, limit: 1000 });
-    for (const table of ["repo", "tag", "tag_history", "manifest", "repo_blob", "blob", "upload", "gc_queue", "job"]) {
-      expect({ table, rows: await subject.query(`select * from ${table}`) }).toEqual({ table, rows: [] });
-    }
+    await expectNoRows(subject);
     expect(await subject.trash()).toEqual(expect.arrayContaining([layer.key, `uploads/${upload}`]));
   });
 
@@ -174,6 +190,38 @@ export function testJobs(open: OpenMetadata): void {
     expect(await store.tags.history(APP, tag("seeded-4"), 10)).toEqual([{ ...again, digest: other }, period]);
     expect(await store.tags.history(APP, tag("seeded-5"), 10)).toEqual([period]);
     expect(await subject.query("select count(*) as rows from tag")).toEqual([{ rows: 3 }]);
+  });
+
+  test("a repository may be deleted, and begun again, while tags of a manifest of it are removed", async () => {
+    await using subject = await Subject.open(open);
+    const { store, clock } = subject;
+    const image = await subject.image("image", { tags: [tag("v1")] });
+    await seedTags(subject, image, 3 * STEP_ROWS);
+    await subject.image("referrer", { subject: image, tags: [tag("other")] });
+    await store.manifests.delete(APP, image);
+    const [removal] = await store.jobs.list({ limit: 1 });
+    await store.jobs.step(removal!.id);
+    expect(await store.repositories.delete(APP)).toBe(true);
+    // As if the first job failed for as long as the second one takes: the id of the repository may be used again then.
+    const [, deletion] = await store.jobs.list({ limit: 2 });
+    for (let isLast = false; !isLast;) ({ isLast } = (await store.jobs.step(deletion!.id))!);
+    const names = [tag("seeded-7"), tag("v1")];
+    await subject.image("image", { tags: names });
+    const listed = async (): Promise<readonly Tag[]> => {
+      const page = await store.tags.list(APP, { limit: 10 });
+      return page.filter(({ isLive }) => isLive).map(({ name }) => name);
+    };
+    expect(await listed()).toEqual(names);
+    await finishJobs(subject);
+    expect(await listed()).toEqual(names);
+    expect((await store.repositories.usageOf(APP))?.tags).toBe(2);
+
+    await store.repositories.delete(APP);
+    await finishJobs(subject);
+    const rules = { leaseMs: 0, graceMs: 0, undoMs: 0, freshMs: 0, untagged: false };
+    clock.ms += 1;
+    await store.collection.collect(rules, undefined, { due: false, limit: 1000 });
+    await expectNoRows(subject);
   });
 
   test("any sequence of pushes, deletes and steps of jobs leaves what the same pushes and deletes leave in a map", async () => {
