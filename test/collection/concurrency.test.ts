@@ -38,12 +38,11 @@ test("collection in a tight loop in the process that serves", TIMEOUT, async () 
     );
   const tally = newTally();
   const random = new Random(SEED);
-  const gone = { blobs: 0, rounds: 0 };
-  const running = raceOf(rules.leaseMs, tally, () => gone.blobs);
+  let gone = 0;
+  const running = raceOf(rules.leaseMs, tally, () => gone);
   const collecting = async (): Promise<void> => {
     while (running.isOn()) {
-      gone.blobs += (await registry.collect(rules)).blobs;
-      gone.rounds++;
+      gone += (await registry.collect(rules)).blobs;
       await new Promise<void>((resolve) => {
         setImmediate(resolve);
       });
@@ -52,7 +51,6 @@ test("collection in a tight loop in the process that serves", TIMEOUT, async () 
   const clients = Array.from({ length: CLIENTS }, () => race(send, random.fork(), running));
   await Promise.all([...clients, collecting()]);
   expectSound(tally);
-  expect(gone.rounds).toBeGreaterThan(10);
   await registry.collect({ leaseMs: 0, graceMs: 0 });
   await expectEmpty(folder.path);
 });
@@ -116,8 +114,7 @@ test("two servers on one folder, and a third process that collects in a tight lo
       await Bun.sleep(50);
     }
     void collector.stdin.end();
-    const taken = (await collector.stdout.json()) as { rounds: number; blobs: number; files: number };
-    expect(taken.rounds).toBeGreaterThan(10);
+    const taken = (await collector.stdout.json()) as { blobs: number; files: number };
     expect(taken.blobs).toBeGreaterThan(0);
     expect(taken.files).toBeGreaterThan(0);
     expect(await collector.exited).toBe(0);

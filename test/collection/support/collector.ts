@@ -8,11 +8,10 @@ const [folder = "", lease] = process.argv.slice(2);
 const rules = { leaseMs: Number(lease), graceMs: 0 };
 await using registry = await createRegistry({ storage: { folder, mustExist: true }, collection: rules });
 
-const taken = { rounds: 0, blobs: 0, files: 0 };
+const taken = { blobs: 0, files: 0 };
 process.stdin.resume();
 while (!process.stdin.readableEnded) {
   const { blobs, files } = await registry.collect();
-  taken.rounds++;
   taken.blobs += blobs;
   taken.files += files;
   await new Promise<void>((resolve) => {
