@@ -40,6 +40,8 @@ test("stargz and SOCI first ask for two bytes, then for the length, then for par
 });
 
 test("of sixty-four downloads at once that are all dropped early, nothing stays open", async () => {
+  // The first large download starts the thread that interrupts sends, which stays.
+  await (await fetch(`${registry.url}${target}`)).bytes();
   const before = await openFiles();
   const drops = Array.from({ length: 64 }, (_, number) => dropAfter(1 << 20, number * 100_000));
   for (const received of await Promise.all(drops)) expect(received).toBeGreaterThanOrEqual(1 << 20);
