@@ -3,6 +3,7 @@ import { pause } from "../lib/pause.ts";
 import type { Job } from "../metadata/jobs.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { Backend } from "./backend.ts";
+import { afterCommits } from "./commit-watch.ts";
 import { Lease } from "./gc/lease.ts";
 
 export interface JobHooks {
@@ -10,8 +11,6 @@ export interface JobHooks {
   readonly onStep?: (rows: number) => "stop" | void;
 }
 
-/** Milliseconds after which a job begins at the latest, while a server runs. */
-const INTERVAL_MS = 1000;
 /** Should a process die in the midst of a job, another one goes on after so long. */
 const LEASE_MS = 30_000;
 /** Milliseconds until a job that failed is tried again. */
@@ -25,31 +24,19 @@ const NAME = "jobs";
 
 /** Carries out jobs as they come until `signal` says stop. What fails is logged and tried again. */
 export async function runJobsInBackground(backend: Backend, log: Logger, signal: AbortSignal): Promise<void> {
-  const { metadata } = backend;
   const lease = new Lease(backend, NAME, LEASE_MS);
-  const failed = new Set<number>();
-  let retryAt = 0;
-  let lastCommit: number | undefined;
-  do {
-    if (failed.size > 0 && performance.now() > retryAt) {
-      failed.clear();
-      lastCommit = undefined;
-    }
-    try {
-      const now = metadata.lastCommit();
-      if (now === lastCommit) continue; // nothing was committed
-      lastCommit = now;
-      if ((await nextJobs(backend, { failed })).length === 0) continue;
+  const failed = new Map<number, number>();
+  const onError = (error: unknown): void => {
+    if (!signal.aborted) log.error({ err: error }, "jobs could not be carried out: retrying");
+  };
+  await afterCommits(backend, { signal, onError }, async () => {
+    if ((await nextJobs(backend, { failed })).length > 0) {
       await using held = await lease.hold();
-      // Another process that has the lease may end before the jobs are done.
-      if (!held) lastCommit = undefined;
-      else await carryOut(backend, { log, failed, ending: AbortSignal.any([signal, held.lost]) });
-    } catch (error) {
-      if (!signal.aborted) log.error({ err: error }, "jobs could not be carried out: retrying");
-      lastCommit = undefined;
+      if (!held) return "again"; // the process that has the lease may end before the jobs are done
+      await carryOut(backend, { log, failed, ending: AbortSignal.any([signal, held.lost]) });
     }
-    if (failed.size > 0 && performance.now() > retryAt) retryAt = performance.now() + RETRY_MS;
-  } while (await pause(INTERVAL_MS, signal));
+    return failed.size > 0 ? "again" : "done";
+  });
 }
 
 /** Carries out the jobs that there are now, or waits for the process that does. Resolves when they are done. */
@@ -81,8 +68,8 @@ interface Work {
   readonly onStep?: (rows: number) => void;
   /** Where the beginning and the end of each job is logged, and what failed; when absent, a failure ends the work. */
   readonly log?: Logger;
-  /** Jobs that failed, which are left. */
-  readonly failed?: Set<number>;
+  /** Jobs that failed, and until when they are left, in milliseconds as `performance.now` counts them. */
+  readonly failed?: Map<number, number>;
 }
 
 /** Makes steps of all jobs in turn, and pauses after each as long as it took: half of the time belongs to others. */
@@ -99,12 +86,13 @@ async function carryOut(backend: Backend, work: Work): Promise<void> {
       begun.add(job.id);
       try {
         const step = await metadata.jobs.step(job.id);
+        failed?.delete(job.id);
         onStep?.(step?.rows ?? 0);
         if (step?.isLast) log?.info({ job: described(job, step.rows) }, "job done");
       } catch (error) {
         if (!log || !failed) throw error;
         log.error({ err: error, job: described(job) }, "a job failed: it is retried in a minute");
-        failed.add(job.id);
+        failed.set(job.id, performance.now() + RETRY_MS);
       }
       if (!(await pause(performance.now() - started, ending))) return;
     }
@@ -117,7 +105,8 @@ async function nextJobs(
   { last = Infinity, failed }: Pick<Work, "last" | "failed">,
 ): Promise<readonly Job[]> {
   const jobs = await metadata.jobs.list({ limit: AT_ONCE });
-  return jobs.filter(({ id }) => id <= last && !failed?.has(id));
+  const now = performance.now();
+  return jobs.filter(({ id }) => id <= last && (failed?.get(id) ?? 0) <= now);
 }
 
 function described({ id, kind, subject, done }: Job, more = 0): object {

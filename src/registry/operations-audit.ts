@@ -1,12 +1,10 @@
 /** Writes to the audit what operators changed by commands, which run in processes of their own. */
 import { escapeControls } from "../lib/control-characters.ts";
-import { pause } from "../lib/pause.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { Backend } from "./backend.ts";
+import { afterCommits } from "./commit-watch.ts";
 import { Lease } from "./gc/lease.ts";
 
-/** Milliseconds after which an operation is in the audit at the latest, while a server runs. */
-const INTERVAL_MS = 1000;
 const LEASE_MS = 30_000;
 /** Operations that are written in one step. */
 const STEP = 100;
@@ -14,18 +12,12 @@ const STEP = 100;
 /** Runs until `signal` says stop; of all processes one at a time writes. A line may come twice when its server dies. */
 export async function auditOperations(backend: Backend, log: Logger, signal: AbortSignal): Promise<void> {
   const lease = new Lease(backend, "audit of operations", LEASE_MS);
-  let lastCommit: number | undefined;
-  do {
-    try {
-      const now = backend.metadata.lastCommit();
-      if (now === lastCommit) continue; // nothing was committed
-      lastCommit = now;
-      await writeWaiting(backend, lease, log);
-    } catch (error) {
-      log.error({ err: error }, "operations were not written to the audit: retrying");
-      lastCommit = undefined;
-    }
-  } while (await pause(INTERVAL_MS, signal));
+  const onError = (error: unknown): void =>
+    log.error({ err: error }, "operations were not written to the audit: retrying");
+  await afterCommits(backend, { signal, onError }, async () => {
+    await writeWaiting(backend, lease, log);
+    return "done";
+  });
 }
 
 async function writeWaiting({ metadata }: Backend, lease: Lease, log: Logger): Promise<void> {
