@@ -201,7 +201,7 @@ export function* needBlobs(repo: number, manifest: string, blobs: readonly strin
 }
 
 /** Whether a manifest of the repository references the blob. */
-export function isReferenced(repo: number, blob: Digest): Transaction<boolean> {
+function isReferenced(repo: number, blob: Digest): Transaction<boolean> {
   return any(IS_REFERENCED, repo, blob);
 }
 

@@ -42,11 +42,6 @@ export function enqueueLink(repo: number, blob: string, after: number): Transact
   return run(ENQUEUE, "link", repo, blob, after);
 }
 
-/** Enqueues the bytes of a blob that no repository shows any more. */
-export function enqueueBlob(blob: string, after: number): Transaction<void> {
-  return run(ENQUEUE, "blob", 0, blob, after);
-}
-
 /** Enqueues all blobs that a manifest needs, its children, and its referrers; of many referrers, a job enqueues the rest. */
 export function* enqueueAllOf(repo: number, manifest: string, now: number, after: number): Transaction<void> {
   yield* run(ENQUEUE_BLOBS_OF, repo, manifest, after);
