@@ -111,7 +111,7 @@ function remove([word]: readonly string[]): (asked: Asked) => Promise<void> {
   };
 }
 
-/** Whoever interrupts it leaves the rest to a running server, or to the next command that does so. */
+/** When it is interrupted, a running server does the rest, or the next command that finishes jobs. */
 async function removeRows(registry: Registry): Promise<void> {
   const progress = showProgress("removed from the database:");
   await registry.finishJobs({ onStep: (rows) => progress.update(rows) });

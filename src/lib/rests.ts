@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 const WORK_MS = 2;
 
-/** Longer rests help nobody: a disk that stood still is slow anyhow. */
+/** Longer rests help no request: a disk that stood still is slow anyhow. */
 const MOST_REST_MS = 250;
 
 export class Rests {

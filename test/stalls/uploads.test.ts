@@ -1,4 +1,4 @@
-/** Clients that push large blobs at once keep nobody waiting: what all of them have hashed in a turn is bounded. */
+/** Clients that push large blobs at once do not keep others waiting: what all of them have hashed in a turn is bounded. */
 import { expect, spyOn, test } from "bun:test";
 import { Digester } from "../../src/oci/digest.ts";
 import { HASHED_BYTES_PER_TURN } from "../../src/registry/hash-turns.ts";

@@ -47,7 +47,7 @@ for (const [runtime, openSqlite] of Object.entries({ Bun: sqliteOfBun, Node: sql
   });
 }
 
-test("beside somebody who reads an old state the log grows, commits go on, and it is begun anew and truncated afterwards", async () => {
+test("beside a reader of an old state the log grows, commits go on, and it is begun anew and truncated afterwards", async () => {
   const path = join(root, "reader.db");
   const engine = await SqliteEngine.open(path, { checkpointPages: DUE_PAGES });
   const reader = new Database(path);

@@ -121,8 +121,8 @@ export class Checkpoints {
   }
 
   /**
-   * Copies what is in the log, and what is committed meanwhile; nobody waits for that. Returns how many pages are left where
-   * it comes to no end: somebody reads an old state, or pages are committed as fast as they are copied.
+   * Copies what is in the log, and what is committed meanwhile; no commit waits for that. Returns how many pages are left where
+   * it comes to no end: a reader of an old state is open, or pages are committed as fast as they are copied.
    */
   async #copyBesideCommits(): Promise<number> {
     let before: number;

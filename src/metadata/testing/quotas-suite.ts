@@ -260,7 +260,7 @@ export function testQuotas(open: OpenMetadata): void {
   test("while a quota is counted 5 % of it may be added, whatever is counted yet, and its use is a lower bound", async () => {
     await using subject = await Subject.open(open);
     await subject.push("x".repeat(900));
-    // Nobody goes on with it, as when the process that did has died.
+    // No process goes on with it, as when the one that did has died.
     await subject.change(
       "insert into quota (prefix, bytes, tags, repositories, counted_to) values ('team', 0, 0, 0, '')",
     );
@@ -278,7 +278,7 @@ export function testQuotas(open: OpenMetadata): void {
     expect(await add({}, OTHER)).toBe("done");
     await subject.push("z", { to: OTHER });
     expect(await add({}, repositoryName("team/third"))).toEqual({ kind: "counting", prefix: "team" });
-    // Whoever has the quota goes on, and tells what was exceeded meanwhile.
+    // A process that has the quota goes on, and tells what was exceeded meanwhile.
     const store = withQuotas(subject, ...quotas);
     expect(await store.quotas.usage("team")).toMatchObject({ bytes: 0, isCounted: false });
     expect(await create(store, APP, 49)).toBe("done");

@@ -130,7 +130,7 @@ test("a response that turned out smaller leaves room for others", async () => {
   expect(begun(sends.begin(new Exchanged(), peer("a"), 90))).not.toBe("waits");
 });
 
-test("whoever limits the kernel is told of the first file that is sent, and of the end of the last one", async () => {
+test("the limit on the kernel is told of the first file that is sent, and of the end of the last one", async () => {
   const told: boolean[] = [];
   using sends = new Sends(LIMITS, (areSent) => told.push(areSent));
   const [first, second] = [new Exchanged(), new Exchanged()];
