@@ -4,6 +4,7 @@
  * moment on, so pushes and deletions go on meanwhile.
  */
 import { pause } from "../lib/pause.ts";
+import { BEHIND_ALL_NAMES } from "../oci/repository-name.ts";
 import { integer, optional, query, repositoryName, text } from "./columns.ts";
 import type { Quota } from "./database.ts";
 import { first, rows, run } from "./sql.ts";
@@ -87,8 +88,6 @@ function* beginCounting(prefixes: readonly string[]): Transaction<void> {
 /** Repositories that are counted in one step, for which others wait: about a millisecond. */
 const STEP = 500;
 
-/** Behind every name of a repository, by bytes. */
-const LAST_NAME = "~";
 /** The character behind the slash, by bytes. */
 const AFTER_SLASH = "0";
 
@@ -96,7 +95,7 @@ const AFTER_SLASH = "0";
 export function* countNext(prefix: string): Transaction<boolean> {
   const countedTo = (yield* first(USAGE, prefix))?.countedTo;
   if (countedTo === undefined) return true;
-  const [from, to] = prefix === "*" ? ["", LAST_NAME] : [`${prefix}/`, `${prefix}${AFTER_SLASH}`];
+  const [from, to] = prefix === "*" ? ["", BEHIND_ALL_NAMES] : [`${prefix}/`, `${prefix}${AFTER_SLASH}`];
   // Other repositories may stand between that of the very name and those below it: `team-b` between `team` and `team/app`.
   const own = prefix !== "*" && countedTo < prefix ? yield* rows(ONE_REPOSITORY, prefix) : [];
   const below = yield* rows(NEXT_REPOSITORIES, countedTo < from ? from : countedTo, to, STEP);
