@@ -190,7 +190,7 @@ const UNREFERENCE_BLOBS = `
 // One row for all referrers, however many there are: they are orphans as long as it is there.
 const ORPHAN = `
   insert into former_subject (repo, digest, deleted_at)
-  select $1, $2, $3 where exists (select 1 from manifest where repo = $1 and subject = $2) and true
+  select $1, $2, $3 where exists (select 1 from manifest where repo = $1 and subject = $2)
   on conflict (repo, digest) do update set deleted_at = excluded.deleted_at`;
 
 const FORMER_SUBJECT = query({ id: integer }, `select id from former_subject where repo = $1 and digest = $2`);
