@@ -82,7 +82,7 @@ async function carryOut(backend: Backend, work: Work): Promise<void> {
     if (jobs.length === 0) return;
     for (const job of jobs) {
       const started = performance.now();
-      if (!begun.has(job.id)) log?.info({ job: described(job) }, `job ${job.done > 0 ? "goes on" : "begins"}`);
+      if (!begun.has(job.id)) log?.info({ job: described(job) }, job.done > 0 ? "job goes on" : "job begins");
       begun.add(job.id);
       try {
         const step = await metadata.jobs.step(job.id);
