@@ -2,9 +2,11 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
+import { DESCRIPTIONS } from "../src/config/descriptions.ts";
 import { SETTING_PATHS } from "../src/config/schema.ts";
 import { FILE_VARIABLE, meaningOf, variableOf } from "../src/config/variables.ts";
 import { ERROR_CODES } from "../src/oci/error.ts";
+import { CONFIGURATION, withReference } from "../tools/docs.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 
@@ -16,6 +18,15 @@ describe("docs/errors.md", () => {
 });
 
 describe("docs/configuration.md", () => {
+  test("has the reference that the schema gives: otherwise run npm run docs", () => {
+    const text = read(CONFIGURATION);
+    expect(withReference(text)).toBe(text);
+  });
+
+  test("describes each setting, and no other", () => {
+    expect(Object.keys(DESCRIPTIONS).toSorted()).toEqual(SETTING_PATHS.toSorted());
+  });
+
   for (const path of SETTING_PATHS) {
     test(`names ${path} and its variable`, () => {
       const text = read("docs/configuration.md");

@@ -106,7 +106,7 @@ export const Settings = z.strictObject({
         })
         .prefault({}),
       /** Blobs up to this size lie in the database. */
-      inline: bytes.pipe(z.number().max(MAX_INLINE)).prefault(16 * 1024),
+      inline: bytes.pipe(z.number().max(MAX_INLINE)).prefault("16KiB"),
     })
     .prefault({}),
   gc: z
@@ -186,17 +186,31 @@ export function namesBelow(path: string): readonly string[] {
   return schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
 }
 
+/** The default of a setting as a settings file would have it; undefined when it has none. */
+export function defaultOf(path: string): unknown {
+  let schema: unknown = declaredAt(path);
+  while (schema instanceof z.ZodPipe && !(schema.in instanceof z.ZodTransform)) schema = schema.in;
+  return schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault ? schema.def.defaultValue : undefined;
+}
+
 /** What is read at a path, without defaults around it; undefined where nothing is. */
 function schemaAt(path: string): z.ZodType | undefined {
-  let schema: z.ZodType | undefined = unwrapped(Settings);
+  const schema = declaredAt(path);
+  return schema && unwrapped(schema);
+}
+
+function declaredAt(path: string): z.ZodType | undefined {
+  let schema: z.ZodType = Settings;
   for (const key of path === "" ? [] : path.split(".")) {
+    const section = unwrapped(schema);
     const inner: unknown =
-      schema instanceof z.ZodArray
-        ? schema.element
-        : schema instanceof z.ZodObject
-          ? (schema.shape as Record<string, unknown>)[key]
+      section instanceof z.ZodArray
+        ? section.element
+        : section instanceof z.ZodObject
+          ? (section.shape as Record<string, unknown>)[key]
           : undefined;
-    schema = inner instanceof z.ZodType ? unwrapped(inner) : undefined;
+    if (!(inner instanceof z.ZodType)) return undefined;
+    schema = inner;
   }
   return schema;
 }
