@@ -82,3 +82,30 @@ test("a signal ends it", async () => {
   await take(pace, 1);
   expect(await pace.rest()).toBeFalse();
 });
+
+test("a step that throws counts too", async () => {
+  const pace = new Pace();
+  const failing = pace.step(async () => {
+    nowMs += 4;
+    throw new Error("the disk is full");
+  });
+  expect(await failing.catch(() => "failed")).toBe("failed");
+  await pace.rest();
+  expect(rested).toEqual([4]);
+});
+
+test("no rest is longer than a quarter of a second, however long the step took", async () => {
+  const pace = new Pace({ least: 1, most: 1 });
+  await take(pace, 30_000);
+  await pace.rest();
+  expect(rested).toEqual([250]);
+});
+
+test("pieces of work rest when they took as long as a step together", async () => {
+  const pace = new Pace();
+  for (let pieces = 0; pieces < 7; pieces++) {
+    nowMs += 0.75;
+    expect(await pace.restWhenDue()).toBeTrue();
+  }
+  expect(rested).toEqual([2, 2]);
+});

@@ -1,10 +1,10 @@
-/** Bulk work beside requests: in small steps, each followed by a rest that is as long as the step was, or longer. */
+/** Bulk work beside requests: in small steps, each followed by a rest that is as long as the step took, or longer. */
 import { pause } from "./pause.ts";
 
 export interface PaceOptions {
-  /** Items of a step, from the smallest to the largest. */
-  readonly least: number;
-  readonly most: number;
+  /** Items of a step, from the smallest to the largest; 1 when absent, for steps whose size is not the caller's to choose. */
+  readonly least?: number;
+  readonly most?: number;
   /** Milliseconds that a step may take, about; 2 when absent, as for one that others have to wait for. */
   readonly stepMs?: number;
   /**
@@ -17,46 +17,66 @@ export interface PaceOptions {
 }
 
 const STEP_MS = 2;
+/** Longer rests help no request: a disk that stood still is slow anyhow. */
+const MOST_REST_MS = 250;
 /** A rest is so many times as long as its step when others write. */
 const BUSY_REST = 5;
 
 /** Runs steps, each as large as fits into its time. For one caller at a time. */
 export class Pace {
-  readonly #options: PaceOptions;
+  readonly #options: PaceOptions & { readonly least: number; readonly most: number; readonly stepMs: number };
   #size: number;
   #tookMs = 0;
   #commits: number | undefined;
+  /** When the pieces of work since the last rest began. */
+  #since = performance.now();
 
-  constructor(options: PaceOptions) {
-    this.#options = options;
-    this.#size = options.least;
+  constructor(options: PaceOptions = {}) {
+    this.#options = { least: 1, most: 1, stepMs: STEP_MS, ...options };
+    this.#size = this.#options.least;
   }
 
   /**
    * Runs a step, which is told how many items it may have. It calls `begun` when it has waited for others and begins: its time
-   * counts from the last call.
+   * counts from the last call. A step that throws counts too.
    */
   async step<Result>(work: (size: number, begun: () => void) => Promise<Result>): Promise<Result> {
-    const { least, most, stepMs = STEP_MS, commits } = this.#options;
+    const { least, most, stepMs, commits } = this.#options;
     let started = performance.now();
-    const result = await work(this.#size, () => (started = performance.now()));
-    this.#tookMs = performance.now() - started;
-    // What came in between, such as the commit of a request, makes steps smaller too.
-    const fitting =
-      this.#tookMs > stepMs
-        ? Math.floor(this.#size * Math.max(0.5, stepMs / this.#tookMs))
-        : Math.ceil(this.#size * 1.25);
-    this.#size = Math.min(most, Math.max(least, fitting));
-    this.#commits = commits?.();
-    return result;
+    try {
+      return await work(this.#size, () => (started = performance.now()));
+    } finally {
+      this.#tookMs = performance.now() - started;
+      // What came in between, such as the commit of a request, makes steps smaller too.
+      const fitting =
+        this.#tookMs > stepMs
+          ? Math.floor(this.#size * Math.max(0.5, stepMs / this.#tookMs))
+          : Math.ceil(this.#size * 1.25);
+      this.#size = Math.min(most, Math.max(least, fitting));
+      this.#commits = commits?.();
+    }
   }
 
   /** Rests from the last step; false when the signal said stop before that was over. */
   async rest(): Promise<boolean> {
     const { commits, signal } = this.#options;
-    const isRested = await pause(Math.round(this.#tookMs), signal);
+    const restMs = Math.min(Math.round(this.#tookMs), MOST_REST_MS);
+    const isRested = await pause(restMs, signal);
     const othersWrite = commits !== undefined && commits() !== this.#commits;
     if (!isRested || !othersWrite) return isRested;
-    return await pause(Math.round(this.#tookMs * (BUSY_REST - 1)), signal);
+    return await pause(restMs * (BUSY_REST - 1), signal);
+  }
+
+  /**
+   * To be awaited between pieces of work that are shorter than a step: rests once those since the last rest took as long as a
+   * step, and returns at once before. False when the signal said stop.
+   */
+  async restWhenDue(): Promise<boolean> {
+    const { stepMs, signal } = this.#options;
+    this.#tookMs = performance.now() - this.#since;
+    if (this.#tookMs < stepMs) return signal?.aborted !== true;
+    const isRested = await this.rest();
+    this.#since = performance.now();
+    return isRested;
   }
 }

@@ -3,7 +3,7 @@
  * repository has of its own; from then on triggers keep the sum. What is counted, by names, the triggers keep from the same
  * moment on, so pushes and deletions go on meanwhile.
  */
-import { pause } from "../lib/pause.ts";
+import { Pace } from "../lib/pace.ts";
 import { BEHIND_ALL_NAMES } from "../oci/repository-name.ts";
 import { integer, optional, query, repositoryName, text } from "./columns.ts";
 import type { Quota } from "./database.ts";
@@ -142,11 +142,10 @@ export class Quotas {
     if (!this.#hasForgotten) await this.#engine.write(() => forgetOthers(prefixes), "soon");
     this.#hasForgotten = true;
     await this.#engine.write(() => beginCounting(prefixes), "soon");
+    const pace = new Pace({ signal });
     for (const prefix of prefixes) {
-      for (;;) {
-        const started = performance.now();
-        if (await this.#engine.write(() => countNext(prefix), "soon")) break;
-        if (!(await pause(performance.now() - started, signal))) return;
+      while (!(await pace.step(() => this.#engine.write(() => countNext(prefix), "soon")))) {
+        if (!(await pace.rest())) return;
       }
     }
   }

@@ -1,6 +1,6 @@
 /** Compares what is recorded with what is there, both ways. */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { Rests } from "../lib/rests.ts";
+import { Pace } from "../lib/pace.ts";
 import { Digester, algorithmOf, digestOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { RecordedBlob } from "../metadata/blobs.ts";
@@ -62,15 +62,15 @@ export interface Examined {
 /** As `check`, with the records that were compared. */
 export async function* examine(backend: Backend, options: CheckOptions): AsyncGenerator<Examined> {
   let done = 0;
-  const rests = new Rests();
+  const pace = new Pace();
   const step = async (): Promise<void> => {
-    await rests.take();
+    await pace.restWhenDue();
     if (++done % STEP === 0) await options.onStep?.(done);
   };
   let readInTurn = 0;
   const onRead = async (bytes: number): Promise<void> => {
     await options.onRead?.(bytes);
-    await rests.take();
+    await pace.restWhenDue();
     readInTurn += bytes;
     if (readInTurn < TURN_BYTES) return;
     await nextTurn();

@@ -1,4 +1,5 @@
 /** Carries out jobs (`metadata/jobs.ts`): one process at a time, in small steps with pauses, so that requests do not notice. */
+import { Pace } from "../lib/pace.ts";
 import { pause } from "../lib/pause.ts";
 import type { Job } from "../metadata/jobs.ts";
 import type { Logger } from "../observe/logger.ts";
@@ -72,20 +73,20 @@ interface Work {
   readonly failed?: Map<number, number>;
 }
 
-/** Makes steps of all jobs in turn, and pauses after each as long as it took: half of the time belongs to others. */
+/** Makes steps of all jobs in turn, with a rest after each. */
 async function carryOut(backend: Backend, work: Work): Promise<void> {
   const { ending, onStep, log, failed } = work;
   const { metadata } = backend;
   const begun = new Set<number>();
+  const pace = new Pace({ signal: ending });
   for (;;) {
     const jobs = await nextJobs(backend, work);
     if (jobs.length === 0) return;
     for (const job of jobs) {
-      const started = performance.now();
       if (!begun.has(job.id)) log?.info({ job: described(job) }, job.done > 0 ? "job goes on" : "job begins");
       begun.add(job.id);
       try {
-        const step = await metadata.jobs.step(job.id);
+        const step = await pace.step(() => metadata.jobs.step(job.id));
         failed?.delete(job.id);
         onStep?.(step?.rows ?? 0);
         if (step?.isLast) log?.info({ job: described(job, step.rows) }, "job done");
@@ -94,7 +95,7 @@ async function carryOut(backend: Backend, work: Work): Promise<void> {
         log.error({ err: error, job: described(job) }, "a job failed: it is retried in a minute");
         failed.set(job.id, performance.now() + RETRY_MS);
       }
-      if (!(await pause(performance.now() - started, ending))) return;
+      if (!(await pace.rest())) return;
     }
   }
 }
