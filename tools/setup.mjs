@@ -26,7 +26,5 @@ if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== wanted) {
 }
 
 // bin/stowage asks the same question. Where nothing can be written, it runs the sources.
-const program = `${root}dist/program/stowage.js`;
-const newer = ["src", "package-lock.json", "-newer", program, "-print", "-quit"];
-const { status, stdout } = spawnSync("find", newer, { cwd: root, encoding: "utf8" });
-if (status !== 0 || stdout !== "") spawnSync("tools/bun", ["tools/build-program.ts"], { cwd: root, stdio: "ignore" });
+const { stdout: newer } = spawnSync("tools/newer-source", { cwd: root, encoding: "utf8" });
+if (newer !== "") spawnSync("tools/bun", ["tools/build-program.ts"], { cwd: root, stdio: "ignore" });

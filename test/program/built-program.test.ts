@@ -15,7 +15,7 @@ const BUILT_AT = 1_000_000;
 /** A checkout, or a package, whose runtime prints what it was given; everything in it is older than the built program. */
 async function installation(): Promise<string> {
   const folder = await scratchFolder();
-  await cp(join(ROOT, "bin"), join(folder, "bin"), { recursive: true });
+  for (const name of ["bin", "tools/newer-source"]) await cp(join(ROOT, name), join(folder, name), { recursive: true });
   for (const file of [...FILES, BUILT, "tools/bun"]) {
     await mkdir(dirname(join(folder, file)), { recursive: true });
     await writeFile(join(folder, file), '#!/bin/sh\nprintf "%s\\n" "$@"\n');
@@ -43,7 +43,7 @@ test("the built program runs when no source is newer", async () => {
 
 test("in a package, where no sources are", async () => {
   const folder = await installation();
-  await rm(join(folder, "src"), { recursive: true });
+  for (const name of ["src", "tools/newer-source"]) await rm(join(folder, name), { recursive: true });
   expect(startedIn(folder)).toBe(BUILT);
 });
 
