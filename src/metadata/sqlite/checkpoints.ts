@@ -72,10 +72,11 @@ export class Checkpoints {
     return this.#held;
   }
 
-  /** To be called after each commit: begins a checkpoint when one is due. */
+  /** To be called after each commit: begins a checkpoint when one is due. What fails of it is tried again after the next commit. */
   committed(): void {
-    if (this.#running || this.#waitingPages() < this.#due) return;
-    this.#running = this.#checkpoint().finally(() => (this.#running = undefined));
+    if (this.#running || !this.#isDue()) return;
+    const ended = (): void => void (this.#running = undefined);
+    this.#running = this.#checkpoint().then(ended, ended);
   }
 
   /** Ends the thread, after the checkpoint that is under way. */
@@ -92,6 +93,14 @@ export class Checkpoints {
   [Symbol.dispose](): void {
     closeSync(this.#index);
     closeSync(this.#database);
+  }
+
+  #isDue(): boolean {
+    try {
+      return this.#waitingPages() >= this.#due;
+    } catch {
+      return false; // the commit stands all the same
+    }
   }
 
   /** Pages in the log since it was begun. */

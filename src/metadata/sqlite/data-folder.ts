@@ -8,7 +8,8 @@ import { DataFolderError, cannotBeWritten } from "./data-folder-error.ts";
 import { refuseForeignFolder } from "./foreign-folder.ts";
 import { HOLDERS } from "./holder-locks.ts";
 import { SQLITE_MIGRATIONS } from "../migrations/migrations.ts";
-import { SqliteEngine, schemaVersion, whenFree } from "./sqlite-engine.ts";
+import { BusyRetry } from "./busy-retry.ts";
+import { SqliteEngine, schemaVersion } from "./sqlite-engine.ts";
 
 /** The file in a data folder that holds all facts. */
 export const DATABASE = "registry.db";
@@ -62,7 +63,7 @@ export async function openDataFolder(folder: string, options: DataFolderOptions)
   let lock = holdFolder(folder, options);
   try {
     // A server of an older version that still runs would not know the new tables: nobody else may be there meanwhile.
-    const migrating = !options.alone && (await whenFree(() => isOutdated(database)));
+    const migrating = !options.alone && (await new BusyRetry().run(() => isOutdated(database)));
     if (migrating) {
       lock.close();
       lock = holdFolder(folder, { alone: true });

@@ -1,10 +1,8 @@
 /** SQL on a SQLite file. */
-import { randomInt } from "node:crypto";
 import { closeSync, fdatasync, openSync } from "node:fs";
 import { dirname } from "node:path";
-import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { promisify } from "node:util";
-import { BusyError } from "../../lib/busy-error.ts";
 import { OncePerTurn } from "../../lib/once-per-turn.ts";
 import { HoldersOfThisProcess } from "../holders.ts";
 import type { Holders } from "../holders.ts";
@@ -12,6 +10,7 @@ import { SQLITE_MIGRATIONS, pendingMigrations } from "../migrations/migrations.t
 import { run, runAtOnce } from "../sql.ts";
 import type { Durability, SqlEngine, Statement, Transaction } from "../sql.ts";
 import type { OpenSqlite } from "./binding.ts";
+import { BusyRetry, isBusy } from "./busy-retry.ts";
 import { Checkpoints, DUE_PAGES } from "./checkpoints.ts";
 import { Connection, isSyncFailure, sqliteCode } from "./connection.ts";
 import { HolderLocks } from "./holder-locks.ts";
@@ -47,9 +46,6 @@ const KEEP: Statement = { text: "release member", values: [] };
 const DATA_VERSION: Statement = { text: "pragma data_version", values: [] };
 
 const syncData = promisify(fdatasync);
-
-/** Milliseconds after which a database that stays busy is given up on. */
-const BUSY_LIMIT_MS = 10_000;
 
 interface Member {
   readonly durability: Durability;
@@ -87,6 +83,8 @@ export class SqliteEngine implements SqlEngine {
   #lastCommit = 0;
   #dataVersion: unknown;
   readonly #lastCommitOfTurn = new OncePerTurn(() => this.#findLastCommit());
+  readonly #readRetry = new BusyRetry();
+  readonly #writeRetry = new BusyRetry();
   #waiting: Member[] = [];
   #committing: Promise<void> | undefined;
   #checkpoints: Checkpoints | undefined;
@@ -108,9 +106,10 @@ export class SqliteEngine implements SqlEngine {
     const pragmas = alone
       ? ["locking_mode = exclusive", ...PRAGMAS, ...CHECKPOINTS_IN_COMMITS]
       : [...PRAGMAS, ...CHECKPOINTS_APART];
-    const connection = await whenFree(() => Connection.open(path, pragmas, openSqlite));
+    const opening = new BusyRetry();
+    const connection = await opening.run(() => Connection.open(path, pragmas, openSqlite));
     try {
-      await whenFree(() => migrate(connection));
+      await opening.run(() => migrate(connection));
       const watcher = alone ? undefined : Connection.open(path, [...pragmas, "query_only = on"], openSqlite);
       const holders = alone ? new HoldersOfThisProcess() : new HolderLocks(dirname(path));
       const engine = new SqliteEngine(connection, watcher, openSync(`${path}-wal`, "r+"), holders);
@@ -126,7 +125,7 @@ export class SqliteEngine implements SqlEngine {
   }
 
   read<Result>(work: () => Transaction<Result>): Promise<Result> {
-    return whenFree(() => this.#read(work));
+    return this.#readRetry.run(() => this.#read(work));
   }
 
   readNow<Result>(work: () => Transaction<Result>): Result | Promise<Result> {
@@ -230,7 +229,7 @@ export class SqliteEngine implements SqlEngine {
       try {
         await this.#checkpoints?.held;
         if (this.#broken) throw this.#broken;
-        const failures = await whenFree(() => this.#commit(members));
+        const failures = await this.#writeRetry.run(() => this.#commit(members));
         this.#checkpoints?.committed();
         const committed = members.filter((member) => !failures.has(member));
         const durable = committed.filter(({ durability }) => durability === "durable");
@@ -288,26 +287,6 @@ export class SqliteEngine implements SqlEngine {
 
 function syncFailure(cause: unknown): Error {
   return new Error("the database could not be synced to its disk; restart when the disk is well again", { cause });
-}
-
-function isBusy(error: unknown): boolean {
-  return sqliteCode(error)?.startsWith("SQLITE_BUSY") ?? false;
-}
-
-/** Runs `attempt` until the database is not busy with another process. Throws `BusyError` when that takes too long. */
-export async function whenFree<Result>(attempt: () => Result): Promise<Result> {
-  const deadline = performance.now() + BUSY_LIMIT_MS;
-  for (;;) {
-    try {
-      return attempt();
-    } catch (error) {
-      if (!isBusy(error)) throw error;
-      if (performance.now() > deadline) {
-        throw new BusyError("the database is busy with another process", { cause: error });
-      }
-      await sleep(1 + randomInt(10));
-    }
-  }
 }
 
 /** Which migrations a database has had; 0 for an empty one. */
