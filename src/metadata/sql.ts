@@ -4,6 +4,7 @@
  * for a server awaits each statement.
  */
 
+import type { Clock } from "../lib/clock.ts";
 import type { Holders } from "./holders.ts";
 
 export type Value = string | number | Uint8Array | null;
@@ -14,6 +15,16 @@ export type Row = Readonly<Record<string, unknown>>;
 export interface Statement {
   readonly text: string;
   readonly values: readonly Value[];
+  /**
+   * Whether the work goes on the same whatever the rows are: an engine that waits for a server gives none, and sends the
+   * statement together with the next one whose rows count, or with the commit.
+   */
+  readonly ignoresRows?: boolean;
+  /**
+   * What takes the locks that the statement counts on, for an engine with several writers at a time: it runs these before,
+   * in the same flight. An engine with one writer does nothing.
+   */
+  readonly locks?: readonly Statement[];
 }
 
 /** A statement that returns rows, and how they are read (`columns.ts`). */
@@ -37,6 +48,9 @@ export type Durability = "durable" | "soon";
 export interface SqlEngine {
   /** The processes that share the database. */
   readonly holders: Holders;
+
+  /** What time it is by the server, which decides for all its clients; undefined for an engine that has no clock of its own. */
+  readonly clock?: Clock;
 
   /**
    * Runs work that only reads, on one consistent state. It sees everything whose `write` has resolved. It may be run again
@@ -85,7 +99,7 @@ export function listed(texts: readonly string[]): string {
 
 /** Runs a statement whose rows are not needed. */
 export function* run(text: string, ...values: readonly Value[]): Transaction<void> {
-  yield { text, values };
+  yield { text, values, ignoresRows: true };
 }
 
 /** Whether a statement returns a row. */
@@ -106,7 +120,7 @@ export function* first<Fields>(query: Query<Fields>, ...values: readonly Value[]
 
 /** Runs statements that do not need each other's rows, in this order where the engine has one. */
 export function* batch(...statements: Batch): Transaction<void> {
-  yield statements;
+  yield statements.map((each) => ({ ...each, ignoresRows: true }));
 }
 
 /** Carries a transaction out on an engine whose calls return at once. */
