@@ -6,7 +6,17 @@ import { join, resolve } from "node:path";
 const ROOT = resolve(import.meta.dir, "..");
 
 /** What users of the library install. A line more here wants a chapter more in docs/dependencies.md. */
-const RUNTIME: readonly string[] = ["jose", "pino", "pino-pretty", "prom-client", "re2js", "sql.js", "yaml", "zod"];
+const RUNTIME: readonly string[] = [
+  "jose",
+  "pg",
+  "pino",
+  "pino-pretty",
+  "prom-client",
+  "re2js",
+  "sql.js",
+  "yaml",
+  "zod",
+];
 
 interface Manifest {
   readonly scripts: Readonly<Record<string, string>>;
