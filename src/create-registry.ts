@@ -148,6 +148,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const close = async (): Promise<void> => {
     await Promise.all(Array.from(listeners, (listener) => listener.close()));
     await backend.claims[Symbol.asyncDispose]();
+    await store.close();
     await metadata.close();
   };
   return {

@@ -21,9 +21,9 @@ const LONG_AGO = 1_600_000_000_000;
 const DIGEST = (letter: string): string => `'sha256:${letter}' || printf('%063x', i)`;
 
 const BLOBS = (letter: string): string => `
-  insert into blob (digest, size, storage_key, mtime, state, created_at, touched_at, unref_at)
+  insert into blob (digest, size, storage_key, fingerprint, state, created_at, touched_at, unref_at)
   with recursive n(i) as (select $from union all select i + 1 from n where i + 1 < $to)
-  select ${DIGEST(letter)}, 512, case when i < $files then 'blobs/' || i end, case when i < $files then 0 end, 'live',
+  select ${DIGEST(letter)}, 512, case when i < $files then 'blobs/' || i end, case when i < $files then '512 0' end, 'live',
     ${LONG_AGO}, ${LONG_AGO}, ${LONG_AGO} from n`;
 
 const EACH = `with recursive n(i) as (select 0 union all select i + 1 from n where i + 1 < $to)`;

@@ -18,10 +18,8 @@ export type ByteLocation =
 /** Identifies a version of the bytes under a key: a storage compares it to detect modification. */
 export interface Fingerprint {
   readonly key: string;
-  /** Bytes. */
-  readonly size: number;
-  /** When they were last touched, in milliseconds since 1970. */
-  readonly mtimeMs: number;
+  /** Made by the storage; opaque. */
+  readonly value: string;
 }
 
 /** Returns where the bytes of a range are; both ends are counted in, from the first byte of `location`. */

@@ -2,7 +2,7 @@
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
-import { bytes, digest, integer, optional, query, real, repositoryName, text, truth, word } from "./columns.ts";
+import { bytes, digest, integer, optional, query, repositoryName, text, truth, word } from "./columns.ts";
 import { leaseAfter } from "./database.ts";
 import type { Database } from "./database.ts";
 import { enqueueLink } from "./gc-queue.ts";
@@ -19,7 +19,7 @@ import { UNLINK_DELAY_MS, moveToTrash } from "./trash.ts";
 
 /** Where the bytes of a blob are: in a store, or in the row. */
 export type BlobLocation =
-  | { readonly kind: "stored"; readonly storageKey: string; readonly mtimeMs: number }
+  | { readonly kind: "stored"; readonly storageKey: string; readonly fingerprint: string }
   | { readonly kind: "inline"; readonly payload: Uint8Array };
 
 /** A blob as a repository shows it. */
@@ -50,13 +50,13 @@ export type RecordedLocation =
 
 export type DeleteResult = "done" | "absent" | Hold;
 
-const LOCATION = { storageKey: optional(text), mtime: optional(real), payload: optional(bytes) };
+const LOCATION = { storageKey: optional(text), fingerprint: optional(text), payload: optional(bytes) };
 const STATE = word("live", "damaged");
 
 const FIND = query(
   { size: integer, createdAt: integer, leasedAt: integer, referenced: truth, ...LOCATION },
   `
-  select b.size, b.storage_key, b.mtime, b.created_at, i.payload,
+  select b.size, b.storage_key, b.fingerprint, b.created_at, i.payload,
     case when l.touched_at < b.touched_at then l.touched_at else b.touched_at end as leased_at,
     exists (select 1 from manifest_blob e where e.blob = l.digest and e.repo = l.repo) as referenced
   from repo r
@@ -69,14 +69,21 @@ const FIND = query(
 const LOCATE = query(
   LOCATION,
   `
-  select b.storage_key, b.mtime, i.payload from blob b left join blob_inline i on i.digest = b.digest
+  select b.storage_key, b.fingerprint, i.payload from blob b left join blob_inline i on i.digest = b.digest
   where b.digest = $1 and b.state = 'live'`,
 );
 
 const LIST = query(
-  { digest, size: integer, state: STATE, storageKey: optional(text), mtime: optional(real), bytes: optional(integer) },
+  {
+    digest,
+    size: integer,
+    state: STATE,
+    storageKey: optional(text),
+    fingerprint: optional(text),
+    bytes: optional(integer),
+  },
   `
-  select b.digest, b.size, b.storage_key, b.mtime, b.state, length(i.payload) as bytes
+  select b.digest, b.size, b.storage_key, b.fingerprint, b.state, length(i.payload) as bytes
   from blob b left join blob_inline i on i.digest = b.digest
   where b.digest > $1 order by b.digest limit $2`,
 );
@@ -98,11 +105,11 @@ const RENEW_LINK = `update repo_blob set touched_at = $3 where repo = $1 and dig
 const RENEW_BLOB = `update blob set touched_at = $2 where digest = $1 and touched_at < $2`;
 
 const ADD = `
-  insert into blob (digest, size, storage_key, mtime, state, created_at, touched_at, unref_at)
+  insert into blob (digest, size, storage_key, fingerprint, state, created_at, touched_at, unref_at)
   values ($1, $2, $3, $4, 'live', $5, $5, $5) on conflict (digest) do nothing returning digest`;
 
 const REPLACE = `
-  update blob set size = $2, storage_key = $3, mtime = $4, state = 'live', touched_at = $5, unref_at = $5
+  update blob set size = $2, storage_key = $3, fingerprint = $4, state = 'live', touched_at = $5, unref_at = $5
   where digest = $1`;
 
 const PUT_INLINE = `
@@ -144,7 +151,7 @@ const MARK_CORRUPT_INLINE = `
   and state <> 'damaged' and exists (select 1 from blob_inline i where i.digest = $1 and i.payload = $2)
   returning digest`;
 
-const SET_TIME = `update blob set mtime = $3 where digest = $1 and storage_key = $2`;
+const SET_FINGERPRINT = `update blob set fingerprint = $3 where digest = $1 and storage_key = $2`;
 
 const MARK_INTACT = `
   update blob set state = 'live' where digest = $1 and storage_key = $2 and state <> 'live' returning digest`;
@@ -160,8 +167,8 @@ const IS_NAMED = `
   union all select 1 from trash where storage_key = $1
   limit 1`;
 
-function locationOf({ storageKey, mtime, payload }: ReturnType<typeof LOCATE.decode>): BlobLocation {
-  if (storageKey !== undefined) return { kind: "stored", storageKey, mtimeMs: mtime ?? 0 };
+function locationOf({ storageKey, fingerprint, payload }: ReturnType<typeof LOCATE.decode>): BlobLocation {
+  if (storageKey !== undefined) return { kind: "stored", storageKey, fingerprint: fingerprint ?? "" };
   return { kind: "inline", payload: payload ?? new Uint8Array() };
 }
 
@@ -170,10 +177,10 @@ function locationOf({ storageKey, mtime, payload }: ReturnType<typeof LOCATE.dec
  * been hashed, while a bit of the old ones may have flipped since.
  */
 export function* addBlob(blob: Digest, size: number, location: BlobLocation, now: number): Transaction<void> {
-  const [key, mtime] = location.kind === "stored" ? [location.storageKey, location.mtimeMs] : [null, null];
-  const isNew = yield* any(ADD, blob, size, key, mtime, now);
+  const [key, print] = location.kind === "stored" ? [location.storageKey, location.fingerprint] : [null, null];
+  const isNew = yield* any(ADD, blob, size, key, print, now);
   const former = isNew ? undefined : yield* first(FORMER, blob);
-  if (!isNew) yield* run(REPLACE, blob, size, key, mtime, now);
+  if (!isNew) yield* run(REPLACE, blob, size, key, print, now);
   const wasInline = former !== undefined && former.storageKey === undefined;
   const isWritten = location.kind === "inline" && (yield* any(PUT_INLINE, blob, location.payload));
   if (location.kind !== "inline" && wasInline) yield* run(DROP_INLINE, blob);
@@ -235,7 +242,7 @@ export class Blobs {
       location:
         row.storageKey === undefined
           ? { kind: "inline", bytes: row.bytes ?? 0 }
-          : { kind: "stored", storageKey: row.storageKey, mtimeMs: row.mtime ?? 0 },
+          : { kind: "stored", storageKey: row.storageKey, fingerprint: row.fingerprint ?? "" },
       corrupt: row.state === "damaged",
     }));
   }
@@ -312,10 +319,10 @@ export class Blobs {
     });
   }
 
-  /** The bytes were hashed again and are intact, as of this time of their file: also when they were marked as corrupt. */
-  markIntact(blob: Digest, storageKey: string, mtimeMs: number): Promise<void> {
+  /** The bytes were hashed again and are intact, with this fingerprint of the store: also when they were marked as corrupt. */
+  markIntact(blob: Digest, storageKey: string, fingerprint: string): Promise<void> {
     return this.#database.engine.write(function* (): Transaction<void> {
-      yield* run(SET_TIME, blob, storageKey, mtimeMs);
+      yield* run(SET_FINGERPRINT, blob, storageKey, fingerprint);
       if (yield* any(MARK_INTACT, blob, storageKey)) yield* moveBlobs();
     });
   }

@@ -19,6 +19,8 @@ export interface UploadRecord {
   readonly id: string;
   /** Where its bytes lie when they are not `staged`. */
   readonly partKey: string;
+  /** What the store has to know to continue there. */
+  readonly partState: string | undefined;
   /** What a writer was about to make of them when it last said so. */
   readonly finalKey: string | undefined;
   /** The bytes while they are few: they lie in the row. */
@@ -67,11 +69,18 @@ export interface UploadProgress {
   /** The version that the writer holds. */
   readonly version: number;
   readonly received: number;
+  readonly partState?: string | undefined;
   readonly digestSoFar: Digest | undefined;
   readonly staged: Uint8Array | undefined;
   readonly expiresAt: number;
   /** Refused unless the record has this still; not compared when absent. */
   readonly told?: number | undefined;
+}
+
+/** Where the bytes of an upload lie: the state is the store's. */
+export interface PartLocation {
+  readonly key: string;
+  readonly state: string | undefined;
 }
 
 export interface FinishedUpload {
@@ -99,6 +108,7 @@ const RESERVE = `update upload set counted = $3 where id = $1 and version = $2 r
 const FIND = query(
   {
     partKey: text,
+    partState: optional(text),
     finalKey: optional(text),
     algorithm,
     received: integer,
@@ -110,7 +120,7 @@ const FIND = query(
     staged: optional(bytes),
   },
   `
-  select u.storage_key as part_key, u.final_key, u.algorithm, u.received, u.digest_so_far, u.version, u.claimed_by,
+  select u.storage_key as part_key, u.part_state, u.final_key, u.algorithm, u.received, u.digest_so_far, u.version, u.claimed_by,
     u.started_at, u.told, i.payload as staged
   from repo r join upload u on u.repo = r.id left join upload_inline i on i.upload = u.id
   where r.name = $1 and u.id = $2`,
@@ -138,13 +148,14 @@ const NAME_FINAL_KEY = `update upload set final_key = $3 where id = $1 and versi
 const FINAL_KEY = query({ finalKey: optional(text) }, `select final_key from upload where id = $1 and version = $2`);
 
 const KEY = query({ storageKey: text }, `select storage_key from upload where id = $1 and version = $2`);
-const MOVE = `update upload set storage_key = $3 where id = $1 and version = $2`;
+const MOVE = `update upload set storage_key = $3, part_state = $4 where id = $1 and version = $2`;
 
 const SAVE = query(
   { version: integer },
   `
   update upload
-  set received = $3, counted = $3, digest_so_far = $4, expires_at = $5, claimed_by = null, version = version + 1
+  set received = $3, counted = $3, digest_so_far = $4, expires_at = $5, claimed_by = null, version = version + 1,
+    part_state = $7
   where id = $1 and version = $2 and ($6 is null or told = $6)
   returning version`,
 );
@@ -338,14 +349,14 @@ export class Uploads {
     return this.#database.engine.write(() => moveToTrash(partKey, until));
   }
 
-  /** Lets the holder of a claim write to another part file; the old one goes to the trash. False when it lost the claim. */
-  move(id: string, version: number, partKey: string): Promise<boolean> {
+  /** Lets the holder of a claim continue in another part; the old one goes to the trash. False when it lost the claim. */
+  move(id: string, version: number, part: PartLocation): Promise<boolean> {
     const { engine, clock } = this.#database;
     return engine.write(function* (): Transaction<boolean> {
       const held = yield* first(KEY, id, version);
       if (!held) return false;
-      yield* run(MOVE, id, version, partKey);
-      yield* forgetKeys([partKey]);
+      yield* run(MOVE, id, version, part.key, part.state ?? null);
+      yield* forgetKeys([part.key]);
       yield* moveToTrash(held.storageKey, clock.now());
       return true;
     });
@@ -356,10 +367,10 @@ export class Uploads {
    * client was told where the upload stands since `told`.
    */
   async save(progress: UploadProgress): Promise<number | undefined | QuotaProblem> {
-    const { id, version, received, digestSoFar = null, expiresAt, staged, told = null } = progress;
+    const { id, version, received, digestSoFar = null, expiresAt, staged, told = null, partState = null } = progress;
     const additionTo = (counted: number): Addition => ({ bytes: received - counted });
     return await this.#writeTo(id, additionTo, function* (): Transaction<number | undefined> {
-      const saved = yield* first(SAVE, id, version, received, digestSoFar, expiresAt, told);
+      const saved = yield* first(SAVE, id, version, received, digestSoFar, expiresAt, told, partState);
       if (!saved) return undefined;
       if (staged) yield* run(PUT_STAGED, id, staged);
       else yield* run(DROP_STAGED, id);

@@ -7,30 +7,31 @@ import type { Backend } from "./backend.ts";
 import { hashInTurns } from "./hash-turns.ts";
 
 /**
- * Compares the file's size and time with the row. A file that is gone or of another size is corrupt. One whose time changed
- * is hashed, once for all requests that wait for it, and its new time is recorded. A corrupt blob is recorded as such: it is
+ * Compares the fingerprint of the store with the row. Bytes that are gone or of another size are corrupt. Those whose
+ * fingerprint changed are hashed, once for all requests that wait for it, and the new fingerprint is recorded. A corrupt blob is recorded as such: it is
  * missing from then on, until the next push of its bytes.
  */
 export async function isIntact(backend: Backend, record: BlobRecord): Promise<boolean> {
   const { location, size } = record;
   if (location.kind === "inline") return location.payload.length === size;
   const key = location.storageKey as StorageKey;
-  // At once, as rows are read too: on a disk of this machine that is over before a thread of the pool would have begun.
-  if (backend.store.isUnchanged(key, { size, mtimeMs: location.mtimeMs })) return true;
-  return await backend.verifications.run(key, () => verify(backend, record, key, location.mtimeMs));
+  // Files say so at once, as rows are read too: on a disk of this machine that is over before a thread of the pool would begin.
+  const unchanged = backend.store.isUnchanged(key, location.fingerprint);
+  if (unchanged === true || (unchanged !== false && (await unchanged))) return true;
+  return await backend.verifications.run(key, () => verify(backend, record, key, location.fingerprint));
 }
 
-/** Looks at the file itself, and records what it found. */
+/** Looks at the bytes themselves, and records what it found. */
 async function verify(
   { store, metadata }: Backend,
   { digest, size }: BlobRecord,
   key: StorageKey,
-  recordedMs: number,
+  recorded: string,
 ): Promise<boolean> {
   const stat = await store.stat(key);
-  if (stat?.size === size && stat.mtimeMs === recordedMs) return true;
+  if (stat?.size === size && stat.fingerprint === recorded) return true;
   if (stat?.size === size && (await hasDigest(store, key, digest))) {
-    await metadata.blobs.markIntact(digest, key, stat.mtimeMs);
+    await metadata.blobs.markIntact(digest, key, stat.fingerprint);
     return true;
   }
   await metadata.blobs.markCorrupt(digest, key);

@@ -174,10 +174,10 @@ class LocalBlob implements Blob {
   }
 
   get validity(): BlobValidity | undefined {
-    const { location, referenced, size } = this.#record;
+    const { location, referenced } = this.#record;
     if (!referenced) return undefined;
     return {
-      file: location.kind === "inline" ? undefined : { key: location.storageKey, size, mtimeMs: location.mtimeMs },
+      file: location.kind === "inline" ? undefined : { key: location.storageKey, value: location.fingerprint },
     };
   }
 }

@@ -167,7 +167,7 @@ async function* unknownFiles(backend: Backend, afterMs: number, step: () => Prom
   };
   for await (const file of store.list()) {
     await step();
-    if (file.mtimeMs > clock.now() - afterMs) continue;
+    if (file.modifiedAt > clock.now() - afterMs) continue;
     batch.push(file);
     if (batch.length < STEP) continue;
     yield* await unknownIn(batch);

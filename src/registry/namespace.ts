@@ -28,21 +28,19 @@ export interface Namespace {
    * answer takes it before the answer is made.
    */
   revision(scope: RevisionScope): Revision | Promise<Revision>;
-  /** Whether the bytes of a blob are those that its row describes. False also when that cannot be said without waiting. */
-  isUnchanged(file: Fingerprint): boolean;
+  /** Whether the bytes of a blob are those that its row describes: at once, where that can be said without waiting. */
+  isUnchanged(bytes: Fingerprint): boolean | Promise<boolean>;
 }
 
 /** The namespace of what is stored here. */
 export class LocalNamespace implements Namespace {
   readonly scope: Scope = GlobalScope;
   readonly #backend: Backend;
-  readonly #unchanged: OncePerTurn<Fingerprint, boolean>;
+  readonly #unchanged: OncePerTurn<Fingerprint, boolean | Promise<boolean>>;
 
   constructor(backend: Backend) {
     this.#backend = backend;
-    this.#unchanged = new OncePerTurn(({ key, size, mtimeMs }) =>
-      backend.store.isUnchanged(key as StorageKey, { size, mtimeMs }),
-    );
+    this.#unchanged = new OncePerTurn(({ key, value }) => backend.store.isUnchanged(key as StorageKey, value));
   }
 
   repository(name: RepositoryName): Repository {
@@ -62,7 +60,7 @@ export class LocalNamespace implements Namespace {
     return this.#backend.metadata.revision(scope);
   }
 
-  isUnchanged(file: Fingerprint): boolean {
-    return this.#unchanged.get(file);
+  isUnchanged(bytes: Fingerprint): boolean | Promise<boolean> {
+    return this.#unchanged.get(bytes);
   }
 }

@@ -23,10 +23,10 @@ export async function* repair(backend: Backend, options: CheckOptions): AsyncGen
 /** Whether the bytes of a blob that was marked as corrupt are intact again; records that they are. */
 async function isRestored(backend: Backend, blob: RecordedBlob, options: CheckOptions): Promise<boolean> {
   if (!blob.corrupt || blob.location.kind === "inline") return false;
-  // Its time before it is read: what is written to it meanwhile is noticed later.
+  // Its fingerprint before it is read: what is written to it meanwhile is noticed later.
   const stat = await backend.store.stat(blob.location.storageKey as StorageKey);
   if (!stat || (await problemOf(backend, blob, { ...options, deep: true })) !== undefined) return false;
-  await backend.metadata.blobs.markIntact(blob.digest, blob.location.storageKey, stat.mtimeMs);
+  await backend.metadata.blobs.markIntact(blob.digest, blob.location.storageKey, stat.fingerprint);
   return true;
 }
 

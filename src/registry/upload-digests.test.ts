@@ -17,7 +17,7 @@ const SHA512 = digestOf(CONTENT, "sha512");
 
 test("PUT with 400 repeated digests reads the bytes again once", async () => {
   const { store, upload, repository } = await openUpload();
-  const read = spyOn(store, "readPart");
+  const read = spyOn(store, "read");
   const repeated = Array.from({ length: 200 }, () => [SHA256, SHA512]).flat();
   await upload.finish([SHA256, ...repeated]);
   expect(read).toHaveBeenCalledTimes(1);
@@ -26,7 +26,7 @@ test("PUT with 400 repeated digests reads the bytes again once", async () => {
 
 test("PUT with two different digests of one algorithm returns DIGEST_INVALID and reads nothing", async () => {
   const { store, upload, repository } = await openUpload();
-  const read = spyOn(store, "readPart");
+  const read = spyOn(store, "read");
   const others = Array.from({ length: 400 }, (_, at) => digestOf(contentOf(at, 10)));
   expect(await refusalOf(upload.finish([SHA256, ...others]))).toBe("DIGEST_INVALID 400");
   expect(read).not.toHaveBeenCalled();
@@ -37,7 +37,7 @@ test("a client that leaves while bytes are read again ends the reading, and the 
   const { store, upload, repository } = await openUpload();
   const client = new AbortController();
   let ended = false;
-  const read = spyOn(store, "readPart").mockImplementation(async function* () {
+  const read = spyOn(store, "read").mockImplementation(async function* () {
     try {
       for (;;) {
         yield CONTENT;

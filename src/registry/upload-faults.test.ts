@@ -4,7 +4,7 @@ import { MemoryEngine } from "../metadata/memory/memory-engine.ts";
 import { Metadata } from "../metadata/metadata.ts";
 import { watchedMetadata } from "../metadata/testing/watched-metadata.ts";
 import { digestOf } from "../oci/digest.ts";
-import type { BlobStore, PartFile } from "../storage/blob-store.ts";
+import type { BlobStore, PartWriter } from "../storage/blob-store.ts";
 import { MemoryBlobStore } from "../storage/memory/memory-blob-store.ts";
 import { DEFAULT_LIMITS, createBackend } from "./backend.ts";
 import type { Backend } from "./backend.ts";
@@ -30,19 +30,18 @@ const WHOLE = Uint8Array.from(Buffer.concat([FIRST, SECOND]));
 /** Which step fails the next time it is taken. */
 type Step =
   | "checkRoom"
-  | "stage"
+  | "begin"
   | "append"
-  | "flush"
-  | "sync"
+  | "checkpoint"
   | "commit"
   | "uploads.claim"
   | "uploads.save"
   | "uploads.finish"
   | "uploads.release"
-  | "readPart";
+  | "read";
 
 describe("a fault while bytes are appended", () => {
-  for (const step of ["append", "sync", "uploads.save", "uploads.claim"] as const) {
+  for (const step of ["append", "checkpoint", "uploads.save", "uploads.claim"] as const) {
     for (const place of [{}, { start: LARGE, length: LARGE }]) {
       test(`leaves the upload as it was (${step}, ${"start" in place ? "with" : "without"} a place)`, async () => {
         const subject = await openSubject();
@@ -62,8 +61,8 @@ describe("a fault while bytes are appended", () => {
   test("leaves an upload empty whose part file could not be made", async () => {
     const subject = await openSubject();
     const upload = await subject.repository.blobs.upload();
-    subject.fail("stage");
-    await expect(upload.append(streamOf(FIRST))).rejects.toThrow("stage fails");
+    subject.fail("begin");
+    await expect(upload.append(streamOf(FIRST))).rejects.toThrow("begin fails");
     expect((await subject.repository.blobs.resume(upload.id))?.size).toBe(0);
     await upload.finish([digestOf(FIRST)], streamOf(FIRST));
     expect(await pull(subject.repository, digestOf(FIRST))).toEqual(FIRST);
@@ -71,7 +70,7 @@ describe("a fault while bytes are appended", () => {
 });
 
 describe("a fault at the end of an upload", () => {
-  for (const step of ["append", "flush", "commit"] as const) {
+  for (const step of ["append", "commit"] as const) {
     test(`leaves it as it was (${step})`, async () => {
       const subject = await openSubject();
       const upload = await subject.repository.blobs.upload();
@@ -185,7 +184,7 @@ describe("few bytes that end an upload whose part file was given up leave nothin
 });
 
 describe("a request that works for minutes keeps its upload", () => {
-  for (const step of ["append", "flush", "commit", "sync", "readPart"] as const) {
+  for (const step of ["append", "commit", "checkpoint", "read"] as const) {
     test(`while it waits for ${step}`, async () => {
       const subject = await openSubject();
       const upload = await subject.repository.blobs.upload();
@@ -193,7 +192,7 @@ describe("a request that works for minutes keeps its upload", () => {
       const held = subject.hold(step);
       // sha512 was not named early: the bytes are read again for it.
       const working =
-        step === "append" || step === "sync"
+        step === "append" || step === "checkpoint"
           ? upload.append(streamOf(SECOND))
           : upload.finish([digestOf(WHOLE, "sha512")], streamOf(SECOND));
       await held.reached;
@@ -205,9 +204,12 @@ describe("a request that works for minutes keeps its upload", () => {
       }
       held.goOn();
       await working;
-      if (step === "append" || step === "sync") await upload.finish([digestOf(WHOLE)]);
+      if (step === "append" || step === "checkpoint") await upload.finish([digestOf(WHOLE)]);
       expect(
-        await pull(subject.repository, digestOf(WHOLE, step === "append" || step === "sync" ? "sha256" : "sha512")),
+        await pull(
+          subject.repository,
+          digestOf(WHOLE, step === "append" || step === "checkpoint" ? "sha256" : "sha512"),
+        ),
       ).toEqual(WHOLE);
     });
   }
@@ -289,28 +291,28 @@ async function openSubject() {
 }
 
 function failingStore(store: BlobStore, pass: (step: Step) => Promise<void>): BlobStore {
-  const part = (inner: PartFile): PartFile => failingAt(inner, pass, ["append", "flush", "sync"]);
-  const own: Pick<BlobStore, "stage" | "resume" | "readPart"> = {
-    async stage(key) {
-      await pass("stage");
-      return part(await store.stage(key));
+  const part = (inner: PartWriter): PartWriter => failingAt(inner, pass, ["append", "checkpoint", "commit"]);
+  const own: Pick<BlobStore, "begin" | "resume" | "read"> = {
+    async begin(key, options) {
+      await pass("begin");
+      return part(await store.begin(key, options));
     },
-    async resume(key, size) {
-      const found = await store.resume(key, size);
+    async resume(counted, options) {
+      const found = await store.resume(counted, options);
       return found && part(found);
     },
-    async *readPart(key, size) {
-      await pass("readPart");
-      yield* store.readPart(key, size);
+    async *read(key, range) {
+      await pass("read");
+      yield* store.read(key, range);
     },
   };
-  return new Proxy(failingAt(store, pass, ["checkRoom", "commit"]), {
+  return new Proxy(failingAt(store, pass, ["checkRoom"]), {
     get: (target, name): unknown => Reflect.get(name in own ? own : target, name),
   });
 }
 
 /** The same port, whose methods `steps` may fail or wait. */
-function failingAt<Port extends BlobStore | PartFile>(
+function failingAt<Port extends BlobStore | PartWriter>(
   port: Port,
   pass: (step: Step) => Promise<void>,
   steps: readonly Step[],

@@ -4,7 +4,7 @@ import type { BlobLocation } from "../metadata/blobs.ts";
 import type { UploadRecord } from "../metadata/uploads.ts";
 import { Digester, algorithmOf } from "../oci/digest.ts";
 import type { Algorithm, Digest } from "../oci/digest.ts";
-import type { PartFile, PartKey, StorageKey } from "../storage/blob-store.ts";
+import type { Part, PartKey, PartState, PartWriter, StorageKey } from "../storage/blob-store.ts";
 import type { Backend } from "./backend.ts";
 import { hashInTurns } from "./hash-turns.ts";
 import { BrokenBodyError } from "../lib/broken-body-error.ts";
@@ -23,16 +23,18 @@ export interface UploadPlan {
   readonly announced?: number | undefined;
 }
 
+type StoredLocation = Extract<BlobLocation, { readonly kind: "stored" }>;
+
 /** Where the bytes of an upload are while a request writes to it. */
 type Content =
   /** Few: in memory, and between requests in the row. */
   | { readonly kind: "staged"; readonly pieces: Uint8Array[] }
-  /** In a part file, which is open; the claim is in the row. */
-  | { readonly kind: "open"; readonly part: PartFile }
-  /** In a part file, which is closed; the claim is given up until the client sends more. */
+  /** In a part, whose writer is open; the claim is in the row. */
+  | { readonly kind: "open"; readonly writer: PartWriter }
+  /** In a part, whose writer is closed; the claim is given up until the client sends more. */
   | { readonly kind: "suspended" }
   /** Under their final key, to which no row refers yet. */
-  | { readonly kind: "committed" }
+  | { readonly kind: "committed"; readonly location: StoredLocation }
   /** Recorded, or given up: nothing more is done. */
   | { readonly kind: "ended" };
 
@@ -51,9 +53,9 @@ export class UploadWriter implements AsyncDisposable {
   /** For how many bytes of a part file there is room in the quotas. */
   #reserved = 0;
   #content: Content;
-  #partKey: PartKey;
-  /** What the blob's key is made of. */
-  #finalBase: PartKey | undefined;
+  #part: Part;
+  /** Tells the blob's key from those that earlier writers of the part had announced. */
+  #attempt: string;
   /** Hashes all bytes from the first on; undefined when another process took some of them. */
   readonly #digester: Digester | undefined;
   /** The hash as it was, to roll back to; undefined when nothing had come. */
@@ -69,7 +71,8 @@ export class UploadWriter implements AsyncDisposable {
     this.#intents = plan.intents;
     this.#announced = plan.announced;
     this.#content = { kind: "staged", pieces: record.staged ? [record.staged] : [] };
-    this.#partKey = record.partKey as PartKey;
+    this.#part = { key: record.partKey as PartKey, state: record.partState as PartState | undefined };
+    this.#attempt = record.finalKey === undefined ? "" : freshSuffix();
     this.#version = record.version;
     this.#received = record.received;
     this.#digester = this.#initialDigester();
@@ -86,8 +89,8 @@ export class UploadWriter implements AsyncDisposable {
     plan: UploadPlan,
   ): Promise<UploadWriter | undefined> {
     const writer = new UploadWriter(backend, record, claim, plan);
-    if (writer.#hasPartFile()) return (await writer.#reopenPartFile()) ? writer : undefined;
-    if (record.claimedBy !== undefined) await writer.#takeOver();
+    if (writer.#hasPartFile()) return (await writer.#reopenPart()) ? writer : undefined;
+    if (record.claimedBy !== undefined || record.finalKey !== undefined) await writer.#takeOver();
     return writer;
   }
 
@@ -122,12 +125,13 @@ export class UploadWriter implements AsyncDisposable {
   async save(stream: "whole" | "broken"): Promise<void> {
     await this.#resume();
     const { metadata, clock, limits, hashStates } = this.#backend;
-    if (this.#content.kind === "open") await this.#content.part.sync();
+    if (this.#content.kind === "open") await this.#checkpoint(this.#content.writer);
     const saved = allowedByQuotas(
       await metadata.uploads.save({
         id: this.#record.id,
         version: this.#version,
         received: this.#received,
+        partState: this.#part.state,
         digestSoFar: this.#digester?.digest("sha256"),
         staged: this.#content.kind === "staged" ? joined(this.#content.pieces) : undefined,
         expiresAt: clock.now() + limits.uploadExpiryMs,
@@ -142,19 +146,14 @@ export class UploadWriter implements AsyncDisposable {
 
   /** Makes the upload as it was before this writer. Never rejects: what it cannot do, the next writer does. */
   async rollBack(): Promise<void> {
-    if (this.#content.kind === "open") {
-      // Bytes beyond what the row counts do no harm, for the next writer cuts them off first; but on a full disk others need
-      // the room.
-      await this.#content.part.truncate(this.#hasPartFile() ? this.#record.received : 0).catch(() => undefined);
-    }
     if (this.#before) this.#backend.hashStates.set(this.#record.id, this.#version, this.#before);
-    await this.#end();
+    await this.#end().catch(() => undefined);
   }
 
   /**
    * The first of `digests`, each of another algorithm, that all bytes together do not have; undefined when they have all.
-   * Reads the bytes once more when they were not hashed with every algorithm. Rejects with `BrokenBodyError` when `signal`
-   * aborts meanwhile.
+   * Bytes that were not hashed with every algorithm are committed first and then read. Rejects with `BrokenBodyError` when
+   * `signal` aborts meanwhile.
    */
   async findMismatch(digests: readonly Digest[], signal?: AbortSignal): Promise<Digest | undefined> {
     const known = new Map<Algorithm, Digest>();
@@ -165,7 +164,7 @@ export class UploadWriter implements AsyncDisposable {
       else unknown.push(algorithm);
     }
     if (unknown.length > 0) {
-      const digester = await this.#hashAgain(unknown, signal);
+      const digester = await this.#hashAgain(unknown, digests, signal);
       for (const algorithm of unknown) known.set(algorithm, digester.digest(algorithm) as Digest);
     }
     return digests.find((digest) => known.get(algorithmOf(digest)) !== digest);
@@ -177,8 +176,8 @@ export class UploadWriter implements AsyncDisposable {
     const location = await this.#commit(digest);
     const [{ id }, version, size] = [this.#record, this.#version, this.#received];
     const done = allowedByQuotas(await metadata.uploads.finish({ id, version, digest, size, location }));
-    // When the statement fails, the file may be the blob of a row, whatever we get to hear of it: it is not touched. The
-    // next writer finds its key in the row of the upload, if that is there, and makes it a part file again.
+    // When the statement fails, the bytes may be the blob of a row, whatever we get to hear of it: they are not touched. The
+    // next writer finds their key in the row of the upload, if that is there, and takes them over.
     this.#claim.released();
     await this.#end();
     if (!done && location.kind === "stored") await store.delete([location.storageKey as StorageKey]);
@@ -217,9 +216,9 @@ export class UploadWriter implements AsyncDisposable {
       this.#content.pieces.push(bytes.slice()); // the sender may use his buffer again
       return;
     }
-    const part = await this.#partFile();
+    const writer = await this.#partWriter();
     if (this.#received > this.#reserved) await this.#reserve();
-    await part.append(bytes);
+    await writer.append(bytes);
   }
 
   /** Makes sure that what has come fits into the quotas, before it lies on the disk. */
@@ -233,52 +232,59 @@ export class UploadWriter implements AsyncDisposable {
     this.#reserved = reserved;
   }
 
-  /** The part file, which is made, with the staged bytes in it, when the bytes were few until now. */
-  async #partFile(): Promise<PartFile> {
-    if (this.#content.kind === "open") return this.#content.part;
+  /** The writer of the part, which is begun, with the staged bytes in it, when the bytes were few until now. */
+  async #partWriter(): Promise<PartWriter> {
+    if (this.#content.kind === "open") return this.#content.writer;
     if (this.#content.kind !== "staged") throw new Error(`an upload that is ${this.#content.kind} takes no bytes`);
     const { pieces } = this.#content;
     if (this.#claim.version === undefined) await this.#hold(this.#announcedKey());
     else await this.#nameFinalKey();
-    const part = await this.#backend.store.stage(this.#partKey);
-    this.#content = { kind: "open", part };
-    for (const piece of pieces) await part.append(piece);
-    return part;
+    const writer = await this.#backend.store.begin(this.#part.key, this.#expected());
+    this.#content = { kind: "open", writer };
+    for (const piece of pieces) await writer.append(piece);
+    return writer;
   }
 
-  /** Goes on with the part file of earlier requests. False when it is lost. */
-  async #reopenPartFile(): Promise<boolean> {
-    const { store } = this.#backend;
+  /** Continues the part of earlier requests. False when it is lost. */
+  async #reopenPart(): Promise<boolean> {
     const { received, claimedBy, finalKey } = this.#record;
     const announced = claimedBy === undefined && finalKey === undefined;
     if (announced) await this.#hold(this.#announcedKey());
     // The row is still here, so nothing refers to what a writer that died, or failed at the last step, had committed. Its
-    // key stays recorded until it is a part file again: dying here loses nothing either.
+    // key stays recorded until the bytes are a part again: dying here loses nothing either.
     else if (!(await this.#takeOver())) return false;
     if (!announced) await this.#nameFinalKey();
-    const part = await store.resume(this.#partKey, received);
-    if (part) this.#content = { kind: "open", part };
-    return part !== undefined;
+    return await this.#resumePart(received);
+  }
+
+  async #resumePart(size: number): Promise<boolean> {
+    const writer = await this.#backend.store.resume({ ...this.#part, size }, this.#expected());
+    if (writer) this.#content = { kind: "open", writer };
+    return writer !== undefined;
   }
 
   /**
-   * Takes what an earlier writer left when it ended without a word. Where that writer may wake up, the upload goes on in a
-   * file of another name, so that it writes to one that nobody uses. False when the bytes are lost.
+   * Takes what an earlier writer left when it ended without a word. Where that writer may wake up, or the store cannot undo what
+   * it did, the upload continues under another key, so that nothing of it is disturbed. False when the bytes are lost.
    */
   async #takeOver(): Promise<boolean> {
     const { store, metadata, clock, limits } = this.#backend;
     const { id, received, finalKey } = this.#record;
     const { mayBeWritten } = await this.#hold();
-    if (finalKey !== undefined && this.#hasPartFile()) await store.reopen(finalKey as StorageKey, this.#partKey);
-    if (!mayBeWritten) return true;
-    const fresh = this.#freshPart();
+    const fresh = this.#freshKey();
+    let part: Part = { key: fresh, state: undefined };
     if (this.#hasPartFile()) {
-      await metadata.uploads.reservePart(fresh, clock.now() + limits.uploadExpiryMs);
-      if (!(await store.copyPart(this.#partKey, fresh, received))) return false;
+      const mayMove = mayBeWritten || finalKey !== undefined;
+      if (mayMove) await metadata.uploads.reservePart(fresh, clock.now() + limits.uploadExpiryMs);
+      const ending = { committedAs: finalKey as StorageKey | undefined, mayWakeUp: mayBeWritten };
+      const taken = await store.takeOver({ ...this.#part, size: received }, fresh, ending);
+      if (!taken) return false;
+      part = taken;
     }
-    if (!(await metadata.uploads.move(id, this.#version, fresh))) throw busyUpload(id);
-    this.#partKey = fresh;
-    this.#finalBase = fresh;
+    if (part.key === this.#part.key) return true;
+    if (!(await metadata.uploads.move(id, this.#version, part))) throw busyUpload(id);
+    this.#part = part;
+    this.#attempt = "";
     return true;
   }
 
@@ -291,9 +297,9 @@ export class UploadWriter implements AsyncDisposable {
   /** Gives up what is held outside of memory, because the client is silent. */
   async #suspend(): Promise<void> {
     if (this.#content.kind !== "open") return;
-    const { part } = this.#content;
-    await part.flush();
-    await part[Symbol.asyncDispose]();
+    const { writer } = this.#content;
+    await this.#checkpoint(writer);
+    await writer[Symbol.asyncDispose]();
     this.#content = { kind: "suspended" };
     this.#reserved = 0;
     if (!(await this.#claim.release())) throw busyUpload(this.#record.id);
@@ -305,12 +311,21 @@ export class UploadWriter implements AsyncDisposable {
     const { id } = this.#record;
     const held = await this.#claim.hold({ ...this.#record, version: this.#version, claimedBy: undefined });
     this.#version = held.version;
-    const part = await this.#backend.store.resume(this.#partKey, this.#received);
-    if (!part) throw new Error(`the part file of the upload ${id} went while its client was silent`);
-    this.#content = { kind: "open", part };
+    if (!(await this.#resumePart(this.#received))) {
+      throw new Error(`the bytes of the upload ${id} went while its client was silent`);
+    }
   }
 
-  /** What the part file is about to become, when it is: recorded before the rename, so that no file is orphaned. */
+  async #checkpoint(writer: PartWriter): Promise<void> {
+    this.#part = { ...this.#part, state: await writer.checkpoint() };
+  }
+
+  /** How many bytes the upload will have, when the client says so. */
+  #expected(): { readonly announced?: number } {
+    return this.#announced === undefined ? {} : { announced: this.#record.received + this.#announced };
+  }
+
+  /** What the part is about to become, when it is: recorded before it is committed, so that no bytes are orphaned. */
   #announcedKey(): StorageKey | undefined {
     const [intent] = this.#intents;
     return intent && this.#finalKey(intent);
@@ -325,12 +340,11 @@ export class UploadWriter implements AsyncDisposable {
 
   /** The key that the blob shall have. One that an earlier writer had announced may be trash: none is used twice. */
   #finalKey(digest: Digest): StorageKey {
-    this.#finalBase ??= this.#record.finalKey === undefined ? this.#partKey : this.#freshPart();
-    return this.#backend.store.storageKey(this.#finalBase, digest);
+    return this.#backend.store.storageKey(this.#part.key, digest, this.#attempt);
   }
 
-  #freshPart(): PartKey {
-    return this.#backend.store.partKey(`${this.#record.id}.${randomUUID().slice(0, 8)}`);
+  #freshKey(): PartKey {
+    return this.#backend.store.partKey(`${this.#record.id}${freshSuffix()}`);
   }
 
   /** The digest of all bytes so far, when it is known without reading them again. */
@@ -340,14 +354,19 @@ export class UploadWriter implements AsyncDisposable {
     return this.#digester?.digest(algorithm) ?? recorded;
   }
 
-  async #hashAgain(algorithms: readonly Algorithm[], signal: AbortSignal | undefined): Promise<Digester> {
+  async #hashAgain(
+    algorithms: readonly Algorithm[],
+    [first]: readonly Digest[],
+    signal: AbortSignal | undefined,
+  ): Promise<Digester> {
     const digester = Digester.of(...algorithms);
     if (this.#content.kind === "staged") {
       digester.update(joined(this.#content.pieces));
       return digester;
     }
-    if (this.#content.kind === "open") await this.#content.part.flush();
-    for await (const piece of this.#backend.store.readPart(this.#partKey, this.#received)) {
+    if (first === undefined) return digester;
+    const location = await this.#commitPart(first);
+    for await (const piece of this.#backend.store.read(location.storageKey as StorageKey)) {
       if (signal?.aborted) throw new BrokenBodyError("the client went away", { cause: signal.reason });
       await hashInTurns(digester, piece);
     }
@@ -359,21 +378,31 @@ export class UploadWriter implements AsyncDisposable {
     if (this.#content.kind === "staged" && this.#fitsInline()) {
       return { kind: "inline", payload: joined(this.#content.pieces) };
     }
-    const part = await this.#partFile();
-    await part.flush();
-    const storageKey = this.#finalKey(digest);
-    const { mtimeMs } = await this.#backend.store.commit(this.#partKey, storageKey);
-    await part[Symbol.asyncDispose]();
-    this.#content = { kind: "committed" };
-    return { kind: "stored", storageKey, mtimeMs };
+    return await this.#commitPart(digest);
   }
 
-  /** Closes the part file, if one is open. */
+  async #commitPart(digest: Digest): Promise<StoredLocation> {
+    if (this.#content.kind === "committed") return this.#content.location;
+    const writer = await this.#partWriter();
+    const storageKey = this.#finalKey(digest);
+    const { size, fingerprint } = await writer.commit(storageKey);
+    if (size !== this.#received) throw new Error(`${storageKey} has ${size} bytes instead of ${this.#received}`);
+    await writer[Symbol.asyncDispose]();
+    const location = { kind: "stored", storageKey, fingerprint } as const;
+    this.#content = { kind: "committed", location };
+    return location;
+  }
+
+  /** Closes the writer of the part, if one is open. */
   async #end(): Promise<void> {
     const content = this.#content;
     this.#content = { kind: "ended" };
-    if (content.kind === "open") await content.part[Symbol.asyncDispose]();
+    if (content.kind === "open") await content.writer[Symbol.asyncDispose]();
   }
+}
+
+function freshSuffix(): string {
+  return `.${randomUUID().slice(0, 8)}`;
 }
 
 function joined(pieces: readonly Uint8Array[]): Uint8Array {

@@ -108,6 +108,7 @@ export class LocalUpload implements BlobUpload {
     const record = {
       id,
       partKey,
+      partState: undefined,
       finalKey: undefined,
       algorithm,
       startedAt,

@@ -16,7 +16,7 @@ const PARSED: CachedResponse["parsed"] = {
   required: { kind: "nothing" },
   commonHeaders: {},
 };
-const FILE = { key: "blobs/x", size: 3, mtimeMs: 1 };
+const FILE = { key: "blobs/x", value: "3 1" };
 
 const get = (headers: Record<string, string> = {}): Request => new Request(URL_, { headers });
 const head = (): Request => new Request(URL_, { method: "HEAD" });

@@ -81,10 +81,11 @@ export class ResponseCache {
     madeFrom: { scope, revision },
     representation: { cacheable },
   }: CachedResponse): boolean | Promise<boolean> {
-    if (cacheable?.file && !this.#validator.isUnchanged(cacheable.file)) return false;
-    if (scope === undefined) return true;
-    const current = this.#validator.revision(scope);
-    return current instanceof Promise ? current.then((known) => known === revision) : current === revision;
+    const unchanged = cacheable?.file ? this.#validator.isUnchanged(cacheable.file) : true;
+    if (unchanged === false) return false;
+    const current = scope && this.#validator.revision(scope);
+    if (unchanged === true && !(current instanceof Promise)) return current === revision;
+    return Promise.all([unchanged, current]).then(([holds, known]) => holds && known === revision);
   }
 
   /** Caches the response to a GET or HEAD, unless it is too long or rests on more than can be compared. */

@@ -50,15 +50,14 @@ const FAULTS: readonly Fault[] = [
 const CHANGES: readonly Call[] = [
   "database.write",
   "part.append",
+  "part.checkpoint",
+  "part.commit",
   "part.dispose",
-  "part.flush",
-  "part.sync",
+  "store.begin",
   "store.checkRoom",
-  "store.copyPart",
   "store.delete",
   "store.resume",
-  "store.commit",
-  "store.stage",
+  "store.takeOver",
 ];
 
 describe("a fault of any one call", () => {
@@ -134,7 +133,7 @@ function breaking(fault: Fault, at: number, folder: string) {
 function happens({ isDone = false }: Fault, call: Call): boolean {
   if (call === "part.dispose") return true; // a file that cannot be closed is closed then
   // What opens gives nothing to close when it fails, and SQLite shows nobody what it could not commit.
-  return isDone && call !== "store.stage" && call !== "store.resume" && call !== "database.write";
+  return isDone && call !== "store.begin" && call !== "store.resume" && call !== "database.write";
 }
 
 function expectClean({ request, reply }: Refusal, { refusal }: Fault, folder: string): void {

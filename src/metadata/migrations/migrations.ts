@@ -18,6 +18,7 @@ import sqlite0016 from "./sqlite/0016_quota_counting.sql" with { type: "text" };
 import sqlite0017 from "./sqlite/0017_referrer_types.sql" with { type: "text" };
 import sqlite0018 from "./sqlite/0018_jobs.sql" with { type: "text" };
 import sqlite0019 from "./sqlite/0019_removed_tags.sql" with { type: "text" };
+import sqlite0020 from "./sqlite/0020_part_states.sql" with { type: "text" };
 
 /** The statements that make each version out of the one before; the first makes version 1 out of nothing. */
 export const SQLITE_MIGRATIONS: readonly string[] = [
@@ -40,6 +41,7 @@ export const SQLITE_MIGRATIONS: readonly string[] = [
   sqlite0017,
   sqlite0018,
   sqlite0019,
+  sqlite0020,
 ];
 
 /** A database that this program cannot use: a person has to do something first. */

@@ -69,10 +69,10 @@ export function testBlobs(open: OpenMetadata): void {
   test("bytes that were hashed again are good as of their new time", async () => {
     await using subject = await Subject.open(open);
     const { digest, key } = await subject.push("touched");
-    await subject.store.blobs.markIntact(digest, "a key of yesterday", 99);
-    expect((await subject.store.blobs.find(APP, digest))?.location).toMatchObject({ mtimeMs: 12.5 });
-    await subject.store.blobs.markIntact(digest, key, 1_700_000_000_123.25);
-    expect((await subject.store.blobs.find(APP, digest))?.location).toMatchObject({ mtimeMs: 1_700_000_000_123.25 });
+    await subject.store.blobs.markIntact(digest, "a key of yesterday", "99");
+    expect((await subject.store.blobs.find(APP, digest))?.location).toMatchObject({ fingerprint: "12 5" });
+    await subject.store.blobs.markIntact(digest, key, "1700000000123.25");
+    expect((await subject.store.blobs.find(APP, digest))?.location).toMatchObject({ fingerprint: "1700000000123.25" });
   });
 }
 
@@ -183,10 +183,13 @@ function testDamage(open: OpenMetadata): void {
     await using subject = await Subject.open(open);
     const { digest, key } = await subject.push("restored");
     await subject.store.blobs.markCorrupt(digest, key);
-    await subject.store.blobs.markIntact(digest, "a key of yesterday", 99);
+    await subject.store.blobs.markIntact(digest, "a key of yesterday", "99");
     expect(await subject.store.blobs.find(APP, digest)).toBeUndefined();
-    await subject.store.blobs.markIntact(digest, key, 99);
-    expect((await subject.store.blobs.find(APP, digest))?.location).toMatchObject({ storageKey: key, mtimeMs: 99 });
+    await subject.store.blobs.markIntact(digest, key, "99");
+    expect((await subject.store.blobs.find(APP, digest))?.location).toMatchObject({
+      storageKey: key,
+      fingerprint: "99",
+    });
   });
 
   test("pushing a damaged blob again puts it right everywhere and throws the bad bytes away", async () => {

@@ -98,7 +98,7 @@ export function testJobs(open: OpenMetadata): void {
     expect(await store.repositories.delete(APP)).toBe(false);
     // A writer that had claimed the upload has lost it: its blob would be in no repository.
     const finished = { id: upload, version, digest: textDigest("new"), size: 3 } as const;
-    const location = { kind: "stored", storageKey: "blobs/new", mtimeMs: 1 } as const;
+    const location = { kind: "stored", storageKey: "blobs/new", fingerprint: "1" } as const;
     expect(await store.uploads.finish({ ...finished, location })).toBe(false);
     expect(await store.jobs.list({ limit: 10 })).toMatchObject([{ kind: "delete repository", subject: APP, done: 0 }]);
 

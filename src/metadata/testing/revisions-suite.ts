@@ -106,7 +106,7 @@ export function testRevisions(open: OpenMetadata): void {
       await store.blobs.renewLease(APP, unneeded.digest);
       await store.manifests.renewLease(APP, image, clock.ms + 1);
       await store.blobs.markCorrupt(layer.digest, "blobs/of before");
-      await store.blobs.markIntact(layer.digest, layer.key, 13);
+      await store.blobs.markIntact(layer.digest, layer.key, "13");
       await store.tags.delete(APP, tag("absent"));
       await store.tags.put(APP, LATEST, unneeded.digest);
       await subject.put("refused", { blobs: [needs({ digest: `sha256:${"0".repeat(64)}`, size: 1 })] });
@@ -126,7 +126,7 @@ export function testRevisions(open: OpenMetadata): void {
     const both = ["app", "other"];
     expect(await movedBy(subject, () => store.blobs.markCorrupt(digest, key))).toEqual(both);
     expect(await movedBy(subject, () => store.blobs.markCorrupt(digest, key))).toEqual([]);
-    expect(await movedBy(subject, () => store.blobs.markIntact(digest, key, 13))).toEqual(both);
+    expect(await movedBy(subject, () => store.blobs.markIntact(digest, key, "13"))).toEqual(both);
     await store.blobs.markCorrupt(digest, key);
     expect(await movedBy(subject, () => subject.push("shared", { to: OTHER }))).toEqual(both);
     const { digest: small } = await subject.push("small", { location: inline("small") });

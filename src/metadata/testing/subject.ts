@@ -76,7 +76,7 @@ export class Subject implements AsyncDisposable {
   ): Promise<Pushed> {
     const { to = APP } = more;
     const id = await this.begin(to);
-    const location = more.location ?? { kind: "stored", storageKey: keyOf(id), mtimeMs: 12.5 };
+    const location = more.location ?? { kind: "stored", storageKey: keyOf(id), fingerprint: "12 5" };
     const digest = textDigest(content);
     const done = unbounded(await this.store.uploads.finish({ id, version: 1, digest, size: content.length, location }));
     if (!done) throw new Error("the upload could not be finished");

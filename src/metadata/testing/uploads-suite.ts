@@ -30,6 +30,7 @@ export function testUploads(open: OpenMetadata): void {
     expect(await store.uploads.find(APP, "one")).toEqual({
       id: "one",
       partKey: "uploads/one",
+      partState: undefined,
       staged: undefined,
       algorithm: "sha512",
       received: 0,
@@ -196,7 +197,7 @@ function testClaims(open: OpenMetadata): void {
     expect(await store.uploads.release(id, HOLDER)).toBe(false);
     expect(await store.uploads.nameFinalKey(id, stalled, "blobs/mine")).toBe(false);
     expect(await store.uploads.save(progress(id, stalled, { received: 99 }))).toBeUndefined();
-    expect(await store.uploads.move(id, stalled, "uploads/mine")).toBe(false);
+    expect(await store.uploads.move(id, stalled, { key: "uploads/mine", state: undefined })).toBe(false);
     expect(await store.uploads.finish(finished(id, stalled))).toBe(false);
     expect(await store.uploads.find(APP, id)).toEqual(before);
     expect(await store.blobs.find(APP, textDigest("content"))).toBeUndefined();
@@ -207,8 +208,8 @@ function testClaims(open: OpenMetadata): void {
     await using subject = await Subject.open(open);
     const id = await subject.begin();
     const version = await subject.claim(id);
-    expect(await subject.store.uploads.move(id, version, "uploads/fresh")).toBe(true);
-    expect((await subject.store.uploads.find(APP, id))?.partKey).toBe("uploads/fresh");
+    expect(await subject.store.uploads.move(id, version, { key: "uploads/fresh", state: "{}" })).toBe(true);
+    expect(await subject.store.uploads.find(APP, id)).toMatchObject({ partKey: "uploads/fresh", partState: "{}" });
     expect(await subject.store.trash.due(10)).toEqual([partKeyOf(id)]);
   });
 }
@@ -306,7 +307,7 @@ function testEnds(open: OpenMetadata): void {
     expect(await store.blobs.find(APP, textDigest("content"))).toEqual({
       digest: textDigest("content"),
       size: 7,
-      location: { kind: "stored", storageKey: keyOf(id), mtimeMs: 1234.5678 },
+      location: { kind: "stored", storageKey: keyOf(id), fingerprint: "1234.5678" },
       createdAt: clock.ms,
       leasedAt: clock.ms,
       referenced: false,
@@ -431,6 +432,6 @@ function progress(id: string, version: number, more: Partial<UploadProgress> = {
 }
 
 function finished(id: string, version: number) {
-  const location = { kind: "stored", storageKey: keyOf(id), mtimeMs: 1234.5678 } as const;
+  const location = { kind: "stored", storageKey: keyOf(id), fingerprint: "1234.5678" } as const;
   return { id, version, digest: textDigest("content"), size: 7, location };
 }

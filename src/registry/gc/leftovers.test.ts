@@ -104,7 +104,7 @@ describe.each([...ENGINES])("on %s", (kind) => {
         const value: unknown = Reflect.get(target, name, target);
         if (typeof value !== "function") return value;
         const method = value.bind(target);
-        if (name !== "copyPart") return method;
+        if (name !== "takeOver") return method;
         return async (...given: unknown[]) => {
           await method(...given);
           throw new Error("died here");

@@ -116,8 +116,8 @@ test("a file that no record names is removed when it is a day old, not before", 
   await using subject = await CollectionSubject.open("SQLite and files");
   const { store } = subject.backend;
   subject.clock.ms = Date.now();
-  await using part = await store.stage(store.partKey("unknown"));
-  await part.sync();
+  await using part = await store.begin(store.partKey("unknown"));
+  await part.checkpoint();
   await using scrub = new Scrub(subject);
   await scrub.passed(2);
   expect(await subject.files()).toHaveLength(1);

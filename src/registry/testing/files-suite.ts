@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { digestOf, encodedOf } from "../../oci/digest.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { tag } from "../../oci/tag.ts";
+import { MissingBlobError } from "../../storage/blob-store.ts";
 import {
   APP,
   LARGE,
@@ -123,7 +124,7 @@ export function testFiles(open: OpenContract): void {
     await rm(await pathOf(subject, digest));
     const rest = await collect({ [Symbol.asyncIterator]: () => reading });
     expect(Buffer.concat([first.value as Uint8Array, rest]).equals(content)).toBe(true);
-    await expect(collect(blob.read())).rejects.toThrow("ENOENT");
+    await expect(collect(blob.read())).rejects.toThrow(MissingBlobError);
   });
 
   test("an upload whose bytes are gone is gone", async () => {

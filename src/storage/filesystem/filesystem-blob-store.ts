@@ -1,5 +1,6 @@
 /** Blobs as files in the data folder. `layout.ts` draws the tree. */
 import { constants, statSync } from "node:fs";
+import type { Stats } from "node:fs";
 import { copyFile, link, open, readdir, rename, stat, unlink } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
@@ -8,9 +9,21 @@ import type { ByteLocation } from "../../lib/byte-location.ts";
 import type { ByteRange } from "../../lib/byte-range.ts";
 import { InheritedPermissions } from "../../lib/inherited-permissions.ts";
 import { readFile } from "../../lib/read-file.ts";
-import type { BlobStat, BlobStore, PartFile, PartKey, StorageKey, StoredKey } from "../blob-store.ts";
+import { MissingBlobError } from "../blob-store.ts";
+import type {
+  BlobStat,
+  BlobStore,
+  CountedPart,
+  Ending,
+  Part,
+  PartKey,
+  PartWriter,
+  StorageKey,
+  StoredKey,
+} from "../blob-store.ts";
 import { FilesystemPartFile, openDirect } from "./part-file.ts";
 import type { OpenDirect } from "./part-file.ts";
+import { FilesystemPartWriter } from "./part-writer.ts";
 import { Folders } from "./folders.ts";
 import { DiskReserve } from "./disk-reserve.ts";
 import { WriteBuffers } from "./write-buffers.ts";
@@ -60,11 +73,11 @@ export class FilesystemBlobStore implements BlobStore {
     return partKey(upload);
   }
 
-  storageKey(part: PartKey, digest: Digest): StorageKey {
-    return storageKey(part, digest);
+  storageKey(part: PartKey, digest: Digest, attempt?: string): StorageKey {
+    return storageKey(part, digest, attempt);
   }
 
-  async stage(key: PartKey): Promise<PartFile> {
+  async begin(key: PartKey): Promise<PartWriter> {
     const path = this.#path(key);
     // An upload whose last writer died before it recorded a byte leaves a file behind: it counts for nothing.
     const create = (): Promise<FileHandle> => this.#create(path);
@@ -73,17 +86,16 @@ export class FilesystemBlobStore implements BlobStore {
       await this.#makeAgain(dirname(path));
       return await create();
     });
-    return this.#part(handle, 0, path);
+    return this.#writer(handle, 0, key);
   }
 
-  async resume(key: PartKey, size: number): Promise<PartFile | undefined> {
-    const path = this.#path(key);
-    const handle = await open(path, "r+").catch(ignoreMissing);
+  async resume({ key, size }: CountedPart): Promise<PartWriter | undefined> {
+    const handle = await open(this.#path(key), "r+").catch(ignoreMissing);
     if (!handle) return undefined;
     try {
       if ((await handle.stat()).size >= size) {
         await handle.truncate(size);
-        return this.#part(handle, size, path);
+        return this.#writer(handle, size, key);
       }
     } catch (error) {
       await handle.close();
@@ -93,7 +105,18 @@ export class FilesystemBlobStore implements BlobStore {
     return undefined;
   }
 
-  async copyPart(from: PartKey, to: PartKey, size: number): Promise<boolean> {
+  async takeOver(
+    { key, size }: CountedPart,
+    fresh: PartKey,
+    { committedAs, mayWakeUp }: Ending,
+  ): Promise<Part | undefined> {
+    if (committedAs !== undefined) await rename(this.#path(committedAs), this.#path(key)).catch(ignoreMissing);
+    if (!mayWakeUp) return { key, state: undefined };
+    return (await this.#copyPart(key, fresh, size)) ? { key: fresh, state: undefined } : undefined;
+  }
+
+  /** Copies the first `size` bytes of a part file; durable when it resolves. False when they are not there. */
+  async #copyPart(from: PartKey, to: PartKey, size: number): Promise<boolean> {
     const [source, target] = [this.#path(from), this.#path(to)];
     const found = await stat(source).catch(ignoreMissing);
     if (!found || found.size < size) return false;
@@ -111,11 +134,7 @@ export class FilesystemBlobStore implements BlobStore {
     return true;
   }
 
-  readPart(key: PartKey, size: number): AsyncIterable<Uint8Array> {
-    return readFile(this.#path(key), { start: 0, end: size - 1 });
-  }
-
-  async commit(part: PartKey, key: StorageKey): Promise<BlobStat> {
+  async #commit(part: PartKey, key: StorageKey): Promise<BlobStat> {
     const [from, to] = [this.#path(part), this.#path(key)];
     const folder = dirname(to);
     await syncFile(from);
@@ -126,26 +145,18 @@ export class FilesystemBlobStore implements BlobStore {
       await rename(from, to);
     });
     await this.#folders.sync(folder); // the name is durable only once its folder is; waiters share one sync
-    const { size, mtimeMs } = await stat(to);
-    return { size, mtimeMs };
-  }
-
-  async reopen(key: StorageKey, part: PartKey): Promise<boolean> {
-    return await rename(this.#path(key), this.#path(part)).then(
-      () => true,
-      (error: NodeJS.ErrnoException) => ignoreMissing(error) ?? false,
-    );
+    return statOf(await stat(to));
   }
 
   async stat(key: StorageKey): Promise<BlobStat | undefined> {
     const found = await stat(this.#path(key)).catch(ignoreMissing);
-    return found?.isFile() ? { size: found.size, mtimeMs: found.mtimeMs } : undefined;
+    return found?.isFile() ? statOf(found) : undefined;
   }
 
-  isUnchanged(key: StorageKey, known: BlobStat): boolean {
+  isUnchanged(key: StorageKey, fingerprint: string): boolean {
     try {
       const found = statSync(this.#path(key), { throwIfNoEntry: false });
-      return found?.size === known.size && found.mtimeMs === known.mtimeMs && found.isFile();
+      return found !== undefined && fingerprintOf(found) === fingerprint && found.isFile();
     } catch {
       return false; // what is wrong with the disk is found out by who waits for it
     }
@@ -155,8 +166,13 @@ export class FilesystemBlobStore implements BlobStore {
     return { kind: "file", path: this.#path(key), range: { start: 0, end: size - 1 } };
   }
 
-  read(key: StorageKey, range?: ByteRange): AsyncIterable<Uint8Array> {
-    return readFile(this.#path(key), range);
+  async *read(key: StorageKey, range?: ByteRange): AsyncGenerator<Uint8Array> {
+    try {
+      yield* readFile(this.#path(key), range);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") throw new MissingBlobError(key, { cause: error });
+      throw error;
+    }
   }
 
   async *list(): AsyncGenerator<StoredKey> {
@@ -170,8 +186,8 @@ export class FilesystemBlobStore implements BlobStore {
       const key = join(folder, entry.name);
       if (entry.isDirectory()) yield* this.#list(key);
       if (!entry.isFile() || entry.name === PROBE_NAME) continue;
-      const found = await this.stat(key as StorageKey);
-      if (found) yield { key: key as PartKey | StorageKey, ...found };
+      const found = await stat(join(this.#root, key)).catch(ignoreMissing);
+      if (found?.isFile()) yield { key: key as PartKey | StorageKey, size: found.size, modifiedAt: found.mtimeMs };
     }
   }
 
@@ -231,6 +247,8 @@ export class FilesystemBlobStore implements BlobStore {
     await this.#probe.check();
   }
 
+  async close(): Promise<void> {}
+
   async #create(path: string): Promise<FileHandle> {
     const handle = await open(path, "w", this.#permissions.fileMode);
     try {
@@ -248,18 +266,28 @@ export class FilesystemBlobStore implements BlobStore {
     await this.#folders.ensure(folder);
   }
 
-  #part(handle: FileHandle, position: number, path: string): FilesystemPartFile {
-    return new FilesystemPartFile(path, handle, position, {
+  #writer(handle: FileHandle, position: number, key: PartKey): PartWriter {
+    const path = this.#path(key);
+    const file = new FilesystemPartFile(path, handle, position, {
       buffers: this.#buffers,
       openDirect: this.#openDirect,
       checkRoom: (bytes) => this.#reserve.check(bytes),
       syncName: () => this.#folders.sync(dirname(path)),
     });
+    return new FilesystemPartWriter(file, position, (as) => this.#commit(key, as));
   }
 
   #path(key: PartKey | StorageKey): string {
     return join(this.#root, key);
   }
+}
+
+function statOf(found: Stats): BlobStat {
+  return { size: found.size, fingerprint: fingerprintOf(found) };
+}
+
+function fingerprintOf({ size, mtimeMs }: Stats): string {
+  return `${size} ${mtimeMs}`;
 }
 
 /** Makes the bytes of a file durable, and what `change` does to it. */

@@ -22,8 +22,8 @@ export function partKey(upload: string): PartKey {
   return `${UPLOADS}/${upload}` as PartKey;
 }
 
-export function storageKey(part: PartKey, digest: Digest): StorageKey {
+export function storageKey(part: PartKey, digest: Digest, attempt = ""): StorageKey {
   const hex = encodedOf(digest);
   const upload = part.slice(UPLOADS.length + 1);
-  return `${BLOBS}/${algorithmOf(digest)}/${hex.slice(0, 2)}/${hex}.${upload}` as StorageKey;
+  return `${BLOBS}/${algorithmOf(digest)}/${hex.slice(0, 2)}/${hex}.${upload}${attempt}` as StorageKey;
 }

@@ -2,7 +2,6 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
-import type { PartFile } from "../blob-store.ts";
 import { BUFFER_BYTES } from "./write-buffers.ts";
 import type { WriteBuffers } from "./write-buffers.ts";
 
@@ -31,7 +30,7 @@ export interface PartFileContext {
  * cache: the tail, a small file, the bytes up to the next multiple of the buffer's size when an upload goes on somewhere
  * else; and everything where the file system refuses. No page is written both ways. Neither way is durable before `sync`.
  */
-export class FilesystemPartFile implements PartFile {
+export class FilesystemPartFile implements AsyncDisposable {
   readonly #path: string;
   readonly #handle: FileHandle;
   readonly #context: PartFileContext;
@@ -54,6 +53,7 @@ export class FilesystemPartFile implements PartFile {
     this.#context = context;
   }
 
+  /** Adds bytes at the end. The buffer may be used again when it resolves. */
   async append(bytes: Uint8Array): Promise<void> {
     let rest = bytes;
     while (rest.length > 0) {
@@ -72,6 +72,7 @@ export class FilesystemPartFile implements PartFile {
     }
   }
 
+  /** Cuts off what is behind the first `size` bytes. */
   async truncate(size: number): Promise<void> {
     await this.#settled();
     if (size > this.#position) await this.flush();
@@ -80,12 +81,14 @@ export class FilesystemPartFile implements PartFile {
     this.#position = size;
   }
 
+  /** What was appended can be read when it resolves; rejects when not all of it could be written. */
   async flush(): Promise<void> {
     await this.#writeBuffer();
     await this.#writing;
     await this.#syncing;
   }
 
+  /** Durable when it resolves: the bytes, and the name they are found by. */
   async sync(): Promise<void> {
     await this.flush();
     // Also for what went past the page cache: the size of the file, its blocks, and the disk's own cache.

@@ -11,8 +11,8 @@ test("a blob of many small pieces is copied a bounded number of times, not once 
   const store = new MemoryBlobStore();
   const key = store.partKey("many-pieces");
   const piece = new Uint8Array(2048).fill(7);
-  const part = await store.stage(key);
+  const part = await store.begin(key);
   for (let count = 0; count < 20_000; count++) await part.append(piece);
   const blob = store.storageKey(key, digestOf(piece));
-  expect(await store.commit(key, blob)).toMatchObject({ size: 20_000 * 2048 });
+  expect(await part.commit(blob)).toMatchObject({ size: 20_000 * 2048 });
 });

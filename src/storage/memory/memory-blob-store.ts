@@ -2,11 +2,22 @@
 import type { Digest } from "../../oci/digest.ts";
 import type { ByteLocation } from "../../lib/byte-location.ts";
 import type { ByteRange } from "../../lib/byte-range.ts";
-import type { BlobStat, BlobStore, PartFile, PartKey, StorageKey, StoredKey } from "../blob-store.ts";
+import { MissingBlobError } from "../blob-store.ts";
+import type {
+  BlobStat,
+  BlobStore,
+  CountedPart,
+  Ending,
+  Part,
+  PartKey,
+  PartWriter,
+  StorageKey,
+  StoredKey,
+} from "../blob-store.ts";
 
 interface Kept {
   readonly bytes: Uint8Array;
-  readonly mtimeMs: number;
+  readonly fingerprint: string;
 }
 
 /** Bytes that grow at their end. Its room doubles when it is used up: a byte is copied twice on average, not once per piece. */
@@ -53,57 +64,46 @@ export class MemoryBlobStore implements BlobStore {
     return `part/${upload}` as PartKey;
   }
 
-  storageKey(part: PartKey, digest: Digest): StorageKey {
-    return `${digest}/${part}` as StorageKey;
+  storageKey(part: PartKey, digest: Digest, attempt = ""): StorageKey {
+    return `${digest}/${part}${attempt}` as StorageKey;
   }
 
-  async stage(key: PartKey): Promise<PartFile> {
+  async begin(key: PartKey): Promise<PartWriter> {
     this.#parts.set(key, new GrowingBytes());
-    return this.#writer(key);
+    return this.#writer(key, 0);
   }
 
-  async resume(key: PartKey, size: number): Promise<PartFile | undefined> {
+  async resume({ key, size }: CountedPart): Promise<PartWriter | undefined> {
     const part = this.#parts.get(key);
     if (!part || part.length < size) return undefined;
     part.truncate(size);
-    return this.#writer(key);
+    return this.#writer(key, size);
   }
 
-  async copyPart(from: PartKey, to: PartKey, size: number): Promise<boolean> {
-    const part = this.#parts.get(from);
-    if (!part || part.length < size) return false;
-    this.#parts.set(to, new GrowingBytes(part.first(size).slice()));
-    return true;
-  }
-
-  async *readPart(key: PartKey, size: number): AsyncGenerator<Uint8Array> {
-    yield this.#part(key, size).first(size);
-  }
-
-  async commit(part: PartKey, key: StorageKey): Promise<BlobStat> {
-    const arrived = this.#part(part);
-    const kept = { bytes: arrived.first(arrived.length).slice(), mtimeMs: ++this.#commits };
-    this.#blobs.set(key, kept);
-    this.#parts.delete(part);
-    return { size: kept.bytes.length, mtimeMs: kept.mtimeMs };
-  }
-
-  async reopen(key: StorageKey, part: PartKey): Promise<boolean> {
-    const kept = this.#blobs.get(key);
-    if (!kept) return false;
-    this.#parts.set(part, new GrowingBytes(kept.bytes));
-    this.#blobs.delete(key);
-    return true;
+  async takeOver(
+    { key, state, size }: CountedPart,
+    fresh: PartKey,
+    { committedAs, mayWakeUp }: Ending,
+  ): Promise<Part | undefined> {
+    const committed = committedAs && this.#blobs.get(committedAs);
+    if (committed) {
+      this.#parts.set(key, new GrowingBytes(committed.bytes));
+      this.#blobs.delete(committedAs);
+    }
+    const part = this.#parts.get(key);
+    if (!part || part.length < size) return undefined;
+    if (!mayWakeUp) return { key, state };
+    this.#parts.set(fresh, new GrowingBytes(part.first(size).slice()));
+    return { key: fresh, state };
   }
 
   async stat(key: StorageKey): Promise<BlobStat | undefined> {
     const kept = this.#blobs.get(key);
-    return kept && { size: kept.bytes.length, mtimeMs: kept.mtimeMs };
+    return kept && { size: kept.bytes.length, fingerprint: kept.fingerprint };
   }
 
-  isUnchanged(key: StorageKey, known: BlobStat): boolean {
-    const kept = this.#blobs.get(key);
-    return kept?.bytes.length === known.size && kept.mtimeMs === known.mtimeMs;
+  isUnchanged(key: StorageKey, fingerprint: string): boolean {
+    return this.#blobs.get(key)?.fingerprint === fingerprint;
   }
 
   locate(key: StorageKey): ByteLocation {
@@ -112,13 +112,13 @@ export class MemoryBlobStore implements BlobStore {
 
   async *read(key: StorageKey, range?: ByteRange): AsyncGenerator<Uint8Array> {
     const kept = this.#blobs.get(key);
-    if (!kept) throw new Error(`there is no blob under ${key}`);
+    if (!kept) throw new MissingBlobError(key);
     yield range ? kept.bytes.subarray(range.start, range.end + 1) : kept.bytes;
   }
 
   async *list(): AsyncGenerator<StoredKey> {
-    for (const [key, { length }] of this.#parts) yield { key, size: length, mtimeMs: 0 };
-    for (const [key, { bytes, mtimeMs }] of this.#blobs) yield { key, size: bytes.length, mtimeMs };
+    for (const [key, { length }] of this.#parts) yield { key, size: length, modifiedAt: 0 };
+    for (const [key, { bytes }] of this.#blobs) yield { key, size: bytes.length, modifiedAt: 0 };
   }
 
   async delete(keys: readonly (PartKey | StorageKey)[]): Promise<void> {
@@ -132,19 +132,33 @@ export class MemoryBlobStore implements BlobStore {
 
   async checkReady(): Promise<void> {}
 
-  #part(key: PartKey, atLeast: number = 0): GrowingBytes {
+  async close(): Promise<void> {}
+
+  #commit(part: PartKey, key: StorageKey): BlobStat {
+    const arrived = this.#part(part);
+    const bytes = arrived.first(arrived.length).slice();
+    const fingerprint = String(++this.#commits);
+    this.#blobs.set(key, { bytes, fingerprint });
+    this.#parts.delete(part);
+    return { size: bytes.length, fingerprint };
+  }
+
+  #part(key: PartKey): GrowingBytes {
     const part = this.#parts.get(key);
-    if (!part || part.length < atLeast) throw new Error(`the part file ${key} has fewer than ${atLeast} bytes`);
+    if (!part) throw new Error(`there is no part under ${key}`);
     return part;
   }
 
-  #writer(key: PartKey): PartFile {
+  #writer(key: PartKey, size: number): PartWriter {
+    let counted = size;
     return {
       append: async (bytes) => this.#part(key).append(bytes),
-      truncate: async (size) => this.#part(key, size).truncate(size),
-      flush: async () => {},
-      sync: async () => {},
-      [Symbol.asyncDispose]: async () => {},
+      checkpoint: async () => {
+        counted = this.#part(key).length;
+        return undefined;
+      },
+      commit: async (as) => this.#commit(key, as),
+      [Symbol.asyncDispose]: async () => this.#parts.get(key)?.truncate(counted),
     };
   }
 }

@@ -48,7 +48,7 @@ async function uploads(subject: Subject): Promise<void> {
   await store.holders.lostUploads(HOLDER, [{ id, version: claimed }]);
   await store.uploads.nameFinalKey(id, claimed, `${keyOf(id)}/2`);
   await store.uploads.reservePart("uploads/mine", clock.ms + HOUR_MS);
-  await store.uploads.move(id, claimed, "uploads/mine");
+  await store.uploads.move(id, claimed, { key: "uploads/mine", state: undefined });
   const saved = unbounded(await store.uploads.save({ ...progress, id, version: claimed, staged: new Uint8Array(3) }));
   await store.uploads.save({ ...progress, id, version: Number(saved), staged: undefined });
   await store.uploads.release(id, HOLDER);
@@ -71,7 +71,7 @@ async function blobs(subject: Subject): Promise<void> {
   await store.blobs.repositoriesWith(large.digest, 10);
   await store.blobs.markCorrupt(large.digest, large.key);
   await store.blobs.markCorrupt(small.digest, new Uint8Array());
-  await store.blobs.markIntact(large.digest, large.key, 13);
+  await store.blobs.markIntact(large.digest, large.key, "13");
   await store.blobs.markCorrupt(large.digest, large.key);
   await subject.push("large");
   await store.blobs.unlink(OTHER, large.digest, () => false);

@@ -5,7 +5,7 @@
  *   tools/bun test/crash/support/point-server.ts FOLDER INLINE_BYTES CALLS POINT before|after
  *
  * Prints where it listens; told `collect` on standard input it collects and says `collected`. Says
- * `dies before store.commit`, or the like, before it does.
+ * `dies before part.commit`, or the like, before it does.
  */
 import { createInterface } from "node:readline";
 import { READS } from "../../faults/support/watched-drivers.ts";

@@ -1,18 +1,12 @@
 /** The ports below a registry, with somebody who sees every call before it is made: to refuse it, to slow it, to die. */
 import type { SqlEngine } from "../../../src/metadata/sql.ts";
-import type { BlobStore, PartFile } from "../../../src/storage/blob-store.ts";
+import type { BlobStore, PartWriter } from "../../../src/storage/blob-store.ts";
 
-/** What a call is made on, and its name there, such as `store.commit`, `part.append` or `database.write`. */
+/** What a call is made on, and its name there, such as `part.commit`, `part.append` or `database.write`. */
 export type Call = `${"store" | "part" | "database"}.${string}`;
 
 /** Calls that change nothing. */
-export const READS: ReadonlySet<Call> = new Set([
-  "database.read",
-  "store.stat",
-  "store.read",
-  "store.readPart",
-  "store.list",
-]);
+export const READS: ReadonlySet<Call> = new Set(["database.read", "store.stat", "store.read", "store.list"]);
 
 /** Makes the call by calling `make`, or does something else. `bytes` is how many an append brings. */
 export type Watcher = <Result>(call: Call, make: () => Promise<Result>, bytes?: number) => Promise<Result>;
@@ -21,25 +15,23 @@ export type Watcher = <Result>(call: Call, make: () => Promise<Result>, bytes?: 
 export function watchedStore(store: BlobStore, watch: Watcher): BlobStore {
   return {
     partKey: (upload) => store.partKey(upload),
-    storageKey: (part, digest) => store.storageKey(part, digest),
+    storageKey: (part, digest, attempt) => store.storageKey(part, digest, attempt),
     locate: (key, size) => store.locate(key, size),
     isUnchanged: (key, known) => store.isUnchanged(key, known),
-    stage: (key) => watch("store.stage", async () => watchedPart(await store.stage(key), watch)),
-    resume: (key, size) =>
+    begin: (key, options) => watch("store.begin", async () => watchedPart(await store.begin(key, options), watch)),
+    resume: (counted, options) =>
       watch("store.resume", async () => {
-        const part = await store.resume(key, size);
+        const part = await store.resume(counted, options);
         return part && watchedPart(part, watch);
       }),
-    copyPart: (from, to, size) => watch("store.copyPart", () => store.copyPart(from, to, size)),
-    readPart: (key, size) => watchedPieces(store.readPart(key, size), "store.readPart", watch),
-    commit: (part, key) => watch("store.commit", () => store.commit(part, key)),
-    reopen: (key, part) => watch("store.reopen", () => store.reopen(key, part)),
+    takeOver: (part, fresh, ending) => watch("store.takeOver", () => store.takeOver(part, fresh, ending)),
     stat: (key) => watch("store.stat", () => store.stat(key)),
     read: (key, range) => watchedPieces(store.read(key, range), "store.read", watch),
     list: () => watchedPieces(store.list(), "store.list", watch),
     delete: (keys) => watch("store.delete", () => store.delete(keys)),
     checkRoom: (bytes) => watch("store.checkRoom", () => store.checkRoom(bytes)),
     checkReady: () => watch("store.checkReady", () => store.checkReady()),
+    close: () => store.close(),
   };
 }
 
@@ -57,12 +49,11 @@ export function watchedEngine(engine: SqlEngine, watch: Watcher): SqlEngine {
   };
 }
 
-function watchedPart(part: PartFile, watch: Watcher): PartFile {
+function watchedPart(part: PartWriter, watch: Watcher): PartWriter {
   return {
     append: (bytes) => watch("part.append", () => part.append(bytes), bytes.length),
-    truncate: (size) => watch("part.truncate", () => part.truncate(size)),
-    flush: () => watch("part.flush", () => part.flush()),
-    sync: () => watch("part.sync", () => part.sync()),
+    checkpoint: () => watch("part.checkpoint", () => part.checkpoint()),
+    commit: (key) => watch("part.commit", () => part.commit(key)),
     [Symbol.asyncDispose]: () => watch("part.dispose", async () => await part[Symbol.asyncDispose]()),
   };
 }

@@ -149,10 +149,10 @@ export class Seeder {
     { size, mtimeMs }: { size: number; mtimeMs: number },
   ): void {
     const repo = this.#repository(repository);
-    const values = { digest, size, key, mtimeMs, at: PUSHED_AT };
+    const values = { digest, size, key, fingerprint: `${size} ${mtimeMs}`, at: PUSHED_AT };
     this.#run(
-      `insert into blob (digest, size, storage_key, mtime, state, created_at, touched_at, unref_at)
-      values ($digest, $size, $key, $mtimeMs, 'live', $at, $at, $at)`,
+      `insert into blob (digest, size, storage_key, fingerprint, state, created_at, touched_at, unref_at)
+      values ($digest, $size, $key, $fingerprint, 'live', $at, $at, $at)`,
       values,
     );
     this.#link(repo, digest);
