@@ -11,6 +11,7 @@ import { Metadata } from "./metadata/metadata.ts";
 import { silentLogger } from "./observe/logger.ts";
 import type { Logger } from "./observe/logger.ts";
 import { Metrics } from "./observe/metrics.ts";
+import { RequestMetrics } from "./observe/request-metrics.ts";
 import { openAccess } from "./open-access.ts";
 import type { Access, AccessOptions } from "./open-access.ts";
 import { openDrivers } from "./open-drivers.ts";
@@ -68,8 +69,16 @@ export interface RegistryOptions {
   readonly auditFails?: () => boolean;
   /** What collection keeps, and for how long. */
   readonly collection?: Partial<CollectionRules>;
+  /** Whether requests and calls to database and storage are counted in `metrics`; false when absent. */
+  readonly measure?: boolean | MeasureOptions | undefined;
   readonly log?: Logger;
   readonly clock?: Clock;
+}
+
+/** What is counted on request only. */
+export interface MeasureOptions {
+  /** How many repositories are counted by themselves; none when absent. */
+  readonly repositories?: number;
 }
 
 /** A registry that is open, with its maintenance. */
@@ -80,6 +89,8 @@ export interface Registry extends Maintenance, Pick<Access, "explain">, AsyncDis
   readonly robots: Robots;
   /** What it has counted so far. */
   readonly metrics: Metrics;
+  /** Where whoever sends replies has requests counted; undefined without `measure`. */
+  readonly requests: RequestMetrics | undefined;
   /** Answers a request as the server does; it never rejects. */
   fetch(request: Request): Promise<Response>;
   /**
@@ -101,7 +112,10 @@ export interface Registry extends Maintenance, Pick<Access, "explain">, AsyncDis
 /** Opens a registry. Whoever opens it closes it, by `close` or `await using`. */
 export async function createRegistry(options: RegistryOptions): Promise<Registry> {
   const { clock = systemClock, log = silentLogger(), deleteEnabled = true, signaturesEnabled = false } = options;
-  const { blobs: store, metadata: engine } = await openDrivers(options.storage);
+  const metrics = new Metrics(VERSION);
+  const { measure = false } = options;
+  const requests = measure === false ? undefined : new RequestMetrics(metrics, measure === true ? {} : measure);
+  const { blobs: store, metadata: engine } = await openDrivers(options.storage, requests && metrics.calls);
   const rules = { ...DEFAULT_RULES, ...options.collection };
   const metadata: Metadata = new Metadata(engine, clock, { periods: rules, quotas: options.quotas });
   if (options.quotas) {
@@ -112,7 +126,8 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const backend = createBackend({ store, metadata, clock, limits: options.limits, rules });
   const namespace = new LocalNamespace(backend);
   const origins = new Origins(options.origin);
-  const parts = { metadata, clock, log, origins, signaturesEnabled };
+  const onLogin = requests && metrics.countLogin.bind(metrics);
+  const parts = { metadata, clock, log, origins, signaturesEnabled, onLogin };
   const access = await openAccess(options.access, parts).catch(async (error: unknown) => {
     await metadata.close();
     throw error;
@@ -134,6 +149,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     clock,
     onChange: options.onChange,
     auditFails: options.auditFails,
+    measured: requests && { metrics, requests },
     version: VERSION,
   };
   const handlerThatRefuses = (refused: OtherSitesOptions["refused"] | undefined): Handler => {
@@ -143,7 +159,6 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const handle = handlerThatRefuses(options.otherSites?.refused ?? (options.access && "marked pages"));
   // Its cache is its own: what `fetch` was answered under any name is not for those who come over the network.
   let loopbackHandle: Handler | undefined;
-  const metrics = new Metrics(VERSION);
   const listeners = new Set<RegistryListener>();
   const close = async (): Promise<void> => {
     await Promise.all(Array.from(listeners, (listener) => listener.close()));
@@ -156,6 +171,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     users: new Users(metadata),
     robots: new Robots(metadata, clock),
     metrics,
+    requests,
     handle,
     async listen({ hostname = "127.0.0.1", port = 0, otherSites = "refused" } = {}) {
       const isOpen = options.access === undefined && options.otherSites === undefined;

@@ -1,5 +1,6 @@
 /** Access control of a registry: who clients are and what they may do, from the options that it is opened with. */
 import { Authentication } from "./auth/authentication.ts";
+import type { LoginListener } from "./auth/authentication.ts";
 import { OPEN_DECISION } from "./auth/authorization.ts";
 import type { ExternalTokens } from "./auth/external-tokens.ts";
 import type { Action, Authenticator, Identity } from "./auth/identity.ts";
@@ -57,12 +58,14 @@ interface AccessParts {
   readonly log: Logger;
   readonly origins: Origins;
   readonly signaturesEnabled: boolean;
+  /** Is told of verified credentials. */
+  readonly onLogin: LoginListener | undefined;
 }
 
 /** Opens access control; `access` undefined opens the registry to everyone. */
 export async function openAccess(
   access: AccessOptions | undefined,
-  { metadata, clock, log, origins, signaturesEnabled }: AccessParts,
+  { metadata, clock, log, origins, signaturesEnabled, onLogin }: AccessParts,
 ): Promise<Access> {
   if (!access) return { authorizer: OPEN_ACCESS, explain: async () => OPEN_DECISION };
   const baseHeaders = signaturesEnabled ? SIGNATURES_HEADER : {};
@@ -74,6 +77,7 @@ export async function openAccess(
       policy: new Policy(),
       tokensDecide: true,
       clock,
+      onLogin,
     });
     return {
       authorizer: new SessionAuthorizer({ authentication, challenge, baseHeaders }),
@@ -88,7 +92,13 @@ export async function openAccess(
   const given = await access.authenticator({ metadata, clock, log });
   const accounts: AccountVerifier = "authenticate" in given ? new EmbeddedAccounts(given) : given;
   const service = new TokenService({ keys: new SigningKeys(metadata, clock), policy, accounts, clock });
-  const authentication = new Authentication({ verifiers: [accounts, service], policy, tokensDecide: false, clock });
+  const authentication = new Authentication({
+    verifiers: [accounts, service],
+    policy,
+    tokensDecide: false,
+    clock,
+    onLogin,
+  });
   const challenge: Challenge =
     access.basicRealm === undefined
       ? { kind: "bearer", service: SERVICE, realm: `${origins.prefix}${TOKEN_PATH}`, origins }

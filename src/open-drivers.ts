@@ -1,7 +1,9 @@
 /** Where a registry keeps its bytes and its metadata. */
 import { folderPath } from "./lib/folder-path.ts";
 import type { SqlEngine } from "./metadata/sql.ts";
-import type { BlobStore } from "./storage/blob-store.ts";
+import { observedDriver } from "./observe/calls.ts";
+import type { Actions, CallObserver } from "./observe/calls.ts";
+import type { BlobStore, PartWriter } from "./storage/blob-store.ts";
 
 /** What a registry is built on. It closes them. */
 export interface Drivers {
@@ -26,8 +28,53 @@ export type StorageOptions =
     }
   | Drivers;
 
+/** The methods of the storage whose calls are told of, by the names that distribution has for what they do. */
+const STORAGE_ACTIONS: Actions<BlobStore> = {
+  begin: "Writer",
+  resume: "Writer",
+  takeOver: "Copy",
+  stat: "Stat",
+  delete: "Delete",
+  checkReady: "Check",
+};
+
+const WRITER_ACTIONS: Actions<PartWriter> = { append: "Append", checkpoint: "Sync", commit: "Move" };
+
+const DATABASE_ACTIONS: Actions<SqlEngine> = { read: "read", readNow: "read", write: "write", flush: "flush" };
+
+/** Opens the drivers; `observer` is told of their calls. */
+export async function openDrivers(storage: StorageOptions, observer?: CallObserver): Promise<Drivers> {
+  const { blobs, metadata } = await chooseDrivers(storage);
+  if (!observer) return { blobs, metadata };
+  const names = driverNames(storage);
+  return {
+    blobs: observedStore(blobs, names.storage, observer),
+    metadata: observedDriver(metadata, { target: "database", driver: names.database }, DATABASE_ACTIONS, observer),
+  };
+}
+
+/** The store and the writers that it opens. */
+function observedStore(blobs: BlobStore, driver: string, observer: CallObserver): BlobStore {
+  const place = { target: "storage", driver } as const;
+  const observedWriter = (writer: PartWriter): PartWriter => observedDriver(writer, place, WRITER_ACTIONS, observer);
+  const store = observedDriver(blobs, place, STORAGE_ACTIONS, observer);
+  const [begin, resume] = [store.begin.bind(store), store.resume.bind(store)];
+  store.begin = async (...given) => observedWriter(await begin(...given));
+  store.resume = async (...given) => {
+    const writer = await resume(...given);
+    return writer && observedWriter(writer);
+  };
+  return store;
+}
+
+/** What metrics call the drivers: as distribution does, where it has them. */
+function driverNames(storage: StorageOptions): { readonly storage: string; readonly database: string } {
+  if (storage === "memory") return { storage: "inmemory", database: "inmemory" };
+  return "blobs" in storage ? { storage: "custom", database: "custom" } : { storage: "filesystem", database: "sqlite" };
+}
+
 /** Drivers are chosen here and nowhere else; what is not chosen is not loaded. */
-export async function openDrivers(storage: StorageOptions): Promise<Drivers> {
+async function chooseDrivers(storage: StorageOptions): Promise<Drivers> {
   if (typeof storage === "object" && "blobs" in storage) return storage;
   if (storage === "memory") {
     const { MemoryBlobStore } = await import("./storage/memory/memory-blob-store.ts");

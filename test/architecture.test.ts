@@ -52,7 +52,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "lib",
   ],
   "open-access": ["server", "auth", "metadata", "observe", "oci", "lib"],
-  "open-drivers": ["storage", "metadata", "lib"],
+  "open-drivers": ["storage", "metadata", "observe", "lib"],
   config: ["oci", "lib"],
   server: ["auth", "registry", "observe", "oci", "lib"],
   acme: ["observe", "lib"],

@@ -30,7 +30,11 @@ export interface AuthenticationParts {
   /** Whether the server that issues tokens decides alone what they allow. */
   readonly tokensDecide: boolean;
   readonly clock: Clock;
+  readonly onLogin?: LoginListener | undefined;
 }
+
+/** Is told of credentials that were verified, rather than found in the cache: accepted, or why they were refused. */
+export type LoginListener = (scheme: "basic" | "bearer", result: "accepted" | Reason) => void;
 
 /** For so long a password is not hashed again. */
 const PASSWORD_SESSION_MS = 60_000;
@@ -74,7 +78,11 @@ export class Authentication {
       case "unknown":
         return { kind: "rejected", scheme: "unknown", reason: "malformed" };
       default:
-        return await this.#verifying.run(key, () => this.#prove(key, credentials, address));
+        return await this.#verifying.run(key, async () => {
+          const outcome = await this.#prove(key, credentials, address);
+          this.#parts.onLogin?.(credentials.kind, outcome.kind === "rejected" ? outcome.reason : "accepted");
+          return outcome;
+        });
     }
   }
 

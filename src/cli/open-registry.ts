@@ -61,7 +61,7 @@ export async function openRegistry(
     },
     ...(access ? { access } : {}),
     ...(auditFails ? { auditFails } : {}),
-    ...(serving ? { readLimits: readLimitsOf(settings) } : {}),
+    ...(serving ? { readLimits: readLimitsOf(settings), measure: measureOf(settings) } : {}),
     ...(quotas ? { quotas: settings.quotas } : {}),
     collection: { leaseMs: lease, graceMs: grace, undoMs: undo, freshMs: fresh, untagged },
     log,
@@ -80,6 +80,12 @@ function otherSitesOf(settings: Settings): RegistryOptions["otherSites"] {
   if (address.kind === "unix" || !isLoopbackHost(address.hostname) || asksForLogin(settings)) return undefined;
   // A browser makes no connection to a name that the certificate does not have.
   return { refused: tls.certificate === undefined && tls.letsencrypt === undefined ? "names and pages" : "pages" };
+}
+
+/** Nothing is counted that nobody can read. */
+function measureOf({ http: { debug } }: Settings): RegistryOptions["measure"] {
+  const { enabled, repositories } = debug.prometheus;
+  return debug.addr !== undefined && enabled && { repositories };
 }
 
 function readLimitsOf({ limits: { reads } }: Settings): ReadLimitOptions {

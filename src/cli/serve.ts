@@ -20,14 +20,14 @@ import { exposures, greeting } from "./greeting.ts";
 import type { Greeted } from "./greeting.ts";
 import { addressOf, idleTlsWarning, listenForClients, refused } from "./listen-for-clients.ts";
 import { openRegistry } from "./open-registry.ts";
-import { logsFor, stopListening } from "./serving.ts";
+import { readAtScrapes } from "./readings.ts";
+import { countedBy, logsFor, stopListening } from "./serving.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 import { heedStopSignals } from "./stop-signals.ts";
 import type { StopSignals } from "./stop-signals.ts";
 import { surviveUnexpectedErrors } from "./unexpected-errors.ts";
 import { countWorkers } from "./worker-count.ts";
-import { startWorkers } from "./workers.ts";
-import type { Workers } from "./workers.ts";
+import { Workers, startWorkers } from "./workers.ts";
 
 const HELP = `stowage serve [CONFIG.yml] [options]: runs the registry server until it gets a stop signal
 
@@ -69,8 +69,8 @@ async function serveUntilStopped(
   await provideAccess(settings, log);
   const registry = await openRegistry(settings, log, { serving: true, auditFails: logs.auditFails });
   const { metrics } = registry;
-  logs.onDropped(({ lines, auditLines }) => metrics.count({ droppedLines: lines, droppedAuditLines: auditLines }));
-  surviveUnexpectedErrors(log, () => metrics.count({ unexpectedErrors: 1 }));
+  logs.onDropped((dropped) => metrics.countDroppedLines(dropped));
+  surviveUnexpectedErrors(log, () => metrics.countUnexpectedError());
   const failed = async (error: unknown): Promise<never> => {
     await registry.close();
     throw error;
@@ -94,6 +94,7 @@ async function serveUntilStopped(
   if (idleTls !== undefined) log.warn(idleTls);
   if (workers.warning !== undefined) log.warn(workers.warning);
   const stopping = new AbortController();
+  if (registry.requests) readAtScrapes(served, registry, stopping.signal);
   const { enabled, interval } = settings.gc;
   const collecting = registry.collectInBackground({ enabled, intervalMs: interval }, stopping.signal);
   const working = registry.runJobsInBackground(stopping.signal);
@@ -130,11 +131,13 @@ interface Addresses {
 /** Listens for clients, and for machines that watch where the settings say so. */
 async function listenOn(settings: Settings, workers: number, registry: Registry, logs: Logs): Promise<Addresses> {
   const clients = await (workers > 1
-    ? startWorkers(workers, settings, logs, (counts) => registry.metrics.count(counts))
-    : listenForClients(settings, registry.handle, logs));
+    ? startWorkers(workers, settings, logs)
+    : listenForClients(settings, registry.handle, countedBy(registry, logs)));
   const { addr, prometheus } = settings.http.debug;
   if (addr === undefined) return { clients, watchers: undefined };
-  const debugHandler = createDebugHandler(registry.metrics, prometheus.enabled ? prometheus.path : undefined);
+  const counted = clients instanceof Workers ? () => clients.counted() : undefined;
+  const metricsText = (): Promise<string> => registry.metrics.text(counted);
+  const debugHandler = createDebugHandler(metricsText, prometheus.enabled ? prometheus.path : undefined);
   // Monitoring requests every few seconds are not logged.
   const watchers = await listen(addressOf(addr), debugHandler, { log: logs.log })
     .catch(refused("http.debug.addr"))

@@ -1,33 +1,22 @@
-/** What a worker tells the process that started it. */
-import type { ProcessCounts } from "../observe/metrics.ts";
+/** What a worker and the process that started it tell each other. */
+import type { Samples } from "../observe/metrics.ts";
 
 export type WorkerMessage =
   | { readonly kind: "listening" }
-  /** Counts since the last message. */
-  | { readonly kind: "counted"; readonly counts: ProcessCounts };
+  /** All that it has counted since its start. */
+  | { readonly kind: "counted"; readonly samples: readonly Samples[] };
 
-/** Counts are sent this long after the first of them, in one message. */
-const GATHERED_MS = 1000;
+export type ParentMessage =
+  /** It is to say what it has counted. */
+  { readonly kind: "count" };
 
-/** Sends nothing when the parent process has ended. */
-export function tellParent(message: WorkerMessage): void {
-  if (process.connected) process.send?.(message);
+/** Sends nothing when the parent process has ended. Resolves once the message is on its way. */
+export async function tellParent(message: WorkerMessage): Promise<void> {
+  if (!process.connected) return;
+  await new Promise<void>((resolve) => process.send?.(message, undefined, undefined, () => resolve()));
 }
 
-/** Gives a function that counts, and tells the parent soon. */
-export function countForParent(): (counts: Partial<ProcessCounts>) => void {
-  const nothing: ProcessCounts = { droppedLines: 0, droppedAuditLines: 0, unexpectedErrors: 0 };
-  let gathered = nothing;
-  const tell = (): void => {
-    tellParent({ kind: "counted", counts: gathered });
-    gathered = nothing;
-  };
-  return ({ droppedLines = 0, droppedAuditLines = 0, unexpectedErrors = 0 }) => {
-    if (gathered === nothing) setTimeout(tell, GATHERED_MS).unref();
-    gathered = {
-      droppedLines: gathered.droppedLines + droppedLines,
-      droppedAuditLines: gathered.droppedAuditLines + droppedAuditLines,
-      unexpectedErrors: gathered.unexpectedErrors + unexpectedErrors,
-    };
-  };
+/** Calls `listener` with what the parent says. */
+export function listenToParent(listener: (message: ParentMessage) => void): void {
+  process.on("message", (message) => listener(message as ParentMessage));
 }

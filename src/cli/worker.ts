@@ -3,9 +3,9 @@ import type { Logger } from "../observe/logger.ts";
 import { CommandError } from "./command-error.ts";
 import { listenForClients } from "./listen-for-clients.ts";
 import { openRegistry } from "./open-registry.ts";
-import { logsFor, stopListening } from "./serving.ts";
+import { countedBy, logsFor, stopListening } from "./serving.ts";
 import { surviveUnexpectedErrors } from "./unexpected-errors.ts";
-import { countForParent, tellParent } from "./worker-messages.ts";
+import { listenToParent, tellParent } from "./worker-messages.ts";
 import type { WorkerConfig } from "./workers.ts";
 
 /** Resolves with the exit code when the worker got a stop signal, or its parent process ended. */
@@ -14,15 +14,18 @@ export async function worker(): Promise<number> {
   const told = toldToStop();
   const { settings, address } = (await Bun.stdin.json()) as WorkerConfig;
   const logs = await logsFor(settings);
-  const count = countForParent();
-  logs.onDropped(({ lines, auditLines }) => count({ droppedLines: lines, droppedAuditLines: auditLines }));
-  surviveUnexpectedErrors(logs.log, () => count({ unexpectedErrors: 1 }));
   try {
     await using registry = await openRegistry(settings, logs.log, { serving: true, auditFails: logs.auditFails });
-    const listening = await listenForClients(settings, registry.handle, logs, address);
-    tellParent({ kind: "listening" });
+    const { metrics } = registry;
+    logs.onDropped((dropped) => metrics.countDroppedLines(dropped));
+    surviveUnexpectedErrors(logs.log, () => metrics.countUnexpectedError());
+    const tellCounted = (): Promise<void> => tellParent({ kind: "counted", samples: metrics.samples });
+    listenToParent(() => void tellCounted());
+    const listening = await listenForClients(settings, registry.handle, countedBy(registry, logs), address);
+    await tellParent({ kind: "listening" });
     explain(await told, logs.log);
     await stopListening(listening, logs.log);
+    await tellCounted();
   } finally {
     await logs.end();
   }

@@ -3,13 +3,14 @@ import type { Subprocess } from "bun";
 import type { Settings } from "../config/schema.ts";
 import { pause } from "../lib/pause.ts";
 import type { Logger, Logs } from "../observe/logger.ts";
-import type { ProcessCounts } from "../observe/metrics.ts";
+import type { Samples } from "../observe/metrics.ts";
 import { LIMITS } from "../server/http/limits.ts";
 import type { Address, Listening } from "../server/listen/listen.ts";
 import { empty } from "../server/http/reply.ts";
 import { CommandError } from "./command-error.ts";
 import { listenForClients } from "./listen-for-clients.ts";
-import type { WorkerMessage } from "./worker-messages.ts";
+import { AllWorkerCounts } from "./worker-counts.ts";
+import type { ParentMessage, WorkerMessage } from "./worker-messages.ts";
 
 /** What a worker reads from its standard input. It never reads settings itself: those of a later start may be others. */
 export interface WorkerConfig {
@@ -35,15 +36,10 @@ const THIS_PROGRAM: readonly string[] = Bun.isStandaloneExecutable
   ? [process.execPath]
   : [process.execPath, ...process.execArgv, ...process.argv.slice(1, 2)];
 
-/** Starts workers; resolves when all of them listen. `onCounted` is given what they count. */
-export async function startWorkers(
-  count: number,
-  settings: Settings,
-  logs: Logs,
-  onCounted: (counts: ProcessCounts) => void,
-): Promise<Workers> {
+/** Starts workers; resolves when all of them listen. */
+export async function startWorkers(count: number, settings: Settings, logs: Logs): Promise<Workers> {
   const { url, address } = await findFree(settings, logs);
-  const workers = new Workers(count, { settings, address }, url, logs.log, onCounted);
+  const workers = new Workers(count, { settings, address }, url, logs.log);
   const failure = await Promise.race([workers.started, workers.failed]);
   if (!failure) return workers;
   await workers.stop();
@@ -70,25 +66,18 @@ export class Workers implements Listening {
   readonly failed: Promise<Error>;
   readonly #config: string;
   readonly #log: Logger;
-  readonly #onCounted: (counts: ProcessCounts) => void;
   readonly #running = new Set<Subprocess>();
   readonly #listening = new Set<Subprocess>();
+  readonly #counts = new AllWorkerCounts<Subprocess>((worker) => tell(worker, { kind: "count" }));
   readonly #stopping = new AbortController();
   readonly #slots: readonly Promise<void>[];
   #isUp = false;
 
-  constructor(
-    count: number,
-    config: WorkerConfig,
-    url: string,
-    log: Logger,
-    onCounted: (counts: ProcessCounts) => void,
-  ) {
+  constructor(count: number, config: WorkerConfig, url: string, log: Logger) {
     this.url = url;
     this.address = config.address;
     this.#config = JSON.stringify(config);
     this.#log = log;
-    this.#onCounted = onCounted;
     const started = Promise.withResolvers<undefined>();
     const failed = Promise.withResolvers<Error>();
     this.started = started.promise;
@@ -111,6 +100,11 @@ export class Workers implements Listening {
     await Promise.allSettled(this.#slots);
     clearTimeout(killing);
     return 0;
+  }
+
+  /** What they have counted until now, those that have ended too. */
+  counted(): Promise<readonly (readonly Samples[])[]> {
+    return this.#counts.read();
   }
 
   /** Ends all at once, whatever they do. */
@@ -148,16 +142,27 @@ export class Workers implements Listening {
       stdout: "inherit",
       stderr: "inherit",
       ipc: (message: WorkerMessage) => {
-        if (message.kind === "counted") return this.#onCounted(message.counts);
+        if (message.kind === "counted") return this.#counts.told(worker, message.samples);
         listened = true;
         this.#listening.add(worker);
         onListening();
       },
     });
     this.#running.add(worker);
+    this.#counts.begun(worker);
     await worker.exited;
     this.#running.delete(worker);
+    this.#counts.ended(worker);
     this.#listening.delete(worker);
     return { listened, pid: worker.pid, exitCode: worker.exitCode, signal: worker.signalCode };
+  }
+}
+
+/** Says nothing to a worker that has ended. */
+function tell(worker: Subprocess, message: ParentMessage): void {
+  try {
+    worker.send(message);
+  } catch {
+    // It ends, and what it counted last is known.
   }
 }

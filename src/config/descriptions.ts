@@ -75,6 +75,8 @@ export const DESCRIPTIONS: Readonly<Record<string, string>> = {
     "parent process starts and supervises the workers and does the background work; the kernel distributes " +
     "connections. This needs Linux and a TCP port: otherwise one process serves, and a warning says so. See " +
     "[operations.md](operations.md#workers).",
+  "http.debug.prometheus.repositories":
+    "How many repositories have metrics of their own (`stowage_repository_requests_total`, `stowage_repository_bytes_total`), at most 10000.",
   "auth.htpasswd.realm": "The realm in the `WWW-Authenticate` header: one line of text.",
   "auth.htpasswd.path":
     "An htpasswd file, `NAME:HASH` on each line. Hashes are bcrypt (`htpasswd -B`) or argon2id. Lines with other " +

@@ -24,6 +24,8 @@ const MAX_WORKERS = 64;
 
 const EXPECTED_WORKERS = `expected a number of processes from 1 to ${MAX_WORKERS}`;
 
+const EXPECTED_COUNTED = "expected how many repositories are counted by themselves: from 0 to 10000";
+
 const urlPattern = z.string().min(1).max(1024);
 
 export const Settings = z.strictObject({
@@ -58,6 +60,8 @@ export const Settings = z.strictObject({
             .strictObject({
               enabled: z.boolean().default(false),
               path: z.string().startsWith("/", 'expected a path such as "/metrics"').default("/metrics"),
+              /** How many repositories are counted by themselves. */
+              repositories: z.int(EXPECTED_COUNTED).min(0, EXPECTED_COUNTED).max(10_000, EXPECTED_COUNTED).default(0),
             })
             .prefault({}),
         })

@@ -500,7 +500,10 @@ health:
     const { settings } = load(SHIPPED);
     expect(settings.http.addr).toBe(":5000");
     expect(settings.storage.filesystem.rootdirectory).toBe("/var/lib/registry");
-    expect(settings.http.debug).toEqual({ addr: ":5001", prometheus: { enabled: true, path: "/metrics" } });
+    expect(settings.http.debug).toEqual({
+      addr: ":5001",
+      prometheus: { enabled: true, path: "/metrics", repositories: 0 },
+    });
   });
 
   test("is warned about for what it names in vain, one line each", () => {

@@ -121,6 +121,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   "http.debug.addr": "127.0.0.1:5001",
   "http.debug.prometheus.enabled": "true",
   "http.debug.prometheus.path": "/metrics",
+  "http.debug.prometheus.repositories": "100",
   "auth.htpasswd.realm": "Registry",
   "auth.htpasswd.path": "/etc/stowage/htpasswd",
   "auth.token.refresh": "true",

@@ -4,6 +4,7 @@ import { systemClock } from "../lib/clock.ts";
 import type { Clock } from "../lib/clock.ts";
 import { escapeControlsInJson } from "../lib/control-characters.ts";
 import { LruCache, textBytes } from "../lib/lru.ts";
+import type { RequestSeries } from "./request-series.ts";
 
 /** A request and its answer, as far as they are the same each time that a cached response is served: formatted once for all. */
 export class Answered {
@@ -13,13 +14,20 @@ export class Answered {
   readonly status: number;
   /** Bytes of the answer's body; 0 when that was not known. */
   readonly written: number;
+  /** The kind of the endpoint; undefined when the path names none. */
+  readonly handler: string | undefined;
+  readonly repository: string | undefined;
+  /** Where it is counted, once that was looked up. */
+  series: RequestSeries | undefined;
   #json: JsonParts | undefined;
 
-  constructor({ method, uri, status, written }: Pick<Answered, "method" | "uri" | "status" | "written">) {
+  constructor({ method, uri, status, written, handler, repository }: AnsweredParts) {
     this.method = method;
     this.uri = uri;
     this.status = status;
     this.written = written;
+    this.handler = handler;
+    this.repository = repository;
   }
 
   /** Its parts of a line of JSON. */
@@ -27,6 +35,9 @@ export class Answered {
     return (this.#json ??= jsonPartsOf(this));
   }
 }
+
+type AnsweredParts = Pick<Answered, "method" | "uri" | "status" | "written"> &
+  Partial<Pick<Answered, "handler" | "repository">>;
 
 interface JsonParts {
   /** What stands between the time and the client. */
@@ -43,6 +54,8 @@ export interface Access {
   /** The principal's name, when it has proven one. */
   readonly user: string | undefined;
   readonly userAgent: string | null;
+  /** Bytes of the request's body that were received; 0 when absent. */
+  readonly received?: number | undefined;
   /** Milliseconds until the answer was ready to be sent. */
   readonly duration: number;
 }

@@ -3,6 +3,8 @@ import type { Authorization } from "../auth/authorization.ts";
 import type { TokenService } from "../auth/token-service.ts";
 import type { Namespace } from "../registry/namespace.ts";
 import type { Clock } from "../lib/clock.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import type { RequestMetrics } from "../observe/request-metrics.ts";
 import type { ChangeListener } from "./change-event.ts";
 import type { RequestBody } from "./http/body.ts";
 import type { Authentication } from "../auth/authentication.ts";
@@ -39,8 +41,16 @@ export interface ServerOptions {
   readonly onChange?: ChangeListener | undefined;
   /** Whether audit lines are being dropped. */
   readonly auditFails?: (() => boolean) | undefined;
+  /** Where requests are counted; absent when they are not. */
+  readonly measured?: Measured | undefined;
   /** The program's version, for people. */
   readonly version: string;
+}
+
+/** The metrics of a registry, and those of its requests. */
+export interface Measured {
+  readonly metrics: Metrics;
+  readonly requests: RequestMetrics;
 }
 
 /** The token issuer. */

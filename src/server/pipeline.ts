@@ -59,6 +59,7 @@ interface PendingRequest extends Pick<Context, "request" | "caller" | "options">
 export function createHandler({ namespace, options, log }: HandlerParts): Handler {
   const cache = new ResponseCache(namespace);
   const { crossOrigin } = options.commonHeaders;
+  const { requests, metrics } = options.measured ?? {};
 
   return (request, onBodyReceived, peer) => {
     const caller = options.origins.callerOf(request, peer);
@@ -75,12 +76,19 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
       const reply = answer(asked);
       return reply instanceof Promise ? finishLater(reply, asked) : finish(reply, asked);
     } catch (error) {
-      return finish(errorReply(error, asked, log), asked);
+      return finish(errorReply(error, asked), asked);
     }
   };
 
-  function finishLater(reply: Promise<Reply>, asked: PendingRequest): Promise<Reply> {
-    return reply.catch((error: unknown) => errorReply(error, asked, log)).then((made) => finish(made, asked));
+  async function finishLater(reply: Promise<Reply>, asked: PendingRequest): Promise<Reply> {
+    const handler = asked.parsed?.route.kind;
+    requests?.begin(handler);
+    try {
+      const made = await reply.catch((error: unknown) => errorReply(error, asked));
+      return await finish(made, asked);
+    } finally {
+      requests?.end(handler);
+    }
   }
 
   function answer(asked: PendingRequest): Reply | Promise<Reply> {
@@ -116,11 +124,14 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
   ): Reply | Promise<Reply> {
     if (!cached) return runHandler(asked, parsed, authorization);
     const isValid = cache.isValid(cached);
-    if (isValid === true) return replyFrom(cached, asked.request);
+    if (isValid === true) return replyFromCache(cached, asked);
     if (isValid === false) return runHandler(asked, parsed, authorization);
-    return isValid.then((known) =>
-      known ? replyFrom(cached, asked.request) : runHandler(asked, parsed, authorization),
-    );
+    return isValid.then((known) => (known ? replyFromCache(cached, asked) : runHandler(asked, parsed, authorization)));
+  }
+
+  function replyFromCache(cached: CachedResponse, { request }: PendingRequest): Reply {
+    metrics?.countRead({ isCached: true });
+    return replyFrom(cached, request);
   }
 
   /** Lets a handler answer; what it returns of a resource is cached. */
@@ -144,11 +155,24 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
       return made;
     }
     if (made.cacheable === undefined || madeFrom === undefined) return replyTo(request, made);
+    metrics?.countRead({ isCached: false });
     const full = addCommonHeaders(fullReply(made), asked);
     const shared = { webHeaders: new Headers(full.headers), answered: {} };
     const response = { parsed, representation: made, full: { ...full, shared }, madeFrom };
     cache.set(request, response);
     return replyFrom(response, request);
+  }
+
+  function errorReply(error: unknown, asked: PendingRequest): Reply {
+    const [cause, headers] = error instanceof RefusedWithHeaders ? [error.cause, error.headers] : [error, {}];
+    const refusal = refusalIn(cause);
+    if (!refusal || refusal.cause !== undefined) logCause(log, asked.request, cause);
+    const reply = refusal ? refusalReply(refusal, headers) : internalErrorReply();
+    if (!(error instanceof AccessRefusal)) return reply;
+    auditRefusal(error, asked, log);
+    const { rejected, denied, user } = error.client;
+    metrics?.refusals.add(1, denied ? "denied" : rejected ? "rejected" : "unauthenticated");
+    return { ...reply, user };
   }
 
   function finish(reply: Reply, asked: PendingRequest): Reply | Promise<Reply> {
@@ -173,10 +197,13 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
     return { ...rest, headers: { ...headers, ...ofOrigin } };
   }
 
-  /** Adds the headers that every reply has. */
-  function addCommonHeaders(reply: Reply, { request, parsed }: PendingRequest): Reply {
+  /** Adds the headers that every reply has, and what metrics say of it. */
+  function addCommonHeaders(reply: Reply, { request, parsed, body }: PendingRequest): Reply {
     const common = parsed?.commonHeaders ?? options.commonHeaders.at(registryPath(request, options));
-    return { ...reply, headers: withDefaults(belowPrefix(reply.headers, options.origins.prefix), common) };
+    const headers = withDefaults(belowPrefix(reply.headers, options.origins.prefix), common);
+    const route = parsed?.route;
+    const repository = route && "name" in route ? route.name : undefined;
+    return { ...reply, headers, handler: route?.kind, repository, received: body?.received };
   }
 }
 
@@ -187,16 +214,6 @@ function isRead({ method }: Request): boolean {
 
 function bodyOf(asked: PendingRequest): RequestBody {
   return (asked.body ??= new RequestBody(asked.request, asked.onBodyReceived));
-}
-
-function errorReply(error: unknown, asked: PendingRequest, log: Logger): Reply {
-  const [cause, headers] = error instanceof RefusedWithHeaders ? [error.cause, error.headers] : [error, {}];
-  const refusal = refusalIn(cause);
-  if (!refusal || refusal.cause !== undefined) logCause(log, asked.request, cause);
-  const reply = refusal ? refusalReply(refusal, headers) : internalErrorReply();
-  if (!(error instanceof AccessRefusal)) return reply;
-  auditRefusal(error, asked, log);
-  return { ...reply, user: error.client.user };
 }
 
 async function handle(context: Context, route: Route): Promise<Reply | Representation> {

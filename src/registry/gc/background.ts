@@ -48,13 +48,17 @@ export async function collectInBackground(
       };
       if (!enabled || holdoff.lasts) {
         report(await collectTrash(backend, hooks), log, metrics);
+        metrics.lastCollection.set(clock.now() / 1000);
         continue;
       }
       if (!untaggedQueued) untaggedQueued = await queueUntagged(backend, ending);
       if (ending.aborted) continue;
       report(await collectDue(backend, rules, hooks), log, metrics);
+      metrics.lastCollection.set(clock.now() / 1000);
     } catch (error) {
-      if (!signal.aborted) log.error({ err: error }, "garbage collection failed: it is retried in the next round");
+      if (signal.aborted) continue;
+      metrics.failedCollections.add(1);
+      log.error({ err: error }, "garbage collection failed: it is retried in the next round");
     }
   }
 }

@@ -12,7 +12,6 @@ export class RequestBody {
 
   /** Whether it was taken in one piece. */
   #isTaken = false;
-  /** Bytes that were read piece by piece. */
   #received = 0;
 
   /** `onReceived` is called when the last byte has arrived. */
@@ -24,6 +23,11 @@ export class RequestBody {
   /** Says that work on the request begins, which may take a while: one without a body has arrived already. */
   begin(): void {
     if (this.#request.body === null) this.#onReceived();
+  }
+
+  /** Bytes that have been read. */
+  get received(): number {
+    return this.#received;
   }
 
   /** Whether the request says that it has no bytes. */
@@ -88,6 +92,7 @@ export class RequestBody {
     const bytes = await this.#request.bytes().catch((error: unknown) => {
       throw new BrokenBodyError("the client went away", { cause: error });
     });
+    this.#received += bytes.length;
     this.#onReceived();
     yield bytes;
   }

@@ -31,6 +31,11 @@ export interface Reply {
   /** The client's address, for the log. */
   readonly address?: string | undefined;
   readonly user?: string | undefined;
+  /** The kind of the endpoint that answered, and the repository that the path names: for the metrics. */
+  readonly handler?: string | undefined;
+  readonly repository?: string | undefined;
+  /** Bytes of the request's body that were received; 0 when absent. */
+  readonly received?: number | undefined;
 }
 
 /** A reply without a body. */

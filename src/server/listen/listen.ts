@@ -263,25 +263,32 @@ function answer(
   /** `failed` is what is answered instead, because the file of the reply could not be opened. */
   function log(made: Reply, failed: number | undefined): void {
     access?.({
-      answered: failed === undefined ? answeredBy(made, request) : answeredAs(failed, 0, request),
+      answered: failed === undefined ? answeredBy(made, request) : answeredAs(made, failed, 0, request),
       remoteAddress: made.address,
       user: made.user,
       userAgent: request.headers.get("user-agent"),
+      received: made.received,
       duration: Math.round((performance.now() - started) * 1000) / 1000,
     });
   }
 }
 
 /** What the access log says of a reply; of one from the cache it is made once. */
-function answeredBy({ status, headers, shared }: Reply, request: Request): Answered {
+function answeredBy(reply: Reply, request: Request): Answered {
+  const { status, headers, shared } = reply;
   const method = request.method === "HEAD" ? "HEAD" : "GET";
   const written = method === "HEAD" ? 0 : Number(headers["content-length"] ?? 0);
-  if (!shared) return answeredAs(status, written, request);
-  return (shared.answered[method] ??= answeredAs(status, written, request));
+  if (!shared) return answeredAs(reply, status, written, request);
+  return (shared.answered[method] ??= answeredAs(reply, status, written, request));
 }
 
-function answeredAs(status: number, written: number, { method, url }: Request): Answered {
-  return new Answered({ method, uri: targetOf(url), status, written });
+function answeredAs(
+  { handler, repository }: Reply,
+  status: number,
+  written: number,
+  { method, url }: Request,
+): Answered {
+  return new Answered({ method, uri: targetOf(url), status, written, handler, repository });
 }
 
 /** The file that the runtime opens for a reply. */

@@ -1,18 +1,18 @@
 /** What the debug address answers: for machines that watch, apart from what clients reach. */
-import type { Metrics } from "../../observe/metrics.ts";
+import { METRICS_TYPE } from "../../observe/metrics.ts";
 import type { Handler } from "../http/handler.ts";
 import { getHealth } from "./health.ts";
 import { empty, text } from "../http/reply.ts";
 import { fullReply } from "../http/representation.ts";
 import { pathOf, targetOf } from "../http/request-target.ts";
 
-/** `metricsPath` is where Prometheus reads; nowhere when absent. */
-export function createDebugHandler(metrics: Metrics, metricsPath: string | undefined): Handler {
+/** `metricsPath` is where Prometheus reads what `metricsText` gives; nowhere when absent. */
+export function createDebugHandler(metricsText: () => Promise<string>, metricsPath: string | undefined): Handler {
   return async (request) => {
     if (request.method !== "GET" && request.method !== "HEAD") return empty(405, { allow: "GET, HEAD" });
     const path = pathOf(targetOf(request.url));
     if (path === "/debug/health") return fullReply(getHealth());
     if (path !== metricsPath) return empty(404);
-    return text(200, await metrics.text(), { "content-type": metrics.contentType });
+    return text(200, await metricsText(), { "content-type": METRICS_TYPE });
   };
 }
