@@ -45,6 +45,8 @@ export type AccessOptions =
 
 /** What the server asks before it answers, and what explains its decisions. */
 export interface Access extends Pick<ServerOptions, "authorizer" | "tokens"> {
+  /** Puts other rules in force; absent where none decide. */
+  readonly replacePolicies?: (policies: readonly Rule[] | undefined) => void;
   /**
    * Whether somebody may do something, and which rule decides. `name` is as in a rule: `alice`, `robot:ci`, `anonymous`.
    * Undefined when nobody of that name is known here.
@@ -106,6 +108,7 @@ export async function openAccess(
   return {
     authorizer: new SessionAuthorizer({ authentication, policy, challenge, baseHeaders }),
     tokens: { service, authentication, refreshTokens: access.refreshTokens ?? false },
+    replacePolicies: (policies) => policy.replaceRules(policies),
     async explain(name, action, repository) {
       if (name === "anonymous") return policy.decide(undefined, action, repository);
       const principal = await accounts.find?.(...accountOf(name));

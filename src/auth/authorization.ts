@@ -43,13 +43,13 @@ export type AuthorizationBounds =
 /** As far as its bounds reach. */
 export class BoundedAuthorization implements Authorization {
   readonly principal: Principal;
-  readonly mayListSome: boolean;
   readonly #access: readonly ResourceActions[] | undefined;
   readonly #policy: Policy | undefined;
   readonly #maxDecisionBytes: number;
-  /** Decisions never become invalid: settings are fixed for the process, and so is the principal of a session. */
+  /** Valid as long as the policy has the same rules: the principal of a session never changes. */
   readonly #decisions = new Map<string, Partial<Record<Action, Decision>>>();
   #decisionBytes = 0;
+  #generation: number | undefined;
 
   /** Caches decisions, bounded by bytes, because clients repeat the same requests. */
   constructor(principal: Principal, { access, policy }: AuthorizationBounds, maxDecisionBytes: number) {
@@ -57,9 +57,15 @@ export class BoundedAuthorization implements Authorization {
     this.#access = access;
     this.#policy = policy;
     this.#maxDecisionBytes = maxDecisionBytes;
-    this.mayListSome = access
-      ? access.some(({ type, name, actions }) => type === "registry" && name === "catalog" && actions.includes("*"))
-      : (policy?.allowsSomePull(principal) ?? false);
+    this.#generation = policy?.generation;
+  }
+
+  get mayListSome(): boolean {
+    return this.#access
+      ? this.#access.some(
+          ({ type, name, actions }) => type === "registry" && name === "catalog" && actions.includes("*"),
+        )
+      : (this.#policy?.allowsSomePull(this.principal) ?? false);
   }
 
   /** Cached decisions: at most `maxDecisionBytes`. */
@@ -72,6 +78,7 @@ export class BoundedAuthorization implements Authorization {
   }
 
   decide(action: Action, repository: string): Decision {
+    if (this.#generation !== this.#policy?.generation) this.#forget();
     const known = this.#decisions.get(repository)?.[action];
     if (known) return known;
     const decision = this.#decide(action, repository);
@@ -90,16 +97,19 @@ export class BoundedAuthorization implements Authorization {
 
   #keep(action: Action, repository: string, decision: Decision): void {
     const bytes = DECISION_BYTES + textBytes(repository) + textBytes(decision.by);
-    if (this.#decisionBytes + bytes > this.#maxDecisionBytes) {
-      this.#decisions.clear();
-      this.#decisionBytes = 0;
-    }
+    if (this.#decisionBytes + bytes > this.#maxDecisionBytes) this.#forget();
     if (bytes > this.#maxDecisionBytes) return;
     this.#decisionBytes += bytes;
     const decisions = this.#decisions.get(repository);
     if (decisions) decisions[action] = decision;
     // A substring would keep the whole string in memory.
     else this.#decisions.set(Buffer.from(repository).toString(), { [action]: decision });
+  }
+
+  #forget(): void {
+    this.#decisions.clear();
+    this.#decisionBytes = 0;
+    this.#generation = this.#policy?.generation;
   }
 }
 

@@ -55,18 +55,24 @@ const [GLOB_BYTES_EACH, GLOB_BYTES] = [12, 400];
 
 export class Policy {
   /** Undefined when not set: then every user may do everything, as in distribution. */
-  readonly #rules: readonly CompiledRule[] | undefined;
+  #rules: readonly CompiledRule[] | undefined;
+  #generation = 0;
   /** The patterns of bounds, which come with principals. */
   readonly #globs = new LruCache<string, Glob>(MAX_GLOB_BYTES);
 
   constructor(rules?: readonly Rule[]) {
-    this.#rules = rules?.map((rule, index) => ({
-      principals: new Set(rule.who.map(qualified)),
-      repositories: rule.repositories.map(glob),
-      seek: seekOf(rule.repositories),
-      actions: new Set(rule.actions),
-      decision: { allowed: true, by: `policies.${index} (${wordsOf(rule)})` },
-    }));
+    this.#rules = rules?.map(compiled);
+  }
+
+  /** Decides by other rules from now on, also for sessions that are there already. */
+  replaceRules(rules: readonly Rule[] | undefined): void {
+    this.#rules = rules?.map(compiled);
+    this.#generation++;
+  }
+
+  /** Another number when the rules are others: decisions of the rules before are not valid then. */
+  get generation(): number {
+    return this.#generation;
   }
 
   /** Whether a rule applies to anonymous clients. */
@@ -132,6 +138,16 @@ export class Policy {
     }
     return found;
   }
+}
+
+function compiled(rule: Rule, index: number): CompiledRule {
+  return {
+    principals: new Set(rule.who.map(qualified)),
+    repositories: rule.repositories.map(glob),
+    seek: seekOf(rule.repositories),
+    actions: new Set(rule.actions),
+    decision: { allowed: true, by: `policies.${index} (${wordsOf(rule)})` },
+  };
 }
 
 function seekOf(patterns: readonly string[]): Seek {
