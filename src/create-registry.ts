@@ -1,4 +1,5 @@
 /** Puts a registry together: for the program and for programs that embed it. */
+import type { Rule } from "./auth/policy.ts";
 import { Robots } from "./auth/robots.ts";
 import { Users } from "./auth/users.ts";
 import { systemClock } from "./lib/clock.ts";
@@ -16,7 +17,7 @@ import { openAccess } from "./open-access.ts";
 import type { Access, AccessOptions } from "./open-access.ts";
 import { openDrivers } from "./open-drivers.ts";
 import type { StorageOptions } from "./open-drivers.ts";
-import { createBackend } from "./registry/backend.ts";
+import { DEFAULT_LIMITS, createBackend } from "./registry/backend.ts";
 import type { RegistryLimits } from "./registry/backend.ts";
 import { emptyTrash } from "./registry/gc/trash.ts";
 import { createMaintenance } from "./registry/maintenance.ts";
@@ -24,9 +25,10 @@ import type { Maintenance } from "./registry/maintenance.ts";
 import { LocalNamespace } from "./registry/namespace.ts";
 import type { Namespace } from "./registry/namespace.ts";
 import type { ChangeListener } from "./server/change-event.ts";
-import type { ServerOptions } from "./server/context.ts";
+import type { LiveOptions, ServerOptions } from "./server/context.ts";
 import { CommonHeaders } from "./server/http/common-headers.ts";
 import type { ConfiguredHeaders } from "./server/http/common-headers.ts";
+import { LIMITS } from "./server/http/limits.ts";
 import { createHandler } from "./server/pipeline.ts";
 import type { Handler } from "./server/http/handler.ts";
 import { listenOnRuntime } from "./server/listen/embedded-listener.ts";
@@ -44,6 +46,8 @@ export interface RegistryOptions {
   readonly storage: StorageOptions;
   /** Whether clients may delete; true when absent. */
   readonly deleteEnabled?: boolean;
+  /** Whether clients may change nothing; false when absent. */
+  readonly readOnly?: boolean;
   /** Whether signatures beside manifests are shown and taken over HTTP; false when absent. */
   readonly signaturesEnabled?: boolean;
   /** Where requests come from, and what clients call this registry. */
@@ -67,6 +71,10 @@ export interface RegistryOptions {
   readonly onChange?: ChangeListener;
   /** Whether what `onChange` or the log is told of changes is being lost: then `/readyz` answers 503. */
   readonly auditFails?: () => boolean;
+  /** Why this server should get no requests now; then `/readyz` answers 503 with it. Undefined while it should. */
+  readonly notReady?: () => string | undefined;
+  /** How many entries one page of the catalog has at the most, and one of a list of tags; 1,000 and 10,000 when absent. */
+  readonly pages?: { readonly catalog?: number; readonly tags?: number };
   /** What collection keeps, and for how long. */
   readonly collection?: Partial<CollectionRules>;
   /** Whether requests and calls to database and storage are counted in `metrics`; false when absent. */
@@ -79,6 +87,15 @@ export interface RegistryOptions {
 export interface MeasureOptions {
   /** How many repositories are counted by themselves; none when absent. */
   readonly repositories?: number;
+}
+
+/** What a registry may be given anew while it is open. */
+export interface LiveRegistryOptions extends Pick<
+  RegistryOptions,
+  "deleteEnabled" | "readOnly" | "readLimits" | "limits"
+> {
+  /** The rules of authorization; without effect where there are none to replace. */
+  readonly policies?: readonly Rule[] | undefined;
 }
 
 /** A registry that is open, with its maintenance. */
@@ -103,15 +120,24 @@ export interface Registry extends Maintenance, Pick<Access, "explain">, AsyncDis
    * refused from then on. One transaction however much there is: for tests and small registries.
    */
   clear(): Promise<void>;
+  /** Puts options in force from the next request on; those that are absent have their defaults. */
+  reconfigure(options: LiveRegistryOptions): void;
   /** As `fetch`, for a server that writes replies itself. */
   readonly handle: Handler;
   /** Stops listening, then closes the drivers; no request may be running. */
   close(): Promise<void>;
 }
 
+/** Of those that have no default. */
+const ABSENT_LIMITS: Partial<Record<keyof RegistryLimits, undefined>> = {
+  allowsUrl: undefined,
+  mayBeMissing: undefined,
+  classes: undefined,
+};
+
 /** Opens a registry. Whoever opens it closes it, by `close` or `await using`. */
 export async function createRegistry(options: RegistryOptions): Promise<Registry> {
-  const { clock = systemClock, log = silentLogger(), deleteEnabled = true, signaturesEnabled = false } = options;
+  const { clock = systemClock, log = silentLogger(), signaturesEnabled = false } = options;
   const metrics = new Metrics(VERSION);
   const { measure = false } = options;
   const requests = measure === false ? undefined : new RequestMetrics(metrics, measure === true ? {} : measure);
@@ -133,16 +159,22 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     throw error;
   });
   const { authorizer, tokens } = access;
-  const readLimits = createReadLimits(options.readLimits, clock);
+  const liveOptionsOf = ({ deleteEnabled = true, readOnly = false, readLimits }: LiveRegistryOptions): LiveOptions => ({
+    deleteEnabled,
+    readOnly,
+    readLimits: createReadLimits(readLimits, clock),
+  });
+  const live = liveOptionsOf(options);
   const commonHeaders = new CommonHeaders(options.headers);
   const { crossOrigin } = commonHeaders;
   const serverOptions: ServerOptions = {
-    deleteEnabled,
+    live,
+    maxCatalogPage: options.pages?.catalog ?? LIMITS.maxCatalogPage,
+    maxTagsPage: options.pages?.tags ?? LIMITS.maxTagsPage,
     signaturesEnabled,
     renewsManifests: rules.untagged,
     origins,
     commonHeaders,
-    readLimits,
     authorizer,
     asksForLogin: options.access !== undefined,
     tokens,
@@ -150,6 +182,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     onChange: options.onChange,
     auditFails: options.auditFails,
     measured: requests && { metrics, requests },
+    notReady: options.notReady,
     version: VERSION,
   };
   const handlerThatRefuses = (refused: OtherSitesOptions["refused"] | undefined): Handler => {
@@ -184,6 +217,11 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     async clear() {
       await metadata.repositories.removeAll();
       await emptyTrash(backend, () => undefined);
+    },
+    reconfigure(changed) {
+      Object.assign(live, liveOptionsOf(changed));
+      Object.assign(backend.limits, DEFAULT_LIMITS, ABSENT_LIMITS, changed.limits);
+      access.replacePolicies?.(changed.policies);
     },
     fetch: async (request) => toResponse(await handle(request), request.method, streamFile),
     ...createMaintenance(backend, { log, metrics }),

@@ -25,6 +25,7 @@ export async function listenForClients(
     http2: http.tls.certificate === undefined ? http.h2c.enabled : !http.http2.disabled,
     sharesPort: address !== undefined,
     commonHeaders: new CommonHeaders(http.headers),
+    stopMs: http.draintimeout,
   }).catch(refused("http.addr"));
 }
 

@@ -1,11 +1,12 @@
 /** Opens the registry that the settings describe. */
 import type { Settings } from "../config/schema.ts";
 import { createRegistry } from "../create-registry.ts";
-import type { Registry, RegistryOptions } from "../create-registry.ts";
+import type { LiveRegistryOptions, Registry, RegistryOptions } from "../create-registry.ts";
 import { isLoopbackHost } from "../lib/network.ts";
 import type { Logger } from "../observe/logger.ts";
 import { accessOf, asksForLogin, tagProtectionOf } from "./access.ts";
 import type { OriginOptions } from "../server/http/origin.ts";
+import type { RegistryLimits } from "../registry/backend.ts";
 import type { ReadLimitOptions } from "../server/access/read-limits.ts";
 import { CommandError } from "./command-error.ts";
 import { addressOf } from "./listen-for-clients.ts";
@@ -26,15 +27,16 @@ export interface OpenOptions {
   readonly quotas?: boolean;
   /** Whether lines of the audit are lost now: then the registry is not ready. */
   readonly auditFails?: () => boolean;
+  /** Why it should get no requests now; undefined while it should. */
+  readonly notReady?: () => string | undefined;
 }
 
 export async function openRegistry(
   settings: Settings,
   log: Logger,
-  { mustExist = false, serving = false, quotas = serving, auditFails }: OpenOptions = {},
+  { mustExist = false, serving = false, quotas = serving, auditFails, notReady }: OpenOptions = {},
 ): Promise<Registry> {
-  const { filesystem, inline, maintenance } = settings.storage;
-  const { enabled, dryrun, age } = maintenance.uploadpurging;
+  const { filesystem } = settings.storage;
   const { lease, grace, undo, fresh, untagged } = settings.gc;
   const access = serving ? accessOf(settings) : undefined;
   return await createRegistry({
@@ -44,28 +46,61 @@ export async function openRegistry(
       directWrites: filesystem.directwrites,
       mustExist,
     },
-    deleteEnabled: settings.storage.delete.enabled,
+    ...(await liveOptionsOf(settings, { serving })),
+    pages: { catalog: settings.catalog.maxentries, tags: settings.tags.maxtags },
     signaturesEnabled: settings.signatures.enabled,
     origin: originOf(settings),
     headers: settings.http.headers,
     otherSites: otherSitesOf(settings),
-    limits: {
-      inlineBytes: inline,
-      sparse: settings.validation.manifests.sparse,
-      strict: settings.validation.manifests.strict && !settings.validation.disabled,
-      schema1: settings.compatibility.schema1.enabled,
-      openUploads: settings.limits.uploads,
-      descriptors: settings.limits.descriptors,
-      uploadExpiryMs: enabled && !dryrun ? age : NEVER_MS,
-      ...(serving ? { ...tagProtectionOf(settings), ...(await urlRuleOf(settings)) } : {}),
-    },
     ...(access ? { access } : {}),
     ...(auditFails ? { auditFails } : {}),
-    ...(serving ? { readLimits: readLimitsOf(settings), measure: measureOf(settings) } : {}),
+    ...(notReady ? { notReady } : {}),
+    ...(serving ? { measure: measureOf(settings) } : {}),
     ...(quotas ? { quotas: settings.quotas } : {}),
     collection: { leaseMs: lease, graceMs: grace, undoMs: undo, freshMs: fresh, untagged },
     log,
   }).catch(explained);
+}
+
+/** Of what the settings say, that which may change while the server runs. Throws `CommandError` when it cannot be. */
+export async function liveOptionsOf(
+  settings: Settings,
+  { serving }: { readonly serving: boolean },
+): Promise<Omit<LiveRegistryOptions, "policies">> {
+  const { inline, maintenance } = settings.storage;
+  const { enabled, dryrun, age } = maintenance.uploadpurging;
+  const { manifests, disabled } = settings.validation;
+  return {
+    deleteEnabled: settings.storage.delete.enabled,
+    readOnly: maintenance.readonly.enabled,
+    limits: {
+      inlineBytes: inline,
+      sparse: manifests.sparse,
+      strict: manifests.strict && !disabled,
+      schema1: settings.compatibility.schema1.enabled,
+      openUploads: settings.limits.uploads,
+      descriptors: settings.limits.descriptors,
+      uploadExpiryMs: enabled && !dryrun ? age : NEVER_MS,
+      ...(serving ? { ...tagProtectionOf(settings), ...(await urlRuleOf(settings)), ...classesOf(settings) } : {}),
+      ...platformRuleOf(settings),
+    },
+    ...(serving ? { readLimits: readLimitsOf(settings) } : {}),
+  };
+}
+
+function classesOf({ policy: { repository } }: Settings): Pick<RegistryLimits, "classes"> {
+  return repository.classes.length > 0 ? { classes: repository.classes } : {};
+}
+
+/** Which manifests of an index may be missing, as distribution has it. */
+function platformRuleOf({ validation }: Settings): Pick<RegistryLimits, "mayBeMissing"> {
+  const { platforms, platformlist } = validation.manifests.indexes;
+  if (validation.disabled || platforms === "all") return {};
+  if (platforms === "none") return { mayBeMissing: () => true };
+  return {
+    mayBeMissing: (platform) =>
+      !platformlist.some(({ architecture, os }) => platform?.architecture === architecture && platform.os === os),
+  };
 }
 
 function originOf({ http }: Settings): OriginOptions {

@@ -7,6 +7,7 @@ import type { Registry } from "../create-registry.ts";
 import { folderPath } from "../lib/folder-path.ts";
 import type { Logs, ServerLogs } from "../observe/logger.ts";
 import { createDebugHandler } from "../server/ops/debug.ts";
+import type { HealthChecks } from "../server/ops/health-checks.ts";
 import { listen } from "../server/listen/listen.ts";
 import type { Listening } from "../server/listen/listen.ts";
 import { VERSION } from "../version.ts";
@@ -19,8 +20,10 @@ import { accessByOthers } from "./folder-access.ts";
 import { exposures, greeting } from "./greeting.ts";
 import type { Greeted } from "./greeting.ts";
 import { addressOf, idleTlsWarning, listenForClients, refused } from "./listen-for-clients.ts";
+import { notReadyBecause, startHealthChecks } from "./health.ts";
 import { openRegistry } from "./open-registry.ts";
 import { readAtScrapes } from "./readings.ts";
+import { Reloader, applySettings } from "./reload.ts";
 import { countedBy, logsFor, stopListening } from "./serving.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 import { heedStopSignals } from "./stop-signals.ts";
@@ -34,7 +37,8 @@ const HELP = `stowage serve [CONFIG.yml] [options]: runs the registry server unt
 ${SETTINGS_HELP}
 
 SIGTERM or SIGINT: closes the port, lets running requests finish for up to 25 seconds, exits with 0. A second signal
-exits at once. SIGHUP is ignored: restart the server to apply changed settings.
+exits at once. SIGHUP: reads the settings again, puts in force what can change while the server runs, and logs what needs a
+restart. Certificates and password files are reloaded when they change, without a signal.
 `;
 
 /** Resolves with the exit code when the server was stopped by a signal. */
@@ -45,29 +49,37 @@ export async function serve(
   const line = readCommandLine(args, { help: HELP, options: SETTINGS_OPTIONS, maxWords: 1 });
   if (!line) return 0;
   const { values, positionals } = line;
-  const { settings, warnings } = settingsFrom(values, environment, positionals[0]);
+  const read = () => settingsFrom(values, environment, positionals[0]);
+  const { settings, warnings } = read();
   const logs = await logsFor(settings);
   try {
-    await serveUntilStopped(settings, warnings, logs, heedStopSignals(logs, environment));
+    const signals = heedStopSignals(logs, environment);
+    await serveUntilStopped({ settings, warnings, logs, signals, read: () => read().settings });
   } finally {
     await logs.end();
   }
   return 0;
 }
 
-async function serveUntilStopped(
-  settings: Settings,
-  warnings: readonly string[],
-  logs: ServerLogs,
-  signals: StopSignals,
-): Promise<void> {
+interface ServeParts {
+  readonly settings: Settings;
+  readonly warnings: readonly string[];
+  readonly logs: ServerLogs;
+  readonly signals: StopSignals;
+  /** Reads the settings again. Throws `CommandError` when one is wrong. */
+  readonly read: () => Settings;
+}
+
+async function serveUntilStopped({ settings, warnings, logs, signals, read }: ServeParts): Promise<void> {
   const { log } = logs;
   for (const warning of warnings) log.warn(warning);
   const workers = countWorkers(settings, { platform: process.platform, cores: availableParallelism() });
 
   checkAccessFiles(settings);
   await provideAccess(settings, log);
-  const registry = await openRegistry(settings, log, { serving: true, auditFails: logs.auditFails });
+  let checks = startHealthChecks(settings.health, log);
+  const notReady = (): string | undefined => notReadyBecause(checks);
+  const registry = await openRegistry(settings, log, { serving: true, auditFails: logs.auditFails, notReady });
   const { metrics } = registry;
   logs.onDropped((dropped) => metrics.countDroppedLines(dropped));
   surviveUnexpectedErrors(log, () => metrics.countUnexpectedError());
@@ -77,12 +89,24 @@ async function serveUntilStopped(
   };
   const certificate = await provideCertificate(settings, registry, log).catch(failed);
   const served = certificate ? withCertificate(settings, certificate) : settings;
-  const listening = await listenOn(served, workers.count, registry, logs).catch(async (error: unknown) => {
+  const failing = (): ReadonlyMap<string, string> => checks.failing;
+  const listening = await listenOn(served, workers.count, registry, logs, failing).catch(async (error: unknown) => {
     await certificate?.stop();
     return await failed(error);
   });
   const { clients, watchers } = listening;
-  signals.serving(); // before the start is announced
+  const setHealthChecks = (started: HealthChecks): void => {
+    checks[Symbol.dispose]();
+    checks = started;
+  };
+  const reloader = new Reloader(settings, log, {
+    read,
+    async apply(changed) {
+      await applySettings(changed, { registry, logs, setHealthChecks });
+      clients.reconfigure?.(certificate ? withCertificate(changed, certificate) : changed);
+    },
+  });
+  signals.serving(() => void reloader.reload()); // before the start is announced
   const greeted = await greetedOf(served, listening);
   const { url, debugUrl, dataFolder } = greeted;
   logs.greet(greeting(greeted), { version: VERSION, url, debugUrl, dataFolder }, `Listening on ${url}`);
@@ -106,6 +130,7 @@ async function serveUntilStopped(
     registry.scrubInBackground({ bytesPerSecond: bytespersecond, pauseMs: pause }, stopping.signal);
   const failure = await (clients.failed ? Promise.race([signals.stopped, clients.failed]) : signals.stopped);
   stopping.abort();
+  checks[Symbol.dispose]();
   await stopListening(clients, log);
   await watchers?.stop();
   await certificate?.stop();
@@ -129,7 +154,13 @@ interface Addresses {
 }
 
 /** Listens for clients, and for machines that watch where the settings say so. */
-async function listenOn(settings: Settings, workers: number, registry: Registry, logs: Logs): Promise<Addresses> {
+async function listenOn(
+  settings: Settings,
+  workers: number,
+  registry: Registry,
+  logs: Logs,
+  failing: () => ReadonlyMap<string, string>,
+): Promise<Addresses> {
   const clients = await (workers > 1
     ? startWorkers(workers, settings, logs)
     : listenForClients(settings, registry.handle, countedBy(registry, logs)));
@@ -137,7 +168,7 @@ async function listenOn(settings: Settings, workers: number, registry: Registry,
   if (addr === undefined) return { clients, watchers: undefined };
   const counted = clients instanceof Workers ? () => clients.counted() : undefined;
   const metricsText = (): Promise<string> => registry.metrics.text(counted);
-  const debugHandler = createDebugHandler(metricsText, prometheus.enabled ? prometheus.path : undefined);
+  const debugHandler = createDebugHandler(metricsText, prometheus.enabled ? prometheus.path : undefined, failing);
   // Monitoring requests every few seconds are not logged.
   const watchers = await listen(addressOf(addr), debugHandler, { log: logs.log })
     .catch(refused("http.debug.addr"))

@@ -6,18 +6,18 @@ import type { Logger, Logs, ServerLogs } from "../observe/logger.ts";
 import type { Listening } from "../server/listen/listen.ts";
 
 /** Logs on standard output, in the format of the settings. */
-export function logsFor({ log: { level, formatter } }: Settings): Promise<ServerLogs> {
-  return createLogs({ level, format: formatter === undefined || formatter === "text" ? formatter : "json" });
+export function logsFor({ log: { level, formatter, fields, accesslog } }: Settings): Promise<ServerLogs> {
+  return createLogs({ level, format: formatter, fields, requests: !accesslog.disabled });
 }
 
 /** Logs that have requests counted too, where the registry counts them. */
-export function countedBy({ requests }: Pick<Registry, "requests">, { log, access }: Logs): Logs {
-  if (!requests || !access) return { log, access: access ?? (requests && ((each) => requests.record(each))) };
+export function countedBy({ requests }: Pick<Registry, "requests">, logs: Logs): Logs {
+  if (!requests) return logs;
   return {
-    log,
+    log: logs.log,
     access(each) {
       requests.record(each);
-      access(each);
+      logs.access?.(each); // looked up each time, because settings may switch it on and off
     },
   };
 }

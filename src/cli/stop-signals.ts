@@ -6,8 +6,11 @@ import { isStartedByNpm, watchNpm } from "./npm-parent.ts";
 export interface StopSignals {
   /** Resolves at the first stop signal. */
   readonly stopped: Promise<undefined>;
-  /** To be called when the server is up: from then on a stop lets running requests finish. Before it ends the program. */
-  serving(): void;
+  /**
+   * To be called when the server is up: from then on a stop lets running requests finish, and SIGHUP calls `reload`. Before,
+   * a stop ends the program, and SIGHUP does nothing.
+   */
+  serving(reload: () => void): void;
 }
 
 /**
@@ -26,6 +29,7 @@ export function heedStopSignals(
   const isOfNpm = isStartedByNpm(environment);
   const { promise: stopped, resolve } = Promise.withResolvers<undefined>();
   let isServing = false;
+  let reload: (() => void) | undefined;
   let askedAt: number | undefined;
 
   const exit = (code: number): void => void end().finally(() => process.exit(code));
@@ -49,9 +53,7 @@ export function heedStopSignals(
   process.on("SIGHUP", () => {
     if (askedAt !== undefined) return;
     if (terminals.every((file) => isatty(file))) {
-      log.info(
-        "SIGHUP is ignored: restart to apply settings; certificates and password files are reloaded automatically",
-      );
+      reload?.();
     } else {
       stop({ signal: "SIGHUP" }, "stopping: the terminal was closed; waiting for running requests");
     }
@@ -64,8 +66,9 @@ export function heedStopSignals(
   }
   return {
     stopped,
-    serving() {
+    serving(reloading) {
       isServing = true;
+      reload = reloading;
     },
   };
 }

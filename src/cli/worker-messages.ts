@@ -1,4 +1,5 @@
 /** What a worker and the process that started it tell each other. */
+import type { Settings } from "../config/schema.ts";
 import type { Samples } from "../observe/metrics.ts";
 
 export type WorkerMessage =
@@ -8,7 +9,9 @@ export type WorkerMessage =
 
 export type ParentMessage =
   /** It is to say what it has counted. */
-  { readonly kind: "count" };
+  | { readonly kind: "count" }
+  /** It is to put these settings in force. */
+  | { readonly kind: "settings"; readonly settings: Settings };
 
 /** Sends nothing when the parent process has ended. Resolves once the message is on its way. */
 export async function tellParent(message: WorkerMessage): Promise<void> {

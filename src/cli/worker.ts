@@ -1,8 +1,12 @@
 /** `stowage worker`: serves clients beside others of its kind, on a port that they share. `stowage serve` starts it. */
+import type { Settings } from "../config/schema.ts";
 import type { Logger } from "../observe/logger.ts";
+import type { HealthChecks } from "../server/ops/health-checks.ts";
 import { CommandError } from "./command-error.ts";
+import { notReadyBecause, startHealthChecks } from "./health.ts";
 import { listenForClients } from "./listen-for-clients.ts";
 import { openRegistry } from "./open-registry.ts";
+import { applySettings } from "./reload.ts";
 import { countedBy, logsFor, stopListening } from "./serving.ts";
 import { surviveUnexpectedErrors } from "./unexpected-errors.ts";
 import { listenToParent, tellParent } from "./worker-messages.ts";
@@ -12,24 +16,53 @@ import type { WorkerConfig } from "./workers.ts";
 export async function worker(): Promise<number> {
   if (!process.send) throw new CommandError("worker is internal: stowage serve starts workers (setting workers)");
   const told = toldToStop();
+  const parent = followParent();
   const { settings, address } = (await Bun.stdin.json()) as WorkerConfig;
   const logs = await logsFor(settings);
   try {
-    await using registry = await openRegistry(settings, logs.log, { serving: true, auditFails: logs.auditFails });
+    let checks = startHealthChecks(settings.health, logs.log);
+    const notReady = (): string | undefined => notReadyBecause(checks);
+    const { auditFails } = logs;
+    await using registry = await openRegistry(settings, logs.log, { serving: true, auditFails, notReady });
     const { metrics } = registry;
     logs.onDropped((dropped) => metrics.countDroppedLines(dropped));
     surviveUnexpectedErrors(logs.log, () => metrics.countUnexpectedError());
     const tellCounted = (): Promise<void> => tellParent({ kind: "counted", samples: metrics.samples });
-    listenToParent(() => void tellCounted());
+    const setHealthChecks = (started: HealthChecks): void => {
+      checks[Symbol.dispose]();
+      checks = started;
+    };
+    parent.begin({
+      count: tellCounted,
+      apply: (changed) => applySettings(changed, { registry, logs, setHealthChecks }),
+    });
     const listening = await listenForClients(settings, registry.handle, countedBy(registry, logs), address);
     await tellParent({ kind: "listening" });
     explain(await told, logs.log);
     await stopListening(listening, logs.log);
+    checks[Symbol.dispose]();
     await tellCounted();
   } finally {
     await logs.end();
   }
   return 0;
+}
+
+interface Orders {
+  /** Says what was counted. */
+  readonly count: () => Promise<void>;
+  readonly apply: (settings: Settings) => Promise<void>;
+}
+
+/** Does what the parent process says, in its order; what it says before the beginning waits. */
+function followParent() {
+  const { promise: orders, resolve: begin } = Promise.withResolvers<Orders>();
+  let applying: Promise<unknown> = orders;
+  listenToParent((message) => {
+    if (message.kind === "count") void orders.then(({ count }) => count());
+    else applying = applying.then(async () => await (await orders).apply(message.settings));
+  });
+  return { begin };
 }
 
 type Reason = "a signal" | "left alone";

@@ -26,7 +26,7 @@ const LONGEST_PAUSE_MS = 10_000;
 const SHORT_LIFE_MS = 10_000;
 
 /** Longer than a worker needs that lets its requests finish: one that is still there does not listen to signals. */
-const STOP_MS = LIMITS.stopMs + 5000;
+const STOP_RESERVE_MS = 5000;
 
 /** So many in a row that die before they listen are enough. */
 const TRIES = 5;
@@ -64,7 +64,7 @@ export class Workers implements Listening {
   readonly started: Promise<undefined>;
   /** Resolves when no worker can be started. */
   readonly failed: Promise<Error>;
-  readonly #config: string;
+  #config: WorkerConfig;
   readonly #log: Logger;
   readonly #running = new Set<Subprocess>();
   readonly #listening = new Set<Subprocess>();
@@ -76,7 +76,7 @@ export class Workers implements Listening {
   constructor(count: number, config: WorkerConfig, url: string, log: Logger) {
     this.url = url;
     this.address = config.address;
-    this.#config = JSON.stringify(config);
+    this.#config = config;
     this.#log = log;
     const started = Promise.withResolvers<undefined>();
     const failed = Promise.withResolvers<Error>();
@@ -92,11 +92,18 @@ export class Workers implements Listening {
     process.on("exit", () => this.#kill());
   }
 
+  /** Puts other settings in force in all workers, and in those that replace them. */
+  reconfigure(settings: Settings): void {
+    this.#config = { ...this.#config, settings };
+    for (const worker of this.#running) tell(worker, { kind: "settings", settings });
+  }
+
   /** Tells all to stop and resolves when they have: what did not finish in time is in their own logs. */
   async stop(): Promise<number> {
     this.#stopping.abort();
     for (const worker of this.#running) worker.kill("SIGTERM");
-    const killing = setTimeout(() => this.#kill(), STOP_MS);
+    const stopMs = this.#config.settings.http.draintimeout ?? LIMITS.stopMs;
+    const killing = setTimeout(() => this.#kill(), stopMs + STOP_RESERVE_MS);
     await Promise.allSettled(this.#slots);
     clearTimeout(killing);
     return 0;
@@ -138,7 +145,7 @@ export class Workers implements Listening {
   async #runOne(onListening: () => void) {
     let listened = false;
     const worker = Bun.spawn([...THIS_PROGRAM, "worker"], {
-      stdin: Buffer.from(this.#config),
+      stdin: Buffer.from(JSON.stringify(this.#config)),
       stdout: "inherit",
       stderr: "inherit",
       ipc: (message: WorkerMessage) => {

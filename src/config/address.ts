@@ -10,6 +10,14 @@ export const address = z
   .string({ error: EXPECTED })
   .refine((text) => parseAddress(text) !== undefined, { error: EXPECTED });
 
+/** distribution names a Unix socket by its path alone, with `net: unix` beside it. */
+export const isOfNetwork = {
+  of: ({ addr, net }: { readonly addr: string; readonly net?: "tcp" | "unix" | undefined }): boolean =>
+    net === undefined || parseAddress(addr)?.kind === net,
+  error:
+    'expected host:port with http.net: tcp, and the path of a socket such as "/run/stowage.sock" with http.net: unix',
+};
+
 export type ListenAddress =
   | { readonly kind: "tcp"; readonly hostname: string; readonly port: number }
   | { readonly kind: "unix"; readonly path: string };

@@ -6,6 +6,12 @@
 /** By the path of the setting; Markdown, in one line. Whatever is longer belongs to the chapter behind that paragraph. */
 export const DESCRIPTIONS: Readonly<Record<string, string>> = {
   "http.addr": "The address to listen on: `host:port`, or the path of a Unix socket.",
+  "http.net":
+    "`tcp` or `unix`, as in distribution, where `unix` makes `http.addr` the path of a socket. Not needed: an address that " +
+    "begins with `/` or `unix:` is a socket.",
+  "http.draintimeout":
+    "How long running requests may go on after a stop signal. By default 25 seconds; a number without a unit means " +
+    "nanoseconds, as in distribution.",
   "http.tls.certificate":
     "PEM file with the server's certificate, followed by its intermediate certificates. With certificate and key, " +
     "the address speaks only TLS. Both files are checked every two seconds: a new certificate is used for new " +
@@ -155,6 +161,9 @@ export const DESCRIPTIONS: Readonly<Record<string, string>> = {
     "Whether clients may delete blobs, manifests and tags. With `false` they get 405 `UNSUPPORTED`. Cancelling an " +
     "upload is always allowed. In distribution, deleting is off by default: with a settings file of distribution " +
     "(one with `version`) that does not set it, deleting is off here too, with a warning.",
+  "storage.maintenance.readonly.enabled":
+    "`true` makes the registry read-only: clients pull, and whatever would change something gets 405 `UNSUPPORTED`. " +
+    "Garbage collection goes on unless `gc.enabled` is `false`, and the commands of the operator work.",
   "storage.maintenance.uploadpurging.enabled": "Whether unfinished uploads expire. `false` keeps them forever.",
   "storage.maintenance.uploadpurging.age": "How long after its last byte an upload expires, such as `24h`.",
   "storage.maintenance.uploadpurging.interval":
@@ -204,9 +213,38 @@ export const DESCRIPTIONS: Readonly<Record<string, string>> = {
     "Regular expressions for `urls` of foreign layers. With `allow`, each URL must match one of them; with " +
     "`deny`, none may. Otherwise the manifest is refused with `MANIFEST_INVALID`, as in distribution.",
   "validation.manifests.urls.deny": "URLs that are refused, even when `allow` matches.",
-  "validation.disabled": "`true` disables `validation.manifests.urls` and `validation.manifests.strict`.",
+  "validation.manifests.indexes.platforms":
+    "Which manifests of an index must be in the repository before it: `all`, `none`, or those of the platforms in " +
+    "`platformlist` (`list`).",
+  "validation.manifests.indexes.platformlist":
+    "The platforms whose manifests must be there when `platforms` is `list`: each with `architecture` and `os`.",
+  "validation.disabled":
+    "`true` disables `validation.manifests.urls`, `validation.manifests.indexes` and `validation.manifests.strict`.",
   "log.level": "`debug`, `info`, `warn` or `error`. The access log and the audit are written at `info`.",
+  "log.fields":
+    "Fields that every line of the log has, such as `{environment: production}`: names with texts, numbers or booleans.",
+  "log.accesslog.disabled":
+    "`true` logs no requests. Changes by clients are still in the audit, which is part of the log.",
+  loglevel: "The old name of `log.level`, which wins when both are set.",
   "log.formatter":
     "`text` for people, `json`, or `logstash` (JSON with the names of Logstash: `@timestamp`, `@version`, " +
     "`message`). Default: text at a terminal, JSON elsewhere.",
+  "health.file":
+    "Files that take the server out of service: while one exists, `/readyz` and `/debug/health` answer 503. Each entry has " +
+    "`file`, and optionally `interval` (10s) and `threshold` (1).",
+  "health.http":
+    "Addresses that must answer HEAD with `statuscode` (200) for the server to be ready. Each entry has `uri`, and optionally " +
+    "`headers`, `statuscode`, `timeout` (5s), `interval` (10s) and `threshold` (1): so many failures in a row count.",
+  "health.tcp":
+    "Addresses that must accept a connection for the server to be ready. Each entry has `addr`, and optionally `timeout` " +
+    "(5s), `interval` (10s) and `threshold` (1).",
+  "catalog.maxentries":
+    "How many repositories one page of `/v2/_catalog` has at the most, up to 10,000. A client that asks for more gets this many, " +
+    "and a `Link` to the next page.",
+  "tags.maxtags":
+    "How many tags one page has at the most when a client asks for pages (`n`), up to 10,000. A client that asks for no pages " +
+    "gets all tags, as in distribution.",
+  "policy.repository.classes":
+    "Which kinds of images are accepted: `image`, `plugin`. Other manifests get 403 `DENIED`, such as those of Helm charts and " +
+    "signatures, which have a config of their own. Without it every manifest is accepted.",
 };

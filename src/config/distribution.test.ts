@@ -12,8 +12,8 @@ describe("a setting of distribution's", () => {
     "storage.gcs.bucket",
     "storage.azure",
     "storage.inmemory",
-    "storage.maintenance.readonly",
-    "storage.maintenance.readonly.enabled",
+    "middleware.repository",
+    "middleware.registry",
     "proxy.remoteurl",
   ];
   for (const path of protecting) {
@@ -28,10 +28,7 @@ describe("a setting of distribution's", () => {
 
   const ignored = [
     "version",
-    "loglevel",
-    "log.fields.service",
     "log.hooks",
-    "log.accesslog.disabled",
     "log.reportcaller",
     "storage.cache.blobdescriptor",
     "storage.redirect.disable",
@@ -43,8 +40,6 @@ describe("a setting of distribution's", () => {
     "redis.addr",
     "health.storagedriver.enabled",
     "validation.enabled",
-    "catalog.maxentries",
-    "policy.repository.classes",
   ];
   for (const path of ignored) {
     test(`can be done without: ${path}`, () => {

@@ -17,7 +17,6 @@ const FOLDER_INSTEAD = "images would be stored in a local folder instead";
 const PROTECTING: Readonly<Record<string, Protecting>> = {
   "auth.none": { without: "nothing would be different", names: [] },
   "auth.silly": { without: "everyone could read and write everything", names: ["realm", "service"] },
-  "storage.maintenance.readonly": { without: "the registry would accept pushes", names: ["enabled"] },
   "storage.s3": {
     without: FOLDER_INSTEAD,
     names: [
@@ -90,6 +89,8 @@ const PROTECTING: Readonly<Record<string, Protecting>> = {
     ],
   },
   "storage.inmemory": { without: FOLDER_INSTEAD, names: [] },
+  "middleware.registry": { without: "what the middleware checks or changes would not be", names: [] },
+  "middleware.repository": { without: "what the middleware checks or changes would not be", names: [] },
   proxy: {
     without: "images would not be pulled from the upstream registry",
     names: ["cachewritetimeout", "exec.command", "exec.lifetime", "password", "remoteurl", "ttl", "username"],
@@ -102,43 +103,34 @@ export const PROTECTING_PATHS: readonly string[] = Object.entries(PROTECTING).fl
   ...names.map((name) => `${path}.${name}`),
 ]);
 
-const OTHERS: readonly string[] = [
-  "version",
-  "loglevel",
-  "log.fields",
-  "log.hooks",
-  "log.accesslog",
-  "log.reportcaller",
-  "storage.filesystem.maxthreads",
-  "storage.redirect",
-  "storage.cache",
-  "storage.tag",
-  "middleware",
-  "http.net",
-  "http.secret",
-  "http.draintimeout",
-  "notifications",
-  "redis",
-  "health",
-  "validation.enabled",
-  "compatibility.schema1.signingkeyfile",
-  "compatibility.schema1.trustkey",
-  "reporting",
-  "validation.manifests.indexes",
-  "catalog",
-  "tags",
-  "policy",
-];
+/** Settings whose work is done without them, by the setting's path or the beginning of it: what is so instead. */
+const UNNEEDED: Readonly<Record<string, string>> = {
+  version: "it names the format of the file",
+  "log.hooks": "it sends no mail: set alerts on its metrics or its log",
+  "log.reportcaller": "its log lines do not name places in its source",
+  "storage.filesystem.maxthreads": "the kernel schedules its reads and writes",
+  "storage.redirect": "it sends blobs from its folder itself",
+  "storage.cache": "descriptors are in its database, and its caches need no setting",
+  "storage.tag": "it finds tags in its database, without reading files",
+  "middleware.storage": "it sends blobs itself, not from CloudFront or another address",
+  "http.secret": "the state of uploads is in its database, not with clients",
+  notifications: "it sends no events yet",
+  redis: "its caches are in memory, and what several processes share is in its database",
+  "health.storagedriver": "/readyz checks database and storage at each request",
+  "validation.enabled": "validation.manifests is in force unless validation.disabled is set",
+  "compatibility.schema1.signingkeyfile": "signed manifests are served as they were pushed",
+  "compatibility.schema1.trustkey": "signed manifests are served as they were pushed",
+  reporting: "errors are in its log",
+};
 
-/** Whether a protecting setting is there but switched off, so that nothing is lost without it. */
+/** Whether a setting is there but says nothing, so that nothing is lost without it. */
 export function isHarmless(path: string, value: unknown): boolean {
-  const isOff = value === false || value === "false" || value === null;
-  if (path === "storage.maintenance.readonly.enabled") return isOff;
-  if (path === "storage.maintenance.readonly") return isOff || isOffObject(value);
+  if (isUnset(value) && !/^(?:storage|auth)\./.test(path)) return true;
+  if (path === "log.hooks" || path.startsWith("middleware.")) return isList(value) && value.every(isDisabled);
   // Without the address of an upstream there is no proxy.
   if (path === "proxy") return isUnset(isTable(value) ? value["remoteurl"] : value);
   if (path.startsWith("proxy.")) return path !== "proxy.remoteurl" || isUnset(value);
-  return path === "auth.none" || path.startsWith("auth.none.");
+  return path === "version" || path === "auth.none" || path.startsWith("auth.none.");
 }
 
 function isUnset(value: unknown): boolean {
@@ -149,13 +141,18 @@ function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null;
 }
 
-function isOffObject(value: unknown): boolean {
-  return isTable(value) && value["enabled"] === false;
+function isList(value: unknown): value is readonly unknown[] {
+  return Array.isArray(value);
+}
+
+function isDisabled(entry: unknown): boolean {
+  return isTable(entry) && entry["disabled"] === true;
 }
 
 export type UnbuiltSetting =
   | { readonly kind: "protects"; readonly path: string; readonly without: string }
-  | { readonly kind: "ignored"; readonly path: string };
+  /** `instead` says why nothing is lost without it. */
+  | { readonly kind: "ignored"; readonly path: string; readonly instead: string };
 
 /** What a setting of distribution's is to us; undefined when distribution has none of that path either. */
 export function unbuiltSetting(path: string): UnbuiltSetting | undefined {
@@ -163,9 +160,11 @@ export function unbuiltSetting(path: string): UnbuiltSetting | undefined {
   for (const [known, { without }] of Object.entries(PROTECTING)) {
     if (covers(known)) return { kind: "protects", path: known, without };
   }
-  const known = OTHERS.find(covers);
-  return known === undefined ? undefined : { kind: "ignored", path: known };
+  for (const [known, instead] of Object.entries(UNNEEDED)) {
+    if (covers(known)) return { kind: "ignored", path: known, instead };
+  }
+  return undefined;
 }
 
 /** Names for suggestions. */
-export const UNBUILT_PATHS: readonly string[] = [...Object.keys(PROTECTING), ...OTHERS];
+export const UNBUILT_PATHS: readonly string[] = [...Object.keys(PROTECTING), ...Object.keys(UNNEEDED)];

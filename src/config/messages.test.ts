@@ -56,7 +56,7 @@ function refusal({ text, environment = {} }: Attempt): string | undefined {
     loadSettings({ file: text === undefined ? undefined : { path: FILE, text }, environment, flags: {} });
     return undefined;
   } catch (error) {
-    if (error instanceof SettingsError) return error.message;
+    if (error instanceof SettingsError) return error.message.replace(/: line \d+: /, ": ");
     throw error;
   }
 }

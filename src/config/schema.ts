@@ -1,8 +1,9 @@
 /** The settings: one schema, strict, so that a typo never turns something off in silence. */
 import { z } from "zod";
 import { policiesSetting, protectedTagsSetting } from "./access-settings.ts";
-import { address } from "./address.ts";
+import { address, isOfNetwork } from "./address.ts";
 import { authSettings } from "./auth-settings.ts";
+import { healthSettings } from "./health-settings.ts";
 import {
   externalAddress,
   hasPathOfPrefix,
@@ -22,23 +23,45 @@ const MAX_INLINE = 1024 ** 2;
 /** More would only cost memory. */
 const MAX_WORKERS = 64;
 
+/** A page is put together in memory. */
+const LARGEST_PAGE = 10_000;
+
 const EXPECTED_WORKERS = `expected a number of processes from 1 to ${MAX_WORKERS}`;
 
 const EXPECTED_COUNTED = "expected how many repositories are counted by themselves: from 0 to 10000";
 
 const urlPattern = z.string().min(1).max(1024);
 
+const logLevel = z.preprocess(lowerCase, z.enum(["debug", "info", "warn", "error"]));
+
+const EXPECTED_PAGE = `expected a number of entries from 1 to ${LARGEST_PAGE}`;
+
+/** How many entries of a list a client gets at once. */
+const pageSize = z.int(EXPECTED_PAGE).min(1, EXPECTED_PAGE).max(LARGEST_PAGE, EXPECTED_PAGE);
+
+const EXPECTED_CLASSES = "expected classes of repositories: image, plugin";
+
+const EXPECTED_FIELDS = "expected names of fields with their values, such as {environment: production}";
+
 export const Settings = z.strictObject({
   log: z
     .strictObject({
-      level: z.preprocess(lowerCase, z.enum(["debug", "info", "warn", "error"])).prefault("info"),
-      /** Text at a terminal and JSON elsewhere, when absent. What distribution calls logstash is JSON too. */
+      level: logLevel.prefault("info"),
       formatter: z.enum(["text", "json", "logstash"]).optional(),
+      fields: z
+        .record(z.string().min(1, EXPECTED_FIELDS), z.union([z.string(), z.number(), z.boolean()], EXPECTED_FIELDS), {
+          error: EXPECTED_FIELDS,
+        })
+        .default({}),
+      accesslog: z.strictObject({ disabled: z.boolean().default(false) }).prefault({}),
     })
     .prefault({}),
+  loglevel: logLevel.optional(),
   http: z
     .strictObject({
       addr: address.default("127.0.0.1:5000"),
+      net: z.enum(["tcp", "unix"]).optional(),
+      draintimeout: distributionDuration.optional(),
       /** What clients call the registry; what each request says when absent. */
       host: externalAddress.optional(),
       /** The path below which everything is, without a slash at its end; empty at the top of the host. */
@@ -68,6 +91,7 @@ export const Settings = z.strictObject({
         .prefault({}),
     })
     .refine(hasPathOfPrefix.of, { path: ["host"], error: hasPathOfPrefix.error })
+    .refine(isOfNetwork.of, { path: ["addr"], error: isOfNetwork.error })
     .refine(({ addr, debug }) => debug.addr !== addr || addr.endsWith(":0"), {
       path: ["debug", "addr"],
       error: "expected an address other than http.addr",
@@ -98,6 +122,7 @@ export const Settings = z.strictObject({
       delete: z.strictObject({ enabled: z.boolean().default(true) }).prefault({}),
       maintenance: z
         .strictObject({
+          readonly: z.strictObject({ enabled: z.boolean().default(false) }).prefault({}),
           uploadpurging: z
             .strictObject({
               enabled: z.boolean().default(true),
@@ -162,7 +187,29 @@ export const Settings = z.strictObject({
               deny: z.array(urlPattern).default([]),
             })
             .prefault({}),
+          indexes: z
+            .strictObject({
+              platforms: z.enum(["all", "none", "list"]).default("all"),
+              platformlist: z
+                .array(z.strictObject({ architecture: z.string().min(1), os: z.string().min(1) }))
+                .default([]),
+            })
+            .refine(({ platforms, platformlist }) => platforms !== "list" || platformlist.length > 0, {
+              path: ["platformlist"],
+              error: "expected at least one platform, because validation.manifests.indexes.platforms is list",
+            })
+            .prefault({}),
         })
+        .prefault({}),
+    })
+    .prefault({}),
+  health: healthSettings,
+  catalog: z.strictObject({ maxentries: pageSize.default(1000) }).prefault({}),
+  tags: z.strictObject({ maxtags: pageSize.default(LARGEST_PAGE) }).prefault({}),
+  policy: z
+    .strictObject({
+      repository: z
+        .strictObject({ classes: z.array(z.enum(["image", "plugin"], EXPECTED_CLASSES)).default([]) })
         .prefault({}),
     })
     .prefault({}),
@@ -195,6 +242,29 @@ export function defaultOf(path: string): unknown {
   let schema: unknown = declaredAt(path);
   while (schema instanceof z.ZodPipe && !(schema.in instanceof z.ZodTransform)) schema = schema.in;
   return schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault ? schema.def.defaultValue : undefined;
+}
+
+/**
+ * The keys that names joined by underscores stand for, whatever their case, as far as lists and tables go; undefined where no
+ * setting has them.
+ */
+export function keysNamed(names: readonly string[]): readonly string[] | undefined {
+  const keys: string[] = [];
+  for (const [at, name] of names.entries()) {
+    const schema = schemaAt(keys.join("."));
+    if (schema instanceof z.ZodRecord) {
+      // Many programs set no variable with dashes in its name: for headers, underscores stand for them.
+      const key = names.slice(at).join(keys.at(-1) === "headers" ? "-" : "_");
+      return key === "" ? undefined : [...keys, key];
+    }
+    if (schema instanceof z.ZodArray && /^\d{1,4}$/.test(name)) keys.push(String(Number(name)));
+    else {
+      const key = namesBelow(keys.join(".")).find((known) => known.toUpperCase() === name.toUpperCase());
+      if (key === undefined) return undefined;
+      keys.push(key);
+    }
+  }
+  return keys;
 }
 
 /** What is read at a path, without defaults around it; undefined where nothing is. */

@@ -27,7 +27,13 @@ function load(
   environment: Environment = {},
   flags: Readonly<Record<string, unknown>> = {},
 ): LoadedSettings {
-  return loadSettings({ file: text === undefined ? undefined : { path: FILE, text }, environment, flags });
+  const loaded = loadSettings({ file: text === undefined ? undefined : { path: FILE, text }, environment, flags });
+  return { ...loaded, warnings: loaded.warnings.map(withoutLine) };
+}
+
+/** Lines have a test of their own. */
+function withoutLine(message: string): string {
+  return message.replace(/: line \d+: /, ": ");
 }
 
 /** What a person is told instead of a start; fails when there is a start. */
@@ -39,7 +45,7 @@ function complaint(
   try {
     load(text, environment, flags);
   } catch (error) {
-    if (error instanceof SettingsError) return error.message;
+    if (error instanceof SettingsError) return withoutLine(error.message);
     throw error;
   }
   throw new Error(`these settings were taken: ${text ?? ""} ${JSON.stringify({ environment, flags })}`);
@@ -47,7 +53,7 @@ function complaint(
 
 describe("the sources of settings", () => {
   test("may all be silent: then the defaults hold, and nothing is said about it", () => {
-    expect(load()).toEqual({ settings: Settings.parse({}), warnings: [] });
+    expect(load()).toEqual({ settings: Settings.parse({}), warnings: [], given: new Map() });
   });
 
   test("are a file,", () => {
@@ -95,7 +101,7 @@ describe("the sources of settings", () => {
     const defaults = Settings.parse({});
     expect(settings).toEqual({
       ...defaults,
-      log: { level: "debug" },
+      log: { ...defaults.log, level: "debug" },
       storage: { ...defaults.storage, inline: 0, delete: { enabled: false } },
     });
   });
@@ -271,21 +277,8 @@ describe("a variable of the environment", () => {
     expect(load(undefined, { REGISTRY_STORAGE_INLINE: "'1024'" }).settings.storage.inline).toBe(1024);
   });
 
-  test("is taken letter by letter where the setting is a text", () => {
-    const texts = [
-      "1234",
-      "true",
-      "null",
-      "*x",
-      "[a",
-      "a: b",
-      "a # b",
-      "# no comment",
-      '"quoted"',
-      " space ",
-      "{}",
-      "@",
-    ];
+  test("is taken letter by letter where the setting is a text, and YAML reads no text in it", () => {
+    const texts = ["1234", "true", "null", "*x", "[a", "a: b", "# no comment", "{}", "@"];
     for (const text of texts) {
       const { settings } = load(undefined, {
         REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: text,
@@ -296,6 +289,17 @@ describe("a variable of the environment", () => {
       expect(settings.storage.filesystem.rootdirectory).toBe(text);
       expect(settings.auth.htpasswd).toEqual({ realm: text, path: text });
       expect(settings.http.tls.certificate).toBe(text);
+    }
+  });
+
+  test("is the text that YAML reads in it, as in distribution", () => {
+    for (const [text, read] of [
+      ['"quoted"', "quoted"],
+      ["'1234'", "1234"],
+      [" space ", "space"],
+      ["a # comment", "a"],
+    ] as const) {
+      expect(load(undefined, { REGISTRY_HTTP_TLS_CERTIFICATE: text }).settings.http.tls.certificate).toBe(read);
     }
   });
 
@@ -410,6 +414,109 @@ function variablesOfKubernetes(service: string): Record<string, string> {
   };
 }
 
+describe("a variable for a place inside of a list or a table", () => {
+  test("sets it beside what is there, and adds the next entry of a list", () => {
+    const { settings } = load("quotas: [{prefix: team, bytes: 1KiB}]\nlog: {fields: {Service: a}}", {
+      REGISTRY_QUOTAS_0_BYTES: "2KiB",
+      REGISTRY_QUOTAS_1_PREFIX: "other",
+      REGISTRY_QUOTAS_1_TAGS: "5",
+      REGISTRY_LOG_FIELDS_SERVICE: "b",
+      REGISTRY_LOG_FIELDS_ENVIRONMENT: "production",
+      REGISTRY_HEALTH_HTTP_0_URI: "https://auth.example.com/health",
+      REGISTRY_HEALTH_HTTP_0_HEADERS_X_Name: "value",
+      REGISTRY_POLICIES_0: "{who: [alice], repositories: ['**'], actions: [pull]}",
+      REGISTRY_POLICIES_0_ACTIONS_1: "push",
+    });
+    expect(settings.quotas).toEqual([
+      { prefix: "team", bytes: 2048 },
+      { prefix: "other", tags: 5 },
+    ]);
+    expect(settings.log.fields).toEqual({ Service: "b", environment: "production" });
+    expect(settings.health.http[0]).toMatchObject({
+      uri: "https://auth.example.com/health",
+      headers: { "x-name": ["value"] },
+    });
+    expect(settings.policies?.[0]?.actions).toEqual(["pull", "push"]);
+  });
+
+  test("changes nothing that an anchor shares", () => {
+    const text =
+      "quotas: &q [{prefix: team, bytes: 1KiB}]\npolicies: []\nprotectedtags: []\nauth: {oidc: []}\nhealth: {file: []}";
+    expect(load(text, { REGISTRY_QUOTAS_0_BYTES: "2KiB" }).settings.quotas[0]?.bytes).toBe(2048);
+  });
+
+  test("is unknown where the list has no such name, and refused where a list would have a gap", () => {
+    expect(load(undefined, { REGISTRY_QUOTAS_0_BYTE: "1" }).warnings).toEqual([
+      expect.stringMatching(/^REGISTRY_QUOTAS_0_BYTE is not a setting and is ignored/),
+    ]);
+    expect(complaint(undefined, { REGISTRY_QUOTAS_1_PREFIX: "team" })).toContain(
+      "there is no REGISTRY_QUOTAS_0 before it",
+    );
+  });
+});
+
+describe("what is wrong in a file", () => {
+  const text = [
+    "version: 0.1",
+    "http:",
+    "  adr: x",
+    "  debug: {addr: nowhere}",
+    "storage:",
+    "  inline: lots",
+    "  gcs:",
+    "    bucket: x",
+    "quotas:",
+    "  - prefix: team",
+    "  - prefix: team",
+    "    bytes: many",
+    "    byte: 1",
+  ].join("\n");
+
+  test("is told with its line, all of it", () => {
+    try {
+      loadSettings({ file: { path: FILE, text }, environment: { REGISTRY_LOG_LEVEL: "loud" }, flags: {} });
+      throw new Error("these settings were taken");
+    } catch (error) {
+      const problems = error instanceof SettingsError ? error.problems : [];
+      const wanted = [
+        [3, "http.adr is not a setting"],
+        [4, "http.debug.addr is"],
+        [6, "storage.inline is"],
+        [7, "storage.gcs is"],
+        [12, "quotas.1.bytes is"],
+        [13, "quotas.1.byte is not a setting"],
+      ] as const;
+      for (const [line, said] of wanted) {
+        expect(problems.filter((each) => each.startsWith(`${FILE}: line ${line}: ${said}`))).toHaveLength(1);
+      }
+      expect(problems.filter((each) => each.startsWith("REGISTRY_LOG_LEVEL: log.level is"))).toHaveLength(1);
+      expect(problems).toHaveLength(wanted.length + 1);
+    }
+  });
+
+  test("is told with the line of a warning too", () => {
+    const { warnings } = loadSettings({ file: { path: FILE, text: "\nredis: {db: 1}" }, environment: {}, flags: {} });
+    expect(warnings).toEqual([expect.stringMatching(/^\/etc\/stowage\/config\.yml: line 2: redis is not needed/)]);
+  });
+});
+
+describe("where a setting comes from", () => {
+  test("is the line of the file, the variable or the option", () => {
+    const { given } = load(
+      "http:\n  addr: :1\nstorage:\n  inline: 1KiB\nlog: {level: info}",
+      { REGISTRY_LOG_LEVEL: "warn" },
+      {
+        "storage.inline": "2KiB",
+      },
+    );
+    expect(Object.fromEntries(given)).toEqual({
+      "http.addr": { value: ":1", origin: `${FILE}: line 2` },
+      "log.level": { value: "warn", origin: "REGISTRY_LOG_LEVEL" },
+      "storage.inline": { value: "2KiB", origin: "the command line" },
+    });
+  });
+});
+
 function headersOf(text?: string, environment: Environment = {}): unknown {
   return load(text, environment).settings.http.headers;
 }
@@ -508,18 +615,20 @@ health:
 
   test("is warned about for what it names in vain, one line each", () => {
     const { warnings } = load(SHIPPED);
-    for (const path of ["log.fields", "storage.cache", "storage.tag", "health"]) {
+    for (const path of ["storage.cache", "storage.tag", "health.storagedriver"]) {
       expect(warnings.filter((warning) => warning.startsWith(`${FILE}: ${path} `))).toHaveLength(1);
     }
     expect(warnings.join("")).not.toContain("\n");
     expect(warnings.join("")).not.toContain("version");
   });
 
-  test("starts when it says, as its manual does, that it is not read-only", () => {
-    const readonly = "version: 0.1\nstorage: {maintenance: {readonly: {enabled: false}}}";
-    expect(load(readonly).settings).toEqual(load("version: 0.1").settings);
-    const variable = { REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: "false" };
-    expect(load(undefined, variable).settings).toEqual(load().settings);
+  test("is read-only when it says so", () => {
+    for (const enabled of [true, false]) {
+      const text = `version: 0.1\nstorage: {maintenance: {readonly: {enabled: ${enabled}}}}`;
+      expect(load(text).settings.storage.maintenance.readonly.enabled).toBe(enabled);
+      const variable = { REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: String(enabled) };
+      expect(load(undefined, variable).settings.storage.maintenance.readonly.enabled).toBe(enabled);
+    }
   });
 
   test("of distribution gets its certificate from an authority, when all that this takes is there", () => {
@@ -538,7 +647,7 @@ health:
     ["storage: {azure: {container: x}}", "storage.azure"],
     ["storage: {inmemory: {}}", "storage.inmemory"],
     ["storage: {inmemory: }", "storage.inmemory"],
-    ["storage: {maintenance: {readonly: {enabled: true}}}", "storage.maintenance.readonly"],
+    ["middleware: {repository: [{name: custom}]}", "middleware.repository"],
     ["proxy: {remoteurl: 'https://registry-1.docker.io'}", "proxy"],
   ];
   for (const [text, path] of protecting) {
@@ -556,7 +665,6 @@ health:
     ["REGISTRY_AUTH_SILLY_REALM", "x", "auth.silly"],
     ["REGISTRY_STORAGE", "s3", "storage.s3"],
     ["REGISTRY_STORAGE_S3_BUCKET", "x", "storage.s3"],
-    ["REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED", "true", "storage.maintenance.readonly"],
     ["REGISTRY_PROXY_REMOTEURL", "https://registry-1.docker.io", "proxy"],
   ];
   for (const [variable, value, path] of variables) {
@@ -569,13 +677,37 @@ health:
     const { settings, warnings } = load(undefined, {
       REGISTRY_HTTP_SECRET: "x",
       REGISTRY_STORAGE: "filesystem",
-      REGISTRY_LOGLEVEL: "debug",
+      REGISTRY_REDIS_ADDRS: "[redis:6379]",
+      REGISTRY_MIDDLEWARE_STORAGE: "[{name: cloudfront}]",
     });
     expect(settings).toEqual(load().settings);
     expect(warnings).toEqual([
-      expect.stringMatching(/^REGISTRY_HTTP_SECRET: http\.secret .*ignores/),
-      expect.stringMatching(/^REGISTRY_LOGLEVEL: loglevel .*ignores/),
+      expect.stringMatching(/^REGISTRY_HTTP_SECRET: http\.secret is not needed/),
+      expect.stringMatching(/^REGISTRY_MIDDLEWARE_STORAGE: middleware\.storage is not needed/),
+      expect.stringMatching(/^REGISTRY_REDIS_ADDRS: redis\.addrs is not needed/),
     ]);
+  });
+
+  test("has the level of the log by its old name, where the new one is not set", () => {
+    expect(load("loglevel: debug").settings.log.level).toBe("debug");
+    expect(load(undefined, { REGISTRY_LOGLEVEL: "error" }).settings.log.level).toBe("error");
+    expect(load("loglevel: debug\nlog: {level: warn}").settings.log.level).toBe("warn");
+    expect(complaint("loglevel: loud")).toStartWith(`${FILE}: log`);
+  });
+
+  test("has the version 0.1 and no other, which no variable changes", () => {
+    expect(complaint("version: 0.2")).toStartWith(`${FILE}: version is 0.2, but expected 0.1`);
+    const { warnings } = load("version: 0.1\nstorage: {delete: {enabled: true}}", { REGISTRY_VERSION: "0.2" });
+    expect(warnings).toEqual([expect.stringMatching(/^REGISTRY_VERSION is ignored/)]);
+  });
+
+  test("may hold sections with nothing in them, and middleware that is disabled", () => {
+    const empty = "version: 0.1\nmiddleware:\nredis:\nproxy:\nstorage: {delete: {enabled: true}}";
+    expect(load(empty).warnings).toEqual([]);
+    const disabled =
+      "middleware: {registry: [{name: x, disabled: true}]}\nlog: {hooks: [{type: mail, disabled: true}]}";
+    expect(load(disabled).warnings).toEqual([]);
+    expect(load("log: {hooks: [{type: mail}]}").warnings).toEqual([expect.stringContaining("log.hooks is not needed")]);
   });
 
   test("is never told by its values, which may be secrets", () => {

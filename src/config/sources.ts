@@ -5,7 +5,8 @@ import { UNBUILT_PATHS, isHarmless, unbuiltSetting } from "./distribution.ts";
 import { SETTING_PATHS, Settings, kindOf, namesBelow } from "./schema.ts";
 import { FILE_VARIABLE, meaningOf, sectionsAbove, variableOf } from "./variables.ts";
 import { expectation, shown } from "./wording.ts";
-import { YamlError, parseYaml } from "./yaml.ts";
+import { YamlError, parseYaml, parseYamlWithLines } from "./yaml.ts";
+import type { ParsedYaml } from "./yaml.ts";
 
 /** The options of the command line by the path of the setting that each stands for. */
 export const OPTIONS: Readonly<Record<string, string>> = {
@@ -18,10 +19,25 @@ export const OPTIONS: Readonly<Record<string, string>> = {
 /** Settings that the program cannot start with; the message says which, what was expected and gives an example. */
 export class SettingsError extends Error {
   override readonly name = "SettingsError";
+  readonly #problems: readonly Problem[];
 
-  constructor(message: string, options?: ErrorOptions) {
-    super(message.replaceAll(/\p{Cc}+/gu, " "), options); // one line, whatever stands in the settings
+  constructor(problems: readonly Problem[], options?: ErrorOptions) {
+    super(inOneLine(problems[0]), options);
+    this.#problems = problems;
   }
+
+  /** All that is wrong, one line each; the first is the message. */
+  get problems(): readonly string[] {
+    return [...new Set(this.#problems.map(inOneLine))];
+  }
+}
+
+/** What is wrong; a function where it takes time to find what was meant, and may not be asked. */
+type Problem = string | (() => string);
+
+/** One line, whatever stands in the settings. */
+function inOneLine(problem: Problem = ""): string {
+  return (typeof problem === "string" ? problem : problem()).replaceAll(/\p{Cc}+/gu, " ");
 }
 
 export interface Sources {
@@ -36,6 +52,15 @@ export interface LoadedSettings {
   readonly settings: Settings;
   /** One line each for a person to read at the start. */
   readonly warnings: readonly string[];
+  /** What was set, by the path of the setting; what is not here has its default. */
+  readonly given: ReadonlyMap<string, GivenSetting>;
+}
+
+export interface GivenSetting {
+  /** As it was written. */
+  readonly value: unknown;
+  /** Such as `config.yml: line 3`, the name of a variable, or an option. */
+  readonly origin: string;
 }
 
 interface Tree {
@@ -43,49 +68,80 @@ interface Tree {
 }
 
 /** Where a value came from, for the messages about it. */
-type Origins = Map<string, string>;
+interface Origin {
+  /** A file, a variable or an option. */
+  readonly name: string;
+  /** Of a value in a file: its line, or that of something below it. */
+  readonly lineOf?: (below: readonly string[]) => number | undefined;
+}
 
-/** Reads all sources; refused with `SettingsError` on the first thing that is wrong. */
+/** What has been read so far. */
+interface Reading {
+  readonly tree: Tree;
+  readonly warnings: string[];
+  readonly problems: Problem[];
+  readonly origins: Map<string, Origin>;
+}
+
+/** Reads all sources; throws `SettingsError` with all that is wrong. */
 export function loadSettings(sources: Sources): LoadedSettings {
-  const warnings: string[] = [];
-  const origins: Origins = new Map();
-  const file = sources.file ? fromFile(sources.file) : {};
-  const tree: Tree = {};
-  takeFile(file, sources.file?.path ?? "", tree, warnings, origins);
-  takeEnvironment(sources.environment, tree, warnings, origins);
+  const reading: Reading = { tree: {}, warnings: [], problems: [], origins: new Map() };
+  const { tree, warnings, problems, origins } = reading;
+  const file = sources.file ? fromFile(sources.file) : undefined;
+  if (file) takeFile(file.tree, { name: sources.file?.path ?? "", lineOf: file.lineOf }, reading);
+  takeEnvironment(sources.environment, reading);
   for (const [path, value] of Object.entries(sources.flags)) {
+    if (!SETTING_PATHS.includes(path)) problems.push(`the command line: ${notASetting(path, SETTING_PATHS)}`);
     put(tree, path, value);
-    origins.set(path, OPTIONS[path] ?? "the command line");
+    origins.set(path, { name: OPTIONS[path] ?? "the command line" });
   }
-  keepDeletesOff(file, tree, warnings);
+  if (file) keepDeletesOff(file.tree, reading);
   const parsed = Settings.safeParse(tree, { error: expectation });
-  if (parsed.success) return { settings: parsed.data, warnings };
-  // Report values that were set before values that are missing.
-  const { issues } = parsed.error;
-  const issue = issues.find((each) => at(tree, each.path.join(".")) !== undefined) ?? issues[0];
-  throw new SettingsError(issue ? complaint(issue, tree, origins) : "the settings cannot be read");
+  if (!parsed.success) problems.push(...complaints(parsed.error.issues, reading));
+  if (problems.length > 0 || !parsed.success) throw new SettingsError(problems);
+  const settings = withOldNames(parsed.data, reading);
+  const given = SETTING_PATHS.flatMap((path) => {
+    const origin = origins.get(path);
+    return origin ? [[path, { value: at(tree, path), origin: textOf(origin) }] as const] : [];
+  });
+  return { settings, warnings, given: new Map(given) };
+}
+
+/** Values that were set are told before values that are missing. */
+function complaints(issues: readonly z.core.$ZodIssue[], reading: Reading): readonly Problem[] {
+  const isSet = (issue: z.core.$ZodIssue): boolean => at(reading.tree, issue.path.join(".")) !== undefined;
+  const ordered = [...issues.filter(isSet), ...issues.filter((issue) => !isSet(issue))];
+  return ordered.map((issue) => () => complaint(issue, reading));
 }
 
 /** Where a setting came from, what it is, what was expected, and an example. */
-function complaint(issue: z.core.$ZodIssue, tree: Tree, origins: Origins): string {
+function complaint(issue: z.core.$ZodIssue, { tree, origins }: Reading): string {
   const path = issue.path.join(".");
   // An entry of a list has the origin of the list.
   const setting = SETTING_PATHS.find((known) => path === known || path.startsWith(`${known}.`)) ?? path;
-  const origin = originOf(setting, origins) ?? "the settings";
+  const below = path.slice(setting.length + 1).split(".");
+  const origin = originOf(setting, origins);
+  const [key = ""] = issue.code === "unrecognized_keys" ? issue.keys : [];
+  const from = origin ? textOf(origin, [...below, key].filter(Boolean)) : "the settings";
   if (issue.code === "unrecognized_keys") {
-    const [key = ""] = issue.keys;
-    return `${origin}: ${notASetting(
+    return `${from}: ${notASetting(
       path === "" ? key : `${path}.${key}`,
       namesBelow(path).map((name) => `${path}.${name}`),
     )}`;
   }
   const value = at(tree, path);
   const found = value === undefined ? "is not set" : value === null ? "has no value" : `is ${shown(value)}`;
-  return `${origin}: ${path} ${found}, but ${issue.message}${example(setting)}`;
+  return `${from}: ${path} ${found}, but ${issue.message}${example(setting)}`;
+}
+
+/** `config.yml: line 3`, or `REGISTRY_HTTP_ADDR`. */
+function textOf({ name, lineOf }: Origin, below: readonly string[] = []): string {
+  const line = lineOf?.(below);
+  return line === undefined ? name : `${name}: line ${line}`;
 }
 
 /** Of what is missing, where the section comes from that it is missing in, or what else stands there. */
-function originOf(path: string, origins: Origins): string | undefined {
+function originOf(path: string, origins: Reading["origins"]): Origin | undefined {
   const own = origins.get(path);
   if (own !== undefined) return own;
   for (const section of sectionsAbove(path).toReversed()) {
@@ -96,10 +152,15 @@ function originOf(path: string, origins: Origins): string | undefined {
 }
 
 /** A setting's example for a message, when one helps. */
-const EXAMPLES: Readonly<Record<string, string>> = {
+export const EXAMPLES: Readonly<Record<string, string>> = {
   "log.level": "info",
   "log.formatter": "json",
+  "log.fields": "{environment: production}",
+  "log.accesslog.disabled": "false",
+  loglevel: "info",
   "http.addr": "127.0.0.1:5000",
+  "http.net": "tcp",
+  "http.draintimeout": "60s",
   "http.host": "https://registry.example.com",
   "http.prefix": "/registry/",
   "http.headers": "{Access-Control-Allow-Origin: ['https://ui.example.com']}",
@@ -150,6 +211,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   "storage.filesystem.directwrites": "false",
   "storage.delete.enabled": "true",
   "storage.inline": "16KiB",
+  "storage.maintenance.readonly.enabled": "true",
   "storage.maintenance.uploadpurging.enabled": "true",
   "storage.maintenance.uploadpurging.age": "168h",
   "storage.maintenance.uploadpurging.interval": "24h",
@@ -170,6 +232,14 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   "validation.manifests.urls.allow": "['^https://([^/]+\\.)*example\\.com/']",
   "validation.manifests.urls.deny": "['^https://old\\.example\\.com/']",
   "validation.disabled": "false",
+  "validation.manifests.indexes.platforms": "none",
+  "validation.manifests.indexes.platformlist": "[{architecture: amd64, os: linux}]",
+  "health.file": "[{file: /run/stowage/drain}]",
+  "health.http": "[{uri: 'https://auth.example.com/health'}]",
+  "health.tcp": '[{addr: "127.0.0.1:6379"}]',
+  "catalog.maxentries": "1000",
+  "tags.maxtags": "10000",
+  "policy.repository.classes": "[image]",
 };
 
 function example(path: string): string {
@@ -179,11 +249,18 @@ function example(path: string): string {
   return ` (for example ${path}: ${value}${option === undefined ? "" : `, or ${option} ${value}`})`;
 }
 
-function fromFile({ path, text }: { readonly path: string; readonly text: string }): Tree {
+function fromFile({ path, text }: { readonly path: string; readonly text: string }): {
+  readonly tree: Tree;
+  readonly lineOf: ParsedYaml["lineOf"];
+} {
   const expected = 'expected a section with settings, such as http: {addr: "127.0.0.1:5000"}';
-  const value = readYaml(text, path, expected) ?? {};
-  if (!isTree(value)) throw new SettingsError(`${path}: ${expected}`);
-  return Object.fromEntries(Object.entries(value).map(([key, section]) => [key, withoutWord(key, section)]));
+  const { value, lineOf } = explained(() => parseYamlWithLines(text), path, expected);
+  const tree = value ?? {};
+  if (!isTree(tree)) throw new SettingsError([`${path}: ${expected}`]);
+  return {
+    tree: Object.fromEntries(Object.entries(tree).map(([key, section]) => [key, withoutWord(key, section)])),
+    lineOf,
+  };
 }
 
 /** distribution lets a driver, or a way to authenticate, stand as a word when it has no parameters. */
@@ -193,15 +270,19 @@ function withoutWord(path: string, value: unknown): unknown {
 }
 
 function readYaml(text: string, origin: string, expected: string): unknown {
+  return explained(() => parseYaml(text), origin, expected);
+}
+
+function explained<Value>(read: () => Value, origin: string, expected: string): Value {
   try {
-    return parseYaml(text);
+    return read();
   } catch (error) {
     if (!(error instanceof YamlError)) throw error;
-    throw new SettingsError(`${origin}: ${error.message} (${expected})`, { cause: error });
+    throw new SettingsError([`${origin}: ${error.message} (${expected})`], { cause: error });
   }
 }
 
-/** For what is not taken anyway: text that is no YAML stands for itself. */
+/** Text that is no YAML stands for itself. */
 function readLoosely(text: string): unknown {
   try {
     return parseYaml(text);
@@ -210,66 +291,74 @@ function readLoosely(text: string): unknown {
   }
 }
 
-function takeFile(file: Tree, origin: string, tree: Tree, warnings: string[], origins: Origins): void {
-  for (const [path, value] of leavesOf(file)) {
+function takeFile(file: Tree, origin: Origin, reading: Reading): void {
+  const { tree, problems, origins } = reading;
+  for (const [path, value, keys] of leavesOf(file)) {
+    const own: Origin = { name: origin.name, lineOf: (below) => origin.lineOf?.([...keys, ...below]) };
     if (SETTING_PATHS.includes(path)) {
       put(tree, path, value);
-      origins.set(path, origin);
+      origins.set(path, own);
     } else if (!SETTING_PATHS.some((known) => known.startsWith(`${path}.`))) {
-      setAside(path, value, origin, warnings);
+      setAside(path, value, own, reading);
     } else if (value !== null && !isTree(value)) {
-      throw new SettingsError(
-        `${origin}: ${path} is ${JSON.stringify(value)}, but expected a section with settings, ` +
+      problems.push(
+        `${textOf(own)}: ${path} is ${JSON.stringify(value)}, but expected a section with settings, ` +
           `such as ${SETTING_PATHS.find((known) => known.startsWith(`${path}.`))}`,
       );
     } else if (at(tree, path) === undefined) {
       put(tree, path, {}); // a section that is named is wanted, even if nothing stands in it
-      origins.set(path, origin);
+      origins.set(path, own);
     }
   }
 }
 
+/** A setting that has another name today counts where that one is not set. */
+function withOldNames(settings: Settings, { tree, origins }: Reading): Settings {
+  const { log, loglevel } = settings;
+  const origin = origins.get("loglevel");
+  if (loglevel === undefined || !origin || origins.has("log.level")) return settings;
+  put(tree, "log.level", loglevel);
+  origins.set("log.level", origin);
+  return { ...settings, log: { ...log, level: loglevel } };
+}
+
 /** Deleting is off by default in distribution: its settings files keep that default. */
-function keepDeletesOff(file: Tree, tree: Tree, warnings: string[]): void {
-  if (file["version"] === undefined || at(tree, "storage.delete.enabled") !== undefined) return;
-  put(tree, "storage.delete.enabled", false);
+function keepDeletesOff(file: Tree, { tree, warnings, origins }: Reading): void {
+  const path = "storage.delete.enabled";
+  if (file["version"] === undefined || at(tree, path) !== undefined) return;
+  put(tree, path, false);
+  origins.set(path, { name: "the default of distribution, because the settings file has a version" });
   warnings.push(
     "deleting is off, as in distribution, because the settings file does not set storage.delete.enabled: set it to true to allow deletes",
   );
 }
 
-function takeEnvironment(
-  environment: Readonly<Record<string, string | undefined>>,
-  tree: Tree,
-  warnings: string[],
-  origins: Origins,
-): void {
+function takeEnvironment(environment: Readonly<Record<string, string | undefined>>, reading: Reading): void {
+  const { warnings, problems } = reading;
   const ofKubernetes: string[] = [];
   for (const [name, text] of variablesIn(environment)) {
     const meaning = meaningOf(name, text);
-    switch (meaning.kind) {
-      case "setting":
-        put(tree, meaning.path, valueOf(meaning.path, text, name));
-        origins.set(meaning.path, name);
-        break;
-      case "entry":
-        takeEntry(meaning.path, meaning.index, text, name, tree, origins);
-        break;
-      case "item":
-        takeItem(meaning.path, meaning.key, text, name, tree, origins);
-        break;
-      case "section":
-        takeSection(meaning.path, text, name, tree, warnings, origins);
-        break;
-      case "distribution":
-        setAside(meaning.path, readLoosely(text), name, warnings);
-        break;
-      case "foreign":
-        if (meaning.owner === "Kubernetes") ofKubernetes.push(name);
-        else warnings.push(`${name} is a variable of ${meaning.owner}: it is ignored`);
-        break;
-      case "unknown":
-        setAsideVariable(name, meaning.meant, warnings);
+    try {
+      switch (meaning.kind) {
+        case "setting":
+          takeVariable(meaning, text, name, reading);
+          break;
+        case "section":
+          takeSection(meaning.path, text, name, reading);
+          break;
+        case "distribution":
+          setAside(meaning.path, readLoosely(text), { name }, reading);
+          break;
+        case "foreign":
+          if (meaning.owner === "Kubernetes") ofKubernetes.push(name);
+          else warnings.push(`${name} is a variable of ${meaning.owner}: it is ignored`);
+          break;
+        case "unknown":
+          setAsideVariable(name, readLoosely(text), meaning.meant, reading);
+      }
+    } catch (error) {
+      if (!(error instanceof SettingsError)) throw error;
+      problems.push(...error.problems);
     }
   }
   if (ofKubernetes.length > 0) {
@@ -293,82 +382,110 @@ function variablesIn(
 /** So that the tenth entry of a list comes after its second. */
 const collator = new Intl.Collator("en", { numeric: true });
 
-/** A text is what it says, also when YAML would read something else in it. */
-function valueOf(path: string, text: string, name: string): unknown {
-  return kindOf(path) === "text" ? text : readYaml(text, name, `expected a value such as ${EXAMPLES[path] ?? "true"}`);
+/** A setting, or one place in its list or table, beside those that are there already. */
+function takeVariable(
+  { path, keys }: { readonly path: string; readonly keys: readonly string[] },
+  text: string,
+  name: string,
+  { tree, origins }: Reading,
+): void {
+  const value = valueOf([path, ...keys].join("."), text, name);
+  put(tree, path, overlaid(at(tree, path), path, keys, value, name));
+  origins.set(path, { name });
 }
 
-/** One entry of a list: of one that is there already, or the next one behind it. */
-function takeEntry(path: string, index: number, text: string, name: string, tree: Tree, origins: Origins): void {
-  const found = at(tree, path);
-  const list: readonly unknown[] = Array.isArray(found) ? found : [];
-  if (index > list.length) {
-    throw new SettingsError(
-      `${name}: there is no ${variableOf(path)}_${list.length} before it: entries of a list count from 0, without a gap`,
-    );
+/** YAML, but that a text needs no quotes, whatever YAML would read in it. */
+function valueOf(path: string, text: string, name: string): unknown {
+  const inTable = kindOf(path.slice(0, path.lastIndexOf("."))) === "table";
+  if (kindOf(path) !== "text" && !(inTable && !text.startsWith("["))) {
+    return readYaml(text, name, `expected a value such as ${EXAMPLES[path] ?? "true"}`);
   }
-  const value = valueOf(`${path}.${index}`, text, name);
-  put(tree, path, [...list.slice(0, index), value, ...list.slice(index + 1)]);
-  origins.set(path, name);
+  const value = readLoosely(text);
+  return typeof value === "string" || (inTable && ["number", "boolean"].includes(typeof value)) ? value : text;
+}
+
+/** `place` with a value at `keys` below it; it stays as it is itself, because anchors may share it. */
+function overlaid(
+  place: unknown,
+  path: string,
+  [key, ...rest]: readonly string[],
+  value: unknown,
+  name: string,
+): unknown {
+  if (key === undefined) return value;
+  if (kindOf(path) === "list") {
+    const list: readonly unknown[] = Array.isArray(place) ? place : [];
+    const index = Number(key);
+    if (index > list.length) {
+      throw new SettingsError([
+        `${name}: there is no ${variableOf(path)}_${list.length} before it: entries of a list count from 0, without a gap`,
+      ]);
+    }
+    const entry = overlaid(list[index], `${path}.${key}`, rest, value, name);
+    return [...list.slice(0, index), entry, ...list.slice(index + 1)];
+  }
+  const table = isTree(place) ? place : {};
+  const known = Object.keys(table).find((each) => each.toUpperCase() === key.toUpperCase()) ?? key.toLowerCase();
+  return { ...table, [known]: overlaid(table[known], `${path}.${known}`, rest, value, name) };
 }
 
 /** A variable that stands for a section: a word for a driver, or a section with settings. */
-function takeSection(path: string, text: string, name: string, tree: Tree, warnings: string[], origins: Origins): void {
+function takeSection(path: string, text: string, name: string, reading: Reading): void {
   const value = readYaml(text, name, `expected a section such as {enabled: true}`);
   const section: Tree = {};
   put(section, path, withoutWord(path, value));
-  takeFile(section, name, tree, warnings, origins);
+  takeFile(section, { name }, reading);
 }
 
-/** One key of a table, beside those that are there already. */
-function takeItem(path: string, key: string, text: string, name: string, tree: Tree, origins: Origins): void {
-  const table = at(tree, path);
-  const value = text.startsWith("[") ? readYaml(text, name, "expected a value, or a list such as [a, b]") : text;
-  put(tree, path, { ...(isTree(table) ? table : {}), [key]: value });
-  origins.set(path, name);
-}
-
-function setAsideVariable(name: string, meant: string | undefined, warnings: string[]): void {
+function setAsideVariable(name: string, value: unknown, meant: string | undefined, reading: Reading): void {
   const path = name.slice("REGISTRY_".length).toLowerCase().replaceAll("_", ".");
-  warnings.push(
-    unbuiltSetting(path)?.kind === "ignored"
-      ? ignored(name, path)
-      : `${name} is not a setting and is ignored${meant === undefined ? "" : `: did you mean ${meant}?`}`,
-  );
+  if (path === "version") reading.warnings.push(`${name} is ignored: the version of a settings file is in the file`);
+  else if (unbuiltSetting(path)?.kind === "ignored") setAside(path, value, { name }, reading);
+  else {
+    reading.warnings.push(
+      `${name} is not a setting and is ignored${meant === undefined ? "" : `: did you mean ${meant}?`}`,
+    );
+  }
 }
 
 /** Reports an unknown setting: one of distribution's, or a typo. */
-function setAside(path: string, value: unknown, origin: string, warnings: string[]): void {
+function setAside(path: string, value: unknown, origin: Origin, { warnings, problems }: Reading): void {
+  const from = textOf(origin);
   const unbuilt = unbuiltSetting(path);
-  if (unbuilt?.kind === "protects" && !isHarmless(path, value)) {
-    throw new SettingsError(
-      `${origin}: ${unbuilt.path} is not supported yet: without it ${unbuilt.without}. Remove the setting if you can do without it`,
-    );
-  }
-  if (unbuilt) {
-    if (unbuilt.kind === "ignored" && unbuilt.path !== "version") {
-      warnings.push(ignored(origin, path));
+  if (!unbuilt) {
+    const isEmptySection = value === null && UNBUILT_PATHS.some((known) => known.startsWith(`${path}.`));
+    if (!isEmptySection) problems.push(() => `${from}: ${notASetting(path, [...SETTING_PATHS, ...UNBUILT_PATHS])}`);
+  } else if (path === "version" && String(value) !== FORMAT_VERSION) {
+    problems.push(`${from}: version is ${shown(value)}, but expected ${FORMAT_VERSION}, as distribution has it`);
+  } else if (!isHarmless(path, value)) {
+    if (unbuilt.kind === "ignored") warnings.push(`${from}: ${path} is not needed by Stowage: ${unbuilt.instead}`);
+    else {
+      problems.push(
+        `${from}: ${unbuilt.path} is not supported yet: without it ${unbuilt.without}. ` +
+          "Remove the setting if you can do without it",
+      );
     }
-    return;
   }
-  throw new SettingsError(`${origin}: ${notASetting(path, [...SETTING_PATHS, ...UNBUILT_PATHS])}`);
 }
 
-function ignored(origin: string, path: string): string {
-  return `${origin}: ${path} is a setting of distribution that Stowage ignores`;
-}
+/** Of distribution's settings files. */
+const FORMAT_VERSION = "0.1";
 
 function notASetting(path: string, known: readonly string[]): string {
   const meant = nearest(path, known);
   return `${path} is not a setting${meant === undefined ? "" : `: did you mean ${meant}?`} (for example http.addr: 127.0.0.1:5000)`;
 }
 
-function* leavesOf(tree: Tree, prefix = ""): Generator<[path: string, value: unknown]> {
+function* leavesOf(
+  tree: Tree,
+  above: readonly string[] = [],
+): Generator<[path: string, value: unknown, keys: readonly string[]]> {
   for (const [key, value] of Object.entries(tree)) {
-    const path = `${prefix}${key}`;
+    const keys = [...above, key];
+    const path = keys.join(".");
     const hasSettings = isTree(value) && Object.keys(value).length > 0 && kindOf(path) !== "table";
-    if (hasSettings && !unbuiltSetting(path)) yield* leavesOf(value, `${path}.`);
-    else yield [path, value];
+    if (hasSettings && !unbuiltSetting(path)) yield* leavesOf(value, keys);
+    else yield [path, value, keys];
   }
 }
 

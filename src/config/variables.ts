@@ -1,7 +1,7 @@
 /** What variables of the environment mean: settings by distribution's rule, and those of others that look alike. */
 import { nearest } from "../lib/nearest.ts";
-import { PROTECTING_PATHS } from "./distribution.ts";
-import { SETTING_PATHS, kindOf } from "./schema.ts";
+import { PROTECTING_PATHS, UNBUILT_PATHS } from "./distribution.ts";
+import { SETTING_PATHS, keysNamed } from "./schema.ts";
 
 const PREFIX = "REGISTRY_";
 
@@ -14,11 +14,8 @@ export function variableOf(path: string): string {
 }
 
 export type Meaning =
-  | { readonly kind: "setting"; readonly path: string }
-  /** One entry of a list, as in `REGISTRY_HTTP_TLS_CLIENTCAS_0`. */
-  | { readonly kind: "entry"; readonly path: string; readonly index: number }
-  /** One key of a table, as in `REGISTRY_HTTP_HEADERS_X-Frame-Options`. */
-  | { readonly kind: "item"; readonly path: string; readonly key: string }
+  /** A setting, or with `keys` one place in a list or a table: `0.prefix` in REGISTRY_QUOTAS_0_PREFIX. */
+  | { readonly kind: "setting"; readonly path: string; readonly keys: readonly string[] }
   /** A section of settings. */
   | { readonly kind: "section"; readonly path: string }
   /** A setting of distribution that this program does not have. */
@@ -27,31 +24,23 @@ export type Meaning =
   | { readonly kind: "foreign"; readonly owner: "Kubernetes" | "podman, buildah and skopeo" }
   | { readonly kind: "unknown"; readonly meant: string | undefined };
 
-const SETTINGS: ReadonlyMap<string, string> = byVariable(SETTING_PATHS);
-const TABLES = [...SETTINGS].filter(([, path]) => kindOf(path) === "table");
-const SECTIONS: ReadonlyMap<string, string> = byVariable(
-  [...SETTING_PATHS, ...PROTECTING_PATHS].flatMap(sectionsAbove),
-);
+const SETTINGS: ReadonlySet<string> = new Set(SETTING_PATHS);
+const SECTIONS: ReadonlyMap<string, string> = byVariable([...SETTING_PATHS, ...UNBUILT_PATHS].flatMap(sectionsAbove));
 const PROTECTING: ReadonlyMap<string, string> = byVariable(PROTECTING_PATHS);
 
 /** What a variable that begins with `REGISTRY_` means. Only exact names count; case does not. */
 export function meaningOf(name: string, value: string): Meaning {
   const upper = name.toUpperCase();
-  const path = SETTINGS.get(upper);
-  if (path !== undefined) return { kind: "setting", path };
+  const keys = keysNamed(name.slice(PREFIX.length).split("_"));
+  if (keys) {
+    const path = [...keys.keys()].map((at) => keys.slice(0, at + 1).join(".")).find((each) => SETTINGS.has(each));
+    if (path === undefined) return { kind: "section", path: keys.join(".") };
+    return { kind: "setting", path, keys: keys.slice(path.split(".").length) };
+  }
   const protecting = PROTECTING.get(upper);
   if (protecting !== undefined) return { kind: "distribution", path: protecting };
   const section = SECTIONS.get(upper);
   if (section !== undefined) return { kind: "section", path: section };
-  const [, list = "", index = ""] = /^(.+)_(\d{1,4})$/.exec(upper) ?? [];
-  const listPath = SETTINGS.get(list);
-  if (listPath !== undefined && kindOf(listPath) === "list")
-    return { kind: "entry", path: listPath, index: Number(index) };
-  for (const [table, tablePath] of TABLES) {
-    // Many programs set no variable with dashes in its name: underscores stand for them, too.
-    const key = upper.startsWith(`${table}_`) ? name.slice(table.length + 1).replaceAll("_", "-") : "";
-    if (key !== "") return { kind: "item", path: tablePath, key };
-  }
   if (isOfKubernetes(upper, value)) return { kind: "foreign", owner: "Kubernetes" };
   if (upper === "REGISTRY_AUTH_FILE") return { kind: "foreign", owner: "podman, buildah and skopeo" };
   return { kind: "unknown", meant: nearestVariable(upper) };
@@ -71,7 +60,7 @@ function isOfKubernetes(name: string, value: string): boolean {
 /** Compared without what all of them have in common: otherwise everything would be near. */
 function nearestVariable(name: string): string | undefined {
   const rest = (each: string): string => each.slice(PREFIX.length);
-  const meant = nearest(rest(name), [...SETTINGS.keys(), FILE_VARIABLE].map(rest));
+  const meant = nearest(rest(name), [...SETTING_PATHS.map(variableOf), FILE_VARIABLE].map(rest));
   return meant === undefined ? undefined : PREFIX + meant;
 }
 

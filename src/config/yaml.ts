@@ -30,8 +30,20 @@ const MISTAKES: Readonly<Partial<Record<ErrorCode, string>>> = {
 
 const NO_ANCHOR = "unknown anchor: a value that begins with * needs quotes";
 
+/** Data, and where its keys stand in the text. */
+export interface ParsedYaml {
+  readonly value: unknown;
+  /** The line, counted from 1, of a key, or of the nearest one above it that is there; undefined when none is. */
+  readonly lineOf: (keys: readonly string[]) => number | undefined;
+}
+
 /** Throws `YamlError` alone. */
 export function parseYaml(text: string): unknown {
+  return parseYamlWithLines(text).value;
+}
+
+/** Throws `YamlError` alone. */
+export function parseYamlWithLines(text: string): ParsedYaml {
   const { LineCounter, parseDocument } = yaml();
   const lines = new LineCounter();
   const document = parseDocument(text, { prettyErrors: false, logLevel: "error", lineCounter: lines });
@@ -51,7 +63,32 @@ export function parseYaml(text: string): unknown {
     throw new YamlError("too large: an anchor is used too often", { cause });
   }
   if (!isShallow(value, MAX_DEPTH)) throw new YamlError("it is nested too deeply");
-  return value;
+  return {
+    value,
+    lineOf(keys) {
+      const offset = offsetOf(document, keys);
+      return offset === undefined ? undefined : lines.linePos(offset).line;
+    },
+  };
+}
+
+function offsetOf(document: Document.Parsed, keys: readonly string[]): number | undefined {
+  const { isAlias, isMap, isNode, isScalar, isSeq } = yaml();
+  let found: number | undefined;
+  let place: unknown = document.contents;
+  for (const key of keys) {
+    if (isAlias(place)) place = place.resolve(document);
+    let at: unknown;
+    if (isMap(place)) {
+      const pair = place.items.find((each) => isScalar(each.key) && String(each.key.value) === key);
+      [at, place] = [pair?.key, pair?.value];
+    } else if (isSeq(place)) {
+      place = at = place.items[Number(key)];
+    }
+    if (!isNode(at)) break;
+    found = at.range?.[0] ?? found;
+  }
+  return found;
 }
 
 /** Where the first alias stands that leads to no anchor. */

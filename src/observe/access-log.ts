@@ -42,9 +42,10 @@ type AnsweredParts = Pick<Answered, "method" | "uri" | "status" | "written"> &
 interface JsonParts {
   /** What stands between the time and the client. */
   readonly request: string;
-  /** What stands between the client and the duration, and behind that. */
+  /** What stands between the client and the duration, and behind that: fields, and the value of the message. */
   readonly status: string;
-  readonly end: string;
+  readonly written: string;
+  readonly message: string;
 }
 
 /** A request that was answered. */
@@ -59,6 +60,16 @@ export interface Access {
   /** Milliseconds until the answer was ready to be sent. */
   readonly duration: number;
 }
+
+/** What a line of JSON is made of besides its level. */
+export interface LineNames {
+  readonly time: string;
+  readonly message: string;
+  /** Those that every line has. */
+  readonly fields: Readonly<Record<string, string | number | boolean>>;
+}
+
+export const LINE_NAMES: LineNames = { time: "time", message: "msg", fields: {} };
 
 export type AccessLog = (access: Access) => void;
 
@@ -88,7 +99,12 @@ const MAX_CACHED_BYTES = 256 * 1024;
 export function jsonAccessLog(
   writer: { writeSoon(line: () => string, bytes: number): void },
   clock: Clock = systemClock,
+  { time: timeName, message: messageName, fields }: LineNames = LINE_NAMES,
 ): AccessLog {
+  const start = `{"level":"info","${timeName}":"`;
+  const more = Object.entries(fields)
+    .map(([name, value]) => `,${quoted(name)}:${escapeControlsInJson(JSON.stringify(value))}`)
+    .join("");
   let [millisecond, time] = [0, ""];
   const timeNow = (): string => {
     const now = clock.now();
@@ -104,13 +120,13 @@ export function jsonAccessLog(
     return made;
   };
   const lineOf = ({ answered, remoteAddress, user, userAgent, duration }: Access, at: string): string => {
-    const { request, status, end } = answered.json;
+    const { request, status, written, message } = answered.json;
     return (
-      `{"level":"info","time":"${at}"${request}` +
+      `${start}${at}"${more}${request}` +
       (remoteAddress === undefined ? "" : `,"http.request.remoteaddr":"${remoteAddress}"`) +
       (user === undefined ? "" : `,"auth.user.name":${quoted(user)}`) +
       (userAgent === null ? "" : `,"http.request.useragent":${quotedUserAgent(userAgent)}`) +
-      `${status}${duration}${end}`
+      `${status}${duration}${written},"${messageName}":${message}`
     );
   };
   return (access) => {
@@ -125,7 +141,8 @@ function jsonPartsOf({ method, uri, status, written }: Answered): JsonParts {
   return {
     request: `,"http.request.method":"${method}","http.request.uri":${path}`,
     status: `,"http.response.status":${status},"http.response.duration":`,
-    end: `,"http.response.written":${written},"msg":"${method} ${status} ${path.slice(1)}}\n`,
+    written: `,"http.response.written":${written}`,
+    message: `"${method} ${status} ${path.slice(1)}}\n`,
   };
 }
 

@@ -2,9 +2,10 @@
 import { isatty } from "node:tty";
 import { pino, symbols } from "pino";
 import type { Logger } from "pino";
+import { systemClock } from "../lib/clock.ts";
 import { escapeControls, escapeControlsInJson, escapeControlsInLines } from "../lib/control-characters.ts";
-import { jsonAccessLog, textAccessLog } from "./access-log.ts";
-import type { AccessLog } from "./access-log.ts";
+import { LINE_NAMES, jsonAccessLog, textAccessLog } from "./access-log.ts";
+import type { AccessLog, LineNames } from "./access-log.ts";
 import { LogWriter } from "./log-writer.ts";
 import type { DroppedLines } from "./log-writer.ts";
 
@@ -15,7 +16,11 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
 export interface LogOptions {
   readonly level: LogLevel;
   /** Text for a person at a terminal; JSON, one object a line, for everything else. That is the choice when absent. */
-  readonly format?: "text" | "json" | undefined;
+  readonly format?: "text" | "json" | "logstash" | undefined;
+  /** Fields of every line. */
+  readonly fields?: LineNames["fields"];
+  /** Whether requests are logged; true when absent. */
+  readonly requests?: boolean;
 }
 
 /** What a program says of itself, and of the requests that it answers. */
@@ -27,6 +32,8 @@ export interface Logs {
 
 /** Those of a server, on standard output. */
 export interface ServerLogs extends Logs {
+  /** Logs from this level on, and requests or not. */
+  readonly configure: (options: Pick<LogOptions, "level" | "requests">) => void;
   /** Says that the server is up, at every level: as text for a person, or as a line of JSON with `fields`. */
   readonly greet: (text: string, fields: Readonly<Record<string, string | undefined>>, message: string) => void;
   /** Whether lines of the audit were dropped and nothing could be written since. */
@@ -40,10 +47,14 @@ export interface ServerLogs extends Logs {
 const STDOUT = 1;
 
 /** Logs on standard output. */
-export async function createLogs({ level, format }: LogOptions): Promise<ServerLogs> {
+export async function createLogs({ level, format, requests = true, ...options }: LogOptions): Promise<ServerLogs> {
   const isText = (format ?? (isatty(STDOUT) ? "text" : "json")) === "text";
+  const names: LineNames =
+    format === "logstash"
+      ? { time: "@timestamp", message: "message", fields: { "@version": "1", ...options.fields } }
+      : { ...LINE_NAMES, fields: options.fields ?? {} };
   const formatted = isText ? await textFormat() : escapeControlsInJson;
-  const writer = new LogWriter(STDOUT, (dropped, reason) => formatted(noticeOf(dropped, reason)));
+  const writer = new LogWriter(STDOUT, (dropped, reason) => formatted(noticeOf(dropped, reason, names)));
   const stream = {
     [symbols.needsMetadataGsym]: true, // so pino sets `lastObj`
     lastObj: undefined as unknown,
@@ -56,15 +67,23 @@ export async function createLogs({ level, format }: LogOptions): Promise<ServerL
     {
       level,
       formatters: { level: (label) => ({ level: label }) },
-      timestamp: pino.stdTimeFunctions.isoTime,
-      base: null,
+      timestamp: () => `,"${names.time}":"${new Date().toISOString()}"`,
+      messageKey: names.message,
+      base: names.fields,
     },
     stream,
   );
-  const requests = isText ? textAccessLog(log) : jsonAccessLog(writer);
+  const accessLog = isText ? textAccessLog(log) : jsonAccessLog(writer, systemClock, names);
+  let logsRequests = requests;
   return {
     log,
-    access: log.isLevelEnabled("info") ? requests : undefined,
+    get access() {
+      return logsRequests && log.isLevelEnabled("info") ? accessLog : undefined;
+    },
+    configure(changed) {
+      log.level = changed.level;
+      logsRequests = changed.requests ?? true;
+    },
     greet(text, fields, message) {
       if (isText) writer.write(escapeControlsInLines(text));
       else log.child({}, { level: "info" }).info(fields, message);
@@ -105,8 +124,9 @@ function printable(value: unknown, key?: string): unknown {
 }
 
 /** The line that says what is missing in the log. */
-function noticeOf({ lines, auditLines }: DroppedLines, reason: string): string {
+function noticeOf({ lines, auditLines }: DroppedLines, reason: string, names: LineNames): string {
   const time = new Date().toISOString();
-  const msg = "log lines were dropped, because standard output did not accept them";
-  return `${JSON.stringify({ level: "warn", time, lines, auditLines, reason, msg })}\n`;
+  const message = "log lines were dropped, because standard output did not accept them";
+  const more = { lines, auditLines, reason, [names.message]: message };
+  return `${JSON.stringify({ level: "warn", [names.time]: time, ...names.fields, ...more })}\n`;
 }

@@ -1,12 +1,14 @@
 /** What the services of a registry work with. Drivers are chosen by whoever makes the registry. */
 import type { Clock } from "../lib/clock.ts";
 import { SingleFlight } from "../lib/single-flight.ts";
+import type { Platform } from "../oci/descriptor.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
 import { DEFAULT_RULES } from "../metadata/database.ts";
 import type { CollectionRules } from "../metadata/database.ts";
 import type { Metadata } from "../metadata/metadata.ts";
 import type { BlobStore, StorageKey } from "../storage/blob-store.ts";
+import type { ManifestClass } from "../oci/manifest-class.ts";
 import { HashStateCache } from "./hash-state-cache.ts";
 import type { UrlRule } from "./manifest-urls.ts";
 import { UploadClaims } from "./upload-claims.ts";
@@ -25,6 +27,10 @@ export interface RegistryLimits extends UploadTimes {
   readonly strict: boolean;
   /** Which addresses (`urls`) manifests may name; any when absent. */
   readonly allowsUrl?: UrlRule;
+  /** Whether an index may name a manifest for this platform that is not here; none may when absent. */
+  readonly mayBeMissing?: (platform: Platform | undefined) => boolean;
+  /** Kinds of images that are taken: `image`, `plugin`; any manifest when absent. */
+  readonly classes?: readonly ManifestClass[];
   /** Whether signed manifests of Docker's schema 1 are taken. */
   readonly schema1: boolean;
   /**

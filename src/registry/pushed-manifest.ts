@@ -6,6 +6,7 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import type { OnDeviation } from "../oci/deviation.ts";
 import { OciError } from "../oci/error.ts";
 import { invalidManifest } from "../oci/invalid-manifest.ts";
+import { checkClass } from "../oci/manifest-class.ts";
 import { checkCount, readManifest } from "../oci/manifest.ts";
 import type { ManifestContent } from "../oci/manifest.ts";
 import { DOCKER_SCHEMA1_SIGNED, MANIFEST_SHAPES, isForeignLayer } from "../oci/media-type.ts";
@@ -40,7 +41,8 @@ export function readPushed(
   const content = readManifest(payload, target.mediaType, deviates, limits.descriptors);
   const { config, layers, children } = content;
   const layersKey = MANIFEST_SHAPES[content.mediaType] === "artifact" ? "blobs" : "layers";
-  const { sparse, allowsUrl } = limits;
+  const { sparse, allowsUrl, mayBeMissing, classes } = limits;
+  if (classes) checkClass(config, classes);
   if (allowsUrl) checkUrls(descriptorsIn(content, layersKey), allowsUrl);
   return {
     digest,
@@ -53,7 +55,9 @@ export function readPushed(
       ...(config ? [needed(config, "config", sparse)] : []),
       ...layers.map((layer, at) => needed(layer, `${layersKey}[${at}]`, sparse || isElsewhere(layer))),
     ],
-    children: children.map((child, at) => needed(child, `manifests[${at}]`, sparse)),
+    children: children.map((child, at) =>
+      needed(child, `manifests[${at}]`, sparse || (mayBeMissing?.(child.platform) ?? false)),
+    ),
     exactSizes: limits.strict,
   };
 }

@@ -16,8 +16,12 @@ import type { ReadLimits } from "./access/read-limits.ts";
 
 /** Settings and services of the HTTP server. */
 export interface ServerOptions {
-  /** Whether blobs, manifests and tags may be deleted by clients. */
-  readonly deleteEnabled: boolean;
+  /** What may change while the server runs: to be read at each request. */
+  readonly live: LiveOptions;
+  /** How many repositories one page of the catalog has at the most. */
+  readonly maxCatalogPage: number;
+  /** How many tags one page of a list has at the most. */
+  readonly maxTagsPage: number;
   /** Whether the signature API is served (`signatures.enabled`). */
   readonly signaturesEnabled: boolean;
   /** Whether a read of a manifest may renew its lease, and so may write. */
@@ -34,8 +38,6 @@ export interface ServerOptions {
   readonly asksForLogin: boolean;
   /** Where tokens are issued; undefined when this registry issues none. */
   readonly tokens?: TokenIssuer | undefined;
-  /** Read rate limits; absent for none. */
-  readonly readLimits?: ReadLimits | undefined;
   readonly clock: Clock;
   /** Called for each change by a client. */
   readonly onChange?: ChangeListener | undefined;
@@ -43,6 +45,8 @@ export interface ServerOptions {
   readonly auditFails?: (() => boolean) | undefined;
   /** Where requests are counted; absent when they are not. */
   readonly measured?: Measured | undefined;
+  /** Why the server should get no requests, as `health` in the settings says it; undefined when it should. */
+  readonly notReady?: (() => string | undefined) | undefined;
   /** The program's version, for people. */
   readonly version: string;
 }
@@ -51,6 +55,15 @@ export interface ServerOptions {
 export interface Measured {
   readonly metrics: Metrics;
   readonly requests: RequestMetrics;
+}
+
+export interface LiveOptions {
+  /** Whether blobs, manifests and tags may be deleted by clients. */
+  deleteEnabled: boolean;
+  /** Whether clients may change nothing. */
+  readOnly: boolean;
+  /** Read rate limits; undefined for none. */
+  readLimits: ReadLimits | undefined;
 }
 
 /** The token issuer. */

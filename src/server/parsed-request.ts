@@ -43,7 +43,8 @@ export function parseRequest(request: Request, options: ServerOptions): ParsedRe
     return { route: { kind: "preflight", methods: allowed }, required: { kind: "nothing" }, commonHeaders };
   }
   if (!allowed.includes(method)) throw unsupportedMethod(method, allowed);
-  if (method === "DELETE" && route.kind !== "upload" && !options.deleteEnabled) {
+  if (options.live.readOnly && isWrite(method, route)) throw readOnly(allowed.filter((each) => !isWrite(each, route)));
+  if (method === "DELETE" && route.kind !== "upload" && !options.live.deleteEnabled) {
     throw deleteDisabled(allowed.filter((each) => each !== "DELETE"));
   }
   if (!isNamed(route)) throw route.refusal;
@@ -78,6 +79,16 @@ function unknownPath(path: string): OciError {
 function unsupportedMethod(method: string, allowed: readonly string[]): RefusedWithHeaders {
   const message = `${method} is not allowed here: use ${allowed.join(" or ")}`;
   return new RefusedWithHeaders(new OciError("UNSUPPORTED", { message }), { allow: allowed.join(", ") });
+}
+
+/** Whether a request changes what is stored: all but those that read, and that ask for a token. */
+function isWrite(method: string, { kind }: Pick<Route, "kind">): boolean {
+  return method !== "GET" && method !== "HEAD" && kind !== "token";
+}
+
+function readOnly(others: readonly string[]): RefusedWithHeaders {
+  const message = "this registry is read-only at present (storage.maintenance.readonly): pull from it, and push later";
+  return new RefusedWithHeaders(new OciError("UNSUPPORTED", { message }), { allow: others.join(", ") });
 }
 
 function deleteDisabled(others: readonly string[]): RefusedWithHeaders {

@@ -112,7 +112,7 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
   function countRead(authorization: Authorization, asked: PendingRequest, { route }: ParsedRequest): Authorization {
     const { principal } = authorization;
     if (principal) asked.user = nameOf(principal);
-    options.readLimits?.take(asked.request, route, asked.caller, principal);
+    options.live.readLimits?.take(asked.request, route, asked.caller, principal);
     return authorization;
   }
 

@@ -33,7 +33,7 @@ describe("a settings file in the documents", () => {
 describe("a setting of distribution's", () => {
   const chapter = readDocument("docs/configuration.md").split("## Files of distribution")[1] ?? "";
   const [, protecting = "", ignored = ""] =
-    /stop the start, because([\s\S]*?)The message says[\s\S]*?are ignored,([\s\S]*?)\n\n/.exec(chapter) ?? [];
+    /stop the start, because([\s\S]*?)The message says[\s\S]*?are not needed,([\s\S]*?)\n\n/.exec(chapter) ?? [];
 
   test("that is said to stop the start does, and no other", () => {
     const named = codeSpansIn(protecting);

@@ -98,7 +98,7 @@ describe("a variable that is no setting", () => {
     });
     await server.printed(/REGISTRY_HTTP_ADR is not a setting and is ignored: did you mean REGISTRY_HTTP_ADDR\?/);
     await server.printed(/REGISTRY_PORT: ignored, because Kubernetes sets these variables/);
-    await server.printed(/REGISTRY_HTTP_SECRET: http\.secret is a setting of distribution/);
+    await server.printed(/REGISTRY_HTTP_SECRET: http\.secret is not needed/);
     expect((await fetch(`${server.url}/v2/`)).status).toBe(200);
     expect(server.errors()).toBe("");
   });

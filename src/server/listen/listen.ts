@@ -58,6 +58,8 @@ export interface WireOptions {
   readonly commonHeaders?: CommonHeaders;
   /** Bounds of what is sent at once; those of `LIMITS` when absent. */
   readonly sends?: SendLimits;
+  /** Milliseconds that running requests get to finish at a stop; those of `LIMITS` when absent. */
+  readonly stopMs?: number | undefined;
 }
 
 /** Rejects with `ListenError` when the address is taken or not ours, and with `TlsError`. */
@@ -70,7 +72,7 @@ export async function listen(
   (http as { maxHeaderSize: number }).maxHeaderSize = LIMITS.maxHeaderBytes; // Bun reads it when a server starts
   if (wire.tls) return await listenSecurely(address, handle, logs, { ...wire, tls: wire.tls });
   if (address.kind === "unix") await clearSocket(address.path);
-  const { http2, commonHeaders = new CommonHeaders(), sharesPort: reusePort } = wire;
+  const { http2, commonHeaders = new CommonHeaders(), sharesPort: reusePort, stopMs } = wire;
   const sendfileLimit = new SendfileLimit();
   const sends = new Sends(wire.sends ?? LIMITS.sends, (areSent) => (sendfileLimit.isSending = areSent));
   const server = serve(address, { handle, logs, sends, sendfileLimit, commonHeaders }, { http2, reusePort });
@@ -81,7 +83,7 @@ export async function listen(
     address: taken,
     async stop() {
       using _ = sendfileLimit;
-      return await stop([server], sends);
+      return await stop([server], sends, stopMs);
     },
   };
 }
@@ -100,6 +102,7 @@ async function listenSecurely(
     commonHeaders = new CommonHeaders(),
     sharesPort = false,
     sends: bounds = LIMITS.sends,
+    stopMs,
   }: WireOptions & { readonly tls: TlsOptions },
 ): Promise<Listening> {
   const { log } = logs;
@@ -133,7 +136,7 @@ async function listenSecurely(
     address: taken,
     stop() {
       watching[Symbol.dispose]();
-      return stop([current, ...ending], sends);
+      return stop([current, ...ending], sends, stopMs);
     },
   };
 }
@@ -354,8 +357,12 @@ function repeatsRange(request: Request): boolean {
   return request.headers.get("range")?.includes(", bytes=") ?? false;
 }
 
-async function stop(servers: readonly Server<undefined>[], sends: Sends): Promise<number> {
-  const deadline = performance.now() + LIMITS.stopMs;
+async function stop(
+  servers: readonly Server<undefined>[],
+  sends: Sends,
+  stopMs: number = LIMITS.stopMs,
+): Promise<number> {
+  const deadline = performance.now() + stopMs;
   const running = (): number => servers.reduce((sum, { pendingRequests }) => sum + pendingRequests, 0);
   for (const server of servers) void server.stop();
   sends[Symbol.dispose]();

@@ -8,8 +8,10 @@ import { pageParameters } from "../http/page-parameters.ts";
 import { jsonDocument } from "../http/representation.ts";
 import type { Representation } from "../http/representation.ts";
 
-export async function getCatalog({ namespace, parameters, authorization }: Context): Promise<Representation> {
-  const { limit = LIMITS.defaultCatalogPage, after } = pageParameters(parameters, LIMITS.maxCatalogPage);
+export async function getCatalog({ namespace, options, parameters, authorization }: Context): Promise<Representation> {
+  const { maxCatalogPage } = options;
+  const byDefault = Math.min(LIMITS.defaultCatalogPage, maxCatalogPage);
+  const { limit = byDefault, after } = pageParameters(parameters, maxCatalogPage);
   const from = { ...(after === undefined ? {} : { after }), limit: limit + 1 };
   const names = await collect(namespace.repositories(from, authorization.listFilter));
   const page = names.slice(0, limit);

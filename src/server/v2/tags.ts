@@ -3,7 +3,6 @@ import { collect } from "../../lib/collect.ts";
 import { repositoryUnknown } from "../../oci/unknown.ts";
 import type { Context } from "../context.ts";
 import { jsonList } from "../http/json-list.ts";
-import { LIMITS } from "../http/limits.ts";
 import { nextPage } from "../http/links.ts";
 import { pageParameters } from "../http/page-parameters.ts";
 import { jsonDocument, jsonText } from "../http/representation.ts";
@@ -11,12 +10,12 @@ import type { Representation } from "../http/representation.ts";
 import type { Route } from "../routes.ts";
 
 export async function getTags(
-  { namespace, parameters }: Context,
+  { namespace, options, parameters }: Context,
   route: Extract<Route, { kind: "tags" }>,
 ): Promise<Representation> {
   const { name } = route;
   const repository = namespace.repository(name);
-  const { limit, after } = pageParameters(parameters, LIMITS.maxTagsPage);
+  const { limit, after } = pageParameters(parameters, options.maxTagsPage);
   if (!(await repository.exists())) throw repositoryUnknown(name);
   const from = after === undefined ? {} : { after };
 

@@ -11,6 +11,7 @@ import { collectAll } from "../../../src/registry/gc/collector.ts";
 import { LocalNamespace } from "../../../src/registry/namespace.ts";
 import { CommonHeaders } from "../../../src/server/http/common-headers.ts";
 import { OPEN_ACCESS } from "../../../src/server/access/authorize.ts";
+import { LIMITS } from "../../../src/server/http/limits.ts";
 import { createHandler } from "../../../src/server/pipeline.ts";
 import { listen } from "../../../src/server/listen/listen.ts";
 import { Origins } from "../../../src/server/http/origin.ts";
@@ -51,7 +52,9 @@ export async function openWatchedRegistry(
   const handle = createHandler({
     namespace: new LocalNamespace(backend),
     options: {
-      deleteEnabled: true,
+      live: { deleteEnabled: true, readOnly: false, readLimits: undefined },
+      maxCatalogPage: LIMITS.maxCatalogPage,
+      maxTagsPage: LIMITS.maxTagsPage,
       signaturesEnabled: true,
       renewsManifests: false,
       commonHeaders: new CommonHeaders(),
