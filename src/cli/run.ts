@@ -18,6 +18,7 @@ export const HELP = `Stowage ${VERSION}: an OCI registry for container images
   stowage user add|list|…         manage users, who log in with a password
   stowage token create|list|…     manage robots, which log in with a token
   stowage explain USER ACTION REPO  say whether a user may do something, and which rule decides
+  stowage config check|show|…     check, show and explain the settings
   stowage quota list              list quotas and their usage
 
   stowage gc [--dry-run]          garbage collection: delete unreferenced blobs
@@ -77,6 +78,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   backup: async () => (await import("./backup.ts")).backup,
   restore: async () => (await import("./restore.ts")).restore,
   explain: async () => (await import("./explain.ts")).explain,
+  config: async () => (await import("./config.ts")).config,
   cat: async () => (await import("./cat.ts")).cat,
   user: async () => (await import("./user.ts")).user,
   token: async () => (await import("./token.ts")).token,

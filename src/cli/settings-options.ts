@@ -1,8 +1,8 @@
 /** The options by which every command that opens the data folder takes its settings. */
 import { readFileSync } from "node:fs";
-import type { Settings } from "../config/schema.ts";
 import { parseAddress } from "../config/address.ts";
 import { OPTIONS, SettingsError, loadSettings } from "../config/sources.ts";
+import type { LoadedSettings } from "../config/sources.ts";
 import { FILE_VARIABLE } from "../config/variables.ts";
 import { fileErrorReason } from "../lib/file-error.ts";
 import { CommandError } from "./command-error.ts";
@@ -23,7 +23,7 @@ export const SETTINGS_HELP = `  --config CONFIG.yml   the settings file         
   --delete true|false   whether clients may delete (REGISTRY_STORAGE_DELETE_ENABLED, true)
 
 Precedence: options, then environment variables, then the settings file, then defaults.
-docs/configuration.md describes every setting.`;
+stowage config explain KEY describes a setting; docs/configuration.md describes all of them.`;
 
 interface SettingsValues {
   readonly config?: string | undefined;
@@ -41,7 +41,7 @@ export function settingsFrom(
   values: SettingsValues,
   environment: Readonly<Record<string, string | undefined>>,
   word?: string,
-): { readonly settings: Settings; readonly warnings: readonly string[] } {
+): LoadedSettings {
   if (values.config !== undefined && word !== undefined) {
     throw new CommandError(`two settings files were given: remove --config ${values.config} or ${word}`);
   }

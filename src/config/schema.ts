@@ -237,6 +237,14 @@ export function namesBelow(path: string): readonly string[] {
   return schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
 }
 
+/** What a settings file may have at a path, for a JSON schema; undefined where nothing may be. */
+export function acceptedAt(path: string): z.ZodType | undefined {
+  const declared = declaredAt(path);
+  const schema = declared && unwrapped(declared);
+  // What changes a value before it is checked is not part of what may be written.
+  return schema instanceof z.ZodRecord || schema instanceof z.ZodEnum ? schema : declared;
+}
+
 /** The default of a setting as a settings file would have it; undefined when it has none. */
 export function defaultOf(path: string): unknown {
   let schema: unknown = declaredAt(path);
