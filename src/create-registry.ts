@@ -141,7 +141,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const metrics = new Metrics(VERSION);
   const { measure = false } = options;
   const requests = measure === false ? undefined : new RequestMetrics(metrics, measure === true ? {} : measure);
-  const { blobs: store, metadata: engine } = await openDrivers(options.storage, requests && metrics.calls);
+  const { blobs: store, metadata: engine } = await openDrivers(options.storage, log, requests && metrics.calls);
   const rules = { ...DEFAULT_RULES, ...options.collection };
   const metadata: Metadata = new Metadata(engine, clock, { periods: rules, quotas: options.quotas });
   if (options.quotas) {

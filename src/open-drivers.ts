@@ -3,6 +3,7 @@ import { folderPath } from "./lib/folder-path.ts";
 import type { SqlEngine } from "./metadata/sql.ts";
 import { observedDriver } from "./observe/calls.ts";
 import type { Actions, CallObserver } from "./observe/calls.ts";
+import type { Logger } from "./observe/logger.ts";
 import type { BlobStore, PartWriter } from "./storage/blob-store.ts";
 
 /** What a registry is built on. It closes them. */
@@ -43,8 +44,8 @@ const WRITER_ACTIONS: Actions<PartWriter> = { append: "Append", checkpoint: "Syn
 const DATABASE_ACTIONS: Actions<SqlEngine> = { read: "read", readNow: "read", write: "write", flush: "flush" };
 
 /** Opens the drivers; `observer` is told of their calls. */
-export async function openDrivers(storage: StorageOptions, observer?: CallObserver): Promise<Drivers> {
-  const { blobs, metadata } = await chooseDrivers(storage);
+export async function openDrivers(storage: StorageOptions, log: Logger, observer?: CallObserver): Promise<Drivers> {
+  const { blobs, metadata } = await chooseDrivers(storage, log);
   if (!observer) return { blobs, metadata };
   const names = driverNames(storage);
   return {
@@ -74,7 +75,7 @@ function driverNames(storage: StorageOptions): { readonly storage: string; reado
 }
 
 /** Drivers are chosen here and nowhere else; what is not chosen is not loaded. */
-async function chooseDrivers(storage: StorageOptions): Promise<Drivers> {
+async function chooseDrivers(storage: StorageOptions, log: Logger): Promise<Drivers> {
   if (typeof storage === "object" && "blobs" in storage) return storage;
   if (storage === "memory") {
     const { MemoryBlobStore } = await import("./storage/memory/memory-blob-store.ts");
@@ -89,6 +90,7 @@ async function chooseDrivers(storage: StorageOptions): Promise<Drivers> {
     alone: storage.singleProcess ?? false,
     mustExist: storage.mustExist ?? false,
     blobFolders: BLOB_FOLDERS,
+    onConversion: (table) => log.info({ table }, "the database is being converted to a new schema"),
   });
   const blobs = await FilesystemBlobStore.open(folder, { directWrites: storage.directWrites ?? false });
   return { blobs, metadata };

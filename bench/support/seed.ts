@@ -17,14 +17,15 @@ export const REPOSITORY = "bench/app";
 
 const LONG_AGO = 1_600_000_000_000;
 
-/** A digest that nobody's content has, told by a letter and a number. */
-const DIGEST = (letter: string): string => `'sha256:${letter}' || printf('%063x', i)`;
+/** A digest that nobody's content has, told by a digit and a number. */
+const DIGEST = (digit: string): string => `unhex('01${digit}' || printf('%063x', i))`;
 
-const BLOBS = (letter: string): string => `
-  insert into blob (digest, size, storage_key, fingerprint, state, created_at, touched_at, unref_at)
+const BLOBS = (digit: string): string => `
+  insert into blob (digest, size, storage_key, fingerprint, state, created_at, touched_at, unref_at, review_after, payload)
   with recursive n(i) as (select $from union all select i + 1 from n where i + 1 < $to)
-  select ${DIGEST(letter)}, 512, case when i < $files then 'blobs/' || i end, case when i < $files then '512 0' end, 'live',
-    ${LONG_AGO}, ${LONG_AGO}, ${LONG_AGO} from n`;
+  select ${DIGEST(digit)}, 512, case when i < $files then 'blobs/' || i end, case when i < $files then '512 0' end, 'live',
+    ${LONG_AGO}, ${LONG_AGO}, ${LONG_AGO}, case when $unreferenced then ${LONG_AGO} end,
+    case when i >= $files then zeroblob(512) end from n`;
 
 const EACH = `with recursive n(i) as (select 0 union all select i + 1 from n where i + 1 < $to)`;
 
@@ -51,36 +52,23 @@ export async function seed(folder: string, { images, unreferenced, files }: Cont
 }
 
 function addImages(database: Database, images: number): void {
-  database.query(BLOBS("a")).run({ from: 0, to: images, files: 0 });
+  database.query(BLOBS("a")).run({ from: 0, to: images, files: 0, unreferenced: 0 });
   const run = (text: string): void => void database.query(text).run({ to: images });
-  run(`insert into blob_inline (digest, payload) ${EACH} select ${DIGEST("a")}, zeroblob(512) from n`);
-  run(`insert into repo_blob (repo, digest, touched_at, unref_at) ${EACH}
-    select 1, ${DIGEST("a")}, ${LONG_AGO}, ${LONG_AGO} from n`);
+  database.run(
+    `insert into repo_blob (repo, blob, touched_at, unref_at) select 1, id, ${LONG_AGO}, ${LONG_AGO} from blob`,
+  );
   run(`insert into manifest (repo, digest, media_type, size, pushed_at, touched_at, payload) ${EACH}
     select 1, ${DIGEST("b")}, 'application/vnd.oci.image.manifest.v1+json', 700, ${LONG_AGO}, ${LONG_AGO},
     cast(printf('{%698s}', '') as blob) from n`);
-  run(`insert into manifest_blob (repo, manifest, blob) ${EACH} select 1, ${DIGEST("b")}, ${DIGEST("a")} from n`);
-  run(`insert into tag (repo, name, digest, updated_at) ${EACH}
-    select 1, printf('v%07d', i), ${DIGEST("b")}, ${LONG_AGO} from n`);
-  run(`insert into tag_history (repo, name, digest, since) ${EACH}
-    select 1, printf('v%07d', i), ${DIGEST("b")}, ${LONG_AGO} from n`);
+  run(`insert into manifest_blob (repo, manifest, blob) ${EACH} select 1, m.id, b.id from n
+    join manifest m on m.repo = 1 and m.digest = ${DIGEST("b")} join blob b on b.digest = ${DIGEST("a")}`);
+  run(`insert into tag (repo, name, manifest, since, updated_at) ${EACH}
+    select 1, printf('v%07d', i), m.id, ${LONG_AGO}, ${LONG_AGO} from n
+    join manifest m on m.repo = 1 and m.digest = ${DIGEST("b")}`);
 }
 
 function addUnreferenced(database: Database, unreferenced: number, files: number): void {
-  database.query(BLOBS("c")).run({ from: 0, to: unreferenced, files });
-  const run = (text: string): void => void database.query(text).run({ to: unreferenced });
-  run(`insert into repo_blob (repo, digest, touched_at, unref_at) ${EACH}
-    select 1, ${DIGEST("c")}, ${LONG_AGO}, ${LONG_AGO} from n`);
-  database
-    .query(
-      `insert into blob_inline (digest, payload) ${EACH} select ${DIGEST("c")}, zeroblob(512) from n where i >= $files`,
-    )
-    .run({ to: unreferenced, files });
-  for (const [kind, repo] of [
-    ["link", 1],
-    ["blob", 0],
-  ] as const) {
-    run(`insert into gc_queue (kind, repo, digest, review_after) ${EACH}
-      select '${kind}', ${repo}, ${DIGEST("c")}, ${LONG_AGO} from n`);
-  }
+  database.query(BLOBS("c")).run({ from: 0, to: unreferenced, files, unreferenced: 1 });
+  database.run(`insert into repo_blob (repo, blob, touched_at, unref_at, review_after)
+    select 1, id, ${LONG_AGO}, ${LONG_AGO}, ${LONG_AGO} from blob where review_after is not null`);
 }

@@ -124,9 +124,9 @@ export async function run(
 
 /** `stowage 1.2.3 (commit 0123456789ab, database schema 15)`; without the commit when the program runs from sources. */
 async function versionText(): Promise<string> {
-  const { SQLITE_MIGRATIONS } = await import("../metadata/migrations/migrations.ts");
+  const { SCHEMA_VERSION } = await import("../metadata/migrations/migrations.ts");
   const commit = COMMIT === undefined ? "" : `commit ${COMMIT.slice(0, 12)}, `;
-  return `stowage ${VERSION} (${commit}database schema ${SQLITE_MIGRATIONS.length})\n`;
+  return `stowage ${VERSION} (${commit}database schema ${SCHEMA_VERSION})\n`;
 }
 
 function say(text: string, [extra]: readonly string[]): number {

@@ -2,42 +2,44 @@
  * Garbage collection: what nothing holds any more goes, while pushes and pulls go on.
  *
  *   an event that may take a last reference (an upload that no manifest ever needed, a deleted manifest, a moved tag)
- *     → an entry of gc_queue, to be looked at when lease and grace are over
+ *     → the row of the manifest, link or blob gets a time, review_after, when lease and grace are over: it is in the queue;
+ *       so is the row of a repository in which nothing may lie any more
  *   a step looks at some entries, in one transaction, by statements that each look at all of them (`garbage.ts`):
  *     link     DELETE … WHERE lease and grace are over AND no manifest of the repository needs the blob
  *     blob     DELETE … WHERE lease and grace are over AND no repository shows it AND no manifest needs it;
  *              its storage key → trash, in the same transaction
  *     manifest no tag, pin, index or subject that is here, no time that holds it → delete it as a client would
- *     still held by a reference → the entry goes: losing that reference will make another
- *     still held by time → the entry waits for the end of that time
+ *     still held by a reference → it leaves the queue: losing that reference will enqueue it again
+ *     still held by time → it waits for the end of that time
  *   later: bytes of the trash are unlinked, then its rows go
  *
  * That a needed blob stays does not rest on these conditions: the RESTRICT key of manifest_blob refuses its deletion.
  */
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
-import { digest, integer, optional, query, repositoryName, text, truth, word } from "./columns.ts";
+import { digest, integer, optional, query, repositoryName, text, truth } from "./columns.ts";
 import type { CollectionRules, Database } from "./database.ts";
 import {
   BLOB_HELD_UNTIL,
   BLOB_IS_GARBAGE,
   BLOB_IS_UNREFERENCED,
-  IN_REPOSITORIES,
+  IDS,
+  LINKS,
   LINK_HELD_UNTIL,
   LINK_IS_GARBAGE,
   LINK_IS_UNREFERENCED,
-  NAMED,
-  digestsOf,
+  idsOf,
   pairsOf,
   reviewManifests,
   valuesFor,
 } from "./garbage.ts";
-import type { GarbageManifest, QueuePosition } from "./garbage.ts";
+import type { GarbageManifest, Link, QueueEntry, QueuePosition } from "./garbage.ts";
+import { enqueueManifests } from "./gc-queue.ts";
 import { BACKUP_LEASE } from "./leases.ts";
 import { removeManifest } from "./manifests.ts";
 import { forgetEmpty } from "./repositories.ts";
 import { moveRepositories } from "./revisions.ts";
-import { first, rows, run } from "./sql.ts";
+import { batch, bound, first, rows, rowsOfBoth, run, statement } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 import { UNLINK_DELAY_MS, moveAllToTrash } from "./trash.ts";
 
@@ -73,29 +75,82 @@ export interface Backlog {
   readonly isHeldByBackup: boolean;
 }
 
-const ENTRY = { kind: word<QueuePosition["kind"]>("manifest", "link", "blob"), repo: integer, digest };
+const BLOB = { id: integer, reviewAfter: integer };
+const OF_REPOSITORY = { ...BLOB, repo: integer };
 
-const DUE = query(
-  ENTRY,
-  `select kind, repo, digest from gc_queue where review_after <= $1 order by review_after limit $2`,
+const DUE_BLOBS = query(
+  BLOB,
+  `select id, review_after from blob where review_after <= $1 order by review_after limit $2`,
 );
 
-const NEXT = query(
-  ENTRY,
+const DUE_LINKS = query(
+  OF_REPOSITORY,
+  `select repo, blob as id, review_after from repo_blob where review_after <= $1 order by review_after limit $2`,
+);
+
+const DUE_MANIFESTS = query(
+  OF_REPOSITORY,
+  `select repo, id, review_after from manifest where review_after <= $1 order by review_after limit $2`,
+);
+
+const DUE_REPOSITORIES = query(
+  OF_REPOSITORY,
+  `select id as repo, id, review_after from repo where review_after <= $1 order by review_after limit $2`,
+);
+
+const NEXT_BLOBS = query(
+  BLOB,
   `
-  select kind, repo, digest from gc_queue where (kind, repo, digest) > ($1, $2, $3)
-  order by kind, repo, digest limit $4`,
+  select id, review_after from blob where review_after is not null and (review_after, id) > ($1, $2)
+  order by review_after, id limit $3`,
 );
 
-const LEAVE_QUEUE = `
-  delete from gc_queue
-  where (kind, repo, digest) in (select value ->> 0, value ->> 1, value ->> 2 from json_each($1))`;
+const NEXT_LINKS = query(
+  OF_REPOSITORY,
+  `
+  select repo, blob as id, review_after from repo_blob
+  where review_after is not null and (review_after, repo, blob) > ($1, $2, $3)
+  order by review_after, repo, blob limit $4`,
+);
 
-const WAIT = `
-  insert into gc_queue (kind, repo, digest, review_after)
-  select value ->> 0, value ->> 1, value ->> 2, value ->> 3 from json_each($1) where true
-  on conflict (kind, repo, digest) do update set review_after = excluded.review_after
-  where gc_queue.review_after <> excluded.review_after`;
+const NEXT_MANIFESTS = query(
+  OF_REPOSITORY,
+  `
+  select repo, id, review_after from manifest where review_after is not null and (review_after, id) > ($1, $2)
+  order by review_after, id limit $3`,
+);
+
+const NEXT_REPOSITORIES = query(
+  OF_REPOSITORY,
+  `
+  select id as repo, id, review_after from repo where review_after is not null and (review_after, id) > ($1, $2)
+  order by review_after, id limit $3`,
+);
+
+const BLOBS_LEAVE = `update blob set review_after = null where id in ${IDS}`;
+const LINKS_LEAVE = `update repo_blob set review_after = null where (repo, blob) in ${LINKS}`;
+const MANIFESTS_LEAVE = `update manifest set review_after = null where id in ${IDS}`;
+const REPOSITORIES_LEAVE = `update repo set review_after = null where id in ${IDS}`;
+
+/** $1 has an id and a time for each. */
+const BLOBS_WAIT = `
+  update blob set review_after = held.until
+  from (select cast(value ->> 0 as bigint) as id, cast(value ->> 1 as bigint) as until from json_each($1)) held
+  where blob.id = held.id and blob.review_after is distinct from held.until`;
+
+/** $1 has a repository, a blob and a time for each. */
+const LINKS_WAIT = `
+  update repo_blob set review_after = held.until
+  from (
+    select cast(value ->> 0 as bigint) as repo, cast(value ->> 1 as bigint) as blob, cast(value ->> 2 as bigint) as until
+    from json_each($1)) held
+  where repo_blob.repo = held.repo and repo_blob.blob = held.blob and repo_blob.review_after is distinct from held.until`;
+
+/** $1 has an id and a time for each. */
+const MANIFESTS_WAIT = `
+  update manifest set review_after = held.until
+  from (select cast(value ->> 0 as bigint) as id, cast(value ->> 1 as bigint) as until from json_each($1)) held
+  where manifest.id = held.id and manifest.review_after is distinct from held.until`;
 
 /** Of what waits so many are counted: `MOST_COUNTED` stands for as many or more. */
 export const MOST_COUNTED = 100_000;
@@ -109,52 +164,58 @@ const BACKLOG = query(
     isHeldByBackup: truth,
   },
   `
-  select (select count(*) from (select 1 from gc_queue limit ${MOST_COUNTED})) as entries,
-    (select min(review_after) from gc_queue) as next_review_at,
-    (select count(*) from (select 1 from trash limit ${MOST_COUNTED})) as files,
+  select (
+      select count(*) from (
+        select 1 from blob where review_after is not null
+        union all select 1 from repo_blob where review_after is not null
+        union all select 1 from manifest where review_after is not null
+        union all select 1 from repo where review_after is not null limit ${MOST_COUNTED}) entry) as entries,
+    (select min(review_after) from (
+      select min(review_after) as review_after from blob where review_after is not null
+      union all select min(review_after) from repo_blob where review_after is not null
+      union all select min(review_after) from manifest where review_after is not null
+      union all select min(review_after) from repo where review_after is not null) next) as next_review_at,
+    (select count(*) from (select 1 from trash limit ${MOST_COUNTED}) file) as files,
     (select min(after) from trash) as next_unlink_at,
     exists (select 1 from lease where name = '${BACKUP_LEASE}' and until > $1) as is_held_by_backup`,
 );
 
 const COLLECT_LINKS = query(
-  { repo: integer, name: optional(repositoryName), digest, size: integer },
+  { repo: integer, name: optional(repositoryName), id: integer, digest, size: integer },
   `
-  delete from repo_blob as l where (l.repo, l.digest) in ${IN_REPOSITORIES} and ${LINK_IS_GARBAGE}
-  returning repo, (select name from repo r where r.id = repo and name < '~') as name, digest,
-    (select size from blob b where b.digest = repo_blob.digest) as size`,
+  delete from repo_blob as l where (l.repo, l.blob) in ${LINKS} and ${LINK_IS_GARBAGE}
+  returning repo, (select name from repo r where r.id = repo and name < '~') as name, blob as id,
+    (select digest from blob b where b.id = repo_blob.blob) as digest,
+    (select size from blob b where b.id = repo_blob.blob) as size`,
 );
 
-const HELD = { repo: integer, digest, until: integer };
-
 const HELD_LINKS = query(
-  HELD,
+  { repo: integer, id: integer, until: integer },
   `
-  select l.repo, l.digest, ${LINK_HELD_UNTIL} as until from repo_blob l
-  where (l.repo, l.digest) in ${IN_REPOSITORIES} and ${LINK_IS_UNREFERENCED}`,
+  select l.repo, l.blob as id, ${LINK_HELD_UNTIL} as until from repo_blob l
+  where (l.repo, l.blob) in ${LINKS} and ${LINK_IS_UNREFERENCED}`,
 );
 
 const COLLECT_BLOBS = query(
   { digest, size: integer, storageKey: optional(text) },
   `
-  delete from blob as b where b.digest in ${NAMED} and ${BLOB_IS_GARBAGE} returning digest, size, storage_key`,
+  delete from blob as b where b.id in ${IDS} and ${BLOB_IS_GARBAGE} returning digest, size, storage_key`,
 );
 
 const HELD_BLOBS = query(
-  HELD,
+  { id: integer, until: integer },
   `
-  select 0 as repo, b.digest, ${BLOB_HELD_UNTIL} as until from blob b
-  where b.digest in ${NAMED} and ${BLOB_IS_UNREFERENCED}`,
+  select b.id, ${BLOB_HELD_UNTIL} as until from blob b
+  where b.id in ${IDS} and ${BLOB_IS_UNREFERENCED}`,
 );
 
 const MANIFESTS_AFTER = query(
-  { repo: integer, digest, isTagged: truth },
+  { id: integer, repo: integer, isTagged: truth, isQueued: truth },
   `
-  select m.repo, m.digest, exists (select 1 from tag_count c where c.repo = m.repo and c.digest = m.digest) as is_tagged
-  from manifest m where (m.repo, m.digest) > ($1, $2) order by m.repo, m.digest limit $3`,
+  select m.id, m.repo, exists (select 1 from tag_count c where c.manifest = m.id) as is_tagged,
+    m.review_after is not null as is_queued
+  from manifest m where m.id > $1 order by m.id limit $2`,
 );
-
-/** Before everything in the queue's order. */
-const START = { kind: "blob", repo: -1, digest: "" } as const;
 
 /** What manifests name that are removed in one step, and themselves: that many rows, several times, are about two milliseconds. */
 const MOST_ROWS = 200;
@@ -166,41 +227,74 @@ interface Review {
   readonly rules: CollectionRules;
   readonly now: number;
   readonly taken: Collectable[];
-  /** Entries that time alone holds, and until when. */
-  readonly waiting: (QueuePosition & { readonly until: number })[];
   /** Repositories in which nothing may lie any more. */
   readonly lessened: Set<number>;
 }
 
 /** Reviews entries of the queue: takes away what nothing holds, and enqueues anew what time holds. */
-function* reviewEntries(entries: readonly QueuePosition[], review: Review): Transaction<void> {
-  if (entries.length === 0) return;
-  const of = (kind: QueuePosition["kind"]): readonly QueuePosition[] => entries.filter((entry) => entry.kind === kind);
-  yield* collectLinks(of("link"), review);
-  // The links that went, or that a client took away, may have been the last that showed their blobs.
-  yield* collectBlobs([...of("link"), ...of("blob")], review);
-  const manifests = yield* reviewManifests(of("manifest"), review.rules, review.now);
-  for (const held of manifests.held) review.waiting.push({ kind: "manifest", ...held });
-  const removed = fittingManifests(manifests.garbage);
-  for (const { repo, digest: left } of manifests.garbage.slice(removed.length)) {
-    review.waiting.push({ kind: "manifest", repo, digest: left, until: review.now });
-  }
-
-  const waiting = new Set(review.waiting.map(keyOf));
-  const leaving = entries.filter((entry) => !waiting.has(keyOf(entry)));
-  yield* run(LEAVE_QUEUE, JSON.stringify(leaving.map(({ kind, repo, digest: named }) => [kind, repo, named])));
-  yield* run(
-    WAIT,
-    JSON.stringify(review.waiting.map(({ kind, repo, digest: named, until }) => [kind, repo, named, until])),
-  );
-
-  for (const { repo, digest: manifest, name, size } of removed) {
-    // What it held may go at once as far as this is about it: it is looked at before this collection ends.
-    yield* removeManifest(repo, manifest, review.now, review.now);
-    review.taken.push({ kind: "manifest", repository: name, digest: manifest, size });
-  }
-  for (const { repo } of of("manifest")) review.lessened.add(repo);
+function* reviewEntries(entries: readonly QueueEntry[], review: Review): Transaction<void> {
+  const of = (kind: QueueEntry["kind"]): readonly QueueEntry[] => entries.filter((entry) => entry.kind === kind);
+  const [links, blobs, manifests, repositories] = [of("link"), of("blob"), of("manifest"), of("repository")];
+  if (links.length > 0) yield* reviewLinks(links, review);
+  // The links that went may have been the last that showed their blobs.
+  if (links.length + blobs.length > 0) yield* reviewBlobs(links, blobs, review);
+  if (manifests.length > 0) yield* reviewGarbageManifests(manifests, review);
+  if (repositories.length > 0) yield* run(REPOSITORIES_LEAVE, idsOf(repositories));
+  for (const { repo } of [...links, ...manifests, ...repositories]) review.lessened.add(repo);
   yield* forgetEmpty([...review.lessened], review.now);
+}
+
+function* reviewLinks(entries: readonly QueueEntry[], review: Review): Transaction<void> {
+  const values = valuesFor(pairsOf(entries), review.rules, review.now);
+  const gone = yield* rows(COLLECT_LINKS, ...values);
+  for (const { name, digest: blob, size } of gone) {
+    review.taken.push({ kind: "link", repository: name, digest: blob, size });
+  }
+  yield* moveRepositories(gone.map(({ repo }) => repo));
+  const held = yield* rows(HELD_LINKS, ...values.slice(0, 3));
+  yield* batch(
+    statement(LINKS_LEAVE, pairsOf(without(entries, held))),
+    statement(LINKS_WAIT, JSON.stringify(held.map(({ repo, id, until }) => [repo, id, until]))),
+  );
+}
+
+function* reviewBlobs(links: readonly QueueEntry[], entries: readonly QueueEntry[], review: Review): Transaction<void> {
+  const { rules, now } = review;
+  const values = valuesFor(idsOf([...links, ...entries]), rules, now);
+  const gone = yield* rows(COLLECT_BLOBS, ...values);
+  for (const { digest: blob, size } of gone) {
+    review.taken.push({ kind: "blob", repository: undefined, digest: blob, size });
+  }
+  const keys = gone.flatMap(({ storageKey }) => storageKey ?? []);
+  yield* moveAllToTrash(keys, now + Math.min(UNLINK_DELAY_MS, rules.graceMs));
+  const held = yield* rows(HELD_BLOBS, ...values.slice(0, 3));
+  const waiting = new Set(held.map(({ id }) => id));
+  yield* batch(
+    statement(BLOBS_LEAVE, idsOf(entries.filter(({ id }) => !waiting.has(id)))),
+    statement(BLOBS_WAIT, JSON.stringify(held.map(({ id, until }) => [id, until]))),
+  );
+}
+
+function* reviewGarbageManifests(entries: readonly QueueEntry[], review: Review): Transaction<void> {
+  const { rules, now } = review;
+  const found = yield* reviewManifests(entries, rules, now);
+  const removed = fittingManifests(found.garbage);
+  const held = [...found.held, ...found.garbage.slice(removed.length).map(({ id }) => ({ id, until: now }))];
+  const waiting = new Set(held.map(({ id }) => id));
+  yield* batch(
+    statement(MANIFESTS_LEAVE, idsOf(entries.filter(({ id }) => !waiting.has(id)))),
+    statement(MANIFESTS_WAIT, JSON.stringify(held.map(({ id, until }) => [id, until]))),
+  );
+  for (const { name, size, ...manifest } of removed) {
+    // What it held may go at once as far as this is about it: it is looked at before this collection ends.
+    yield* removeManifest(manifest, now, now);
+    review.taken.push({ kind: "manifest", repository: name, digest: manifest.digest, size });
+  }
+}
+
+function without(entries: readonly QueueEntry[], held: readonly Link[]): readonly QueueEntry[] {
+  const waiting = new Set(held.map(({ repo, id }) => `${repo} ${id}`));
+  return entries.filter(({ repo, id }) => !waiting.has(`${repo} ${id}`));
 }
 
 /** The first of the manifests, as many as one step removes: one at the least. */
@@ -209,48 +303,71 @@ function fittingManifests(garbage: readonly GarbageManifest[]): readonly Garbage
   return garbage.filter(({ rows: named }, at) => (sum += named + ROWS_OF_MANIFEST) <= MOST_ROWS || at === 0);
 }
 
-function keyOf({ kind, repo, digest: named }: QueuePosition): string {
-  return `${kind} ${repo} ${named}`;
+/** Entries whose time has come, the oldest first. */
+function* dueEntries(now: number, limit: number): Transaction<readonly QueueEntry[]> {
+  const [blobs, links] = yield* rowsOfBoth(bound(DUE_BLOBS, now, limit), bound(DUE_LINKS, now, limit));
+  const [manifests, repositories] = yield* rowsOfBoth(
+    bound(DUE_MANIFESTS, now, limit),
+    bound(DUE_REPOSITORIES, now, limit),
+  );
+  return [
+    ...entriesOf("blob", blobs),
+    ...entriesOf("link", links),
+    ...entriesOf("manifest", manifests),
+    ...entriesOf("repository", repositories),
+  ]
+    .toSorted((a, b) => a.reviewAfter - b.reviewAfter)
+    .slice(0, limit);
 }
 
-function* collectLinks(entries: readonly QueuePosition[], review: Review): Transaction<void> {
-  if (entries.length === 0) return;
-  const values = valuesFor(pairsOf(entries), review.rules, review.now);
-  const gone = yield* rows(COLLECT_LINKS, ...values);
-  for (const { name, digest: blob, size } of gone) {
-    review.taken.push({ kind: "link", repository: name, digest: blob, size });
+function entriesOf(
+  kind: QueueEntry["kind"],
+  found: readonly { readonly repo?: number; readonly id: number; readonly reviewAfter: number }[],
+): readonly QueueEntry[] {
+  return found.map((entry) => ({ repo: 0, ...entry, kind }));
+}
+
+/** In the queue's order. */
+const KINDS = ["blob", "link", "manifest", "repository"] as const;
+
+const NEXT: Readonly<
+  Record<QueueEntry["kind"], (from: QueuePosition, limit: number) => Transaction<readonly QueueEntry[]>>
+> = {
+  *blob({ reviewAfter, id }, limit) {
+    return entriesOf("blob", yield* rows(NEXT_BLOBS, reviewAfter, id, limit));
+  },
+  *link({ reviewAfter, repo, id }, limit) {
+    return entriesOf("link", yield* rows(NEXT_LINKS, reviewAfter, repo, id, limit));
+  },
+  *manifest({ reviewAfter, id }, limit) {
+    return entriesOf("manifest", yield* rows(NEXT_MANIFESTS, reviewAfter, id, limit));
+  },
+  *repository({ reviewAfter, id }, limit) {
+    return entriesOf("repository", yield* rows(NEXT_REPOSITORIES, reviewAfter, id, limit));
+  },
+};
+
+/** Entries of the queue behind `from`: blobs, links, manifests, repositories, each in the order of their times. */
+export function* entriesAfter(from: QueuePosition | undefined, limit: number): Transaction<readonly QueueEntry[]> {
+  const found: QueueEntry[] = [];
+  for (const kind of KINDS.slice(KINDS.indexOf(from?.kind ?? "blob"))) {
+    const start = from?.kind === kind ? from : { kind, repo: 0, id: 0, reviewAfter: -1 };
+    found.push(...(yield* NEXT[kind](start, limit - found.length)));
+    if (found.length === limit) break;
   }
-  yield* moveRepositories(gone.map(({ repo }) => repo));
-  for (const held of yield* rows(HELD_LINKS, ...values.slice(0, 3))) review.waiting.push({ kind: "link", ...held });
-  for (const { repo } of entries) review.lessened.add(repo);
+  return found;
 }
 
-function* collectBlobs(entries: readonly QueuePosition[], review: Review): Transaction<void> {
-  if (entries.length === 0) return;
-  const { rules, now } = review;
-  const values = valuesFor(digestsOf(entries), rules, now);
-  const gone = yield* rows(COLLECT_BLOBS, ...values);
-  for (const { digest: blob, size } of gone) {
-    review.taken.push({ kind: "blob", repository: undefined, digest: blob, size });
-  }
-  const keys = gone.flatMap(({ storageKey }) => storageKey ?? []);
-  yield* moveAllToTrash(keys, now + Math.min(UNLINK_DELAY_MS, rules.graceMs));
-  for (const held of yield* rows(HELD_BLOBS, ...values.slice(0, 3))) review.waiting.push({ kind: "blob", ...held });
-}
+/** A manifest, whether or not a tag points at it, and whether or not it is in the queue. */
+export type ListedManifest = QueuePosition & { readonly isTagged: boolean; readonly isQueued: boolean };
 
-/** Entries of the queue behind `from`, in its order. */
-export function* entriesAfter(from: QueuePosition | undefined, limit: number): Transaction<readonly QueuePosition[]> {
-  const { kind, repo, digest: after } = from ?? START;
-  return yield* rows(NEXT, kind, repo, after, limit);
-}
-
-/** Manifests behind `from`, whether or not a tag points at them. */
+/** Manifests behind `from`. */
 export function* manifestsAfter(
   from: QueuePosition | undefined,
   limit: number,
-): Transaction<readonly (QueuePosition & { readonly isTagged: boolean })[]> {
-  const found = yield* rows(MANIFESTS_AFTER, from?.repo ?? -1, from?.digest ?? "", limit);
-  return found.map((each) => ({ kind: "manifest", ...each }));
+): Transaction<readonly ListedManifest[]> {
+  const found = yield* rows(MANIFESTS_AFTER, from?.id ?? 0, limit);
+  return found.map((each) => ({ kind: "manifest", reviewAfter: 0, ...each }));
 }
 
 /** Where the page behind this one begins; undefined when this one was the last. */
@@ -285,8 +402,8 @@ export class Collection {
     return engine.write(function* (): Transaction<CollectionStep> {
       options.onBegin?.();
       const { now = clock.now() } = options;
-      const entries = yield* due ? rows(DUE, now, limit) : entriesAfter(from, limit);
-      const review: Review = { rules, now, taken: [], waiting: [], lessened: new Set() };
+      const entries = yield* due ? dueEntries(now, limit) : entriesAfter(from, limit);
+      const review: Review = { rules, now, taken: [], lessened: new Set() };
       yield* reviewEntries(entries, review);
       return { reviewed: entries.length, taken: review.taken, next: nextOf(entries, limit) };
     }, "soon");
@@ -301,8 +418,8 @@ export class Collection {
     return engine.write(function* (): Transaction<QueuePosition | undefined> {
       const manifests = yield* manifestsAfter(from, limit);
       const untagged = manifests.filter(({ isTagged }) => !isTagged);
-      const now = clock.now();
-      yield* run(WAIT, JSON.stringify(untagged.map(({ kind, repo, digest: named }) => [kind, repo, named, now])));
+      const ids = untagged.map(({ id }) => id);
+      yield* batch(enqueueManifests(ids, clock.now()));
       return nextOf(manifests, limit);
     }, "soon");
   }

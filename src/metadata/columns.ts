@@ -5,6 +5,7 @@
 import type { Algorithm, Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
+import { digestOfBytes, digestText } from "./digest-bytes.ts";
 import type { Query } from "./sql.ts";
 
 /** Returns what a driver's value says; throws when the column is of another type. */
@@ -40,8 +41,6 @@ export const integer: Column<number> = (value) => {
   throw wrongType("a number", value);
 };
 
-export const real: Column<number> = integer;
-
 export const text: Column<string> = (value) => {
   if (typeof value === "string") return value;
   throw wrongType("text", value);
@@ -69,7 +68,11 @@ function parsed<Text extends string>(): Column<Text> {
   return (value) => text(value) as Text;
 }
 
-export const digest: Column<Digest> = parsed<Digest>();
+export const digest: Column<Digest> = (value) => digestOfBytes(bytes(value));
+
+/** A digest of any algorithm. */
+export const anyDigest: Column<string> = (value) => digestText(bytes(value));
+
 export const tagName: Column<Tag> = parsed<Tag>();
 export const repositoryName: Column<RepositoryName> = parsed<RepositoryName>();
 export const algorithm: Column<Algorithm> = parsed<Algorithm>();

@@ -6,39 +6,46 @@ import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { digest, integer, optional, query, repositoryName } from "./columns.ts";
 import type { CollectionRules } from "./database.ts";
-import { rows } from "./sql.ts";
+import type { ManifestKey } from "./gc-queue.ts";
+import { listedIds, rows } from "./sql.ts";
 import type { Transaction, Value } from "./sql.ts";
 
-/** A place in the queue of what may be unreferenced. */
-export interface QueuePosition {
-  readonly kind: "manifest" | "link" | "blob";
+/** A row that is in the queue of what may be unreferenced. */
+export interface QueueEntry {
+  readonly kind: "blob" | "link" | "manifest" | "repository";
+  /** 0 for a blob. */
   readonly repo: number;
-  readonly digest: Digest;
+  /** The id of the manifest or blob; that of the repository otherwise. */
+  readonly id: number;
+  readonly reviewAfter: number;
 }
 
-/** Something in a repository. */
-export type InRepository = Pick<QueuePosition, "repo" | "digest">;
+/** A place in the queue, or in a list of manifests. */
+export type QueuePosition = QueueEntry;
+
+/** A link of a repository to a blob. */
+export type Link = Pick<QueueEntry, "repo" | "id">;
 
 /** The values of the statements that decide about links and blobs: $1 names them as JSON, $2 to $4 are the times. */
 export function valuesFor(names: string, { leaseMs, graceMs }: CollectionRules, now: number): readonly Value[] {
   return [names, leaseMs, graceMs, now];
 }
 
-/** As `IN_REPOSITORIES` reads it. */
-export function pairsOf(entries: readonly InRepository[]): string {
-  return JSON.stringify(entries.map(({ repo, digest: named }) => [repo, named]));
+/** As `LINKS` reads it. */
+export function pairsOf(links: readonly Link[]): string {
+  return JSON.stringify(links.map(({ repo, id }) => [repo, id]));
 }
 
-/** As `NAMED` reads it. */
-export function digestsOf(entries: readonly { readonly digest: Digest }[]): string {
-  return JSON.stringify([...new Set(entries.map(({ digest: named }) => named))]);
+/** As `IDS` reads it. */
+export function idsOf(entries: readonly { readonly id: number }[]): string {
+  return listedIds(entries.map(({ id }) => id));
 }
 
-/** The pairs of $1. */
-export const IN_REPOSITORIES = `(select value ->> 0, value ->> 1 from json_each($1))`;
+/** The repositories and blobs of the links of $1. */
+export const LINKS = `(select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint) from json_each($1))`;
 
-/** The digests of $1. */
-export const NAMED = `(select value from json_each($1))`;
+/** The ids of $1. */
+export const IDS = `(select cast(value as bigint) from json_each($1))`;
 
 /** Whether lease and grace of the link, or blob, `of` are over. */
 function isOver(of: string): string {
@@ -47,17 +54,17 @@ function isOver(of: string): string {
 
 /** No manifest of the repository references the blob of the link `l`. */
 export const LINK_IS_UNREFERENCED = `
-  not exists (select 1 from manifest_blob e where e.blob = l.digest and e.repo = l.repo)`;
+  not exists (select 1 from manifest_blob e where e.blob = l.blob and e.repo = l.repo)`;
 
 /** The link `l` goes. */
 export const LINK_IS_GARBAGE = `${isOver("l")} and ${LINK_IS_UNREFERENCED}`;
 
 /** No manifest references the blob `b`. */
-const BLOB_HAS_NO_EDGE = `not exists (select 1 from manifest_blob e where e.blob = b.digest)`;
+const BLOB_HAS_NO_EDGE = `not exists (select 1 from manifest_blob e where e.blob = b.id)`;
 
 /** No repository shows the blob `b`, and no manifest references it. */
 export const BLOB_IS_UNREFERENCED = `
-  not exists (select 1 from repo_blob l where l.digest = b.digest) and ${BLOB_HAS_NO_EDGE}`;
+  not exists (select 1 from repo_blob l where l.blob = b.id) and ${BLOB_HAS_NO_EDGE}`;
 
 /** The blob `b` goes. */
 export const BLOB_IS_GARBAGE = `${isOver("b")} and ${BLOB_IS_UNREFERENCED}`;
@@ -86,6 +93,7 @@ const MANY_ROWS = 200;
  */
 const UNREFERENCED_MANIFESTS = query(
   {
+    id: integer,
     repo: integer,
     digest,
     name: optional(repositoryName),
@@ -98,29 +106,28 @@ const UNREFERENCED_MANIFESTS = query(
     rows: integer,
   },
   `
-  select m.repo, m.digest, case when r.name < '~' then r.name end as name, m.size, f.deleted_at as orphaned_at, m.pushed_at,
-    m.touched_at,
+  select m.id, m.repo, m.digest, case when r.name < '~' then r.name end as name, m.size, f.deleted_at as orphaned_at,
+    m.pushed_at, m.touched_at,
     (select max(h.until) from tag_history h where h.repo = m.repo and h.digest = m.digest) as last_tagged,
-    (select max(j.begun_at) from job j where j.repo = m.repo and j.subject = m.digest and j.kind = 'remove tags')
+    (select max(j.begun_at) from job j where j.repo = m.repo and j.digest = m.digest and j.kind = 'remove tags')
       as last_removed,
+    (select count(*) from (select 1 from manifest_blob e where e.manifest = m.id limit ${MANY_ROWS}) edges) +
+    (select count(*) from (select 1 from manifest_child c where c.parent = m.id limit ${MANY_ROWS}) children) +
     (select count(*) from (
-      select 1 from manifest_blob e where e.repo = m.repo and e.manifest = m.digest limit ${MANY_ROWS})) +
-    (select count(*) from (
-      select 1 from manifest_child c where c.repo = m.repo and c.parent = m.digest limit ${MANY_ROWS})) +
-    (select count(*) from (
-      select 1 from manifest s where s.repo = m.repo and s.subject = m.digest limit ${MANY_ROWS})) as rows
-  from json_each($1) cross join manifest m on m.repo = json_each.value ->> 0 and m.digest = json_each.value ->> 1
-  join repo r on r.id = m.repo
+      select 1 from manifest s where s.repo = m.repo and s.subject = m.digest limit ${MANY_ROWS}) referrers) as rows
+  from manifest m join repo r on r.id = m.repo
   left join former_subject f on f.repo = m.repo and f.digest = m.subject and f.id is distinct from m.pushed_after
-  where (f.id is not null or ($2 = 1 and m.subject is null))
-  and not exists (select 1 from tag_count t where t.repo = m.repo and t.digest = m.digest)
-  and not exists (select 1 from pin p where p.repo = m.repo and p.digest = m.digest)
+  where m.id in ${IDS}
+  and (f.id is not null or ($2 = 1 and m.subject is null))
+  and not exists (select 1 from tag_count t where t.manifest = m.id)
+  and not exists (select 1 from pin p where p.manifest = m.id)
   and not exists (select 1 from manifest_child c where c.repo = m.repo and c.child = m.digest)
   and not exists (select 1 from manifest s where s.repo = m.repo and s.digest = m.subject)`,
 );
 
 /** A manifest that goes. */
-export interface GarbageManifest extends InRepository {
+export interface GarbageManifest extends ManifestKey {
+  readonly digest: Digest;
   /** Of the repository; undefined when that was deleted. */
   readonly name: RepositoryName | undefined;
   readonly size: number;
@@ -132,17 +139,17 @@ export interface GarbageManifest extends InRepository {
 export interface ManifestFindings {
   readonly garbage: readonly GarbageManifest[];
   /** Held by time alone, and until when. */
-  readonly held: readonly (InRepository & { readonly until: number })[];
+  readonly held: readonly { readonly id: number; readonly until: number }[];
 }
 
 /** Which of the manifests go, and which are held by time alone: since their push, a promise to a client, their last tag, their subject. */
 export function* reviewManifests(
-  entries: readonly InRepository[],
+  entries: readonly { readonly id: number }[],
   rules: CollectionRules,
   now: number,
 ): Transaction<ManifestFindings> {
   if (entries.length === 0) return { garbage: [], held: [] };
-  const found = yield* rows(UNREFERENCED_MANIFESTS, pairsOf(entries), rules.untagged ? 1 : 0);
+  const found = yield* rows(UNREFERENCED_MANIFESTS, idsOf(entries), rules.untagged ? 1 : 0);
   const reviewed = found.map(
     ({
       orphanedAt = -Infinity,

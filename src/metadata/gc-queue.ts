@@ -1,64 +1,78 @@
-/** The queue of garbage collection: what may be unreferenced, to be looked at after a time (`collection.ts`). */
-import { digest, query } from "./columns.ts";
+/** The queue of garbage collection: rows that may be unreferenced, to be looked at after a time (`collection.ts`). */
+import { digest, integer, query } from "./columns.ts";
+import { digestBytes } from "./digest-bytes.ts";
 import { STEP_ROWS, beginJob } from "./jobs.ts";
 import type { Job, JobStep } from "./jobs.ts";
-import { listed, rows, run } from "./sql.ts";
-import type { Transaction } from "./sql.ts";
-
-const PUT = `
-  on conflict (kind, repo, digest) do update set review_after = excluded.review_after`;
-
-const ENQUEUE = `insert into gc_queue (kind, repo, digest, review_after) values ($1, $2, $3, $4) ${PUT}`;
+import { batch, listedIds, rows, statement } from "./sql.ts";
+import type { Statement, Transaction } from "./sql.ts";
 
 const ENQUEUE_MANIFESTS = `
-  insert into gc_queue (kind, repo, digest, review_after)
-  select 'manifest', $1, value, $3 from json_each($2) where true ${PUT}`;
+  update manifest set review_after = $2 where id in (select cast(value as bigint) from json_each($1))`;
 
-const ENQUEUE_BLOBS_OF = `
-  insert into gc_queue (kind, repo, digest, review_after)
-  select 'link', repo, blob, $3 from manifest_blob where repo = $1 and manifest = $2 ${PUT}`;
+// A client that was told "exists" of a needed blob was promised a lease, and nothing was written for it then: so the
+// lease begins when the need ends.
+const UNREFERENCE_LINKS = `
+  update repo_blob set touched_at = $3, unref_at = $3, review_after = $4
+  where repo = $1 and blob in (select blob from manifest_blob where manifest = $2)`;
 
-const ENQUEUE_CHILDREN_OF = `
-  insert into gc_queue (kind, repo, digest, review_after)
-  select 'manifest', repo, child, $3 from manifest_child where repo = $1 and parent = $2 ${PUT}`;
+// Also of blobs that the repository does not show any more.
+const UNREFERENCE_BLOBS = `
+  update blob set touched_at = $2, unref_at = $2, review_after = $3
+  where id in (select blob from manifest_blob where manifest = $1)`;
+
+const ENQUEUE_CHILDREN = `
+  update manifest set review_after = $3
+  where repo = $1 and digest in (select child from manifest_child where parent = $2)`;
 
 const REFERRERS_OF = query(
-  { digest },
-  `select digest from manifest where repo = $1 and subject = $2 and digest > $3 order by digest limit $4`,
+  { id: integer, digest },
+  `
+  select id, digest from manifest where repo = $1 and subject = $2 and digest > $3 order by digest limit $4`,
 );
 
-/** Enqueues a manifest, to be looked at after that time. */
-export function enqueueManifest(repo: number, manifest: string, after: number): Transaction<void> {
-  return run(ENQUEUE, "manifest", repo, manifest, after);
+const ENQUEUE_REPOSITORY = `update repo set review_after = $2 where id = $1`;
+
+/** A manifest of a repository. */
+export interface ManifestKey {
+  readonly repo: number;
+  readonly id: number;
+  readonly digest: string;
+}
+
+/** Enqueues a repository in which nothing may lie any more, to be looked at after that time. */
+export function enqueueRepository(repo: number, after: number): Statement {
+  return statement(ENQUEUE_REPOSITORY, repo, after);
 }
 
 /** Enqueues manifests, each to be looked at after that time. */
-export function enqueueManifests(repo: number, digests: readonly string[], after: number): Transaction<void> {
-  return run(ENQUEUE_MANIFESTS, repo, listed(digests), after);
+export function enqueueManifests(ids: readonly number[], after: number): Statement {
+  return statement(ENQUEUE_MANIFESTS, listedIds(ids), after);
 }
 
-/** Enqueues a repository's link to a blob, and then the blob. */
-export function enqueueLink(repo: number, blob: string, after: number): Transaction<void> {
-  return run(ENQUEUE, "link", repo, blob, after);
+/**
+ * Enqueues all blobs that a manifest needs, its children, and its referrers; of many referrers, a job enqueues the rest. Every
+ * blob it needs, whether or not another manifest needs it too: two deletions at once each see the other's edge.
+ */
+export function* enqueueAllOf(manifest: ManifestKey, now: number, after: number): Transaction<void> {
+  const { repo, id, digest: subject } = manifest;
+  yield* batch(
+    statement(UNREFERENCE_LINKS, repo, id, now, after),
+    statement(UNREFERENCE_BLOBS, id, now, after),
+    statement(ENQUEUE_CHILDREN, repo, id, after),
+  );
+  const referrers = yield* rows(REFERRERS_OF, repo, digestBytes(subject), digestBytes(""), STEP_ROWS + 1);
+  if (referrers.length > STEP_ROWS) yield* beginJob("review referrers", { repo, digest: subject }, now);
+  else if (referrers.length > 0) yield* batch(enqueueManifests(idsOf(referrers), after));
 }
 
-/** Enqueues all blobs that a manifest needs, its children, and its referrers; of many referrers, a job enqueues the rest. */
-export function* enqueueAllOf(repo: number, manifest: string, now: number, after: number): Transaction<void> {
-  yield* run(ENQUEUE_BLOBS_OF, repo, manifest, after);
-  yield* run(ENQUEUE_CHILDREN_OF, repo, manifest, after);
-  const referrers = yield* rows(REFERRERS_OF, repo, manifest, "", STEP_ROWS + 1);
-  if (referrers.length > STEP_ROWS) yield* beginJob("review referrers", { repo, subject: manifest }, now);
-  else if (referrers.length > 0) yield* enqueueManifests(repo, digestsOf(referrers), after);
-}
-
-function digestsOf(manifests: readonly { readonly digest: string }[]): readonly string[] {
-  return manifests.map((each) => each.digest);
+function idsOf(manifests: readonly { readonly id: number }[]): readonly number[] {
+  return manifests.map(({ id }) => id);
 }
 
 /** Enqueues some referrers of a manifest that was deleted when the job began. */
 export function* stepOfReferrers({ repo, subject, position, begunAt }: Job, graceMs: number): Transaction<JobStep> {
-  const referrers = yield* rows(REFERRERS_OF, repo, subject, position, STEP_ROWS);
-  yield* enqueueManifests(repo, digestsOf(referrers), begunAt + graceMs);
+  const referrers = yield* rows(REFERRERS_OF, repo, digestBytes(subject), digestBytes(position), STEP_ROWS);
+  yield* batch(enqueueManifests(idsOf(referrers), begunAt + graceMs));
   const last = referrers.at(-1);
   const isLast = !last || referrers.length < STEP_ROWS;
   return { rows: referrers.length, isLast, ...(last ? { position: last.digest } : {}) };

@@ -2,10 +2,9 @@
  * Reachability from immutable tags: the manifest that one points at, and all that leads down from it. It is walked up, from
  * what is to be deleted: each step finds its rows by a key, and each manifest is looked at once.
  */
-import type { Digest } from "../oci/digest.ts";
 import type { Tag } from "../oci/tag.ts";
-import { digest, query } from "./columns.ts";
-import { listed, rows } from "./sql.ts";
+import { integer, query } from "./columns.ts";
+import { listedIds, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 import { taggedAmong, tagsOf } from "./tags.ts";
 import type { TagsPage } from "./tags.ts";
@@ -18,15 +17,16 @@ export type Hold =
   | "unclear";
 
 const NEEDERS = query(
-  { manifest: digest },
+  { manifest: integer },
   `select manifest from manifest_blob where blob = $2 and repo = $1 limit $3`,
 );
 
 /** Each once: where the limit leaves some out, those that were found are too many already. */
 const PARENTS = query(
-  { parent: digest },
+  { parent: integer },
   `
-  select distinct c.parent from json_each($2) cross join manifest_child c on c.repo = $1 and c.child = json_each.value
+  select distinct parent from manifest_child where repo = $1 and child in (
+    select digest from manifest where id in (select cast(value as bigint) from json_each($2)))
   limit $3`,
 );
 
@@ -36,7 +36,7 @@ export const MOST_LOOKED_AT = 10_000;
 /** What keeps a blob in a repository; undefined when no immutable tag does. */
 export function* holdOnBlob(
   repo: number,
-  blob: Digest,
+  blob: number,
   isImmutable: (tag: Tag) => boolean,
 ): Transaction<Hold | undefined> {
   const needers = yield* rows(NEEDERS, repo, blob, MOST_LOOKED_AT + 1);
@@ -47,7 +47,7 @@ export function* holdOnBlob(
 /** What keeps a manifest in a repository; undefined when no immutable tag does. */
 export function holdOnManifest(
   repo: number,
-  manifest: Digest,
+  manifest: number,
   isImmutable: (tag: Tag) => boolean,
 ): Transaction<Hold | undefined> {
   return holdAbove(repo, [manifest], isImmutable);
@@ -59,13 +59,9 @@ const PAGE = 1000;
 /** Manifests that one statement is about. */
 const AT_ONCE = 1000;
 
-function* immutableTagOf(
-  repo: number,
-  manifest: Digest,
-  isImmutable: (tag: Tag) => boolean,
-): Transaction<Tag | undefined> {
+function* immutableTagOf(manifest: number, isImmutable: (tag: Tag) => boolean): Transaction<Tag | undefined> {
   for (let after: string | undefined = ""; after !== undefined;) {
-    const page: TagsPage = yield* tagsOf(repo, manifest, { after, limit: PAGE });
+    const page: TagsPage = yield* tagsOf(manifest, { after, limit: PAGE });
     const immutable = page.tags.find(isImmutable);
     if (immutable !== undefined) return immutable;
     after = page.next;
@@ -75,7 +71,7 @@ function* immutableTagOf(
 
 function* holdAbove(
   repo: number,
-  manifests: readonly Digest[],
+  manifests: readonly number[],
   isImmutable: (tag: Tag) => boolean,
 ): Transaction<Hold | undefined> {
   const found = new Set(manifests);
@@ -84,12 +80,12 @@ function* holdAbove(
     if (lookedAt === MOST_LOOKED_AT) return "unclear";
     const some = walk.slice(lookedAt, Math.min(lookedAt + AT_ONCE, MOST_LOOKED_AT));
     lookedAt += some.length;
-    for (const tagged of yield* taggedAmong(repo, some)) {
-      const immutable = yield* immutableTagOf(repo, tagged, isImmutable);
+    for (const tagged of yield* taggedAmong(some)) {
+      const immutable = yield* immutableTagOf(tagged, isImmutable);
       if (immutable !== undefined) return { immutable };
     }
     if (walk.length > MOST_LOOKED_AT) continue; // it is too many already
-    for (const { parent } of yield* rows(PARENTS, repo, listed(some), MOST_LOOKED_AT + 1)) {
+    for (const { parent } of yield* rows(PARENTS, repo, listedIds(some), MOST_LOOKED_AT + 1)) {
       if (!found.has(parent)) walk.push(parent);
       found.add(parent);
     }

@@ -3,9 +3,9 @@ import { integer, query } from "./columns.ts";
 import type { Database } from "./database.ts";
 import { stepOfDeletion } from "./deleted-repositories.ts";
 import { stepOfReferrers } from "./gc-queue.ts";
-import { JOB } from "./jobs.ts";
+import { findJob, listJobs } from "./jobs.ts";
 import type { Job, JobKind, JobStep } from "./jobs.ts";
-import { first, rows, run } from "./sql.ts";
+import { first, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 import { stepOfTagRemoval } from "./tags.ts";
 
@@ -22,13 +22,6 @@ const STEPS: Readonly<Record<JobKind, (job: Job, database: Database) => Transact
   "review referrers": (job, { periods }) => stepOfReferrers(job, periods.graceMs),
 };
 
-const FIND = query(JOB, `select id, kind, repo, subject, position, done, begun_at from job where id = $1`);
-
-const LIST = query(
-  JOB,
-  `select id, kind, repo, subject, position, done, begun_at from job where id > $1 order by id limit $2`,
-);
-
 const LAST = query({ id: integer }, `select coalesce(max(id), 0) as id from job`);
 
 const GO_ON = `update job set position = $2, done = done + $3 where id = $1`;
@@ -44,7 +37,7 @@ export class Jobs {
 
   /** Jobs that are not done, the oldest first. */
   list({ after = 0, limit }: { readonly after?: number; readonly limit: number }): Promise<readonly Job[]> {
-    return this.#database.engine.read(() => rows(LIST, after, limit));
+    return this.#database.engine.read(() => listJobs(after, limit));
   }
 
   /** The id of the newest job that is not done; 0 when there is none. */
@@ -59,7 +52,7 @@ export class Jobs {
   step(id: number): Promise<JobStep | undefined> {
     const database = this.#database;
     return database.engine.write(function* (): Transaction<JobStep | undefined> {
-      const job = yield* first(FIND, id);
+      const job = yield* findJob(id);
       if (!job) return undefined;
       const step = yield* STEPS[job.kind](job, database);
       if (step.isLast) yield* run(END, id);

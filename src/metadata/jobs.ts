@@ -9,8 +9,9 @@
  * A crash loses nothing: the next step begins where the last one that was committed ended. Two processes that make steps of
  * one job do no harm, because each step reads the position in its transaction.
  */
-import { integer, query, text, word } from "./columns.ts";
-import { first } from "./sql.ts";
+import { anyDigest, integer, optional, query, text, word } from "./columns.ts";
+import { digestBytes } from "./digest-bytes.ts";
+import { first, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
 /** What jobs do; `job-steps.ts` has the step of each kind. */
@@ -23,7 +24,9 @@ export interface Job {
   readonly kind: JobKind;
   /** The id of a repository; 0 for none. */
   readonly repo: number;
-  /** What it is about, such as the name of a repository, or a digest in one. */
+  /** The id of a manifest, whose row may be gone; undefined for none. */
+  readonly manifest: number | undefined;
+  /** What it is about: a digest in the repository, or the name that the repository had; empty for neither. */
   readonly subject: string;
   /** Where the next step goes on, as the last one wrote it; empty before the first step. */
   readonly position: string;
@@ -46,28 +49,52 @@ export interface JobStep {
 /** Rows that one step of a job takes: one or two milliseconds, for which writers wait. */
 export const STEP_ROWS = 100;
 
-const BEGIN = query(
-  { id: integer },
-  `insert into job (kind, repo, subject, begun_at) values ($1, $2, $3, $4) returning id`,
-);
+const BEGIN = `
+  insert into job (kind, repo, manifest, digest, name, begun_at) values ($1, $2, $3, $4, $5, $6)`;
 
-export const JOB = {
+const COLUMNS = {
   id: integer,
   kind: JOB_KIND,
   repo: integer,
-  subject: text,
+  manifest: optional(integer),
+  digest: optional(anyDigest),
+  name: optional(text),
   position: text,
   done: integer,
   begunAt: integer,
 };
 
-/** Begins a job in the transaction that makes it necessary; returns its id, which is larger than all before. */
-export function* beginJob(
-  kind: JobKind,
-  about: { readonly repo?: number; readonly subject?: string },
-  now: number,
-): Transaction<number> {
-  const begun = yield* first(BEGIN, kind, about.repo ?? 0, about.subject ?? "", now);
-  if (!begun) throw new Error("a job was not recorded");
-  return begun.id;
+const SELECT = "select id, kind, repo, manifest, digest, name, position, done, begun_at from job";
+
+const FIND = query(COLUMNS, `${SELECT} where id = $1`);
+
+const LIST = query(COLUMNS, `${SELECT} where id > $1 order by id limit $2`);
+
+function jobOf({ digest, name, ...job }: ReturnType<typeof FIND.decode>): Job {
+  return { ...job, subject: digest ?? name ?? "" };
+}
+
+/** A job that is not done. */
+export function* findJob(id: number): Transaction<Job | undefined> {
+  const found = yield* first(FIND, id);
+  return found && jobOf(found);
+}
+
+/** Jobs that are not done, the oldest first. */
+export function* listJobs(after: number, limit: number): Transaction<readonly Job[]> {
+  return (yield* rows(LIST, after, limit)).map(jobOf);
+}
+
+/** What a job is about. */
+export interface JobSubject {
+  readonly repo: number;
+  readonly manifest?: number;
+  readonly digest?: string;
+  readonly name?: string;
+}
+
+/** Begins a job in the transaction that makes it necessary. */
+export function* beginJob(kind: JobKind, about: JobSubject, now: number): Transaction<void> {
+  const { repo, manifest = null, digest, name = null } = about;
+  yield* run(BEGIN, kind, repo, manifest, digest === undefined ? null : digestBytes(digest), name, now);
 }

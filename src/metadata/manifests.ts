@@ -7,17 +7,19 @@ import { needBlobs } from "./blobs.ts";
 import type { DeleteResult } from "./blobs.ts";
 import { bytes, digest, integer, optional, query, repositoryName, text, truth } from "./columns.ts";
 import type { Database } from "./database.ts";
-import { enqueueAllOf, enqueueManifest } from "./gc-queue.ts";
+import { digestBytes, listedDigests } from "./digest-bytes.ts";
+import { enqueueAllOf, enqueueRepository } from "./gc-queue.ts";
+import type { ManifestKey } from "./gc-queue.ts";
 import { holdOnManifest } from "./holds.ts";
 import type { Page } from "./page.ts";
 import { writeWithin } from "./quotas.ts";
 import type { QuotaProblem } from "./quotas.ts";
-import { beginRepository, findRepository, hasManifest } from "./repositories.ts";
-import { TAG_IS_LIVE } from "./removed-tags.ts";
+import { beginRepository, findManifest, findRepository } from "./repositories.ts";
 import { moveRepository } from "./revisions.ts";
-import { any, first, listed, rows, run } from "./sql.ts";
+import { any, batch, bound, first, rows, rowsOfBoth, run, statement } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
-import { conditionHolds, pointTags, removeTagsOf, someTagsOf, targetsOf } from "./tags.ts";
+import { conditionHolds, pointTags, removeTagsOf, tagsOf, targetsOf, targetsQuery } from "./tags.ts";
+import type { TagTargets } from "./tags.ts";
 
 export interface ManifestRecord {
   readonly digest: Digest;
@@ -105,7 +107,7 @@ export interface NeedingManifest {
 const IS_STALE = `
   select 1 as found from repo r join manifest m on m.repo = r.id
   where r.name = $1 and m.digest = $2 and m.touched_at < $3
-  and not exists (select 1 from tag_count c where c.repo = m.repo and c.digest = m.digest)`;
+  and not exists (select 1 from tag_count c where c.manifest = m.id)`;
 
 const RENEW = `
   update manifest set touched_at = $3 where digest = $2 and repo = (select id from repo where name = $1)`;
@@ -118,8 +120,8 @@ const SELECT = `select m.digest, m.media_type, m.size`;
 const BY_DIGEST = `from repo r join manifest m on m.repo = r.id where r.name = $1 and m.digest = $2`;
 
 const BY_TAG = `
-  from repo r join tag t on t.repo = r.id join manifest m on m.repo = r.id and m.digest = t.digest
-  where r.name = $1 and t.name = $2 and ${TAG_IS_LIVE}`;
+  from repo r join tag t on t.repo = r.id join manifest m on m.id = t.manifest
+  where r.name = $1 and t.name = $2`;
 
 const FIND_BY_DIGEST = query(RECORD, `${SELECT} ${BY_DIGEST}`);
 const FIND_BY_TAG = query(RECORD, `${SELECT} ${BY_TAG}`);
@@ -135,57 +137,48 @@ const LIST = query(
 
 /** One row at the least for a repository that there is. */
 const SIZES_OF_BLOBS = query(
-  { repo: integer, digest: optional(text), size: optional(integer) },
+  { repo: integer, blob: optional(integer), digest: optional(digest), size: optional(integer) },
   `
-  select r.id as repo, b.digest, b.size from repo r
-  left join repo_blob l on l.repo = r.id and l.digest in (select value from json_each($2))
-  left join blob b on b.digest = l.digest and b.state = 'live'
+  select r.id as repo, b.id as blob, b.digest, b.size from repo r
+  left join blob b on b.digest in (select unhex(value) from json_each($2)) and b.state = 'live'
+    and exists (select 1 from repo_blob l where l.repo = r.id and l.blob = b.id)
   where r.name = $1`,
 );
 
 const SIZES_OF_MANIFESTS = query(
-  { digest: text, size: integer },
+  { digest, size: integer },
   `
   select m.digest, m.size from repo r join manifest m on m.repo = r.id
-  where r.name = $1 and m.digest in (select value from json_each($2))`,
+  where r.name = $1 and m.digest in (select unhex(value) from json_each($2))`,
 );
 
 /** Returns whether some manifests miss this one, or it something, and whether it was here before with referrers. */
 const PUT = query(
-  { hasMissing: truth, hasOrphans: truth },
+  { id: integer, hasMissing: truth, hasOrphans: truth },
   `
   insert into manifest (
-    repo, digest, media_type, artifact_type, subject, size, annotations, pushed_at, touched_at, payload, pushed_after)
-  values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10)
+    repo, digest, media_type, artifact_type, subject, size, annotations, pushed_at, touched_at, payload, pushed_after,
+    review_after)
+  values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11)
   on conflict (repo, digest) do update
-  set media_type = excluded.media_type, artifact_type = excluded.artifact_type,
-    pushed_at = excluded.pushed_at, touched_at = excluded.touched_at
-  returning
-    exists (select 1 from manifest_missing x where x.repo = $1 and x.manifest = $2)
+  set media_type = excluded.media_type, artifact_type = excluded.artifact_type, pushed_at = excluded.pushed_at,
+    touched_at = excluded.touched_at, review_after = coalesce(excluded.review_after, manifest.review_after)
+  returning id,
+    exists (select 1 from manifest_missing x where x.manifest = manifest.id)
       or exists (select 1 from manifest_missing x where x.repo = $1 and x.digest = $2) as has_missing,
     exists (select 1 from former_subject x where x.repo = $1 and x.digest = $2) as has_orphans`,
 );
 
 const NEED_CHILDREN = `
-  insert into manifest_child (repo, parent, child) select $1, $2, value from json_each($3) where true
-  on conflict (repo, parent, child) do nothing`;
+  insert into manifest_child (parent, child, repo) select $2, unhex(value), $1 from json_each($3) where true
+  on conflict (parent, child) do nothing`;
 
 const MISS = `
-  insert into manifest_missing (repo, manifest, digest) select $1, $2, value from json_each($3) where true
-  on conflict (repo, manifest, digest) do nothing`;
+  insert into manifest_missing (manifest, digest, repo) select $2, unhex(value), $1 from json_each($3) where true
+  on conflict (manifest, digest) do nothing`;
 
-const NOTHING_MISSING = `delete from manifest_missing where repo = $1 and manifest = $2`;
+const NOTHING_MISSING = `delete from manifest_missing where manifest = $1`;
 const NOT_MISSING = `delete from manifest_missing where repo = $1 and digest = $2`;
-
-// A client that was told "exists" of a needed blob was promised a lease, and nothing was written for it then: so the
-// lease begins when the need ends.
-const UNREFERENCE_LINKS = `
-  update repo_blob set touched_at = $3, unref_at = $3
-  where repo = $1 and digest in (select blob from manifest_blob where repo = $1 and manifest = $2)`;
-
-const UNREFERENCE_BLOBS = `
-  update blob set touched_at = $3, unref_at = $3
-  where digest in (select blob from manifest_blob where repo = $1 and manifest = $2)`;
 
 // One row for all referrers, however many there are: they are orphans as long as it is there.
 const ORPHAN = `
@@ -201,10 +194,7 @@ const FORGET_SUBJECT = `
   delete from former_subject where repo = $1 and digest = $2
   and not exists (select 1 from manifest where repo = $1 and subject = $2)`;
 
-const REMOVE = query(
-  { subject: optional(text) },
-  `delete from manifest where repo = $1 and digest = $2 returning subject`,
-);
+const REMOVE = query({ subject: optional(bytes) }, `delete from manifest where id = $1 returning subject`);
 
 // About what a descriptor takes in JSON: digest, names of the fields, types; and its annotations.
 const REFERRER_BYTES = `400 + coalesce(octet_length(m.artifact_type), 0) + coalesce(octet_length(m.annotations), 0) as bytes`;
@@ -228,28 +218,38 @@ const REFERRERS = query(
   { ...RECORD, artifactType: optional(text), annotations: optional(text) },
   `
   select m.digest, m.media_type, m.size, m.artifact_type, m.annotations from repo r join manifest m on m.repo = r.id
-  where r.name = $1 and m.digest in (select value from json_each($2))`,
+  where r.name = $1 and m.digest in (select unhex(value) from json_each($2))`,
 );
 
 const NEEDING = query(
-  { repository: repositoryName, repo: integer, manifest: digest },
+  { repository: repositoryName, manifest: integer, digest },
   `
-  select r.name as repository, e.repo, e.manifest from manifest_blob e join repo r on r.id = e.repo
-  where e.blob = $1 and r.name < '~' order by e.repo, e.manifest limit $2`,
+  select r.name as repository, e.manifest, m.digest from blob b join manifest_blob e on e.blob = b.id
+  join repo r on r.id = e.repo join manifest m on m.id = e.manifest
+  where b.digest = $1 and r.name < '~' order by e.repo, e.manifest limit $2`,
 );
+
+/** A blob that a repository shows. */
+interface FoundBlob {
+  readonly id: number;
+  readonly size: number;
+}
 
 /** What was found of the things that a manifest needs. Nothing is written before all of it is known. */
 interface Findings {
   /** The repository; undefined when nothing was ever written to it. */
   readonly repo: number | undefined;
-  readonly blobs: string[];
+  /** The ids of blobs. */
+  readonly blobs: number[];
   readonly missing: string[];
   readonly refused: string[];
   readonly wrongSizes: WrongSize[];
+  /** What the tags point at. */
+  readonly targets: TagTargets;
 }
 
 function* findNeeded(name: RepositoryName, manifest: NewManifest): Transaction<Findings> {
-  const { blobs, children } = manifest;
+  const { blobs, children, tags } = manifest;
   const manifests = new Map<string, number>();
   if (children.length > 0) {
     for (const { digest: child, size } of yield* rows(SIZES_OF_MANIFESTS, name, digestsOf(children))) {
@@ -258,30 +258,40 @@ function* findNeeded(name: RepositoryName, manifest: NewManifest): Transaction<F
   }
   // BuildKit's caches are indexes whose children are layers: a child may be a blob of this repository too.
   const layers = children.filter((child) => !manifests.has(child.digest));
-  const sizes = new Map<string, number>();
-  const found = yield* rows(SIZES_OF_BLOBS, name, digestsOf([...blobs, ...layers]));
-  for (const { digest: blob, size } of found) if (blob !== undefined && size !== undefined) sizes.set(blob, size);
+  const [found, tagged] = yield* rowsOfBoth(
+    bound(SIZES_OF_BLOBS, name, digestsOf([...blobs, ...layers])),
+    targetsQuery(name, tags),
+  );
+  const blobsHere = new Map<string, FoundBlob>();
+  for (const { blob: id, digest: here, size } of found) {
+    if (id !== undefined && here !== undefined && size !== undefined) blobsHere.set(here, { id, size });
+  }
 
-  const findings: Findings = { repo: found[0]?.repo, blobs: [], missing: [], refused: [], wrongSizes: [] };
-  for (const needed of blobs) note(needed, sizes.get(needed.digest), findings, findings.blobs);
+  const targets = targetsOf(tagged);
+  const findings: Findings = { repo: found[0]?.repo, blobs: [], missing: [], refused: [], wrongSizes: [], targets };
+  for (const needed of blobs) noteBlob(needed, blobsHere.get(needed.digest), findings);
   for (const needed of children) {
     const size = manifests.get(needed.digest);
-    if (size === undefined) note(needed, sizes.get(needed.digest), findings, findings.blobs);
-    else note(needed, size, findings);
+    if (size === undefined) noteBlob(needed, blobsHere.get(needed.digest), findings);
+    else noteSize(needed, size, findings);
   }
   return findings;
 }
 
 function digestsOf(needed: readonly Needed[]): string {
-  return listed(needed.map((each) => each.digest));
+  return listedDigests(needed.map((each) => each.digest));
 }
 
-function note(needed: Needed, actual: number | undefined, findings: Findings, found?: string[]): void {
-  if (actual === undefined) {
+function noteBlob(needed: Needed, found: FoundBlob | undefined, findings: Findings): void {
+  if (found === undefined) {
     (needed.optional ? findings.missing : findings.refused).push(needed.digest);
     return;
   }
-  found?.push(needed.digest);
+  findings.blobs.push(found.id);
+  noteSize(needed, found.size, findings);
+}
+
+function noteSize(needed: Needed, actual: number, findings: Findings): void {
   if (needed.size !== undefined && needed.size !== actual) {
     findings.wrongSizes.push({ path: needed.path, said: needed.size, actual });
   }
@@ -295,49 +305,52 @@ function* putManifest(
 ): Transaction<PutManifestResult> {
   const findings = yield* findNeeded(name, manifest);
   const { tags } = manifest;
-  const targets = findings.repo === undefined ? new Map<Tag, Digest>() : yield* targetsOf(findings.repo, tags);
+  const { targets } = findings;
   const [tag] = tags;
-  if (tag !== undefined && !conditionHolds(targets.get(tag), manifest.condition)) return { kind: "condition" };
+  if (tag !== undefined && !conditionHolds(targets.live.get(tag)?.digest, manifest.condition)) {
+    return { kind: "condition" };
+  }
   for (const each of manifest.immutableTags ?? []) {
-    if ((targets.get(each) ?? manifest.digest) !== manifest.digest) return { kind: "immutable", tag: each };
+    if ((targets.live.get(each)?.digest ?? manifest.digest) !== manifest.digest)
+      return { kind: "immutable", tag: each };
   }
   if (findings.refused.length > 0) return { kind: "missing", digests: [...new Set(findings.refused)] };
   const [wrongSize] = findings.wrongSizes;
   if (wrongSize && manifest.exactSizes) return { kind: "size", ...wrongSize };
 
   const repo = findings.repo ?? (yield* beginRepository(name, now));
-  const { mediaType, artifactType = null, subject = null, annotations = null, payload, children } = manifest;
+  const { mediaType, artifactType = null, annotations = null, payload, children } = manifest;
+  const subject = manifest.subject === undefined ? null : digestBytes(manifest.subject);
   const formerSubject = subject === null ? undefined : yield* first(FORMER_SUBJECT, repo, subject);
-  const pushedAfter = formerSubject?.id ?? null;
-  const row = [mediaType, artifactType, subject, payload.length, annotations, now, payload, pushedAfter] as const;
-  const put = yield* first(PUT, repo, manifest.digest, ...row);
-  if (put?.hasMissing) {
-    yield* run(NOTHING_MISSING, repo, manifest.digest);
-    yield* run(NOT_MISSING, repo, manifest.digest);
-  }
-  yield* needBlobs(repo, manifest.digest, findings.blobs);
-  if (children.length > 0) yield* run(NEED_CHILDREN, repo, manifest.digest, digestsOf(children));
-  if (findings.missing.length > 0) yield* run(MISS, repo, manifest.digest, listed(findings.missing));
-  if (put?.hasOrphans) yield* run(ADOPT, repo, manifest.digest);
-  yield* pointTags(repo, tags, targets, manifest.digest, now, undoUntil);
-  yield* moveRepository(repo);
   // What a tag points at is enqueued when the tag goes.
-  if (tags.length === 0) yield* enqueueManifest(repo, manifest.digest, undoUntil);
-  return { kind: "stored", missing: findings.missing, wrongSizes: findings.wrongSizes };
+  const reviewAfter = tags.length === 0 ? undoUntil : null;
+  const row = [mediaType, artifactType, subject, payload.length, annotations, now, payload] as const;
+  const named = digestBytes(manifest.digest);
+  const put = yield* first(PUT, repo, named, ...row, formerSubject?.id ?? null, reviewAfter);
+  if (!put) throw new Error(`the manifest ${manifest.digest} was not recorded`);
+  const { id } = put;
+  const { blobs, missing } = findings;
+  yield* batch(
+    ...(put.hasMissing ? [statement(NOTHING_MISSING, id), statement(NOT_MISSING, repo, named)] : []),
+    ...(blobs.length > 0 ? [needBlobs(repo, id, blobs)] : []),
+    ...(children.length > 0 ? [statement(NEED_CHILDREN, repo, id, digestsOf(children))] : []),
+    ...(missing.length > 0 ? [statement(MISS, repo, id, listedDigests(missing))] : []),
+    ...(put.hasOrphans ? [statement(ADOPT, repo, named)] : []),
+    ...pointTags({ repo, id }, tags, targets, now, undoUntil),
+  );
+  yield* moveRepository(repo);
+  return { kind: "stored", missing, wrongSizes: findings.wrongSizes };
 }
 
 /** Removes a manifest that is there, with its tags, and enqueues what it needed and what referred to it. */
-export function* removeManifest(repo: number, manifest: Digest, now: number, reviewAfter: number): Transaction<void> {
-  yield* removeTagsOf(repo, manifest, now);
-  // Every blob it needed, whether or not another manifest needs it too: two deletes at once each see the other's edge.
-  yield* run(UNREFERENCE_LINKS, repo, manifest, now);
-  yield* run(UNREFERENCE_BLOBS, repo, manifest, now);
-  yield* enqueueAllOf(repo, manifest, now, reviewAfter);
-  yield* run(ORPHAN, repo, manifest, now);
-  const removed = yield* first(REMOVE, repo, manifest);
+export function* removeManifest(manifest: ManifestKey, now: number, reviewAfter: number): Transaction<void> {
+  const { repo, id } = manifest;
+  yield* removeTagsOf(manifest, now);
+  yield* enqueueAllOf(manifest, now, reviewAfter);
+  yield* run(ORPHAN, repo, digestBytes(manifest.digest), now);
+  const removed = yield* first(REMOVE, id);
   if (removed?.subject !== undefined) yield* run(FORGET_SUBJECT, repo, removed.subject);
   yield* moveRepository(repo);
-  yield* enqueueManifest(repo, manifest, reviewAfter); // it may have been the last thing in its repository
 }
 
 export class Manifests {
@@ -348,7 +361,7 @@ export class Manifests {
   }
 
   find(name: RepositoryName, manifest: Digest): Promise<ManifestRecord | undefined> {
-    return this.#database.engine.read(() => first(FIND_BY_DIGEST, name, manifest));
+    return this.#database.engine.read(() => first(FIND_BY_DIGEST, name, digestBytes(manifest)));
   }
 
   findByTag(name: RepositoryName, tag: Tag): Promise<ManifestRecord | undefined> {
@@ -357,7 +370,7 @@ export class Manifests {
 
   /** As `find`, with its bytes. */
   read(name: RepositoryName, manifest: Digest): Promise<StoredManifest | undefined> {
-    return this.#database.engine.read(() => first(READ_BY_DIGEST, name, manifest));
+    return this.#database.engine.read(() => first(READ_BY_DIGEST, name, digestBytes(manifest)));
   }
 
   /** As `findByTag`, with its bytes. */
@@ -367,7 +380,7 @@ export class Manifests {
 
   /** In order of the digests. */
   list(name: RepositoryName, { after = "", limit }: Page): Promise<readonly ManifestRecord[]> {
-    return this.#database.engine.read(() => rows(LIST, name, after, limit));
+    return this.#database.engine.read(() => rows(LIST, name, digestBytes(after), limit));
   }
 
   /**
@@ -376,8 +389,9 @@ export class Manifests {
    */
   async renewLease(name: RepositoryName, manifest: Digest, staleBefore: number): Promise<void> {
     const { engine, clock } = this.#database;
-    if (!(await engine.read(() => any(IS_STALE, name, manifest, staleBefore)))) return;
-    await engine.write(() => run(RENEW, name, manifest, clock.now()));
+    const named = digestBytes(manifest);
+    if (!(await engine.read(() => any(IS_STALE, name, named, staleBefore)))) return;
+    await engine.write(() => run(RENEW, name, named, clock.now()));
   }
 
   put(name: RepositoryName, manifest: NewManifest): Promise<PutManifestResult | QuotaProblem> {
@@ -394,11 +408,14 @@ export class Manifests {
     const { engine, clock, periods } = this.#database;
     return engine.write(function* (): Transaction<DeleteResult> {
       const repo = yield* findRepository(name);
-      if (repo === undefined || !(yield* hasManifest(repo, manifest))) return "absent";
-      const hold = isImmutable && (yield* holdOnManifest(repo, manifest, isImmutable));
+      const id = repo === undefined ? undefined : yield* findManifest(repo, manifest);
+      if (repo === undefined || id === undefined) return "absent";
+      const hold = isImmutable && (yield* holdOnManifest(repo, id, isImmutable));
       if (hold !== undefined) return hold;
       const now = clock.now();
-      yield* removeManifest(repo, manifest, now, now + periods.graceMs);
+      const reviewAfter = now + periods.graceMs;
+      yield* removeManifest({ repo, id, digest: manifest }, now, reviewAfter);
+      yield* batch(enqueueRepository(repo, reviewAfter));
       return "done";
     });
   }
@@ -409,16 +426,17 @@ export class Manifests {
     subject: Digest,
     { after = "", limit, artifactType }: ReferrersQuery,
   ): Promise<readonly ReferrerSize[]> {
+    const values = [name, digestBytes(subject), digestBytes(after), limit] as const;
     return this.#database.engine.read(() =>
       artifactType === undefined
-        ? rows(REFERRER_SIZES, name, subject, after, limit)
-        : rows(REFERRER_SIZES_OF_TYPE, name, subject, after, limit, artifactType),
+        ? rows(REFERRER_SIZES, ...values)
+        : rows(REFERRER_SIZES_OF_TYPE, ...values, artifactType),
     );
   }
 
   /** What a list of referrers shows of manifests, in the order of `digests`; those that are not there are left out. */
   async referrers(name: RepositoryName, digests: readonly Digest[]): Promise<readonly ReferrerRecord[]> {
-    const found = await this.#database.engine.read(() => rows(REFERRERS, name, JSON.stringify(digests)));
+    const found = await this.#database.engine.read(() => rows(REFERRERS, name, listedDigests(digests)));
     const byDigest = new Map(found.map((referrer) => [referrer.digest, referrer]));
     return digests.map((each) => byDigest.get(each)).filter((referrer) => referrer !== undefined);
   }
@@ -427,8 +445,8 @@ export class Manifests {
   needing(blob: Digest, limit: number): Promise<readonly NeedingManifest[]> {
     return this.#database.engine.read(function* (): Transaction<readonly NeedingManifest[]> {
       const needing: NeedingManifest[] = [];
-      for (const { repository, repo, manifest } of yield* rows(NEEDING, blob, limit)) {
-        needing.push({ repository, digest: manifest, tags: yield* someTagsOf(repo, manifest, limit) });
+      for (const { repository, manifest, digest: named } of yield* rows(NEEDING, digestBytes(blob), limit)) {
+        needing.push({ repository, digest: named, tags: (yield* tagsOf(manifest, { limit })).tags });
       }
       return needing;
     });

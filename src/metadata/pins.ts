@@ -4,11 +4,12 @@ import type { RepositoryName } from "../oci/repository-name.ts";
 import { digest, query, text } from "./columns.ts";
 import type { Database } from "./database.ts";
 import type { Page } from "./page.ts";
-import { findRepository, hasManifest } from "./repositories.ts";
+import { findManifest, findRepository } from "./repositories.ts";
 import { moveRepository } from "./revisions.ts";
-import { any, rows, run } from "./sql.ts";
+import { any, batch, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
-import { enqueueManifest } from "./gc-queue.ts";
+import { digestBytes } from "./digest-bytes.ts";
+import { enqueueManifests } from "./gc-queue.ts";
 
 /** A manifest that is kept on purpose, and why. */
 export interface Pin {
@@ -17,15 +18,15 @@ export interface Pin {
 }
 
 const PIN = `
-  insert into pin (repo, digest, why) values ($1, $2, $3) on conflict (repo, digest) do update set why = excluded.why`;
+  insert into pin (manifest, why) values ($1, $2) on conflict (manifest) do update set why = excluded.why`;
 
-const UNPIN = `delete from pin where repo = $1 and digest = $2 returning digest`;
+const UNPIN = `delete from pin where manifest = $1 returning manifest`;
 
 const LIST = query(
   { digest, why: text },
   `
-  select p.digest, p.why from repo r join pin p on p.repo = r.id
-  where r.name = $1 and p.digest > $2 order by p.digest limit $3`,
+  select m.digest, p.why from repo r join manifest m on m.repo = r.id cross join pin p on p.manifest = m.id
+  where r.name = $1 and m.digest > $2 order by m.digest limit $3`,
 );
 
 export class Pins {
@@ -39,8 +40,9 @@ export class Pins {
   add(name: RepositoryName, manifest: Digest, why: string): Promise<boolean> {
     return this.#database.engine.write(function* (): Transaction<boolean> {
       const repo = yield* findRepository(name);
-      if (repo === undefined || !(yield* hasManifest(repo, manifest))) return false;
-      yield* run(PIN, repo, manifest, why);
+      const id = repo === undefined ? undefined : yield* findManifest(repo, manifest);
+      if (repo === undefined || id === undefined) return false;
+      yield* run(PIN, id, why);
       yield* moveRepository(repo);
       return true;
     });
@@ -51,15 +53,16 @@ export class Pins {
     const { engine, clock } = this.#database;
     return engine.write(function* (): Transaction<boolean> {
       const repo = yield* findRepository(name);
-      if (repo === undefined || !(yield* any(UNPIN, repo, manifest))) return false;
+      const id = repo === undefined ? undefined : yield* findManifest(repo, manifest);
+      if (repo === undefined || id === undefined || !(yield* any(UNPIN, id))) return false;
       yield* moveRepository(repo);
-      yield* enqueueManifest(repo, manifest, clock.now());
+      yield* batch(enqueueManifests([id], clock.now()));
       return true;
     });
   }
 
   /** What is pinned, in order of the digests. */
   list(name: RepositoryName, { after = "", limit }: Page): Promise<readonly Pin[]> {
-    return this.#database.engine.read(() => rows(LIST, name, after, limit));
+    return this.#database.engine.read(() => rows(LIST, name, digestBytes(after), limit));
   }
 }

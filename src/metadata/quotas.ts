@@ -4,13 +4,14 @@ import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Signature } from "../oci/signature.ts";
 import type { Tag } from "../oci/tag.ts";
-import { integer, query } from "./columns.ts";
+import { integer, query, text } from "./columns.ts";
 import type { Database, Quota } from "./database.ts";
+import { digestBytes } from "./digest-bytes.ts";
 import { usageBelow } from "./quota-counting.ts";
 import type { Amounts, CountedUsage } from "./quota-counting.ts";
 import { TAG_IS_LIVE } from "./removed-tags.ts";
-import { findRepository, hasManifest, hasSignature, isLinked } from "./repositories.ts";
-import { first, listed } from "./sql.ts";
+import { findLinked, findManifest, findRepository } from "./repositories.ts";
+import { bound, first, listed, rows, rowsOfBoth } from "./sql.ts";
 import type { Durability, Transaction } from "./sql.ts";
 
 /** Why a write was not made: nothing of it is written. */
@@ -52,14 +53,31 @@ export interface Addition {
 const IS_BELOW = `($1 = '*' or r.name = $1 or substr(r.name, 1, length($1) + 1) = $1 || '/')`;
 
 // Of the first entries of the queue alone: a person is told a time, and no request walks the queue.
-const NEXT_COLLECTION = query(
+const NEXT_LINK = query(
   { reviewAfter: integer },
   `
-  select q.review_after from (select repo, review_after from gc_queue order by review_after limit 1000) q
+  select q.review_after from (
+    select repo, review_after from repo_blob where review_after is not null order by review_after limit 1000) q
+  join repo r on r.id = q.repo where ${IS_BELOW} order by q.review_after limit 1`,
+);
+
+const NEXT_MANIFEST = query(
+  { reviewAfter: integer },
+  `
+  select q.review_after from (
+    select repo, review_after from manifest where review_after is not null order by review_after limit 1000) q
   join repo r on r.id = q.repo where ${IS_BELOW} order by q.review_after limit 1`,
 );
 
 const BLOB_SIZE = query({ size: integer }, `select size from blob where digest = $1`);
+
+const SIGNATURES = query(
+  { name: text },
+  `
+  select s.name from manifest m join signature s on s.manifest = m.id
+  where m.repo = $1 and m.digest = $2 and s.name in (select value from json_each($3))`,
+);
+
 const PRESENT_TAGS = query(
   { count: integer },
   `
@@ -182,23 +200,27 @@ export function* findBytesProblem(quotas: readonly Quota[], bytes: number): Tran
 function* overQuota(quota: Quota, what: keyof Amounts, used: number): Transaction<QuotaProblem> {
   const { prefix, [what]: limit = 0 } = quota;
   // A tag is gone at once; bytes, and names of repositories, are when they are collected.
-  const next = what === "tags" ? undefined : yield* first(NEXT_COLLECTION, prefix);
-  return { kind: "quota", prefix, what, used, limit, nextCollection: next?.reviewAfter };
+  if (what === "tags") return { kind: "quota", prefix, what, used, limit, nextCollection: undefined };
+  const [links, manifests] = yield* rowsOfBoth(bound(NEXT_LINK, prefix), bound(NEXT_MANIFEST, prefix));
+  const next = Math.min(...[...links, ...manifests].map(({ reviewAfter }) => reviewAfter));
+  return { kind: "quota", prefix, what, used, limit, nextCollection: Number.isFinite(next) ? next : undefined };
 }
 
 function* bytesOf(repo: number | undefined, addition: Addition): Transaction<number> {
   const { bytes = 0, blob, linked, manifest, signatures } = addition;
   let sum = bytes;
-  if (linked && !(repo !== undefined && (yield* isLinked(repo, linked.digest)))) sum += linked.size;
-  if (blob && !(repo !== undefined && (yield* isLinked(repo, blob)))) {
-    sum += (yield* first(BLOB_SIZE, blob))?.size ?? 0;
+  if (linked && !(repo !== undefined && (yield* findLinked(repo, linked.digest)) !== undefined)) sum += linked.size;
+  if (blob && !(repo !== undefined && (yield* findLinked(repo, blob)) !== undefined)) {
+    sum += (yield* first(BLOB_SIZE, digestBytes(blob)))?.size ?? 0;
   }
-  if (manifest && !(repo !== undefined && (yield* hasManifest(repo, manifest.digest)))) sum += manifest.size;
+  if (manifest && !(repo !== undefined && (yield* findManifest(repo, manifest.digest)) !== undefined)) {
+    sum += manifest.size;
+  }
   if (signatures) {
-    for (const { name, content } of signatures.given) {
-      const isHere = repo !== undefined && (yield* hasSignature(repo, signatures.manifest, name));
-      if (!isHere) sum += content.length;
-    }
+    const names = listed(signatures.given.map(({ name }) => name));
+    const present = repo === undefined ? [] : yield* rows(SIGNATURES, repo, digestBytes(signatures.manifest), names);
+    const taken = new Set(present.map(({ name }) => name));
+    for (const { name, content } of signatures.given) if (!taken.has(name)) sum += content.length;
   }
   return sum;
 }

@@ -3,10 +3,11 @@ import { BEHIND_ALL_NAMES } from "../oci/repository-name.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { integer, query, repositoryName, truth } from "./columns.ts";
 import type { Database } from "./database.ts";
+import { digestBytes } from "./digest-bytes.ts";
 import { deleteRepository } from "./deleted-repositories.ts";
 import { STEP_ROWS } from "./jobs.ts";
 import type { Page } from "./page.ts";
-import { any, first, rows, run } from "./sql.ts";
+import { any, batch, first, listedIds, rows, run, statement } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
 /** How much is in one repository. */
@@ -33,11 +34,12 @@ const EXISTS = `
     exists (select 1 from repo_blob where repo = repo.id) or
     exists (select 1 from upload where repo = repo.id))`;
 
-const HAS_MANIFEST = `select 1 as found from manifest where repo = $1 and digest = $2`;
+const FIND_MANIFEST = query({ id: integer }, `select id from manifest where repo = $1 and digest = $2`);
 
-const IS_LINKED = `select 1 as found from repo_blob where repo = $1 and digest = $2`;
-
-const HAS_SIGNATURE = `select 1 as found from signature where repo = $1 and manifest = $2 and name = $3`;
+const FIND_LINKED = query(
+  { id: integer },
+  `select b.id from blob b join repo_blob l on l.repo = $1 and l.blob = b.id where b.digest = $2`,
+);
 
 // Not those with a manifest alone: there may be any number of others before the next one of them.
 const LIST = query(
@@ -59,7 +61,7 @@ const USAGE = query(
 const USAGE_OF = query(
   { manifests: integer, tags: integer, bytes: integer },
   `
-  select count(m.digest) as manifests, r.tags, r.bytes from repo r left join manifest m on m.repo = r.id
+  select count(m.id) as manifests, r.tags, r.bytes from repo r left join manifest m on m.repo = r.id
   where r.name = $1 group by r.id`,
 );
 
@@ -75,7 +77,7 @@ const EMPTY = query(
 const EMPTY_AMONG = query(
   { id: integer },
   `
-  select r.id from json_each($1) cross join repo r on r.id = value
+  select r.id from json_each($1) cross join repo r on r.id = cast(value as bigint)
   where r.name < '~'
   and not exists (select 1 from manifest m where m.repo = r.id)
   and not exists (select 1 from repo_blob l where l.repo = r.id)
@@ -90,7 +92,7 @@ const FORGET_REPOSITORY = `delete from repo where id = $1`;
 const REMOVE_ALL = [
   `insert into change (repository) select name from repo where true`,
   `insert into trash (storage_key, after) select storage_key, 0 from blob where storage_key is not null`,
-  `insert into trash (storage_key, after) select storage_key, 0 from upload where true on conflict (storage_key) do nothing`,
+  `insert into trash (storage_key, after) select part_key, 0 from upload where true on conflict (storage_key) do nothing`,
   `insert into trash (storage_key, after) select final_key, 0 from upload where final_key is not null
    on conflict (storage_key) do nothing`,
   `update trash set after = 0 where true`,
@@ -102,7 +104,6 @@ const REMOVE_ALL = [
   `delete from repo_blob where true`,
   `delete from blob where true`,
   `delete from upload where true`,
-  `delete from gc_queue where true`,
   `delete from job where true`,
   `delete from repo where true`,
 ] as const;
@@ -119,18 +120,14 @@ export function* beginRepository(name: RepositoryName, now: number): Transaction
   return found;
 }
 
-export function hasManifest(repo: number, digest: string): Transaction<boolean> {
-  return any(HAS_MANIFEST, repo, digest);
+/** The id of a manifest, or undefined when the repository has no such manifest. */
+export function* findManifest(repo: number, manifest: string): Transaction<number | undefined> {
+  return (yield* first(FIND_MANIFEST, repo, digestBytes(manifest)))?.id;
 }
 
-/** Whether a signature of this name is kept beside a manifest. */
-export function hasSignature(repo: number, manifest: string, name: string): Transaction<boolean> {
-  return any(HAS_SIGNATURE, repo, manifest, name);
-}
-
-/** Whether the repository shows a blob, or would if it were intact. */
-export function isLinked(repo: number, blob: string): Transaction<boolean> {
-  return any(IS_LINKED, repo, blob);
+/** The id of a blob, or undefined when the repository does not show it, and would not if it were intact. */
+export function* findLinked(repo: number, blob: string): Transaction<number | undefined> {
+  return (yield* first(FIND_LINKED, repo, digestBytes(blob)))?.id;
 }
 
 /** Forgets the name of a repository in which nothing lies any more, and what its tags pointed at: all of it is gone. */
@@ -141,14 +138,13 @@ export function* forgetIfEmpty(repo: number, now: number): Transaction<void> {
     yield* deleteRepository(repo, empty.name, now);
     return;
   }
-  yield* run(FORGET_HISTORY, repo);
-  yield* run(FORGET_REPOSITORY, repo);
+  yield* batch(statement(FORGET_HISTORY, repo), statement(FORGET_REPOSITORY, repo));
 }
 
 /** As `forgetIfEmpty`, for each of these. */
 export function* forgetEmpty(repos: readonly number[], now: number): Transaction<void> {
   if (repos.length === 0) return;
-  for (const { id } of yield* rows(EMPTY_AMONG, JSON.stringify(repos))) yield* forgetIfEmpty(id, now);
+  for (const { id } of yield* rows(EMPTY_AMONG, listedIds(repos))) yield* forgetIfEmpty(id, now);
 }
 
 /** Names from `from` on, and before `until`. */
@@ -211,7 +207,7 @@ export class Repositories {
    */
   removeAll(): Promise<void> {
     return this.#database.engine.write(function* (): Transaction<void> {
-      for (const statement of REMOVE_ALL) yield* run(statement);
+      for (const text of REMOVE_ALL) yield* run(text);
     });
   }
 }

@@ -4,7 +4,7 @@
  */
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { integer, optional, query, repositoryName } from "./columns.ts";
-import { first, rows, run } from "./sql.ts";
+import { first, listedIds, rows, run } from "./sql.ts";
 import type { SqlEngine, Transaction } from "./sql.ts";
 
 /** What a cached answer rests on. */
@@ -33,7 +33,7 @@ const MOVE_REPOSITORY = query(
 const MOVE_REPOSITORIES = query(
   { number: integer },
   `
-  insert into change (repository) select name from repo where id in (select value from json_each($1))
+  insert into change (repository) select name from repo where id in (select cast(value as bigint) from json_each($1))
   returning number`,
 );
 
@@ -61,7 +61,7 @@ export function* moveRepository(repo: number): Transaction<void> {
 /** As `moveRepository`, for each of these once. */
 export function* moveRepositories(repos: readonly number[]): Transaction<void> {
   if (repos.length === 0) return;
-  const moved = yield* rows(MOVE_REPOSITORIES, JSON.stringify([...new Set(repos)]));
+  const moved = yield* rows(MOVE_REPOSITORIES, listedIds(repos));
   const thousand = moved.find(({ number }) => number % 1000 === 0);
   if (thousand) yield* run(FORGET_CHANGES, thousand.number - MAX_CHANGES);
 }

@@ -4,26 +4,32 @@ import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Signature } from "../oci/signature.ts";
 import { bytes, integer, query, text } from "./columns.ts";
 import type { Database } from "./database.ts";
+import { digestBytes } from "./digest-bytes.ts";
 import { writeWithin } from "./quotas.ts";
 import type { QuotaProblem } from "./quotas.ts";
-import { findRepository, hasManifest, hasSignature } from "./repositories.ts";
+import { findManifest, findRepository } from "./repositories.ts";
 import { moveRepository } from "./revisions.ts";
-import { first, rows, run } from "./sql.ts";
+import { batch, bound, listed, rows, rowsOfBoth, statement } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
 const LIST = query(
   { name: text, content: bytes },
   `
-  select s.name, s.content from repo r join signature s on s.repo = r.id
-  where r.name = $1 and s.manifest = $2 order by s.name`,
+  select s.name, s.content from repo r join manifest m on m.repo = r.id join signature s on s.manifest = m.id
+  where r.name = $1 and m.digest = $2 order by s.name`,
 );
 
 const BYTES = query(
   { bytes: integer },
-  `select coalesce(sum(length(content)), 0) as bytes from signature where repo = $1 and manifest = $2`,
+  `select coalesce(sum(length(content)), 0) as bytes from signature where manifest = $1`,
 );
 
-const ADD = `insert into signature (repo, manifest, name, content) values ($1, $2, $3, $4)`;
+const TAKEN = query(
+  { name: text },
+  `select name from signature where manifest = $1 and name in (select value from json_each($2))`,
+);
+
+const ADD = `insert into signature (manifest, name, repo, content) values ($1, $2, $3, $4)`;
 
 /** "full" when all signatures of the manifest would have too many bytes together, "exists" when a name is taken. */
 export type PutSignaturesResult = "done" | "absent" | "exists" | "full";
@@ -37,7 +43,7 @@ export class Signatures {
 
   /** In byte order of their names. */
   list(name: RepositoryName, manifest: Digest): Promise<readonly Signature[]> {
-    return this.#database.engine.read(() => rows(LIST, name, manifest));
+    return this.#database.engine.read(() => rows(LIST, name, digestBytes(manifest)));
   }
 
   /**
@@ -53,17 +59,17 @@ export class Signatures {
     const addition = { signatures: { manifest, given: signatures } };
     return writeWithin(this.#database, name, addition, function* (): Transaction<PutSignaturesResult> {
       const repo = yield* findRepository(name);
-      if (repo === undefined || !(yield* hasManifest(repo, manifest))) return "absent";
-      const fresh: Signature[] = [];
-      for (const signature of signatures) {
-        if (!(yield* hasSignature(repo, manifest, signature.name))) fresh.push(signature);
-        else if (taken === "refuse") return "exists";
-      }
+      const id = repo === undefined ? undefined : yield* findManifest(repo, manifest);
+      if (repo === undefined || id === undefined) return "absent";
+      const given = bound(TAKEN, id, listed(signatures.map((signature) => signature.name)));
+      const [found, [before]] = yield* rowsOfBoth(given, bound(BYTES, id));
+      const names = new Set(found.map((signature) => signature.name));
+      if (names.size > 0 && taken === "refuse") return "exists";
+      const fresh = signatures.filter((signature) => !names.has(signature.name));
       if (fresh.length === 0) return "done";
-      const before = yield* first(BYTES, repo, manifest);
       const size = fresh.reduce((sum, { content }) => sum + content.length, before?.bytes ?? 0);
       if (size > maxBytes) return "full";
-      for (const signature of fresh) yield* run(ADD, repo, manifest, signature.name, signature.content);
+      yield* batch(...fresh.map((signature) => statement(ADD, id, signature.name, repo, signature.content)));
       yield* moveRepository(repo);
       return "done";
     });

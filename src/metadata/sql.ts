@@ -97,6 +97,11 @@ export function listed(texts: readonly string[]): string {
   return JSON.stringify([...new Set(texts)].toSorted());
 }
 
+/** Ids as one value of a statement, which reads them by `select cast(value as bigint) from json_each`: each once, in order. */
+export function listedIds(ids: readonly number[]): string {
+  return JSON.stringify([...new Set(ids)].toSorted((a, b) => a - b));
+}
+
 /** Runs a statement whose rows are not needed. */
 export function* run(text: string, ...values: readonly Value[]): Transaction<void> {
   yield { text, values, ignoresRows: true };
@@ -116,6 +121,24 @@ export function* rows<Fields>(query: Query<Fields>, ...values: readonly Value[])
 export function* first<Fields>(query: Query<Fields>, ...values: readonly Value[]): Transaction<Fields | undefined> {
   const [row] = (yield { text: query.text, values }) as readonly Row[];
   return row && query.decode(row);
+}
+
+/** A query with the values that it is run with. */
+export interface BoundQuery<Fields> extends Statement {
+  readonly query: Query<Fields>;
+}
+
+export function bound<Fields>(query: Query<Fields>, ...values: readonly Value[]): BoundQuery<Fields> {
+  return { text: query.text, values, query };
+}
+
+/** All rows of two queries, the second of which does not need the rows of the first, as records. */
+export function* rowsOfBoth<One, Other>(
+  one: BoundQuery<One>,
+  other: BoundQuery<Other>,
+): Transaction<readonly [readonly One[], readonly Other[]]> {
+  const [found = [], others = []] = (yield [one, other]) as readonly (readonly Row[])[];
+  return [found.map((row) => one.query.decode(row)), others.map((row) => other.query.decode(row))];
 }
 
 /** Runs statements that do not need each other's rows, in this order where the engine has one. */

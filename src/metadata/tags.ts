@@ -5,17 +5,18 @@ import type { Tag } from "../oci/tag.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
 import { digest, integer, optional, query, tagName, truth } from "./columns.ts";
 import type { Database } from "./database.ts";
-import { enqueueManifest, enqueueManifests } from "./gc-queue.ts";
+import { enqueueManifests } from "./gc-queue.ts";
+import type { ManifestKey } from "./gc-queue.ts";
 import { STEP_ROWS, beginJob } from "./jobs.ts";
 import type { Job, JobStep } from "./jobs.ts";
 import type { Page } from "./page.ts";
 import { writeWithin } from "./quotas.ts";
 import type { QuotaProblem } from "./quotas.ts";
-import { REMOVING, REMOVING_OF_PERIOD, TAG_IS_LIVE } from "./removed-tags.ts";
-import { findRepository, hasManifest } from "./repositories.ts";
+import { TAG_IS_LIVE } from "./removed-tags.ts";
+import { findManifest, findRepository } from "./repositories.ts";
 import { moveRepository } from "./revisions.ts";
-import { any, first, listed, rows, run } from "./sql.ts";
-import type { Transaction } from "./sql.ts";
+import { batch, bound, first, listed, listedIds, rows, rowsOfBoth, statement } from "./sql.ts";
+import type { BoundQuery, Statement, Transaction } from "./sql.ts";
 
 export interface TagRecord {
   readonly name: Tag;
@@ -23,8 +24,8 @@ export interface TagRecord {
   readonly updatedAt: number;
 }
 
-/** A row of a page, and whether it is there for clients. */
-export type Listed<Fields> = Fields & { readonly isLive: boolean };
+/** A row of a page: a tag that is there for clients, or one that is gone for them. */
+export type Listed<Fields> = (Fields & { readonly isLive: true }) | { readonly isLive: false; readonly name: Tag };
 
 export interface TagEvent {
   readonly digest: Digest;
@@ -43,38 +44,48 @@ export interface TagRules {
   readonly immutable?: boolean;
 }
 
-const TARGET = query({ digest }, `select t.digest from tag t where t.repo = $1 and t.name = $2 and ${TAG_IS_LIVE}`);
+/** What a tag points at. */
+export interface TagTarget {
+  /** The id of the manifest. */
+  readonly manifest: number;
+  readonly digest: Digest;
+}
 
-const TARGETS = query(
-  { name: tagName, digest },
+/** What tags point at. */
+export interface TagTargets {
+  /** A tag that is not there has no entry. */
+  readonly live: ReadonlyMap<Tag, TagTarget>;
+  /** Tags that are gone for clients, and whose rows are there. */
+  readonly gone: readonly Tag[];
+}
+
+const TARGET = query(
+  { manifest: integer, digest },
   `
-  select t.name, t.digest from tag t
-  where t.repo = $1 and t.name in (select value from json_each($2)) and ${TAG_IS_LIVE}`,
+  select t.manifest, m.digest from tag t join manifest m on m.id = t.manifest where t.repo = $1 and t.name = $2`,
 );
 
-/** Tags whose rows are there, and which are gone for clients since their manifest was deleted. */
-const GONE = query(
-  { name: tagName, removedAt: integer },
+const TARGETS = query(
+  { name: tagName, manifest: integer, digest: optional(digest) },
   `
-  select t.name, (select j.begun_at ${REMOVING} order by j.id limit 1) as removed_at from tag t
-  where t.repo = $1 and t.name in (select value from json_each($2)) and not ${TAG_IS_LIVE}`,
+  select t.name, t.manifest, m.digest from repo r join tag t on t.repo = r.id left join manifest m on m.id = t.manifest
+  where r.name = $1 and t.name in (select value from json_each($2))`,
 );
 
 const PUT = `
-  insert into tag (repo, name, digest, updated_at, last_job) select $1, value, $3, $4, $5 from json_each($2) where true
+  insert into tag (repo, name, manifest, since, updated_at) select $1, value, $3, $4, $4 from json_each($2) where true
   on conflict (repo, name) do update
-  set digest = excluded.digest, updated_at = excluded.updated_at, last_job = excluded.last_job`;
-
-const REMOVE = `delete from tag where repo = $1 and name = $2`;
+  set manifest = excluded.manifest, updated_at = excluded.updated_at,
+    since = case when tag.manifest = excluded.manifest then tag.since else excluded.since end`;
 
 // By names, because SQLite deletes from a table by its key, and would look at all tags of the repository.
-const REMOVE_NAMED = `delete from tag where repo = $1 and name in (select value from json_each($2))`;
+const REMOVE = `delete from tag where repo = $1 and name in (select value from json_each($2))`;
 
 // Tags that are gone are counted too: a page reads so many rows, however many of them are.
 const LIST = query(
-  { name: tagName, isLive: truth, digest, updatedAt: integer },
+  { name: tagName, digest: optional(digest), updatedAt: integer },
   `
-  select t.name, ${TAG_IS_LIVE} as is_live, t.digest, t.updated_at from repo r join tag t on t.repo = r.id
+  select t.name, m.digest, t.updated_at from repo r join tag t on t.repo = r.id left join manifest m on m.id = t.manifest
   where r.name = $1 and t.name > $2 order by t.name limit $3`,
 );
 
@@ -85,66 +96,70 @@ const NAMES = query(
   where r.name = $1 and t.name > $2 order by t.name limit $3`,
 );
 
-// So that it is found by the index of digests: by the key SQLite would look at all tags of the repository.
 const OF_MANIFEST = query(
-  { name: tagName, lastJob: integer, isLive: truth },
-  `
-  select t.name, t.last_job, ${TAG_IS_LIVE} as is_live from tag t
-  where t.repo = $1 and (t.digest, t.name) > ($2, $3) and t.digest <= $2 order by t.digest, t.name limit $4`,
+  { name: tagName },
+  `select name from tag where manifest = $1 and name > $2 order by name limit $3`,
 );
 
-/** How many tags point at a manifest, and whether rows of others are still to be removed; no row when none does. */
-const COUNT = query(
-  { tags: integer, isRemoving: truth },
-  `
-  select c.tags, exists (
-    select 1 from job j where j.repo = c.repo and j.subject = c.digest and j.kind = 'remove tags') as is_removing
-  from tag_count c where c.repo = $1 and c.digest = $2`,
-);
+/** How many tags point at a manifest; no row when none does. */
+const COUNT = query({ tags: integer }, `select tags from tag_count where manifest = $1`);
 
 const TAGGED_AMONG = query(
-  { digest },
-  `select digest from tag_count where repo = $1 and digest in (select value from json_each($2))`,
+  { manifest: integer },
+  `select manifest from tag_count where manifest in (select cast(value as bigint) from json_each($1))`,
 );
 
-const UNCOUNT = `delete from tag_count where repo = $1 and digest = $2`;
+const UNCOUNT = `delete from tag_count where manifest = $1`;
 const UNCOUNT_IN_REPOSITORY = `update repo set tags = tags - $2 where id = $1`;
 
-const HAS_JOBS = `select 1 as found from job limit 1`;
+/** The period of each of the tags, which ends now. */
+const END_PERIODS = `
+  insert into tag_history (repo, name, digest, since, until)
+  select t.repo, t.name, m.digest, t.since, $3 from tag t join manifest m on m.id = t.manifest
+  where t.repo = $1 and t.name in (select value from json_each($2))`;
 
-const JOB_BEFORE = query(
-  { id: integer },
+/** As `END_PERIODS`, of tags that are gone for clients: it ended when their manifest was deleted. */
+const END_GONE_PERIODS = `
+  insert into tag_history (repo, name, digest, since, until)
+  select t.repo, t.name, j.digest, t.since, j.begun_at from tag t
+  join job j on j.manifest = t.manifest and j.kind = 'remove tags'
+  where t.repo = $1 and t.name in (select value from json_each($2))`;
+
+const PERIOD = { digest, since: integer, until: optional(integer) };
+
+const LAST_PERIOD = query(
+  PERIOD,
   `
-  select id from job where repo = $1 and subject = $2 and kind = 'remove tags' and id < $3
-  order by id desc limit 1`,
+  select coalesce(m.digest, j.digest) as digest, t.since, j.begun_at as until from repo r join tag t on t.repo = r.id
+  left join manifest m on m.id = t.manifest
+  left join job j on j.manifest = t.manifest and j.kind = 'remove tags'
+  where r.name = $1 and t.name = $2`,
 );
 
-const BEGIN_PERIODS = `
-  insert into tag_history (repo, name, digest, since) select $1, value, $3, $4 from json_each($2) where true`;
-
-// The one that is open is the newest; what is older is not looked at, however much it is.
-const END_PERIOD = `
-  update tag_history set until = $3
-  where until is null and id = (select max(id) from tag_history where repo = $1 and name = $2)`;
-
-const END_PERIODS = `
-  update tag_history set until = $3
-  where until is null and id in (
-    select (select max(h.id) from tag_history h where h.repo = $1 and h.name = json_each.value) from json_each($2))`;
-
 const HISTORY = query(
-  { digest, since: integer, until: optional(integer) },
+  PERIOD,
   `
-  select h.digest, h.since, coalesce(h.until, (
-    select j.begun_at ${REMOVING_OF_PERIOD} order by j.id limit 1)) as until
-  from repo r join tag_history h on h.repo = r.id
+  select h.digest, h.since, h.until from repo r join tag_history h on h.repo = r.id
   where r.name = $1 and h.name = $2 order by h.id desc limit $3`,
 );
 
-/** What each of the tags points at; a tag that is not there has no entry. */
-export function* targetsOf(repo: number, tags: readonly Tag[]): Transaction<ReadonlyMap<Tag, Digest>> {
-  if (tags.length === 0) return new Map();
-  return new Map((yield* rows(TARGETS, repo, listed(tags))).map(({ name, digest: target }) => [name, target]));
+/** The query for what each of the tags of a repository points at, and for `targetsOf`. */
+export function targetsQuery(
+  name: RepositoryName,
+  tags: readonly Tag[],
+): BoundQuery<ReturnType<typeof TARGETS.decode>> {
+  return bound(TARGETS, name, listed(tags));
+}
+
+/** What the tags point at, from the rows of `targetsQuery`. */
+export function targetsOf(found: readonly ReturnType<typeof TARGETS.decode>[]): TagTargets {
+  const live = new Map<Tag, TagTarget>();
+  const gone: Tag[] = [];
+  for (const { name, manifest, digest: target } of found) {
+    if (target === undefined) gone.push(name);
+    else live.set(name, { manifest, digest: target });
+  }
+  return { live, gone };
 }
 
 /** Whether a tag that points at `target`, undefined for one that is not there, is as the condition says. */
@@ -168,76 +183,60 @@ function holdsFor(target: string | undefined, condition: TagCondition): boolean 
 }
 
 /**
- * Points tags at a manifest that is here; `targets` says what they point at now. What they pointed at is enqueued for the time
- * when undoing is over.
+ * The statements that point tags at a manifest that is here; `targets` says what they point at now. What they pointed at is
+ * enqueued for the time when undoing is over.
  */
-export function* pointTags(
-  repo: number,
+export function pointTags(
+  { repo, id }: Omit<ManifestKey, "digest">,
   tags: readonly Tag[],
-  targets: ReadonlyMap<Tag, Digest>,
-  manifest: Digest,
+  targets: TagTargets,
   now: number,
   undoUntil: number,
-): Transaction<void> {
-  if (tags.length === 0) return;
-  const lastJob = yield* endRemovals(repo, tags, manifest);
-  yield* run(PUT, repo, listed(tags), manifest, now, lastJob);
-  const changed = tags.filter((tag) => targets.get(tag) !== manifest);
-  if (changed.length === 0) return;
-  const moved = changed.filter((tag) => targets.has(tag));
-  if (moved.length > 0) {
-    yield* run(END_PERIODS, repo, listed(moved), now);
-    yield* enqueueManifests(
-      repo,
-      [...targets.values()].filter((target) => target !== manifest),
-      undoUntil,
-    );
-  }
-  yield* run(BEGIN_PERIODS, repo, listed(changed), manifest, now);
+): readonly Statement[] {
+  if (tags.length === 0) return [];
+  const left = [...targets.live].filter(([, { manifest }]) => manifest !== id);
+  const moved = left.map(([tag]) => tag);
+  return [
+    ...(targets.gone.length === 0 ? [] : removeGone(repo, targets.gone)),
+    ...(moved.length === 0
+      ? []
+      : [
+          statement(END_PERIODS, repo, listed(moved), now),
+          enqueueManifests(
+            left.map(([, { manifest }]) => manifest),
+            undoUntil,
+          ),
+        ]),
+    statement(PUT, repo, listed(tags), id, now),
+  ];
 }
 
-/**
- * Removes the rows of those of the tags that are gone for clients, before they are put again. Returns the newest job that removes
- * tags of the manifest; 0 when there is none.
- */
-function* endRemovals(repo: number, tags: readonly Tag[], manifest: Digest): Transaction<number> {
-  if (!(yield* any(HAS_JOBS))) return 0;
-  for (const { name, removedAt } of yield* rows(GONE, repo, listed(tags))) {
-    yield* run(END_PERIOD, repo, name, removedAt);
-    yield* run(REMOVE, repo, name);
-  }
-  return (yield* first(JOB_BEFORE, repo, manifest, Number.MAX_SAFE_INTEGER))?.id ?? 0;
+/** Removes tags whose rows are there and which are gone for clients since their manifest was deleted. */
+function removeGone(repo: number, tags: readonly Tag[]): readonly Statement[] {
+  return [statement(END_GONE_PERIODS, repo, listed(tags)), statement(REMOVE, repo, listed(tags))];
+}
+
+function removeTags(repo: number, tags: readonly Tag[], now: number): readonly Statement[] {
+  return [statement(END_PERIODS, repo, listed(tags), now), statement(REMOVE, repo, listed(tags))];
 }
 
 /** Removes every tag that points at a manifest, for clients at once; where they are many, a job removes the rows. */
-export function* removeTagsOf(repo: number, manifest: Digest, now: number): Transaction<void> {
-  const count = yield* first(COUNT, repo, manifest);
-  if (!count) return;
-  // The rows of an earlier job may lie between those of now.
-  if (count.tags <= STEP_ROWS && !count.isRemoving) {
-    yield* removeTags(repo, yield* rows(OF_MANIFEST, repo, manifest, "", STEP_ROWS), now);
+export function* removeTagsOf({ repo, id, digest: named }: ManifestKey, now: number): Transaction<void> {
+  const count = (yield* first(COUNT, id))?.tags ?? 0;
+  if (count === 0) return;
+  if (count <= STEP_ROWS) {
+    yield* batch(...removeTags(repo, (yield* tagsOf(id, { limit: STEP_ROWS })).tags, now));
     return;
   }
-  yield* beginJob("remove tags", { repo, subject: manifest }, now);
-  yield* run(UNCOUNT, repo, manifest);
-  yield* run(UNCOUNT_IN_REPOSITORY, repo, count.tags);
+  yield* beginJob("remove tags", { repo, manifest: id, digest: named }, now);
+  yield* batch(statement(UNCOUNT, id), statement(UNCOUNT_IN_REPOSITORY, repo, count));
 }
 
-function* removeTags(repo: number, tags: readonly { readonly name: Tag }[], now: number): Transaction<void> {
-  if (tags.length === 0) return;
-  const names = listed(tags.map(({ name }) => name));
-  yield* run(END_PERIODS, repo, names, now);
-  yield* run(REMOVE_NAMED, repo, names);
-}
-
-/** Removes the rows of some tags that were gone when the job began, and not since an earlier one. */
-export function* stepOfTagRemoval({ id, repo, subject, position, begunAt }: Job): Transaction<JobStep> {
-  const found = yield* rows(OF_MANIFEST, repo, subject, position, STEP_ROWS);
-  const earlier = (yield* first(JOB_BEFORE, repo, subject, id))?.id ?? 0;
-  const gone = found.filter(({ lastJob }) => lastJob < id && lastJob >= earlier);
-  yield* removeTags(repo, gone, begunAt);
-  const last = found.at(-1);
-  return { rows: gone.length, isLast: !last || found.length < STEP_ROWS, ...(last ? { position: last.name } : {}) };
+/** Removes the rows of some tags of a manifest that was deleted when the job began. */
+export function* stepOfTagRemoval({ repo, manifest = 0 }: Job): Transaction<JobStep> {
+  const { tags } = yield* tagsOf(manifest, { limit: STEP_ROWS });
+  if (tags.length > 0) yield* batch(...removeGone(repo, tags));
+  return { rows: tags.length, isLast: tags.length < STEP_ROWS };
 }
 
 /** Some tags, in byte order. */
@@ -248,20 +247,14 @@ export interface TagsPage {
 }
 
 /** Those of the manifests that a tag points at. */
-export function* taggedAmong(repo: number, manifests: readonly Digest[]): Transaction<readonly Digest[]> {
-  return (yield* rows(TAGGED_AMONG, repo, listed(manifests))).map((each) => each.digest);
+export function* taggedAmong(manifests: readonly number[]): Transaction<readonly number[]> {
+  return (yield* rows(TAGGED_AMONG, listedIds(manifests))).map(({ manifest }) => manifest);
 }
 
-/** Some of the tags that point at a manifest. */
-export function* tagsOf(repo: number, manifest: Digest, { after = "", limit }: Page): Transaction<TagsPage> {
-  const found = yield* rows(OF_MANIFEST, repo, manifest, after, limit);
-  const tags = found.filter(({ isLive }) => isLive).map(({ name }) => name);
-  return { tags, next: found.length < limit ? undefined : found.at(-1)?.name };
-}
-
-/** The first tags that point at a manifest, in byte order. */
-export function* someTagsOf(repo: number, manifest: Digest, limit: number): Transaction<readonly Tag[]> {
-  return (yield* tagsOf(repo, manifest, { limit })).tags;
+/** Some of the tags that point at a manifest, in byte order. */
+export function* tagsOf(manifest: number, { after = "", limit }: Page): Transaction<TagsPage> {
+  const tags = (yield* rows(OF_MANIFEST, manifest, after, limit)).map(({ name }) => name);
+  return { tags, next: tags.length < limit ? undefined : tags.at(-1) };
 }
 
 export class Tags {
@@ -282,13 +275,14 @@ export class Tags {
     return writeWithin(this.#database, name, { tags: [tag] }, function* (): Transaction<ChangeResult> {
       const repo = yield* findRepository(name);
       if (repo === undefined) return "absent";
-      const targets = yield* targetsOf(repo, [tag]);
-      const target = targets.get(tag);
+      const targets = targetsOf(yield* rows(TARGETS, name, listed([tag])));
+      const target = targets.live.get(tag)?.digest;
       if (immutable && target !== undefined && target !== manifest) return "immutable";
-      if (!(yield* hasManifest(repo, manifest))) return "absent";
+      const id = yield* findManifest(repo, manifest);
+      if (id === undefined) return "absent";
       if (!conditionHolds(target, condition)) return "condition";
       const now = clock.now();
-      yield* pointTags(repo, [tag], targets, manifest, now, now + periods.undoMs);
+      yield* batch(...pointTags({ repo, id }, [tag], targets, now, now + periods.undoMs));
       yield* moveRepository(repo);
       return "done";
     });
@@ -303,17 +297,18 @@ export class Tags {
       if (immutable) return "immutable";
       if (!conditionHolds(target.digest, condition)) return "condition";
       const now = clock.now();
-      yield* run(REMOVE, repo, tag);
-      yield* run(END_PERIOD, repo, tag, now);
+      yield* batch(...removeTags(repo, [tag], now), enqueueManifests([target.manifest], now + periods.undoMs));
       yield* moveRepository(repo);
-      yield* enqueueManifest(repo, target.digest, now + periods.undoMs);
       return "done";
     });
   }
 
   /** A page of tags, in byte order; with those whose rows are there and which are gone for clients (`isLive`). */
-  list(name: RepositoryName, { after = "", limit }: Page): Promise<readonly Listed<TagRecord>[]> {
-    return this.#database.engine.read(() => rows(LIST, name, after, limit));
+  async list(name: RepositoryName, { after = "", limit }: Page): Promise<readonly Listed<TagRecord>[]> {
+    const found = await this.#database.engine.read(() => rows(LIST, name, after, limit));
+    return found.map(({ name: tag, digest: target, updatedAt }) =>
+      target === undefined ? { isLive: false, name: tag } : { isLive: true, name: tag, digest: target, updatedAt },
+    );
   }
 
   /** As `list`, their names alone. */
@@ -323,6 +318,9 @@ export class Tags {
 
   /** What the tag has pointed at, newest first. */
   history(name: RepositoryName, tag: Tag, limit: number): Promise<readonly TagEvent[]> {
-    return this.#database.engine.read(() => rows(HISTORY, name, tag, limit));
+    return this.#database.engine.read(function* () {
+      const [last, before] = yield* rowsOfBoth(bound(LAST_PERIOD, name, tag), bound(HISTORY, name, tag, limit));
+      return [...last, ...before].slice(0, limit);
+    });
   }
 }

@@ -36,6 +36,14 @@ export function* moveAllToTrash(keys: readonly string[], after: number): Transac
   if (keys.length > 0) yield* run(ADD_ALL, JSON.stringify(keys), after);
 }
 
+/** The keys of what an upload that came to nothing leaves in the store. */
+export function keysOfUpload(upload: {
+  readonly partKey: string;
+  readonly finalKey: string | undefined;
+}): readonly string[] {
+  return upload.finalKey === undefined ? [upload.partKey] : [upload.partKey, upload.finalKey];
+}
+
 /** Takes keys out of the trash, because their bytes are gone or are named again. */
 export function forgetKeys(keys: readonly string[]): Transaction<void> {
   return run(FORGET, JSON.stringify(keys));

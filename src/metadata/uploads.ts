@@ -4,6 +4,7 @@ import type { RepositoryName } from "../oci/repository-name.ts";
 import { addBlob, linkBlob } from "./blobs.ts";
 import type { BlobLocation } from "./blobs.ts";
 import { algorithm, bytes, digest, integer, optional, query, repositoryName, text, truth } from "./columns.ts";
+import { digestBytes } from "./digest-bytes.ts";
 import { leaseAfter } from "./database.ts";
 import type { Database, Quota } from "./database.ts";
 import { renewHolder } from "./holder-leases.ts";
@@ -12,7 +13,7 @@ import type { Addition, QuotaProblem } from "./quotas.ts";
 import { beginRepository, findRepository, forgetEmpty, forgetIfEmpty } from "./repositories.ts";
 import { any, first, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
-import { forgetKeys, moveAllToTrash, moveToTrash } from "./trash.ts";
+import { forgetKeys, keysOfUpload, moveAllToTrash, moveToTrash } from "./trash.ts";
 
 /** An upload as its row has it. */
 export interface UploadRecord {
@@ -93,7 +94,7 @@ export interface FinishedUpload {
 
 /** Nothing when there is no such repository yet, or the client has as many uploads as it may have. */
 const CREATE = `
-  insert into upload (id, repo, storage_key, algorithm, received, version, started_at, expires_at, begun_by)
+  insert into upload (id, repo, part_key, algorithm, received, version, started_at, expires_at, begun_by)
   select $1, id, $3, $4, 0, 1, $5, $6, $7 from repo
   where name = $2 and ($7 is null or not exists (select 1 from upload where begun_by = $7 limit 1 offset $8))
   returning id`;
@@ -120,10 +121,9 @@ const FIND = query(
     staged: optional(bytes),
   },
   `
-  select u.storage_key as part_key, u.part_state, u.final_key, u.algorithm, u.received, u.digest_so_far, u.version, u.claimed_by,
-    u.started_at, u.told, i.payload as staged
-  from repo r join upload u on u.repo = r.id left join upload_inline i on i.upload = u.id
-  where r.name = $1 and u.id = $2`,
+  select u.part_key, u.part_state, u.final_key, u.algorithm, u.received, u.digest_so_far, u.version, u.claimed_by,
+    u.started_at, u.told, u.staged
+  from upload u join repo r on r.id = u.repo where u.id = $2 and r.name = $1`,
 );
 
 /** Whether the process that an upload names still runs, as far as its lease says; $1 is the time. */
@@ -147,15 +147,15 @@ const NAME_FINAL_KEY = `update upload set final_key = $3 where id = $1 and versi
 
 const FINAL_KEY = query({ finalKey: optional(text) }, `select final_key from upload where id = $1 and version = $2`);
 
-const KEY = query({ storageKey: text }, `select storage_key from upload where id = $1 and version = $2`);
-const MOVE = `update upload set storage_key = $3, part_state = $4 where id = $1 and version = $2`;
+const PART_KEY = query({ partKey: text }, `select part_key from upload where id = $1 and version = $2`);
+const MOVE = `update upload set part_key = $3, part_state = $4 where id = $1 and version = $2`;
 
 const SAVE = query(
   { version: integer },
   `
   update upload
-  set received = $3, counted = $3, digest_so_far = $4, expires_at = $5, claimed_by = null, version = version + 1,
-    part_state = $7
+  set received = $3, counted = $3, digest_so_far = $4, expires_at = $5, part_state = $7, staged = $8, claimed_by = null,
+    version = version + 1
   where id = $1 and version = $2 and ($6 is null or told = $6)
   returning version`,
 );
@@ -167,24 +167,20 @@ const TELL = query(
   returning received`,
 );
 
-const PUT_STAGED = `
-  insert into upload_inline (upload, payload) values ($1, $2) on conflict (upload) do update set payload = excluded.payload`;
-const DROP_STAGED = `delete from upload_inline where upload = $1`;
-
-const ENDED = { repo: integer, storageKey: text, finalKey: optional(text) };
+const ENDED = { repo: integer, partKey: text, finalKey: optional(text) };
 
 const END = query(
   { ...ENDED, partFile: truth },
   `
   delete from upload where id = $1 and version = $2 and exists (select 1 from repo where id = upload.repo and name < '~')
-  returning repo, storage_key, final_key, part_file`,
+  returning repo, part_key, final_key, part_file`,
 );
 
 const CANCEL = query(
   ENDED,
   `
   delete from upload where id = $2 and repo = (select id from repo where name = $1) and ($3 is null or version = $3)
-  returning repo, storage_key, final_key`,
+  returning repo, part_key, final_key`,
 );
 
 const EXPIRE = query(
@@ -193,12 +189,12 @@ const EXPIRE = query(
   delete from upload where id in (
     select id from upload where expires_at <= $1 and (claimed_by is null or not ${HOLDER_RUNS})
     order by expires_at limit $2)
-  returning repo, storage_key, final_key`,
+  returning repo, part_key, final_key`,
 );
 
 interface Ended {
   readonly repo: number;
-  readonly storageKey: string;
+  readonly partKey: string;
   readonly finalKey: string | undefined;
 }
 
@@ -209,8 +205,7 @@ function* discardCommitted(before: string | undefined, after: string | null, now
 
 /** What an upload that came to nothing leaves: its bytes, and perhaps a repository that begun with it. */
 function* discard(ended: Ended, now: number): Transaction<void> {
-  yield* moveToTrash(ended.storageKey, now);
-  if (ended.finalKey !== undefined) yield* moveToTrash(ended.finalKey, now);
+  yield* moveAllToTrash(keysOfUpload(ended), now);
   yield* forgetIfEmpty(ended.repo, now);
 }
 
@@ -353,11 +348,11 @@ export class Uploads {
   move(id: string, version: number, part: PartLocation): Promise<boolean> {
     const { engine, clock } = this.#database;
     return engine.write(function* (): Transaction<boolean> {
-      const held = yield* first(KEY, id, version);
+      const held = yield* first(PART_KEY, id, version);
       if (!held) return false;
       yield* run(MOVE, id, version, part.key, part.state ?? null);
       yield* forgetKeys([part.key]);
-      yield* moveToTrash(held.storageKey, clock.now());
+      yield* moveToTrash(held.partKey, clock.now());
       return true;
     });
   }
@@ -367,14 +362,12 @@ export class Uploads {
    * client was told where the upload stands since `told`.
    */
   async save(progress: UploadProgress): Promise<number | undefined | QuotaProblem> {
-    const { id, version, received, digestSoFar = null, expiresAt, staged, told = null, partState = null } = progress;
+    const { id, version, received, digestSoFar, expiresAt, staged = null, told = null, partState = null } = progress;
     const additionTo = (counted: number): Addition => ({ bytes: received - counted });
+    const digestBytesSoFar = digestSoFar === undefined ? null : digestBytes(digestSoFar);
+    const values = [id, version, received, digestBytesSoFar, expiresAt, told, partState, staged] as const;
     return await this.#writeTo(id, additionTo, function* (): Transaction<number | undefined> {
-      const saved = yield* first(SAVE, id, version, received, digestSoFar, expiresAt, told, partState);
-      if (!saved) return undefined;
-      if (staged) yield* run(PUT_STAGED, id, staged);
-      else yield* run(DROP_STAGED, id);
-      return saved.version;
+      return (yield* first(SAVE, ...values))?.version;
     });
   }
 
@@ -392,9 +385,9 @@ export class Uploads {
       const kept = location.kind === "stored" ? location.storageKey : undefined;
       // What earlier requests left that failed: a file that they had committed, or one that the few bytes of this blob need not.
       if (ended.finalKey !== undefined && ended.finalKey !== kept) yield* moveToTrash(ended.finalKey, now);
-      if (ended.partFile && kept === undefined) yield* moveToTrash(ended.storageKey, now);
-      yield* addBlob(blob, size, location, now);
-      yield* linkBlob(ended.repo, blob, now, leaseAfter(database, now));
+      if (ended.partFile && kept === undefined) yield* moveToTrash(ended.partKey, now);
+      const added = yield* addBlob(blob, size, location, now);
+      yield* linkBlob(ended.repo, { id: added, digest: blob }, now, leaseAfter(database, now));
       return true;
     });
   }
@@ -418,10 +411,7 @@ export class Uploads {
     return engine.write(function* (): Transaction<number> {
       const now = clock.now();
       const expired = yield* rows(EXPIRE, now, limit);
-      yield* moveAllToTrash(
-        expired.flatMap(({ storageKey, finalKey }) => (finalKey === undefined ? storageKey : [storageKey, finalKey])),
-        now,
-      );
+      yield* moveAllToTrash(expired.flatMap(keysOfUpload), now);
       yield* forgetEmpty([...new Set(expired.map(({ repo }) => repo))], now);
       return expired.length;
     }, "soon");

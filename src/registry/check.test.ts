@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { createRegistry } from "../create-registry.ts";
 import type { Registry, RegistryOptions } from "../create-registry.ts";
 import { collect } from "../lib/collect.ts";
+import { storedValue } from "../metadata/testing/raw-sql.ts";
 import { Connection } from "../metadata/sqlite/connection.ts";
 import { digestOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -70,7 +71,7 @@ async function image({ registry }: Opened, layers: readonly Uint8Array[], ...tag
 function query({ folder }: Opened, text: string, ...values: (string | Uint8Array)[]): readonly object[] {
   const connection = Connection.open(join(folder, "registry.db"), ["busy_timeout = 5000"]);
   try {
-    return connection.run({ text, values });
+    return connection.run({ text, values: values.map(storedValue) });
   } finally {
     connection.close();
   }
@@ -190,7 +191,7 @@ test("bytes that change while a repair reads them are not taken for those that i
 test("a blob in the database that is not what its digest says is found, and healed by a push", async () => {
   await using opened = await openRegistry();
   const digest = await push(opened, SMALL);
-  query(opened, "update blob_inline set payload = $2 where digest = $1", digest, bytes("SMALL"));
+  query(opened, "update blob set payload = $2 where digest = $1", digest, bytes("SMALL"));
   expect(await findings(opened)).toEqual([]);
   expect(await findings(opened, { deep: true, repair: true })).toEqual([
     { kind: "wrong content", digest, key: undefined, images: [] },

@@ -35,7 +35,7 @@ beforeAll(async () => {
     `
     with recursive n(i) as (select 1 union all select i + 1 from n where i < $1)
     insert into manifest (repo, digest, media_type, artifact_type, subject, size, pushed_at, touched_at, payload)
-    select m.repo, 'sha256:' || printf('%064d', i), m.media_type, iif(i % 400 = 0, $2, $3), $4, 2, 1, 1, x'7b7d'
+    select m.repo, unhex('01' || printf('%064d', i)), m.media_type, iif(i % 400 = 0, $2, $3), $4, 2, 1, 1, x'7b7d'
     from n, manifest m where m.digest = $5`,
     MANY,
     RARE,

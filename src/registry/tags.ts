@@ -43,9 +43,9 @@ const HISTORY_LIMIT = 1000;
  * Pages without the tags that are gone for clients: their rows are removed in steps. No page is empty. Where there is one of
  * them, many may lie behind it: from then on pages are read that are as large as pages get, however few tags are wanted.
  */
-async function* livePages<Row extends Listed<{ readonly name: Tag }>>(
+async function* livePages<Row extends { readonly name: Tag }>(
   { after, limit = Infinity }: PageStart,
-  read: (page: Page) => Promise<readonly Row[]>,
+  read: (page: Page) => Promise<readonly Listed<Row>[]>,
 ): AsyncGenerator<readonly Row[], void> {
   let left = limit;
   if (left <= 0) return;
@@ -53,7 +53,7 @@ async function* livePages<Row extends Listed<{ readonly name: Tag }>>(
   const start = after === undefined ? {} : { after };
   const nextSize = (): number => (areGone ? PAGE_SIZE : Math.min(left, PAGE_SIZE));
   for await (const page of pagesOf(start, read, (tag) => tag.name, { nextSize })) {
-    const live = page.filter(({ isLive }) => isLive).slice(0, left);
+    const live = page.filter((tag) => tag.isLive).slice(0, left);
     left -= live.length;
     areGone ||= live.length < page.length;
     if (live.length > 0) yield live;

@@ -16,7 +16,7 @@ const SEED = Number(process.env["STOWAGE_COLLECTION_SEED"] ?? randomInt(2 ** 31)
 const CLIENTS = 6;
 const LASTS_MS = Number(process.env["STOWAGE_COLLECTION_SECONDS"] ?? 2) * 1000;
 const REPOSITORIES = ["race/one", "race/two", "race/three"];
-const TABLES = ["blob", "blob_inline", "repo_blob", "manifest", "manifest_blob", "upload", "trash", "gc_queue"];
+const TABLES = ["blob", "repo_blob", "manifest", "manifest_blob", "upload", "trash"];
 const TIMEOUT = { timeout: 120_000 };
 const COLLECTOR = join(import.meta.dir, "support/collector.ts");
 

@@ -186,11 +186,11 @@ async function expectEmpty(dataDir: string, ledgers: readonly Ledger[]): Promise
   // What a writer was about to make when it was killed is in the trash for a while; here that is over.
   queryFolder(dataDir, "update trash set after = 1");
   expect(await runProgram(dataDir, ["gc", "--grace", "0"])).toMatchObject({ exitCode: 0 });
-  for (const table of ["blob", "blob_inline", "repo_blob", "manifest", "tag", "trash"]) {
+  for (const table of ["blob", "repo_blob", "manifest", "tag", "trash"]) {
     expect({ table, rows: queryFolder(dataDir, `select * from ${table}`) }).toEqual({ table, rows: [] });
   }
-  const uploads = queryFolder(dataDir, "select id, storage_key, final_key from upload");
-  const keys = new Set(uploads.flatMap((upload) => [upload["storage_key"], upload["final_key"]]));
+  const uploads = queryFolder(dataDir, "select id, part_key, final_key from upload");
+  const keys = new Set(uploads.flatMap((upload) => [upload["part_key"], upload["final_key"]]));
   expect((await filesBesideDatabase(dataDir)).filter((path) => !keys.has(path))).toEqual([]);
 
   const acknowledged = new Set(ledgers.flatMap(({ state }) => [...state.uploads.keys()].map(idOf)));

@@ -1,7 +1,7 @@
 /** The command line: what is there, what is not, and one line for what went wrong. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import manifest from "../../package.json";
-import { SQLITE_MIGRATIONS } from "../../src/metadata/migrations/migrations.ts";
+import { SCHEMA_VERSION } from "../../src/metadata/migrations/migrations.ts";
 import { runProgram } from "../support/program.ts";
 import { scratchFolder } from "../support/scratch.ts";
 
@@ -20,7 +20,7 @@ const FAILING_WITH_2: ReadonlySet<string> = new Set(["gc", "garbage-collect", "c
 describe("stowage", () => {
   for (const words of [["--version"], ["-v"], ["version"]]) {
     test(`${words[0]} prints the version with its database schema and nothing else`, async () => {
-      const stdout = `stowage ${manifest.version} (database schema ${SQLITE_MIGRATIONS.length})\n`;
+      const stdout = `stowage ${manifest.version} (database schema ${SCHEMA_VERSION})\n`;
       expect(await run(...words)).toEqual({ exitCode: 0, stdout, stderr: "" });
     });
   }

@@ -72,7 +72,7 @@ describe("the data folder", () => {
       found.push(digest);
     }
     expect(found.toSorted()).toEqual(expected.toSorted());
-    expect(queryFolder(server.dataDir, "select * from blob_inline")).toEqual([]);
+    expect(queryFolder(server.dataDir, "select * from blob where payload is not null")).toEqual([]);
   });
 
   test("keeps small blobs in the database else", async () => {

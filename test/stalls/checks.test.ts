@@ -85,9 +85,11 @@ test("of a corrupt blob that 20,000 repositories need, 100 manifests are looked 
   queryFolder(
     dataDir,
     `insert into manifest_blob (repo, manifest, blob)
-    select r.id, e.manifest, e.blob from repo r, manifest_blob e where r.name > 'many/' and r.name < 'many0'`,
+    select m.repo, m.id, e.blob from manifest m join repo r on r.id = m.repo
+    join manifest o on o.digest = m.digest and o.repo <> m.repo join manifest_blob e on e.manifest = o.id
+    where r.name > 'many/' and r.name < 'many0' and o.repo in (select id from repo where name < 'many/' or name > 'many0')`,
   );
-  queryFolder(dataDir, "update blob set state = 'damaged' where digest in (select blob from manifest_blob)");
+  queryFolder(dataDir, "update blob set state = 'damaged' where id in (select blob from manifest_blob)");
   await using registry = await createRegistry({ storage: { folder: dataDir } });
   using log = new TurnLog();
   const turns = await log.during(async () => {

@@ -23,7 +23,7 @@ const MOST_ROWS = 1000;
 const MOST_CHANGES = 3000;
 
 const NUMBERS = `with recursive n(i) as (select 0 union all select i + 1 from n where i + 1 < $1)`;
-const DIGEST = (of: string): string => `'sha256:' || printf('%064x', ${of})`;
+const DIGEST = (of: string): string => `unhex('01' || printf('%064x', ${of}))`;
 const IMAGE = "application/vnd.oci.image.manifest.v1+json";
 
 /** Adds rows to a folder; `$1` is how many. */
@@ -41,15 +41,14 @@ function addSharedBlob(folder: string, repositories: number): void {
   );
   queryFolder(
     folder,
-    `insert into blob (digest, size, state, created_at, touched_at, unref_at) values (${digest}, 5, 'live', 1, 1, 1)`,
+    `insert into blob (digest, size, state, created_at, touched_at, unref_at, payload)
+     values (${digest}, 5, 'live', 1, 1, 1, zeroblob(5))`,
   );
-  queryFolder(folder, `insert into blob_inline (digest, payload) values (${digest}, zeroblob(5))`);
-  for (const [table, columns, first] of [
-    ["repo_blob", "repo, digest, touched_at, unref_at", `id, ${digest}, 1, 1`],
-    ["gc_queue", "kind, repo, digest, review_after", `'link', id, ${digest}, 1`],
-  ]) {
-    queryFolder(folder, `insert into ${table} (${columns}) select ${first} from repo where id >= 100000`);
-  }
+  queryFolder(
+    folder,
+    `insert into repo_blob (repo, blob, touched_at, unref_at, review_after)
+     select r.id, b.id, 1, 1, 1 from repo r, blob b where r.id >= 100000 and b.digest = ${digest}`,
+  );
 }
 
 /** Untagged manifests in one repository. */
@@ -159,7 +158,7 @@ describe("a collection", () => {
         addManifests(folder, 50);
         queryFolder(
           folder,
-          `insert into manifest_blob (repo, manifest, blob) select m.repo, m.digest, b.digest from manifest m, blob b`,
+          `insert into manifest_blob (repo, manifest, blob) select m.repo, m.id, b.id from manifest m, blob b`,
         );
       },
     );
@@ -181,7 +180,7 @@ describe("a collection", () => {
           folder,
           `insert into manifest_child (repo, parent, child)
            select repo, parent, child from (
-             select repo, digest as parent, lead(digest) over (order by substr(digest, -1), digest) as child
+             select repo, id as parent, lead(digest) over (order by substr(digest, -1), digest) as child
              from manifest where payload = x'7b7d')
            where child is not null`,
         );
@@ -200,7 +199,8 @@ test("what waits is counted up to a bound", async () => {
       add(
         folder,
         100_001,
-        `insert into gc_queue (kind, repo, digest, review_after) NUMBERS select 'blob', 0, ${DIGEST("i")}, 7 from n`,
+        `insert into blob (digest, size, state, created_at, touched_at, unref_at, review_after, payload)
+         NUMBERS select ${DIGEST("i")}, 1, 'live', 1, 1, 1, 7, x'00' from n`,
       );
       queryFolder(folder, `insert into trash (storage_key, after) values ('blobs/none', 1)`);
     },

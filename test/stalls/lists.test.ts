@@ -69,12 +69,12 @@ beforeAll(async () => {
   run(`insert into repo (name, created_at) ${numbers} select printf('empty/app%05d', i), 1 from n`, REPOSITORIES);
   run(`
     insert into manifest (repo, digest, media_type, size, pushed_at, touched_at, payload)
-    select id, 'sha256:' || printf('%064d', id), 'a/image', 2, 1, 1, x'7b7d' from repo where name glob 'team*'`);
+    select id, unhex('01' || printf('%064d', id)), 'a/image', 2, 1, 1, x'7b7d' from repo where name glob 'team*'`);
   const referrers = `
     insert into manifest
       (repo, digest, media_type, artifact_type, subject, size, annotations, pushed_at, touched_at, payload)
     ${numbers}
-    select r.id, 'sha256:' || printf('%064d', $2 + i), 'a/image', iif(i % 1000 = 0, '${RARE}', '${TYPE}'), $3, 2,
+    select r.id, unhex('01' || printf('%064d', $2 + i)), 'a/image', iif(i % 1000 = 0, '${RARE}', '${TYPE}'), $3, 2,
       json_object('note', printf('%0' || $4 || 'd', i)), 1, 1, x'7b7d'
     from n, repo r where r.name = 'big/app'`;
   run(referrers, REFERRERS, 0, SUBJECT, 10);

@@ -2,6 +2,7 @@
 import { Database } from "bun:sqlite";
 import { readdir } from "node:fs/promises";
 import { join, relative } from "node:path";
+import { readableRow, storedValue } from "../../src/metadata/testing/raw-sql.ts";
 import { HolderLocks } from "../../src/metadata/sqlite/holder-locks.ts";
 import { createRegistry } from "../../src/create-registry.ts";
 
@@ -17,12 +18,13 @@ export async function filesBesideDatabase(dataDir: string): Promise<readonly str
 
 type FolderRow = Readonly<Record<string, string | number | Uint8Array | null>>;
 
-/** Runs one statement on the database of a folder that servers may be using, and gives its rows. */
+/** Runs one statement on the database of a folder that servers may be using, and gives its rows; digests are texts in both. */
 export function queryFolder(dataDir: string, text: string, ...values: (string | number)[]): readonly FolderRow[] {
   const database = new Database(join(dataDir, "registry.db"), { readwrite: true, create: false });
   try {
     database.run("pragma busy_timeout = 10000");
-    return database.query<FolderRow, (string | number)[]>(text).all(...values);
+    const found = database.query<FolderRow, (string | number | Uint8Array)[]>(text).all(...values.map(storedValue));
+    return found.map(readableRow);
   } finally {
     database.close();
   }

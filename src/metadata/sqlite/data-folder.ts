@@ -4,10 +4,11 @@ import { dirname, join } from "node:path";
 import { InheritedPermissions } from "../../lib/inherited-permissions.ts";
 import { sqliteOfRuntime } from "./binding.ts";
 import { Connection, sqliteCode } from "./connection.ts";
+import type { ConversionListener } from "./conversion.ts";
 import { DataFolderError, cannotBeWritten } from "./data-folder-error.ts";
 import { refuseForeignFolder } from "./foreign-folder.ts";
 import { HOLDERS } from "./holder-locks.ts";
-import { SQLITE_MIGRATIONS } from "../migrations/migrations.ts";
+import { SCHEMA_VERSION } from "../migrations/migrations.ts";
 import { BusyRetry } from "./busy-retry.ts";
 import { SqliteEngine, schemaVersion } from "./sqlite-engine.ts";
 
@@ -31,6 +32,8 @@ export interface DataFolderOptions {
   readonly alone: boolean;
   /** Whether a folder without a database is refused; it is made otherwise. */
   readonly mustExist?: boolean;
+  /** Called while a database of an old schema is converted, which may take long. */
+  readonly onConversion?: ConversionListener | undefined;
   /** The folders in it that hold the bytes of blobs. */
   readonly blobFolders?: readonly string[];
 }
@@ -121,7 +124,7 @@ function isOutdated(database: string): boolean {
   const connection = Connection.open(database, ["busy_timeout = 5"]);
   try {
     const version = schemaVersion(connection);
-    return version > 0 && version < SQLITE_MIGRATIONS.length;
+    return version > 0 && version < SCHEMA_VERSION;
   } finally {
     connection.close();
   }

@@ -5,7 +5,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { SQLITE_MIGRATIONS, SchemaError, pendingMigrations } from "../migrations/migrations.ts";
+import {
+  FIRST_VERSION,
+  SCHEMA_VERSION,
+  SQLITE_MIGRATIONS,
+  SchemaError,
+  pendingMigrations,
+} from "../migrations/migrations.ts";
 import { first, rows } from "../testing/raw-sql.ts";
 import type { Transaction } from "../sql.ts";
 import { sqliteOfNode } from "./binding.ts";
@@ -156,7 +162,7 @@ describe("a shared commit", () => {
       engine.write(() => insert("good")),
       engine.write(function* () {
         yield* rows("pragma defer_foreign_keys = on"); // checked at the commit, where it fails
-        yield* rows("insert into repo_blob values (99, 'sha256:none', 1, 1)");
+        yield* rows("insert into repo_blob (repo, blob, touched_at, unref_at) values (99, 99, 1, 1)");
       }),
     ]);
     expect(outcomes.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
@@ -192,7 +198,7 @@ describe("a shared commit", () => {
       engine.write(() => insert("a")), // the name is taken, as long as the first one is committed
       engine.write(function* () {
         yield* rows("pragma defer_foreign_keys = on");
-        yield* rows("insert into repo_blob values (99, 'sha256:none', 1, 1)");
+        yield* rows("insert into repo_blob (repo, blob, touched_at, unref_at) values (99, 99, 1, 1)");
       }),
     ]);
     const codes = outcomes.map((outcome) => outcome.status === "rejected" && (outcome.reason as { code: string }).code);
@@ -302,7 +308,7 @@ describe("what SQLite is told", () => {
 });
 
 describe("the schema", () => {
-  const newest = SQLITE_MIGRATIONS.length;
+  const newest = SCHEMA_VERSION;
 
   test("a new file gets the newest one", async () => {
     const path = freshPath();
@@ -320,11 +326,11 @@ describe("the schema", () => {
     expect(versionOf(path)).toBe(newest);
   });
 
-  for (let version = 1; version < newest; version++) {
+  for (let version = FIRST_VERSION; version < newest; version++) {
     test(`a file of version ${version} is brought up to date, and keeps what is in it`, async () => {
       const path = freshPath();
       const older = new Database(path, { create: true });
-      for (const step of SQLITE_MIGRATIONS.slice(0, version)) older.exec(step);
+      for (const step of SQLITE_MIGRATIONS.slice(0, version - FIRST_VERSION + 1)) older.exec(step);
       older.exec(`insert into repo (name, created_at) values ('kept', 1); pragma user_version = ${version}`);
       older.close(true);
       const engine = await SqliteEngine.open(path);
@@ -371,9 +377,12 @@ describe("the schema", () => {
   test("the steps that are still needed are those behind the version that was found", () => {
     const steps = ["one", "two", "three"];
     expect(pendingMigrations(0, steps)).toEqual(steps);
-    expect(pendingMigrations(2, steps)).toEqual(["three"]);
-    expect(pendingMigrations(3, steps)).toEqual([]);
-    expect(() => pendingMigrations(4, steps)).toThrow(SchemaError);
+    expect(pendingMigrations(FIRST_VERSION, steps)).toEqual(["two", "three"]);
+    expect(pendingMigrations(FIRST_VERSION + 1, steps)).toEqual(["three"]);
+    expect(pendingMigrations(FIRST_VERSION + 2, steps)).toEqual([]);
+    for (const version of [1, FIRST_VERSION - 1, FIRST_VERSION + 3]) {
+      expect(() => pendingMigrations(version, steps)).toThrow(SchemaError);
+    }
   });
 });
 

@@ -6,12 +6,14 @@ import { promisify } from "node:util";
 import { OncePerTurn } from "../../lib/once-per-turn.ts";
 import { HoldersOfThisProcess } from "../holders.ts";
 import type { Holders } from "../holders.ts";
-import { SQLITE_MIGRATIONS, pendingMigrations } from "../migrations/migrations.ts";
+import { SCHEMA_VERSION, SQLITE_MIGRATIONS, pendingMigrations } from "../migrations/migrations.ts";
 import { run, runAtOnce } from "../sql.ts";
 import type { Durability, SqlEngine, Statement, Transaction } from "../sql.ts";
 import type { OpenSqlite } from "./binding.ts";
 import { BusyRetry, isBusy } from "./busy-retry.ts";
 import { Checkpoints, DUE_PAGES } from "./checkpoints.ts";
+import { convertOldDatabase, isConvertible } from "./conversion.ts";
+import type { ConversionListener } from "./conversion.ts";
 import { Connection, isSyncFailure, sqliteCode } from "./connection.ts";
 import { HolderLocks } from "./holder-locks.ts";
 
@@ -61,6 +63,8 @@ export interface SqliteEngineOptions {
   readonly openSqlite?: OpenSqlite;
   /** Pages in the log at which a checkpoint begins, when others may have the database open. */
   readonly checkpointPages?: number;
+  /** Called while a database of an old schema is converted, which may take long. */
+  readonly onConversion?: ConversionListener | undefined;
 }
 
 /**
@@ -100,13 +104,14 @@ export class SqliteEngine implements SqlEngine {
     this.#log = log;
   }
 
-  /** Opens the file and brings its schema up to date. With `alone` no other process can open it until it is closed. */
+  /** Opens the file and brings its schema up to date; no other process may have an old one open. With `alone` no other process can open it until it is closed. */
   static async open(path: string, options: SqliteEngineOptions = {}): Promise<SqliteEngine> {
-    const { alone = false, openSqlite, checkpointPages } = options;
+    const { alone = false, openSqlite, checkpointPages, onConversion } = options;
     const pragmas = alone
       ? ["locking_mode = exclusive", ...PRAGMAS, ...CHECKPOINTS_IN_COMMITS]
       : [...PRAGMAS, ...CHECKPOINTS_APART];
     const opening = new BusyRetry();
+    if (await opening.run(() => isConvertible(path))) await convertOldDatabase(path, onConversion);
     const connection = await opening.run(() => Connection.open(path, pragmas, openSqlite));
     try {
       await opening.run(() => migrate(connection));
@@ -308,7 +313,7 @@ function migrate(connection: Connection): void {
   try {
     const pending = pendingMigrations(schemaVersion(connection), SQLITE_MIGRATIONS);
     for (const step of pending) connection.exec(step);
-    if (pending.length > 0) connection.exec(`pragma user_version = ${SQLITE_MIGRATIONS.length}`);
+    if (pending.length > 0) connection.exec(`pragma user_version = ${SCHEMA_VERSION}`);
     connection.exec("commit");
   } catch (error) {
     rollBack(connection);

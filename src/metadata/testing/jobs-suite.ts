@@ -22,18 +22,11 @@ export async function finishJobs({ store }: Subject): Promise<readonly number[]>
 /** Adds so many tags to a manifest of a repository, without what else a push does. */
 export async function seedTags(subject: Subject, digest: string, count: number, prefix = "seeded-"): Promise<void> {
   const numbers = `with recursive n (i) as (select 0 union all select i + 1 from n where i + 1 < ${count})`;
-  const [repo] = await subject.query("select id from repo where name = $1", APP);
-  const id = Number(repo?.["id"]);
   await subject.change(
-    `insert into tag (repo, name, digest, updated_at) ${numbers} select $1, $2 || i, $3, $4 from n`,
-    id,
-    prefix,
-    digest,
-    subject.clock.ms,
-  );
-  await subject.change(
-    `insert into tag_history (repo, name, digest, since) ${numbers} select $1, $2 || i, $3, $4 from n`,
-    id,
+    `insert into tag (repo, name, manifest, since, updated_at)
+     ${numbers} select m.repo, $2 || i, m.id, $4, $4 from n, manifest m join repo r on r.id = m.repo
+     where r.name = $1 and m.digest = $3`,
+    APP,
     prefix,
     digest,
     subject.clock.ms,
@@ -57,7 +50,7 @@ const CONTENT = [
 ];
 
 async function expectNoRows(subject: Subject): Promise<void> {
-  for (const table of [...CONTENT, "gc_queue", "job"]) {
+  for (const table of [...CONTENT, "job"]) {
     expect({ table, rows: await subject.query(`select * from ${table}`) }).toEqual({ table, rows: [] });
   }
 }
@@ -183,7 +176,7 @@ export function testJobs(open: OpenMetadata): void {
     expect(await store.manifests.findByTag(APP, tag("seeded-5"))).toBeUndefined();
     const steps = await finishJobs(subject);
     expect(Math.max(...steps)).toBeLessThanOrEqual(STEP_ROWS);
-    expect(steps.length).toBeGreaterThan(5);
+    expect(steps.length).toBeGreaterThanOrEqual(5);
     expect([await live(), await tags()]).toEqual([["other", "seeded-3", "seeded-4"], 3]);
     const again = { since: clock.ms, until: undefined };
     expect(await store.tags.history(APP, tag("seeded-3"), 10)).toEqual([{ ...again, digest: image }, period]);
@@ -256,7 +249,7 @@ export function testJobs(open: OpenMetadata): void {
       };
       const expectAlike = async (): Promise<void> => {
         const page = await store.tags.list(APP, { limit: 1000 });
-        const listed = page.filter(({ isLive }) => isLive).map((each): [string, string] => [each.name, each.digest]);
+        const listed = page.filter((each) => each.isLive).map((each): [string, string] => [each.name, each.digest]);
         expect(listed).toEqual([...model].toSorted(([a], [b]) => (a < b ? -1 : 1)));
         expect((await store.repositories.usageOf(APP))?.tags ?? 0).toBe(model.size);
         for (const each of [names[0]!, names.at(-1)!]) {
@@ -287,7 +280,9 @@ export function testJobs(open: OpenMetadata): void {
       await finishJobs(subject);
       await expectAlike();
       expect(await subject.query("select count(*) as rows from tag")).toEqual([{ rows: model.size }]);
-      const counts = await subject.query("select digest, tags from tag_count order by digest");
+      const counts = await subject.query(
+        "select m.digest, c.tags from tag_count c join manifest m on m.id = c.manifest order by m.digest",
+      );
       const byDigest = Map.groupBy(model.values(), (digest) => digest);
       expect(counts).toEqual(
         [...byDigest]
@@ -306,7 +301,7 @@ export function testJobs(open: OpenMetadata): void {
     await subject.change(
       `with recursive n (i) as (select 1 union all select i + 1 from n where i < $1)
        insert into manifest (repo, digest, media_type, subject, size, pushed_at, touched_at, payload)
-       select repo, 'made:' || i, media_type, subject, size, pushed_at, touched_at, payload from manifest, n
+       select repo, cast(x'00' || i as blob), media_type, subject, size, pushed_at, touched_at, payload from manifest, n
        where digest = $2`,
       2 * STEP_ROWS,
       before,
@@ -355,8 +350,12 @@ export function testJobs(open: OpenMetadata): void {
   test("a long history of tags goes in steps when its repository is empty", async () => {
     await using subject = await Subject.open(open);
     const image = await subject.image("image", { tags: [tag("v1")] });
-    await seedTags(subject, image, 3 * STEP_ROWS);
-    await subject.change("delete from tag where name like 'seeded-%'");
+    await subject.change(
+      `insert into tag_history (repo, name, digest, since, until)
+       with recursive n (i) as (select 0 union all select i + 1 from n where i + 1 < $1)
+       select m.repo, 'gone-' || i, m.digest, 1, 2 from n, manifest m`,
+      3 * STEP_ROWS,
+    );
     await subject.store.manifests.delete(APP, image);
     const rules = { leaseMs: 0, graceMs: 0, undoMs: 0, freshMs: 0, untagged: false };
     await subject.store.collection.collect(rules, undefined, { due: false, limit: 1000 });

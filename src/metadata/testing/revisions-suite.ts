@@ -143,7 +143,7 @@ export function testRevisions(open: OpenMetadata): void {
     expect(await movedBy(subject, push)).toEqual([]);
     expect(await movedBy(subject, () => subject.push("small"))).toEqual(["app", "other"]);
     await push();
-    await subject.change("update blob_inline set payload = $2 where digest = $1", digest, new Uint8Array(5));
+    await subject.change("update blob set payload = $2 where digest = $1", digest, new Uint8Array(5));
     expect(await movedBy(subject, push)).toEqual(["app", "other"]);
   });
 

@@ -222,10 +222,10 @@ describe.each([...ENGINES])("on %s", (kind) => {
   test("what fails is tried again in the next round", async () => {
     await using subject = await CollectionSubject.open(kind, { leaseMs: 0, graceMs: 0 });
     await subject.push("small");
-    await subject.change("alter table gc_queue rename to gc_queue_gone");
+    await subject.change("alter table repo_blob rename to repo_blob_gone");
     const background = new Background(subject);
     await until(() => background.rounds > 3);
-    await subject.change("alter table gc_queue_gone rename to gc_queue");
+    await subject.change("alter table repo_blob_gone rename to repo_blob");
     await until(async () => (await subject.query("select * from blob")).length === 0);
     await background[Symbol.asyncDispose]();
   });

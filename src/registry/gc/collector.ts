@@ -1,6 +1,5 @@
 /** Collection while serving. The protocol stands above `metadata/collection.ts`; here is who carries it out, and when. */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { Fingerprints } from "../../lib/fingerprints.ts";
 import { Pace } from "../../lib/pace.ts";
 import { UNLINK_DELAY_MS } from "../../metadata/trash.ts";
 import { MOST_COUNTED } from "../../metadata/collection.ts";
@@ -8,7 +7,6 @@ import type { Collectable, CollectionStep } from "../../metadata/collection.ts";
 import type { CollectionPreview } from "../../metadata/collection-preview.ts";
 import type { CollectionRules } from "../../metadata/database.ts";
 import type { QueuePosition } from "../../metadata/garbage.ts";
-import type { Digest } from "../../oci/digest.ts";
 import type { Backend } from "../backend.ts";
 import { emptyTrash } from "./trash.ts";
 
@@ -96,7 +94,6 @@ export async function* previewCollection(backend: Backend, rules: CollectionRule
       ? [(from: QueuePosition | undefined, size: number) => collectionPreviews.untagged(rules, from, size)]
       : []),
   ];
-  const seen = new Fingerprints();
   const pace = new Pace(LOOKED_AT);
   for (const list of lists) {
     let from: QueuePosition | undefined;
@@ -105,7 +102,6 @@ export async function* previewCollection(backend: Backend, rules: CollectionRule
       await nextTurn(); // reads keep no writer out: requests of this process need no more
       yield* page.found;
       for (const blob of page.undecided) if (await losesAllLinks(backend, rules, blob)) yield blob;
-      for (const blob of page.repeatable) if (seen.add(hexOf(blob.digest))) yield blob;
       from = page.next;
     } while (from);
   }
@@ -218,9 +214,4 @@ function withTaken(report: CollectionReport, taken: readonly Collectable[]): Col
     }
   }
   return { ...report, manifests, links, blobs, bytes };
-}
-
-/** The part of a digest that tells it from others. */
-function hexOf(digest: Digest): string {
-  return digest.slice(digest.indexOf(":") + 1);
 }

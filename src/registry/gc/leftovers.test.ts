@@ -302,7 +302,7 @@ describe.each([...ENGINES])("on %s", (kind) => {
     await subject.all();
     subject.later(MINUTE_MS);
     await subject.all();
-    for (const table of ["repo", "blob", "blob_inline", "repo_blob", "manifest", "tag_history", "trash", "gc_queue"]) {
+    for (const table of ["repo", "blob", "repo_blob", "manifest", "tag_history", "trash"]) {
       expect({ table, rows: await subject.query(`select * from ${table}`) }).toEqual({ table, rows: [] });
     }
     expect(await subject.files()).toEqual([]);

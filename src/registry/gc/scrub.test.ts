@@ -104,10 +104,10 @@ describe.each([...ENGINES])("on %s", (kind) => {
 
   test("what fails is logged and tried again", async () => {
     await using subject = await CollectionSubject.open(kind);
-    await subject.change("alter table blob_inline rename to blob_inline_gone");
+    await subject.change("alter table blob rename to blob_gone");
     await using scrub = new Scrub(subject);
     await scrub.said("scrub failed: it is retried after its pause");
-    await subject.change("alter table blob_inline_gone rename to blob_inline");
+    await subject.change("alter table blob_gone rename to blob");
     await scrub.passed(1);
   });
 });

@@ -13,7 +13,7 @@ setDefaultTimeout(60_000);
 const TYPE = "application/vnd.example.sbom";
 
 /** Columns that follow from the time of a push, or from the order of pushes. */
-const ANY_VALUE = /^(?:id|repo|number|since|until|.*_at)$/;
+const ANY_VALUE = /^(?:id|repo|blob|manifest|parent|number|since|until|.*_at)$/;
 
 /** Every row of the folder but those that belong to processes, without what differs from push to push. */
 function rowsOf(dataDir: string): Readonly<Record<string, readonly string[]>> {
@@ -74,7 +74,9 @@ test("a seeded folder has the rows that pushes leave behind when collection has 
     const artifact = seededArtifact(number, { subject, artifactType: TYPE, annotationBytes: 10 });
     await push(registry, "many/0000000", artifact, [artifact.digest]);
   }
-  queryFolder(registry.dataDir, "delete from gc_queue"); // all that stood there is held
+  // All that stands in the queue is held.
+  for (const table of ["repo_blob", "manifest"])
+    queryFolder(registry.dataDir, `update ${table} set review_after = null`);
   expect(rowsOf(seeded)).toEqual(rowsOf(registry.dataDir));
 });
 
@@ -93,6 +95,6 @@ test("a seeded folder is whole: what is referenced stays, and what is not is col
   expect(await registry.collect()).toMatchObject({ manifests: 0, links: 20, blobs: 20 });
   expect(await Array.fromAsync(registry.check({ deep: true, repair: false }))).toEqual([]);
   expect(queryFolder(folder, "select * from pragma_foreign_key_check")).toEqual([]);
-  expect(queryFolder(folder, "select count(*) as n from tag_history where name = 'v2-1'")).toEqual([{ n: 100 + 10 }]);
+  expect(queryFolder(folder, "select count(*) as n from tag_history where name = 'v2-1'")).toEqual([{ n: 100 }]);
   expect(queryFolder(folder, "select sum(tags) as tags from repo")).toEqual([{ tags: 10 * 9 + 1000 }]);
 });

@@ -5,6 +5,7 @@
  */
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
+import { digestBytes, digestText } from "../../../src/metadata/digest-bytes.ts";
 import { makeDataFolder } from "../../support/data-folder.ts";
 import { OCI_MANIFEST } from "../../support/content.ts";
 import { digestOf, seededArtifact, seededImage } from "./content.ts";
@@ -112,10 +113,9 @@ export class Seeder {
   /** Points so many more tags, `t0000000`, `t0000001`, …, at what a tag points at. */
   tags(repository: string, tag: string, count: number): void {
     const from = `
-      ${NUMBERS} select t.repo, ${TAG}, t.digest, ${PUSHED_AT}
+      ${NUMBERS} select t.repo, ${TAG}, t.manifest, ${PUSHED_AT}, ${PUSHED_AT}
       from n, tag t join repo r on r.id = t.repo where r.name = $repository and t.name = $tag`;
-    this.#run(`insert into tag_history (repo, name, digest, since) ${from}`, { count, repository, tag });
-    this.#run(`insert into tag (repo, name, digest, updated_at) ${from}`, { count, repository, tag });
+    this.#run(`insert into tag (repo, name, manifest, since, updated_at) ${from}`, { count, repository, tag });
     this.#repository(repository);
   }
 
@@ -149,7 +149,7 @@ export class Seeder {
     { size, mtimeMs }: { size: number; mtimeMs: number },
   ): void {
     const repo = this.#repository(repository);
-    const values = { digest, size, key, fingerprint: `${size} ${mtimeMs}`, at: PUSHED_AT };
+    const values = { digest: digestBytes(digest), size, key, fingerprint: `${size} ${mtimeMs}`, at: PUSHED_AT };
     this.#run(
       `insert into blob (digest, size, storage_key, fingerprint, state, created_at, touched_at, unref_at)
       values ($digest, $size, $key, $fingerprint, 'live', $at, $at, $at)`,
@@ -167,17 +167,11 @@ export class Seeder {
   history(repository: string, tag: string, count: number): void {
     const repo = this.#repository(repository);
     const digest = this.#target(repo, tag).digest;
-    this.#run(`delete from tag_history where repo = $repo and name = $tag and until is null`, { repo, tag });
     this.#run(
       `insert into tag_history (repo, name, digest, since, until)
       ${NUMBERS} select $repo, $tag, $digest, ${PUSHED_AT} - $count + i, ${PUSHED_AT} - $count + i + 1 from n`,
-      { repo, tag, digest, count },
+      { repo, tag, digest: digestBytes(digest), count },
     );
-    this.#run(`insert into tag_history (repo, name, digest, since) values ($repo, $tag, $digest, ${PUSHED_AT})`, {
-      repo,
-      tag,
-      digest,
-    });
   }
 
   /** The digest that a tag points at. */
@@ -199,13 +193,12 @@ export class Seeder {
   }
 
   #target(repo: number, tag: string): Subject {
-    const [target] = this.#rows<Subject>(
-      `select m.digest, m.size from tag t join manifest m on m.repo = t.repo and m.digest = t.digest
-      where t.repo = $repo and t.name = $tag`,
+    const [target] = this.#rows<{ digest: Uint8Array; size: number }>(
+      "select m.digest, m.size from tag t join manifest m on m.id = t.manifest where t.repo = $repo and t.name = $tag",
       { repo, tag },
     );
     if (!target) throw new Error(`no manifest has the tag ${tag}`);
-    return target;
+    return { digest: digestText(target.digest), size: target.size };
   }
 
   #unreferenced(repository: string, payload: Uint8Array | string): void {
@@ -213,58 +206,64 @@ export class Seeder {
     const digest = digestOf(payload);
     this.#blob(repo, digest, payload);
     this.#run(
-      `insert or ignore into gc_queue (kind, repo, digest, review_after) values ('link', $repo, $digest, $at)`,
-      { repo, digest, at: PUSHED_AT },
+      `update repo_blob set review_after = $at where repo = $repo and blob = (select id from blob where digest = $digest)`,
+      { repo, digest: digestBytes(digest), at: PUSHED_AT },
     );
   }
 
   #blob(repo: number, digest: string, payload: Uint8Array | string): void {
     const size = payload.length;
     const at = PUSHED_AT;
-    const isNew = this.#run(
-      `insert or ignore into blob (digest, size, state, created_at, touched_at, unref_at)
-      values ($digest, $size, 'live', $at, $at, $at)`,
-      { digest, size, at },
+    this.#run(
+      `insert or ignore into blob (digest, size, state, created_at, touched_at, unref_at, payload)
+      values ($digest, $size, 'live', $at, $at, $at, cast($payload as blob))`,
+      { digest: digestBytes(digest), size, at, payload },
     );
-    if (isNew) {
-      this.#run(`insert into blob_inline (digest, payload) values ($digest, cast($payload as blob))`, {
-        digest,
-        payload,
-      });
-    }
     this.#link(repo, digest);
   }
 
   #link(repo: number, digest: string): void {
     this.#run(
-      `insert or ignore into repo_blob (repo, digest, touched_at, unref_at) values ($repo, $digest, $at, $at)`,
-      { repo, digest, at: PUSHED_AT },
+      `insert or ignore into repo_blob (repo, blob, touched_at, unref_at)
+      select $repo, id, $at, $at from blob where digest = $digest`,
+      { repo, digest: digestBytes(digest), at: PUSHED_AT },
     );
   }
 
   #manifest(repo: number, manifest: SeededManifest): void {
     const { digest, text, blobs, artifactType = null, subject = null, annotations = null } = manifest;
     for (const blob of blobs) this.#blob(repo, blob.digest, blob.text);
-    this.#run(
+    const [{ id }] = this.#rows<{ id: number }>(
       `insert into manifest
         (repo, digest, media_type, artifact_type, subject, size, annotations, pushed_at, touched_at, payload)
       values ($repo, $digest, '${OCI_MANIFEST}', $artifactType, $subject, $size, $annotations, $at, $at,
-        cast($text as blob))`,
-      { repo, digest, artifactType, subject, size: text.length, annotations, at: PUSHED_AT, text },
-    );
-    for (const blob of new Set(blobs)) {
-      this.#run(`insert into manifest_blob (repo, manifest, blob) values ($repo, $digest, $blob)`, {
+        cast($text as blob))
+      returning id`,
+      {
         repo,
-        digest,
-        blob: blob.digest,
-      });
+        digest: digestBytes(digest),
+        artifactType,
+        subject: subject === null ? null : digestBytes(subject),
+        size: text.length,
+        annotations,
+        at: PUSHED_AT,
+        text,
+      },
+    ) as [{ id: number }];
+    for (const blob of new Set(blobs)) {
+      this.#run(
+        `insert into manifest_blob (repo, manifest, blob) select $repo, $id, id from blob where digest = $digest`,
+        { repo, id, digest: digestBytes(blob.digest) },
+      );
     }
   }
 
   #tag(repo: number, name: string, digest: string): void {
-    const values = { repo, name, digest, at: PUSHED_AT };
-    this.#run(`insert into tag_history (repo, name, digest, since) values ($repo, $name, $digest, $at)`, values);
-    this.#run(`insert into tag (repo, name, digest, updated_at) values ($repo, $name, $digest, $at)`, values);
+    this.#run(
+      `insert into tag (repo, name, manifest, since, updated_at)
+      select $repo, $name, id, $at, $at from manifest where repo = $repo and digest = $digest`,
+      { repo, name, digest: digestBytes(digest), at: PUSHED_AT },
+    );
   }
 
   /** Whether it changed a row. */
