@@ -68,8 +68,8 @@ export interface SqliteEngineOptions {
 }
 
 /**
- * Writers that come at the same time share one commit, and one sync of the log after it: each runs in a savepoint of its
- * own, and all are answered when it is durable. Others may see what is committed a moment earlier; what they write then
+ * Writers that come at the same time share one commit, and one sync of the log after it: where one throws, it is undone
+ * alone. All are answered when it is durable. Others may see what is committed a moment earlier; what they write then
  * comes behind it in the log, and so is never durable without it.
  *
  * Nothing waits between the first and the last statement of a transaction. So reads use the same connection, which has in
@@ -251,19 +251,40 @@ export class SqliteEngine implements SqlEngine {
 
   /**
    * Runs all members and commits; returns what was thrown by those whose work was undone. No caller is told anything before
-   * the commit: when the database is busy, all members run again, and may end otherwise. Nothing here waits.
+   * the commit: when the database is busy, or one of them throws, all members run again, and may end otherwise. Nothing here
+   * waits.
    */
   #commit(members: readonly Member[]): ReadonlyMap<Member, unknown> {
     const failures = new Map<Member, unknown>();
+    let hasThrown = false;
+    try {
+      this.#transact(() => {
+        for (const member of members) {
+          hasThrown = true;
+          member.run();
+          hasThrown = false;
+        }
+      });
+      return failures;
+    } catch (error) {
+      // What one that is alone throws undoes the transaction, which is its own.
+      if (!hasThrown || members.length === 1 || this.#broken || isBusy(error)) throw error;
+    }
+    // Savepoints cost as much as a small write: they are made when a member needs one.
+    this.#transact(() => {
+      for (const member of members) this.#runMember(member, failures);
+    });
+    return failures;
+  }
+
+  /** Commits what `work` wrote, or undoes it and passes on what was thrown. */
+  #transact(work: () => void): void {
     this.#connection.run(BEGIN_WRITING);
     try {
-      // One that is alone needs no savepoint: what it throws undoes the transaction, which is its own.
-      if (members.length === 1) members[0]?.run();
-      else for (const member of members) this.#runMember(member, failures);
+      work();
       this.#connection.run(COMMIT);
       this.#lastCommitOfTurn.clear();
       if (!this.#watcher) this.#lastCommit++;
-      return failures;
     } catch (error) {
       rollBack(this.#connection);
       if (isSyncFailure(sqliteCode(error))) this.#broken = syncFailure(error);
