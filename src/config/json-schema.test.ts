@@ -10,8 +10,10 @@ interface Node {
   readonly anyOf?: unknown;
 }
 
+const SCHEMA = settingsJsonSchema() as Node;
+
 function at(path: string): Node | undefined {
-  return path.split(".").reduce<Node | undefined>((node, key) => node?.properties?.[key], settingsJsonSchema() as Node);
+  return path.split(".").reduce<Node | undefined>((node, key) => node?.properties?.[key], SCHEMA);
 }
 
 test("the JSON schema has every setting with its description and what it takes", () => {

@@ -150,7 +150,7 @@ describe("a setting of distribution", () => {
       expect(load(path).warnings).toEqual([
         expect.stringMatching(
           new RegExp(
-            `^config\\.yml: line \\d+: ${RegExp.escape(path.split(".")[0] ?? "")}.* is not needed by Stowage: \\w+`,
+            `^config\\.yml: line \\d+: ${RegExp.escape(path.split(".")[0] ?? "")}.* is not needed by Stowage: \\S+`,
           ),
         ),
       ]);
