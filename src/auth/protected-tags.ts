@@ -9,17 +9,11 @@ export interface ProtectedTags {
   readonly tags: readonly string[];
 }
 
-/** Whether a tag of a repository is held where it is; undefined for a repository in which none is. */
-export function protectionOf(
-  entries: readonly ProtectedTags[],
-): (repository: string) => ((tag: string) => boolean) | undefined {
-  const compiled = entries.map(({ repositories, tags }) => ({
-    repositories: repositories.map(glob),
-    tags: tags.map(glob),
-  }));
+/** Returns the patterns of the tags of a repository that stay where they are. */
+export function protectionOf(entries: readonly ProtectedTags[]): (repository: string) => readonly string[] {
+  const compiled = entries.map(({ repositories, tags }) => ({ repositories: repositories.map(glob), tags }));
   return (repository) => {
     const here = compiled.filter((entry) => entry.repositories.some((matches) => matches(repository)));
-    const patterns = here.flatMap(({ tags }) => tags);
-    return patterns.length > 0 ? (tag) => patterns.some((matches) => matches(tag)) : undefined;
+    return here.flatMap(({ tags }) => tags);
   };
 }

@@ -30,6 +30,11 @@ export function glob(pattern: string): Glob {
     name.length <= MAX_MATCHED_LENGTH && name.startsWith(prefix) && matches(tokens, name, prefix.length, row);
 }
 
+/** Whether a name matches one of the patterns. */
+export function matchesAny(patterns: readonly string[], name: string): boolean {
+  return patterns.some((pattern) => glob(pattern)(name));
+}
+
 /** All tokens of a pattern; letters that stand for themselves are their code units. */
 export function globTokens(pattern: string): readonly number[] {
   return tokensOf(pattern, 0);

@@ -1,7 +1,6 @@
 /** Blobs, and which repository may show which of them. */
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
-import type { Tag } from "../oci/tag.ts";
 import { bytes, digest, integer, optional, query, repositoryName, text, truth, word } from "./columns.ts";
 import { leaseAfter } from "./database.ts";
 import type { Database } from "./database.ts";
@@ -293,14 +292,14 @@ export class Blobs {
     return (await this.#database.engine.read(() => rows(SHOWN_BY, digestBytes(blob), limit))).map(({ name }) => name);
   }
 
-  /** The repository no longer shows the blob, unless an immutable tag needs it. */
-  unlink(name: RepositoryName, blob: Digest, isImmutable?: (tag: Tag) => boolean): Promise<DeleteResult> {
+  /** The repository no longer shows the blob, unless an immutable tag needs it: one that matches a pattern, such as `v*`. */
+  unlink(name: RepositoryName, blob: Digest, immutableTags: readonly string[] = []): Promise<DeleteResult> {
     const { engine, clock, periods } = this.#database;
     return engine.write(function* (): Transaction<DeleteResult> {
       const repo = yield* findRepository(name);
       const linked = repo === undefined ? undefined : yield* findLinked(repo, blob);
       if (repo === undefined || linked === undefined) return "absent";
-      const hold = isImmutable && (yield* holdOnBlob(repo, linked, isImmutable));
+      const hold = yield* holdOnBlob(repo, linked, immutableTags);
       if (hold !== undefined) return hold;
       const now = clock.now();
       const reviewAfter = now + periods.graceMs;

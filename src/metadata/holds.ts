@@ -3,11 +3,10 @@
  * what is to be deleted: each step finds its rows by a key, and each manifest is looked at once.
  */
 import type { Tag } from "../oci/tag.ts";
-import { integer, query } from "./columns.ts";
-import { listedIds, rows } from "./sql.ts";
+import { integer, query, tagName } from "./columns.ts";
+import { first, listedIds, rows } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
-import { taggedAmong, tagsOf } from "./tags.ts";
-import type { TagsPage } from "./tags.ts";
+import { likePatterns } from "./tag-patterns.ts";
 
 /** What keeps something from being deleted. */
 export type Hold =
@@ -33,59 +32,51 @@ const PARENTS = query(
 /** Manifests that are looked at before giving up: whoever writes meanwhile waits. */
 export const MOST_LOOKED_AT = 10_000;
 
-/** What keeps a blob in a repository; undefined when no immutable tag does. */
-export function* holdOnBlob(
-  repo: number,
-  blob: number,
-  isImmutable: (tag: Tag) => boolean,
-): Transaction<Hold | undefined> {
+/** A tag that is immutable, of those that point at one of the manifests. */
+const IMMUTABLE_AMONG = query(
+  { name: tagName },
+  `
+  select t.name from tag t where t.manifest in (select cast(value as bigint) from json_each($1))
+  and exists (select 1 from json_each($2) where t.name like value escape '!')
+  limit 1`,
+);
+
+/** What keeps a blob in a repository, where tags that match one of `patterns` are immutable; undefined when none does. */
+export function* holdOnBlob(repo: number, blob: number, patterns: readonly string[]): Transaction<Hold | undefined> {
+  if (patterns.length === 0) return undefined;
   const needers = yield* rows(NEEDERS, repo, blob, MOST_LOOKED_AT + 1);
   const manifests = needers.map(({ manifest }) => manifest);
-  return yield* holdAbove(repo, manifests, isImmutable);
+  return yield* holdAbove(repo, manifests, patterns);
 }
 
-/** What keeps a manifest in a repository; undefined when no immutable tag does. */
-export function holdOnManifest(
+/** What keeps a manifest in a repository, where tags that match one of `patterns` are immutable; undefined when none does. */
+export function* holdOnManifest(
   repo: number,
   manifest: number,
-  isImmutable: (tag: Tag) => boolean,
+  patterns: readonly string[],
 ): Transaction<Hold | undefined> {
-  return holdAbove(repo, [manifest], isImmutable);
+  return patterns.length === 0 ? undefined : yield* holdAbove(repo, [manifest], patterns);
 }
-
-/** Tags that are in memory at once. */
-const PAGE = 1000;
 
 /** Manifests that one statement is about. */
 const AT_ONCE = 1000;
 
-function* immutableTagOf(manifest: number, isImmutable: (tag: Tag) => boolean): Transaction<Tag | undefined> {
-  for (let after: string | undefined = ""; after !== undefined;) {
-    const page: TagsPage = yield* tagsOf(manifest, { after, limit: PAGE });
-    const immutable = page.tags.find(isImmutable);
-    if (immutable !== undefined) return immutable;
-    after = page.next;
-  }
-  return undefined;
-}
-
 function* holdAbove(
   repo: number,
   manifests: readonly number[],
-  isImmutable: (tag: Tag) => boolean,
+  patterns: readonly string[],
 ): Transaction<Hold | undefined> {
+  const immutable = likePatterns(patterns);
   const found = new Set(manifests);
   const walk = [...found];
   for (let lookedAt = 0; lookedAt < walk.length;) {
     if (lookedAt === MOST_LOOKED_AT) return "unclear";
-    const some = walk.slice(lookedAt, Math.min(lookedAt + AT_ONCE, MOST_LOOKED_AT));
-    lookedAt += some.length;
-    for (const tagged of yield* taggedAmong(some)) {
-      const immutable = yield* immutableTagOf(tagged, isImmutable);
-      if (immutable !== undefined) return { immutable };
-    }
+    const some = listedIds(walk.slice(lookedAt, Math.min(lookedAt + AT_ONCE, MOST_LOOKED_AT)));
+    lookedAt = Math.min(lookedAt + AT_ONCE, MOST_LOOKED_AT, walk.length);
+    const held = yield* first(IMMUTABLE_AMONG, some, immutable);
+    if (held) return { immutable: held.name };
     if (walk.length > MOST_LOOKED_AT) continue; // it is too many already
-    for (const { parent } of yield* rows(PARENTS, repo, listedIds(some), MOST_LOOKED_AT + 1)) {
+    for (const { parent } of yield* rows(PARENTS, repo, some, MOST_LOOKED_AT + 1)) {
       if (!found.has(parent)) walk.push(parent);
       found.add(parent);
     }

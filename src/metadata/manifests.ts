@@ -403,14 +403,17 @@ export class Manifests {
     });
   }
 
-  /** Removes the manifest and every tag that points at it, unless an immutable tag needs it. */
-  delete(name: RepositoryName, manifest: Digest, isImmutable?: (tag: Tag) => boolean): Promise<DeleteResult> {
+  /**
+   * Removes the manifest and every tag that points at it, unless an immutable tag needs it: one that matches a pattern, such as
+   * `v*`.
+   */
+  delete(name: RepositoryName, manifest: Digest, immutableTags: readonly string[] = []): Promise<DeleteResult> {
     const { engine, clock, periods } = this.#database;
     return engine.write(function* (): Transaction<DeleteResult> {
       const repo = yield* findRepository(name);
       const id = repo === undefined ? undefined : yield* findManifest(repo, manifest);
       if (repo === undefined || id === undefined) return "absent";
-      const hold = isImmutable && (yield* holdOnManifest(repo, id, isImmutable));
+      const hold = yield* holdOnManifest(repo, id, immutableTags);
       if (hold !== undefined) return hold;
       const now = clock.now();
       const reviewAfter = now + periods.graceMs;

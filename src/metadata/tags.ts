@@ -15,7 +15,7 @@ import type { QuotaProblem } from "./quotas.ts";
 import { TAG_IS_LIVE } from "./removed-tags.ts";
 import { findManifest, findRepository } from "./repositories.ts";
 import { moveRepository } from "./revisions.ts";
-import { batch, bound, first, listed, listedIds, rows, rowsOfBoth, statement } from "./sql.ts";
+import { batch, bound, first, listed, rows, rowsOfBoth, statement } from "./sql.ts";
 import type { BoundQuery, Statement, Transaction } from "./sql.ts";
 
 export interface TagRecord {
@@ -103,11 +103,6 @@ const OF_MANIFEST = query(
 
 /** How many tags point at a manifest; no row when none does. */
 const COUNT = query({ tags: integer }, `select tags from tag_count where manifest = $1`);
-
-const TAGGED_AMONG = query(
-  { manifest: integer },
-  `select manifest from tag_count where manifest in (select cast(value as bigint) from json_each($1))`,
-);
 
 const UNCOUNT = `delete from tag_count where manifest = $1`;
 const UNCOUNT_IN_REPOSITORY = `update repo set tags = tags - $2 where id = $1`;
@@ -244,11 +239,6 @@ export interface TagsPage {
   readonly tags: readonly Tag[];
   /** Where to go on; undefined when there are no more. */
   readonly next: Tag | undefined;
-}
-
-/** Those of the manifests that a tag points at. */
-export function* taggedAmong(manifests: readonly number[]): Transaction<readonly number[]> {
-  return (yield* rows(TAGGED_AMONG, listedIds(manifests))).map(({ manifest }) => manifest);
 }
 
 /** Some of the tags that point at a manifest, in byte order. */

@@ -3,7 +3,6 @@ import type { Clock } from "../lib/clock.ts";
 import { SingleFlight } from "../lib/single-flight.ts";
 import type { Platform } from "../oci/descriptor.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
-import type { Tag } from "../oci/tag.ts";
 import { DEFAULT_RULES } from "../metadata/database.ts";
 import type { CollectionRules } from "../metadata/database.ts";
 import type { Metadata } from "../metadata/metadata.ts";
@@ -34,10 +33,10 @@ export interface RegistryLimits extends UploadTimes {
   /** Whether signed manifests of Docker's schema 1 are taken. */
   readonly schema1: boolean;
   /**
-   * Which tags of a repository stay where they are, once they are there: then nobody moves or removes them, nor anything
-   * that their images need. Undefined for a repository that has none.
+   * Patterns, such as `v*`, of the tags of a repository that stay where they are, once they are there: then nobody moves or
+   * removes them, nor anything that their images need.
    */
-  readonly immutableTagsOf: (repository: RepositoryName) => ((tag: Tag) => boolean) | undefined;
+  readonly immutableTagsOf: (repository: RepositoryName) => readonly string[];
 }
 
 export const DEFAULT_LIMITS: RegistryLimits = {
@@ -46,7 +45,7 @@ export const DEFAULT_LIMITS: RegistryLimits = {
   sparse: false,
   strict: false,
   schema1: false,
-  immutableTagsOf: () => undefined,
+  immutableTagsOf: () => [],
   openUploads: 10_000,
   uploadExpiryMs: 168 * 3_600_000,
   leaseMs: 10_000,

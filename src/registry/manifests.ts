@@ -1,6 +1,7 @@
 /** The manifests of a repository, by digest. */
 import { conditionFailed } from "../oci/tag-condition.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
+import { matchesAny } from "../lib/glob.ts";
 import type { Hold } from "../metadata/holds.ts";
 import type { PutManifestResult, WrongSize } from "../metadata/manifests.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -105,8 +106,8 @@ export class LocalManifests implements ManifestService {
     const deviations = new Deviations();
     const deviates = this.#backend.limits.strict ? refuseDeviations : deviations.add;
     const pushed = readPushed(payload, target, this.#backend.limits, deviates);
-    const isImmutable = this.#backend.limits.immutableTagsOf(this.#name);
-    const immutableTags = isImmutable ? tags.filter(isImmutable) : [];
+    const patterns = this.#backend.limits.immutableTagsOf(this.#name);
+    const immutableTags = tags.filter((tag) => matchesAny(patterns, tag));
     const manifest = { ...pushed, tags, condition, immutableTags };
     const result = allowedByQuotas(await this.#backend.metadata.manifests.put(this.#name, manifest));
     if (result.kind !== "stored") throw refusalOf(result);

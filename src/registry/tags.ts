@@ -1,4 +1,5 @@
 /** The tags of a repository. */
+import { matchesAny } from "../lib/glob.ts";
 import { conditionFailed } from "../oci/tag-condition.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
 import type { ChangeResult, Listed, TagEvent, TagRecord, TagRules } from "../metadata/tags.ts";
@@ -117,7 +118,7 @@ export class LocalTags implements TagService {
 
   /** Whether they hold is decided by the transaction that changes the tag: another push may come first. */
   #rulesOf(tag: Tag, condition: TagCondition | undefined): TagRules {
-    return { condition, immutable: this.#backend.limits.immutableTagsOf(this.#name)?.(tag) ?? false };
+    return { condition, immutable: matchesAny(this.#backend.limits.immutableTagsOf(this.#name), tag) };
   }
 
   #settle(result: ChangeResult, tag: Tag, detail: Readonly<Record<string, unknown>>): void {

@@ -36,7 +36,7 @@ export class MemoryEngine implements SqlEngine {
   static async open(): Promise<MemoryEngine> {
     const sqlite = await initSqlJs(); // compiled once, at the first call
     const database = new sqlite.Database((emptyDatabase ??= makeEmptyDatabase(sqlite)));
-    database.exec("pragma foreign_keys = on");
+    database.exec("pragma foreign_keys = on; pragma case_sensitive_like = on");
     return new MemoryEngine(database);
   }
 

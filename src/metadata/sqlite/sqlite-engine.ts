@@ -28,6 +28,7 @@ const PRAGMAS = [
   "synchronous = normal",
   "foreign_keys = on",
   "temp_store = memory",
+  "case_sensitive_like = on", // as PostgreSQL's
 ];
 
 /**

@@ -23,7 +23,7 @@ import type { OpenContract } from "./contract-subject.ts";
 const FIXED = tag("v1");
 
 const LIMITS: Partial<RegistryLimits> = {
-  immutableTagsOf: (name) => (name === OTHER ? undefined : (each) => each === FIXED),
+  immutableTagsOf: (name) => (name === OTHER ? [] : [FIXED]),
 };
 
 /** An image, and an index over it that has the tag; gives both digests. */
