@@ -22,6 +22,7 @@ import type { RegistryLimits } from "./registry/backend.ts";
 import { emptyTrash } from "./registry/gc/trash.ts";
 import { createMaintenance } from "./registry/maintenance.ts";
 import type { Maintenance } from "./registry/maintenance.ts";
+import { confirmIdentity } from "./registry/store-identity.ts";
 import { LocalNamespace } from "./registry/namespace.ts";
 import type { Namespace } from "./registry/namespace.ts";
 import type { ChangeListener } from "./server/change-event.ts";
@@ -39,7 +40,7 @@ import { OtherSites } from "./server/access/other-sites.ts";
 import type { OtherSitesOptions } from "./server/access/other-sites.ts";
 import { createReadLimits } from "./server/access/read-limits.ts";
 import type { ReadLimitOptions } from "./server/access/read-limits.ts";
-import { streamFile, toResponse } from "./server/http/reply.ts";
+import { opened, streamFile, toResponse } from "./server/http/reply.ts";
 import { VERSION } from "./version.ts";
 
 export interface RegistryOptions {
@@ -141,12 +142,22 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const metrics = new Metrics(VERSION);
   const { measure = false } = options;
   const requests = measure === false ? undefined : new RequestMetrics(metrics, measure === true ? {} : measure);
-  const { blobs: store, metadata: engine } = await openDrivers(options.storage, log, requests && metrics.calls);
+  const {
+    blobs: store,
+    metadata: engine,
+    identity,
+  } = await openDrivers(options.storage, log, requests && metrics.calls);
   const rules = { ...DEFAULT_RULES, ...options.collection };
   const metadata: Metadata = new Metadata(engine, clock, { periods: rules, quotas: options.quotas });
   if (options.quotas) {
     metadata.quotas.count().catch((error: unknown) => {
       log.error({ err: error }, "quotas could not be counted in the background: the next push below one begins again");
+    });
+  }
+  if (identity) {
+    await confirmIdentity(identity, metadata).catch(async (error: unknown) => {
+      await Promise.all([store.close(), metadata.close()]);
+      throw error;
     });
   }
   const backend = createBackend({ store, metadata, clock, limits: options.limits, rules });
@@ -223,7 +234,8 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       Object.assign(backend.limits, DEFAULT_LIMITS, ABSENT_LIMITS, changed.limits);
       access.replacePolicies?.(changed.policies);
     },
-    fetch: async (request) => toResponse(await handle(request), request.method, streamFile),
+    fetch: async (request) =>
+      toResponse(await opened(await handle(request), request.method), request.method, streamFile),
     ...createMaintenance(backend, { log, metrics }),
     explain: (...asked) => access.explain(...asked),
     close,

@@ -5,11 +5,15 @@ import { observedDriver } from "./observe/calls.ts";
 import type { Actions, CallObserver } from "./observe/calls.ts";
 import type { Logger } from "./observe/logger.ts";
 import type { BlobStore, PartWriter } from "./storage/blob-store.ts";
+import type { StoreIdentity } from "./storage/store-identity.ts";
+import type { S3Options } from "./storage/s3-options.ts";
 
 /** What a registry is built on. It closes them. */
 export interface Drivers {
   readonly blobs: BlobStore;
   readonly metadata: SqlEngine;
+  /** Of blobs that lie apart from the database: compared before anything is served. */
+  readonly identity?: StoreIdentity | undefined;
 }
 
 /**
@@ -26,6 +30,8 @@ export type StorageOptions =
       readonly directWrites?: boolean;
       /** Whether a folder that holds no registry is refused; it is made when absent. */
       readonly mustExist?: boolean;
+      /** A bucket for the bytes of blobs, instead of files in the folder. */
+      readonly s3?: S3Options | undefined;
     }
   | Drivers;
 
@@ -45,12 +51,13 @@ const DATABASE_ACTIONS: Actions<SqlEngine> = { read: "read", readNow: "read", wr
 
 /** Opens the drivers; `observer` is told of their calls. */
 export async function openDrivers(storage: StorageOptions, log: Logger, observer?: CallObserver): Promise<Drivers> {
-  const { blobs, metadata } = await chooseDrivers(storage, log);
-  if (!observer) return { blobs, metadata };
+  const { blobs, metadata, identity } = await chooseDrivers(storage, log);
+  if (!observer) return { blobs, metadata, identity };
   const names = driverNames(storage);
   return {
     blobs: observedStore(blobs, names.storage, observer),
     metadata: observedDriver(metadata, { target: "database", driver: names.database }, DATABASE_ACTIONS, observer),
+    identity,
   };
 }
 
@@ -71,7 +78,8 @@ function observedStore(blobs: BlobStore, driver: string, observer: CallObserver)
 /** What metrics call the drivers: as distribution does, where it has them. */
 function driverNames(storage: StorageOptions): { readonly storage: string; readonly database: string } {
   if (storage === "memory") return { storage: "inmemory", database: "inmemory" };
-  return "blobs" in storage ? { storage: "custom", database: "custom" } : { storage: "filesystem", database: "sqlite" };
+  if ("blobs" in storage) return { storage: "custom", database: "custom" };
+  return { storage: storage.s3 ? "s3aws" : "filesystem", database: "sqlite" };
 }
 
 /** Drivers are chosen here and nowhere else; what is not chosen is not loaded. */
@@ -92,6 +100,11 @@ async function chooseDrivers(storage: StorageOptions, log: Logger): Promise<Driv
     blobFolders: BLOB_FOLDERS,
     onConversion: (table) => log.info({ table }, "the database is being converted to a new schema"),
   });
+  if (storage.s3) {
+    const { S3BlobStore } = await import("./storage/s3/s3-blob-store.ts");
+    const s3 = new S3BlobStore(storage.s3);
+    return { blobs: s3, metadata, identity: s3.identity };
+  }
   const blobs = await FilesystemBlobStore.open(folder, { directWrites: storage.directWrites ?? false });
   return { blobs, metadata };
 }

@@ -238,7 +238,7 @@ describe("a driver", () => {
     expect(found.filter(({ kind }) => kind === "static").map(({ path }) => path)).toEqual([]);
   });
 
-  for (const driver of ["storage/memory", "storage/filesystem", "metadata/memory", "metadata/sqlite"]) {
+  for (const driver of ["storage/memory", "storage/filesystem", "storage/s3", "metadata/memory", "metadata/sqlite"]) {
     test(`is ${driver}`, () => {
       expect(found.map(({ path }) => path)).toContainEqual(expect.stringMatching(new RegExp(`^${driver}/`)));
     });

@@ -7,6 +7,8 @@ const ROOT = resolve(import.meta.dir, "..");
 
 /** What users of the library install. A line more here wants a chapter more in docs/dependencies.md. */
 const RUNTIME: readonly string[] = [
+  "@aws-sdk/credential-provider-node",
+  "@smithy/signature-v4",
   "jose",
   "pg",
   "pino",

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { folderPath } from "../lib/folder-path.ts";
 import { formatSize } from "../lib/size.ts";
 import { silentLogger } from "../observe/logger.ts";
+import { refuseBucket } from "./s3-storage.ts";
 import { CommandError, failingWith2 } from "./command-error.ts";
 import { readCopyCommand } from "./copy-command.ts";
 import { UNFINISHED, copyFiles, makeEmptyFolder } from "./copy-registry.ts";
@@ -37,6 +38,7 @@ export function backup(
     if (folder === undefined) {
       throw new CommandError("backup takes one folder: stowage backup /var/backups/stowage-1");
     }
+    refuseBucket(settings, "backup");
     const [from, to] = [folderPath(settings.storage.filesystem.rootdirectory), folderPath(folder)];
     const { LiveDatabase } = await import("../metadata/sqlite/snapshot.ts");
     await using database = new LiveDatabase(from); // before the registry, because it is to be disposed of after it

@@ -8,12 +8,19 @@ import { accessOf, asksForLogin, tagProtectionOf } from "./access.ts";
 import type { OriginOptions } from "../server/http/origin.ts";
 import type { RegistryLimits } from "../registry/backend.ts";
 import type { ReadLimitOptions } from "../server/access/read-limits.ts";
+import { s3OptionsOf } from "./s3-storage.ts";
 import { CommandError } from "./command-error.ts";
 import { addressOf } from "./listen-for-clients.ts";
 import { urlRuleOf } from "./url-rule.ts";
 
 /** Errors whose message is meant for the person who starts the program. */
-const EXPLAINED: ReadonlySet<string> = new Set(["DataFolderError", "FolderPathError", "SchemaError"]);
+const EXPLAINED: ReadonlySet<string> = new Set([
+  "DataFolderError",
+  "FolderPathError",
+  "S3Error",
+  "SchemaError",
+  "StoreIdentityError",
+]);
 
 /** Stands for an upload that never expires. */
 const NEVER_MS = 100 * 365 * 86_400_000;
@@ -45,6 +52,7 @@ export async function openRegistry(
       singleProcess: filesystem.singleprocess,
       directWrites: filesystem.directwrites,
       mustExist,
+      s3: s3OptionsOf(settings),
     },
     ...(await liveOptionsOf(settings, { serving })),
     pages: { catalog: settings.catalog.maxentries, tags: settings.tags.maxtags },

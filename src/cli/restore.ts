@@ -2,6 +2,7 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { folderPath } from "../lib/folder-path.ts";
+import { refuseBucket } from "./s3-storage.ts";
 import { CommandError, failingWith2 } from "./command-error.ts";
 import { readCopyCommand } from "./copy-command.ts";
 import { DATABASE, UNFINISHED, copyFiles, makeEmptyFolder } from "./copy-registry.ts";
@@ -29,6 +30,7 @@ export function restore(
     if (folder === undefined) {
       throw new CommandError("restore takes the folder of a backup: stowage restore /var/backups/stowage-1");
     }
+    refuseBucket(settings, "restore");
     const [from, to] = [folderPath(folder), folderPath(settings.storage.filesystem.rootdirectory)];
     requireBackup(from);
     makeEmptyFolder(to, from);

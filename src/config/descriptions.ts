@@ -154,6 +154,41 @@ export const DESCRIPTIONS: Readonly<Record<string, string>> = {
     "elsewhere it has no effect. That takes less CPU in the kernel, most of all on virtual machines where copying " +
     "into the page cache is slow. Its price: the first pull after a push reads from the disk, and some disks take " +
     "such writes more slowly. Pushes are as durable either way.",
+  "storage.s3.bucket":
+    "The bucket for the bytes of blobs ([s3.md](s3.md)). Manifests, tags and blobs up to `storage.inline` stay in the database in " +
+    "the data folder.",
+  "storage.s3.region": "The region of the bucket. Services without regions accept any word.",
+  "storage.s3.regionendpoint":
+    "The address of an S3-compatible service: `https://host:port`, or `host:port` with `storage.s3.secure`. By default Amazon's " +
+    "address for the region.",
+  "storage.s3.rootdirectory": "The path in the bucket below which all objects are.",
+  "storage.s3.forcepathstyle":
+    "Whether the bucket is in the path (`host/bucket`) instead of the host name (`bucket.host`). By default with " +
+    "`storage.s3.regionendpoint`, and for buckets with a dot in their name.",
+  "storage.s3.accesskey":
+    "The access key. Without keys, they are found as the AWS tools find them: environment, profile, web identity (IRSA), " +
+    "container, instance; and renewed before they expire.",
+  "storage.s3.secretkey": "The secret key that belongs to `storage.s3.accesskey`.",
+  "storage.s3.sessiontoken": "The session token of temporary keys.",
+  "storage.s3.secure": "Whether addresses without a scheme are `https`.",
+  "storage.s3.skipverify": "`true` accepts any certificate of the service. Only for tests.",
+  "storage.s3.encrypt": "Whether objects are encrypted by the service: with its own key, or `storage.s3.keyid`.",
+  "storage.s3.keyid": "The KMS key to encrypt with.",
+  "storage.s3.storageclass":
+    "The storage class of objects. `NONE` and `STANDARD` name none, which services without classes need.",
+  "storage.s3.objectacl": "The canned ACL of objects. By default none is sent, as buckets without ACLs require.",
+  "storage.s3.chunksize":
+    "The size of a part of a large upload, from `5MiB` to `128MiB`. A blob may have 10,000 parts; for larger blobs whose size the " +
+    "client announces, parts grow. All uploads together keep up to 256 MiB of parts in memory, and wait for memory beyond that.",
+  "storage.s3.redirectendpoint":
+    "The address of the bucket for clients that are redirected, when it differs from the one that the server uses.",
+  "storage.s3.accelerate": "Whether Amazon's transfer acceleration is used.",
+  "storage.s3.usedualstack": "Whether Amazon's addresses for IPv4 and IPv6 are used.",
+  "storage.s3.usefipsendpoint": "Whether Amazon's FIPS addresses are used.",
+  "storage.s3.useragent": "The `User-Agent` of requests to S3.",
+  "storage.redirect.disable":
+    "With S3, a GET of a blob is answered by 307 with a presigned address of the bucket, valid for at most 20 minutes. `true` relays " +
+    "the bytes through the server instead: needed where clients cannot reach the bucket. HEAD is never redirected. Without S3 it has no effect.",
   "storage.inline":
     "Blobs up to this size are stored in the database instead of in files, which makes pushes of small images " +
     "faster. At most `1MiB`; `0` stores every blob as a file. A change applies to blobs pushed from then on.",

@@ -7,6 +7,8 @@
 interface Protecting {
   /** What serving without the setting would mean. */
   readonly without: string;
+  /** What to do, when there is more to do than to remove the setting. */
+  readonly instead?: string;
   /** The names below it that distribution knows. */
   readonly names: readonly string[];
 }
@@ -17,42 +19,17 @@ const FOLDER_INSTEAD = "images would be stored in a local folder instead";
 const PROTECTING: Readonly<Record<string, Protecting>> = {
   "auth.none": { without: "nothing would be different", names: [] },
   "auth.silly": { without: "everyone could read and write everything", names: ["realm", "service"] },
-  "storage.s3": {
-    without: FOLDER_INSTEAD,
-    names: [
-      "accelerate",
-      "accesskey",
-      "bucket",
-      "chunksize",
-      "encrypt",
-      "forcepathstyle",
-      "keyid",
-      "loglevel",
-      "multipartcopychunksize",
-      "multipartcopymaxconcurrency",
-      "multipartcopythresholdsize",
-      "objectacl",
-      "redirectendpoint",
-      "region",
-      "regionendpoint",
-      "rootdirectory",
-      "secretkey",
-      "secure",
-      "sessiontoken",
-      "skipverify",
-      "storageclass",
-      "usedualstack",
-      "usefipsendpoint",
-      "useragent",
-      "v4auth",
-    ],
-  },
   "storage.gcs": {
     without: FOLDER_INSTEAD,
+    instead:
+      "Use storage.s3 with regionendpoint: https://storage.googleapis.com, region: auto, and an HMAC key of the service account as " +
+      "accesskey and secretkey",
     names: ["bucket", "chunksize", "credentials", "keyfile", "maxconcurrency", "rootdirectory"],
   },
   "storage.azure": {
     without: FOLDER_INSTEAD,
+    instead:
+      "Azure has no S3 interface: run an S3 gateway for the container, such as versitygw azure, and use storage.s3",
     names: ["accountkey", "accountname", "container", "credentials", "realm", "rootdirectory"],
   },
   "storage.swift": {
@@ -109,7 +86,11 @@ const UNNEEDED: Readonly<Record<string, string>> = {
   "log.hooks": "it sends no mail: set alerts on its metrics or its log",
   "log.reportcaller": "its log lines do not name places in its source",
   "storage.filesystem.maxthreads": "the kernel schedules its reads and writes",
-  "storage.redirect": "it sends blobs from its folder itself",
+  "storage.s3.loglevel": "requests to S3 that fail are in its log",
+  "storage.s3.multipartcopychunksize": "blobs are not copied: they are sent to their final object",
+  "storage.s3.multipartcopymaxconcurrency": "blobs are not copied: they are sent to their final object",
+  "storage.s3.multipartcopythresholdsize": "blobs are not copied: they are sent to their final object",
+  "storage.s3.v4auth": "requests are always signed so",
   "storage.cache": "descriptors are in its database, and its caches need no setting",
   "storage.tag": "it finds tags in its database, without reading files",
   "middleware.storage": "it sends blobs itself, not from CloudFront or another address",
@@ -150,15 +131,16 @@ function isDisabled(entry: unknown): boolean {
 }
 
 export type UnbuiltSetting =
-  | { readonly kind: "protects"; readonly path: string; readonly without: string }
+  /** `instead` says what to do, when there is more to do than to remove the setting. */
+  | { readonly kind: "protects"; readonly path: string; readonly without: string; readonly instead: string | undefined }
   /** `instead` says why nothing is lost without it. */
   | { readonly kind: "ignored"; readonly path: string; readonly instead: string };
 
 /** What a setting of distribution's is to us; undefined when distribution has none of that path either. */
 export function unbuiltSetting(path: string): UnbuiltSetting | undefined {
   const covers = (known: string): boolean => path === known || path.startsWith(`${known}.`);
-  for (const [known, { without }] of Object.entries(PROTECTING)) {
-    if (covers(known)) return { kind: "protects", path: known, without };
+  for (const [known, { without, instead }] of Object.entries(PROTECTING)) {
+    if (covers(known)) return { kind: "protects", path: known, without, instead };
   }
   for (const [known, instead] of Object.entries(UNNEEDED)) {
     if (covers(known)) return { kind: "ignored", path: known, instead };

@@ -46,7 +46,16 @@ const OF_LIBRARIES =
   /invalid|received|unrecogni[sz]ed|undefined|too (?:small|big)|expected (?:string|number|boolean|array|object|record|int|nan)\b|\bNaN is|\[object|unresolved|must be|implicit|scalar|\bflow\b|unexpected token/i;
 const OF_THE_SYSTEM = /\bE(?:NOENT|ISDIR|ACCES|PERM|INVAL|XIST)\b|\bERR_|Error\b/;
 
-const MAY_BE_EMPTY: ReadonlySet<string> = new Set(["http.prefix", "http.headers"]);
+const MAY_BE_EMPTY: ReadonlySet<string> = new Set([
+  "http.prefix",
+  "http.headers",
+  "storage.s3.regionendpoint",
+  "storage.s3.redirectendpoint",
+  "storage.s3.rootdirectory",
+  "storage.s3.sessiontoken",
+  "storage.s3.keyid",
+  "storage.s3.useragent",
+]);
 
 type Attempt = { readonly text?: string; readonly environment?: Readonly<Record<string, string>> };
 
@@ -185,6 +194,11 @@ function neededBeside(path: string): readonly (readonly [path: string, value: st
     "http.tls.letsencrypt.cachefile": "/certificates",
     "http.tls.letsencrypt.email": "you@example.com",
     "http.tls.letsencrypt.hosts": "[registry.example.com]",
+    "storage.s3.bucket": "registry",
+    "storage.s3.region": "us-east-1",
+    ...(path === "storage.s3.accesskey" ? { "storage.s3.secretkey": "secret" } : {}),
+    ...(path === "storage.s3.secretkey" ? { "storage.s3.accesskey": "key" } : {}),
+    ...(path === "storage.s3.keyid" ? { "storage.s3.encrypt": "true" } : {}),
   };
   if (path === "auth.token.refresh") return [["auth.users.enabled", "true"]]; // all others are about another server
   const section = path.slice(0, path.lastIndexOf("."));

@@ -10,6 +10,26 @@ type Treatment = "honoured" | "not needed" | "stops";
 
 const REFERENCE: Readonly<Record<Treatment, readonly string[]>> = {
   honoured: [
+    "storage.s3.accelerate",
+    "storage.s3.accesskey",
+    "storage.s3.bucket",
+    "storage.s3.chunksize",
+    "storage.s3.encrypt",
+    "storage.s3.forcepathstyle",
+    "storage.s3.keyid",
+    "storage.s3.objectacl",
+    "storage.s3.redirectendpoint",
+    "storage.s3.region",
+    "storage.s3.regionendpoint",
+    "storage.s3.rootdirectory",
+    "storage.s3.secretkey",
+    "storage.s3.secure",
+    "storage.s3.skipverify",
+    "storage.s3.storageclass",
+    "storage.s3.usedualstack",
+    "storage.s3.usefipsendpoint",
+    "storage.s3.useragent",
+    "storage.redirect.disable",
     "log.level",
     "log.formatter",
     "log.fields",
@@ -68,10 +88,14 @@ const REFERENCE: Readonly<Record<Treatment, readonly string[]>> = {
     "policy.repository.classes",
   ],
   "not needed": [
+    "storage.s3.loglevel",
+    "storage.s3.multipartcopychunksize",
+    "storage.s3.multipartcopymaxconcurrency",
+    "storage.s3.multipartcopythresholdsize",
+    "storage.s3.v4auth",
     "log.hooks",
     "log.reportcaller",
     "storage.filesystem.maxthreads",
-    "storage.redirect.disable",
     "storage.cache.blobdescriptor",
     "storage.cache.blobdescriptorsize",
     "storage.tag.concurrencylimit",
@@ -117,6 +141,10 @@ const REFERENCE: Readonly<Record<Treatment, readonly string[]>> = {
 /** What else has to be there, such as all of one section. */
 const BESIDE: Readonly<Record<string, readonly string[]>> = {
   "auth.htpasswd.realm": ["auth.htpasswd.path"],
+  "storage.s3.": ["storage.s3.bucket", "storage.s3.region"],
+  "storage.s3.accesskey": ["storage.s3.secretkey"],
+  "storage.s3.secretkey": ["storage.s3.accesskey"],
+  "storage.s3.keyid": ["storage.s3.encrypt"],
   "auth.token.": ["auth.token.realm", "auth.token.service", "auth.token.issuer", "auth.token.jwks"],
   "http.tls.letsencrypt.": [
     "http.tls.letsencrypt.cachefile",

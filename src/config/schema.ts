@@ -13,6 +13,7 @@ import {
   trustedProxies,
 } from "./http-settings.ts";
 import { limitsSettings, quotasSetting } from "./limit-settings.ts";
+import { s3Settings } from "./s3-settings.ts";
 import { bytes, distributionDuration, duration, interval, lowerCase } from "./values.ts";
 
 z.config({ jitless: true }); // settings are read once: code made for that takes longer than it saves
@@ -119,6 +120,9 @@ export const Settings = z.strictObject({
           directwrites: z.boolean().default(false),
         })
         .prefault({}),
+      /** Where the bytes of blobs lie instead, when present; the database stays in the data folder. */
+      s3: s3Settings.optional(),
+      redirect: z.strictObject({ disable: z.boolean().default(false) }).prefault({}),
       delete: z.strictObject({ enabled: z.boolean().default(true) }).prefault({}),
       maintenance: z
         .strictObject({

@@ -642,7 +642,7 @@ health:
   const protecting: readonly (readonly [text: string, path: string])[] = [
     ["auth: {silly: {realm: x, service: x}}", "auth.silly"],
     ["auth: silly", "auth.silly"],
-    ["storage: {s3: {bucket: x}}", "storage.s3"],
+    ["storage: {oss: {bucket: x}}", "storage.oss"],
     ["storage: {gcs: {bucket: x}}", "storage.gcs"],
     ["storage: {azure: {container: x}}", "storage.azure"],
     ["storage: {inmemory: {}}", "storage.inmemory"],
@@ -663,8 +663,8 @@ health:
   const variables: readonly (readonly [variable: string, value: string, path: string])[] = [
     ["REGISTRY_AUTH", "silly", "auth.silly"],
     ["REGISTRY_AUTH_SILLY_REALM", "x", "auth.silly"],
-    ["REGISTRY_STORAGE", "s3", "storage.s3"],
-    ["REGISTRY_STORAGE_S3_BUCKET", "x", "storage.s3"],
+    ["REGISTRY_STORAGE", "oss", "storage.oss"],
+    ["REGISTRY_STORAGE_OSS_BUCKET", "x", "storage.oss"],
     ["REGISTRY_PROXY_REMOTEURL", "https://registry-1.docker.io", "proxy"],
   ];
   for (const [variable, value, path] of variables) {

@@ -209,6 +209,27 @@ export const EXAMPLES: Readonly<Record<string, string>> = {
   "storage.filesystem.rootdirectory": "/var/lib/stowage",
   "storage.filesystem.singleprocess": "false",
   "storage.filesystem.directwrites": "false",
+  "storage.s3.bucket": "registry",
+  "storage.s3.region": "us-east-1",
+  "storage.s3.regionendpoint": "https://s3.example.com",
+  "storage.s3.rootdirectory": "/stowage",
+  "storage.s3.forcepathstyle": "true",
+  "storage.s3.accesskey": "AKIA...",
+  "storage.s3.secretkey": "...",
+  "storage.s3.sessiontoken": "...",
+  "storage.s3.secure": "true",
+  "storage.s3.skipverify": "false",
+  "storage.s3.encrypt": "true",
+  "storage.s3.keyid": "alias/registry",
+  "storage.s3.storageclass": "STANDARD_IA",
+  "storage.s3.objectacl": "bucket-owner-full-control",
+  "storage.s3.chunksize": "16MiB",
+  "storage.s3.redirectendpoint": "https://cdn.example.com",
+  "storage.s3.accelerate": "false",
+  "storage.s3.usedualstack": "false",
+  "storage.s3.usefipsendpoint": "false",
+  "storage.s3.useragent": "registry",
+  "storage.redirect.disable": "true",
   "storage.delete.enabled": "true",
   "storage.inline": "16KiB",
   "storage.maintenance.readonly.enabled": "true",
@@ -462,7 +483,7 @@ function setAside(path: string, value: unknown, origin: Origin, { warnings, prob
     else {
       problems.push(
         `${from}: ${unbuilt.path} is not supported yet: without it ${unbuilt.without}. ` +
-          "Remove the setting if you can do without it",
+          (unbuilt.instead ?? "Remove the setting if you can do without it"),
       );
     }
   }

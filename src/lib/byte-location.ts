@@ -9,11 +9,18 @@ export interface FileLocation {
   readonly range: ByteRange;
 }
 
+/** Behind a stream. */
+export interface StreamLocation {
+  readonly kind: "stream";
+  open(range?: ByteRange): AsyncIterable<Uint8Array>;
+  /** Whether it is open, and all of it is to be read once. */
+  readonly isOpen?: boolean;
+  /** Where a client may GET all of the bytes itself for a while. Absent when it may not. */
+  address?(): Promise<URL>;
+}
+
 /** In memory, in a file, or behind a stream. Nothing is open yet. */
-export type ByteLocation =
-  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
-  | FileLocation
-  | { readonly kind: "stream"; open(range?: ByteRange): AsyncIterable<Uint8Array> };
+export type ByteLocation = { readonly kind: "bytes"; readonly bytes: Uint8Array } | FileLocation | StreamLocation;
 
 /** Identifies a version of the bytes under a key: a storage compares it to detect modification. */
 export interface Fingerprint {

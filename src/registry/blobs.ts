@@ -6,6 +6,7 @@ import { blobUnknown } from "../oci/unknown.ts";
 import { once } from "../lib/byte-location.ts";
 import type { ByteLocation, Fingerprint } from "../lib/byte-location.ts";
 import type { ByteRange } from "../lib/byte-range.ts";
+import { MissingBlobError } from "../storage/blob-store.ts";
 import type { StorageKey } from "../storage/blob-store.ts";
 import type { Backend } from "./backend.ts";
 import { isIntact } from "./blob-health.ts";
@@ -163,14 +164,30 @@ class LocalBlob implements Blob {
 
   read(range?: ByteRange): AsyncIterable<Uint8Array> {
     const { location } = this.#record;
-    if (location.kind === "stored") return this.#backend.store.read(location.storageKey as StorageKey, range);
+    if (location.kind === "stored") {
+      const key = location.storageKey as StorageKey;
+      return this.#reading(key, this.#backend.store.read(key, range));
+    }
     return once(range ? location.payload.subarray(range.start, range.end + 1) : location.payload);
   }
 
   location(): ByteLocation {
     const { location, size } = this.#record;
     if (location.kind === "inline") return { kind: "bytes", bytes: location.payload };
-    return this.#backend.store.locate(location.storageKey as StorageKey, size);
+    const key = location.storageKey as StorageKey;
+    const stored = this.#backend.store.locate(key, size);
+    if (stored.kind !== "stream") return stored;
+    return { ...stored, open: (range) => this.#reading(key, stored.open(range)) };
+  }
+
+  /** That the bytes are gone is recorded: the blob is missing from then on, until the next push of its bytes. */
+  async *#reading(key: StorageKey, bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    try {
+      yield* bytes;
+    } catch (error) {
+      if (error instanceof MissingBlobError) await this.#backend.metadata.blobs.markCorrupt(this.digest, key);
+      throw error;
+    }
   }
 
   get validity(): BlobValidity | undefined {

@@ -157,11 +157,14 @@ async function* unknownFiles(backend: Backend, afterMs: number, step: () => Prom
   const { store, metadata, clock } = backend;
   let batch: StoredKey[] = [];
   const unknownIn = async (files: readonly StoredKey[]): Promise<StoredKey[]> => {
-    const known = await metadata.blobs.namedKeys(files.map(({ key }) => key));
+    const known = await metadata.blobs.namedKeys(
+      files.flatMap(({ key, part }) => (part === undefined ? [key] : [key, part])),
+    );
     const unknown: StoredKey[] = [];
     for (const file of files) {
+      if (known.has(file.key) || (file.part !== undefined && known.has(file.part))) continue;
       // One that was renamed or removed since it was listed is no finding.
-      if (!known.has(file.key) && (await store.stat(file.key as StorageKey))) unknown.push(file);
+      if (file.isUpload || (await store.stat(file.key as StorageKey))) unknown.push(file);
     }
     return unknown;
   };

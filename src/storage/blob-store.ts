@@ -41,6 +41,10 @@ export interface StoredKey {
   readonly size: number;
   /** When it was last written to, in milliseconds since 1970. */
   readonly modifiedAt: number;
+  /** The part that it was made for, when its own key does not say so. */
+  readonly part?: PartKey;
+  /** Whether it is an unfinished upload without bytes that can be seen. */
+  readonly isUpload?: boolean;
 }
 
 /** Writes the bytes of an upload; there is one writer at a time. Disposing of it drops what no checkpoint covers. */
@@ -128,6 +132,8 @@ export interface BlobStore {
 /** There are no bytes under a key. */
 export class MissingBlobError extends Error {
   override readonly name = "MissingBlobError";
+  /** As the system says it of a file. */
+  readonly code = "ENOENT";
 
   constructor(key: string, options?: ErrorOptions) {
     super(`there is no blob under ${key}`, options);

@@ -44,7 +44,7 @@ describe("a setting that cannot be", () => {
     ["REGISTRY_LOG_LEVEL", "loud", "log.level: info"],
     ["REGISTRY_VALIDATION_MANIFESTS_SPARSE", "2", "validation.manifests.sparse: false"],
     ["REGISTRY_AUTH", "htpasswd", "auth.htpasswd.path"],
-    ["REGISTRY_STORAGE", "s3", "images would be stored in a local folder instead"],
+    ["REGISTRY_STORAGE", "oss", "images would be stored in a local folder instead"],
   ] as const) {
     test(`in the environment stops the start with one line (${name})`, async () => {
       const { exitCode, stdout, stderr } = await runProgram(scratch, ["serve"], { [name]: value });

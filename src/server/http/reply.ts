@@ -86,6 +86,35 @@ export async function gathered(reply: Reply): Promise<Reply> {
   return { ...reply, body: bytesBody(Buffer.concat(pieces)) };
 }
 
+/**
+ * The same reply with its stream opened, once the first piece of it is there: one that cannot be read can still be answered with
+ * its error. Other bodies, and HEAD, are left as they are.
+ */
+export async function opened(reply: Reply, method: string): Promise<Reply> {
+  const location = locationIn(reply);
+  if (location?.kind !== "stream" || method === "HEAD") return reply;
+  const pieces = location.open()[Symbol.asyncIterator]();
+  const first = await pieces.next();
+  return { ...reply, body: { kind: "stream", isOpen: true, open: () => continued(first, pieces) } };
+}
+
+async function* continued(
+  first: IteratorResult<Uint8Array>,
+  rest: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  try {
+    for (let step = first; !step.done; step = await rest.next()) yield step.value;
+  } finally {
+    await rest.return?.();
+  }
+}
+
+/** Whether the body is a stream that nobody has opened. */
+export function isUnopened(reply: Reply): boolean {
+  const location = locationIn(reply);
+  return location?.kind === "stream" && !location.isOpen;
+}
+
 /** Where the bytes of the body are, unless they are in memory for all responses. */
 export function locationIn({ body }: Reply): ByteLocation | undefined {
   return typeof body === "object" && !(body instanceof Blob) ? body : undefined;

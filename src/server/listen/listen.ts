@@ -16,7 +16,7 @@ import { CommonHeaders } from "../http/common-headers.ts";
 import type { Handler } from "../http/handler.ts";
 import { FileOpenings } from "./file-openings.ts";
 import { LIMITS } from "../http/limits.ts";
-import { gathered, isShortStream, locationIn, streamFile, toResponse } from "../http/reply.ts";
+import { gathered, isShortStream, isUnopened, locationIn, opened, streamFile, toResponse } from "../http/reply.ts";
 import type { OpenFile, Reply } from "../http/reply.ts";
 import { SendfileLimit } from "./sendfile-limit.ts";
 import { Sends } from "./sends.ts";
@@ -223,20 +223,20 @@ function answer(
   function send(made: Reply): Response | Promise<Response> {
     if (request.method !== "HEAD" && isShortStream(made)) return gathered(made).then(send);
     const bytes = request.method === "HEAD" ? undefined : bytesInMemory(made, buffersFiles);
-    if (bytes === undefined) return finish(made);
+    if (bytes === undefined) return start(made);
     const isFile = sendfileLimit !== undefined && isLargeFile(made);
     const starting = isFile ? sendfileLimit.start() : undefined;
     if (starting) return sendAfter(starting, made);
     if (!client) {
       if (isFile) sends.beginUntold(exchangeOnSocket(server));
-      return finish(made);
+      return start(made);
     }
     const exchange: Exchange = {
       isOpen: () => server.requestIP(request) !== null,
       closeAfter: (seconds) => server.timeout(request, seconds),
     };
     const begun = sends.begin(exchange, peerOf(client, made.address), bytes, isFile);
-    if (!(begun instanceof Promise)) return finish(made);
+    if (!(begun instanceof Promise)) return start(made);
     server.timeout(request, LIMITS.sends.stallSeconds); // while others of its connection are not taken
     return begun.then(sendLater);
   }
@@ -252,7 +252,12 @@ function answer(
     const anew = await make();
     const made = isShortStream(anew) ? await gathered(anew) : anew;
     sends.resize(begun, bytesInMemory(made, buffersFiles) ?? 0);
-    return finish(made);
+    return await start(made);
+  }
+
+  /** A stream is opened at last: one that waits for its turn would hold a connection to the store. */
+  function start(made: Reply): Response | Promise<Response> {
+    return request.method !== "HEAD" && isUnopened(made) ? opened(made, request.method).then(finish) : finish(made);
   }
 
   function finish(made: Reply): Response {

@@ -1,0 +1,59 @@
+/** Where objects lie below the prefix. */
+import type { PartKey, StorageKey } from "../blob-store.ts";
+
+/**
+ * ```
+ * <prefix>/
+ *   blobs/9f/<upload id>             a blob, or the bytes of an unfinished upload while they are fewer than a part
+ *   uploads/<upload id>/<position>   the tail of an unfinished upload: what is behind its last whole part
+ *   stowage.json                     which database the objects belong to
+ * ```
+ * The key of a blob is chosen when its upload begins, before its digest is known: S3 cannot rename. So `storageKey` depends on
+ * the part alone.
+ */
+export const BLOBS = "blobs/";
+export const UPLOADS = "uploads/";
+export const IDENTITY = "stowage.json";
+
+/** Stands in lists for multipart uploads that only have to be aborted. */
+const MULTIPARTS = "multiparts/";
+
+export function partKey(upload: string): PartKey {
+  return `${UPLOADS}${upload}` as PartKey;
+}
+
+/** The key of the blob that a part becomes. Objects that begin differently are spread over more machines of S3. */
+export function blobKey(part: PartKey): StorageKey {
+  const upload = part.slice(UPLOADS.length);
+  return `${BLOBS}${upload.slice(0, 2)}/${upload}` as StorageKey;
+}
+
+/** The part that the object under a key was made for. */
+export function partOfKey(key: string): PartKey | undefined {
+  if (key.startsWith(BLOBS)) return partKey(key.slice(key.lastIndexOf("/") + 1));
+  if (key.startsWith(UPLOADS)) return partKey(key.slice(UPLOADS.length).split("/")[0] ?? "");
+  return undefined;
+}
+
+/** The key of a tail that begins at this position of its upload. */
+export function tailKey(part: PartKey, position: number): string {
+  return `${part}/${position}`;
+}
+
+/** What `list` calls the multipart uploads to the key of a blob. */
+export function multipartKey(blob: string): PartKey {
+  return `${MULTIPARTS}${blob}` as PartKey;
+}
+
+export type Meaning =
+  | { readonly kind: "part"; readonly part: PartKey }
+  | { readonly kind: "multipart"; readonly blob: string }
+  | { readonly kind: "object" };
+
+/** What is to be deleted under a key. */
+export function meaningOf(key: PartKey | StorageKey): Meaning {
+  if (key.startsWith(MULTIPARTS)) return { kind: "multipart", blob: key.slice(MULTIPARTS.length) };
+  if (key.startsWith(UPLOADS) && !key.slice(UPLOADS.length).includes("/"))
+    return { kind: "part", part: key as PartKey };
+  return { kind: "object" };
+}
