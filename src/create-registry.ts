@@ -25,6 +25,7 @@ import type { Maintenance } from "./registry/maintenance.ts";
 import { confirmIdentity } from "./registry/store-identity.ts";
 import { LocalNamespace } from "./registry/namespace.ts";
 import type { Namespace } from "./registry/namespace.ts";
+import { ReadinessWatch } from "./registry/readiness.ts";
 import type { ChangeListener } from "./server/change-event.ts";
 import type { LiveOptions, ServerOptions } from "./server/context.ts";
 import { CommonHeaders } from "./server/http/common-headers.ts";
@@ -109,6 +110,8 @@ export interface Registry extends Maintenance, Pick<Access, "explain">, AsyncDis
   readonly metrics: Metrics;
   /** Where whoever sends replies has requests counted; undefined without `measure`. */
   readonly requests: RequestMetrics | undefined;
+  /** What `/readyz` says. While it drains, `/readyz` answers 503 and all other requests are served. */
+  readonly readiness: Pick<ReadinessWatch, "ask" | "isDraining">;
   /** Answers a request as the server does; it never rejects. */
   fetch(request: Request): Promise<Response>;
   /**
@@ -176,6 +179,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     readLimits: createReadLimits(readLimits, clock),
   });
   const live = liveOptionsOf(options);
+  const readiness = new ReadinessWatch({ check: () => namespace.checkReady(), log });
   const commonHeaders = new CommonHeaders(options.headers);
   const { crossOrigin } = commonHeaders;
   const serverOptions: ServerOptions = {
@@ -191,6 +195,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     tokens,
     clock,
     onChange: options.onChange,
+    readiness,
     auditFails: options.auditFails,
     measured: requests && { metrics, requests },
     notReady: options.notReady,
@@ -205,6 +210,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   let loopbackHandle: Handler | undefined;
   const listeners = new Set<RegistryListener>();
   const close = async (): Promise<void> => {
+    readiness[Symbol.dispose]();
     await Promise.all(Array.from(listeners, (listener) => listener.close()));
     await backend.claims[Symbol.asyncDispose]();
     await store.close();
@@ -216,6 +222,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     robots: new Robots(metadata, clock),
     metrics,
     requests,
+    readiness,
     handle,
     async listen({ hostname = "127.0.0.1", port = 0, otherSites = "refused" } = {}) {
       const isOpen = options.access === undefined && options.otherSites === undefined;

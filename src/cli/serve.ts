@@ -5,6 +5,7 @@ import { availableParallelism } from "node:os";
 import type { Settings } from "../config/schema.ts";
 import type { Registry } from "../create-registry.ts";
 import { folderPath } from "../lib/folder-path.ts";
+import { pause } from "../lib/pause.ts";
 import type { Logs, ServerLogs } from "../observe/logger.ts";
 import { createDebugHandler } from "../server/ops/debug.ts";
 import type { HealthChecks } from "../server/ops/health-checks.ts";
@@ -16,6 +17,7 @@ import { asksForLogin, provideAccess } from "./access.ts";
 import { provideCertificate } from "./certificate.ts";
 import type { ProvidedCertificate } from "./certificate.ts";
 import { readCommandLine } from "./command-line.ts";
+import { heedDrainSignals } from "./drain-signals.ts";
 import { accessByOthers } from "./folder-access.ts";
 import { exposures, greeting } from "./greeting.ts";
 import type { Greeted } from "./greeting.ts";
@@ -107,6 +109,7 @@ async function serveUntilStopped({ settings, warnings, logs, signals, read }: Se
     },
   });
   signals.serving(() => void reloader.reload()); // before the start is announced
+  heedDrainSignals((isDraining) => drain(isDraining, registry, clients));
   const greeted = await greetedOf(served, listening);
   const { url, debugUrl, dataFolder } = greeted;
   logs.greet(greeting(greeted), { version: VERSION, url, debugUrl, dataFolder }, `Listening on ${url}`);
@@ -124,11 +127,14 @@ async function serveUntilStopped({ settings, warnings, logs, signals, read }: Se
   const working = registry.runJobsInBackground(stopping.signal);
   const auditing = registry.auditOperations(stopping.signal);
   const renewing = certificate?.renewInBackground(stopping.signal);
-  const { bytespersecond, pause } = settings.scrub;
+  const { bytespersecond, pause: pauseMs } = settings.scrub;
   const scrubbing =
-    bytespersecond > 0 &&
-    registry.scrubInBackground({ bytesPerSecond: bytespersecond, pauseMs: pause }, stopping.signal);
+    bytespersecond > 0 && registry.scrubInBackground({ bytesPerSecond: bytespersecond, pauseMs }, stopping.signal);
   const failure = await (clients.failed ? Promise.race([signals.stopped, clients.failed]) : signals.stopped);
+  if (!failure && settings.http.draindelay > 0) {
+    drain(true, registry, clients);
+    await pause(settings.http.draindelay);
+  }
   stopping.abort();
   checks[Symbol.dispose]();
   await stopListening(clients, log);
@@ -144,6 +150,12 @@ async function serveUntilStopped({ settings, warnings, logs, signals, read }: Se
 function withCertificate(settings: Settings, { path }: ProvidedCertificate): Settings {
   const { letsencrypt: _, ...tls } = settings.http.tls;
   return { ...settings, http: { ...settings.http, tls: { ...tls, certificate: path, key: path } } };
+}
+
+/** Has this process and its workers drain, or no longer. */
+function drain(isDraining: boolean, { readiness }: Registry, clients: Addresses["clients"]): void {
+  readiness.isDraining = isDraining;
+  if (clients instanceof Workers) clients.drain(isDraining);
 }
 
 interface Addresses {
@@ -167,8 +179,13 @@ async function listenOn(
   const { addr, prometheus } = settings.http.debug;
   if (addr === undefined) return { clients, watchers: undefined };
   const counted = clients instanceof Workers ? () => clients.counted() : undefined;
-  const metricsText = (): Promise<string> => registry.metrics.text(counted);
-  const debugHandler = createDebugHandler(metricsText, prometheus.enabled ? prometheus.path : undefined, failing);
+  const debugHandler = createDebugHandler({
+    metricsPath: prometheus.enabled ? prometheus.path : undefined,
+    metricsText: () => registry.metrics.text(counted),
+    failing,
+    readiness: () => registry.readiness.ask(),
+    drain: (isDraining) => drain(isDraining, registry, clients),
+  });
   // Monitoring requests every few seconds are not logged.
   const watchers = await listen(addressOf(addr), debugHandler, { log: logs.log })
     .catch(refused("http.debug.addr"))

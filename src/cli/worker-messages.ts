@@ -11,7 +11,9 @@ export type ParentMessage =
   /** It is to say what it has counted. */
   | { readonly kind: "count" }
   /** It is to put these settings in force. */
-  | { readonly kind: "settings"; readonly settings: Settings };
+  | { readonly kind: "settings"; readonly settings: Settings }
+  /** It is to drain, or no longer. */
+  | { readonly kind: "drain"; readonly isDraining: boolean };
 
 /** Sends nothing when the parent process has ended. Resolves once the message is on its way. */
 export async function tellParent(message: WorkerMessage): Promise<void> {

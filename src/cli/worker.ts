@@ -4,6 +4,7 @@ import type { Logger } from "../observe/logger.ts";
 import type { HealthChecks } from "../server/ops/health-checks.ts";
 import { CommandError } from "./command-error.ts";
 import { notReadyBecause, startHealthChecks } from "./health.ts";
+import { heedDrainSignals } from "./drain-signals.ts";
 import { listenForClients } from "./listen-for-clients.ts";
 import { openRegistry } from "./open-registry.ts";
 import { applySettings } from "./reload.ts";
@@ -17,7 +18,7 @@ export async function worker(): Promise<number> {
   if (!process.send) throw new CommandError("worker is internal: stowage serve starts workers (setting workers)");
   const told = toldToStop();
   const parent = followParent();
-  const { settings, address } = (await Bun.stdin.json()) as WorkerConfig;
+  const { settings, address, isDraining } = (await Bun.stdin.json()) as WorkerConfig;
   const logs = await logsFor(settings);
   try {
     let checks = startHealthChecks(settings.health, logs.log);
@@ -32,9 +33,13 @@ export async function worker(): Promise<number> {
       checks[Symbol.dispose]();
       checks = started;
     };
+    const drain = (drains: boolean): void => void (registry.readiness.isDraining = drains);
+    drain(isDraining);
+    heedDrainSignals(drain);
     parent.begin({
       count: tellCounted,
       apply: (changed) => applySettings(changed, { registry, logs, setHealthChecks }),
+      drain,
     });
     const listening = await listenForClients(settings, registry.handle, countedBy(registry, logs), address);
     await tellParent({ kind: "listening" });
@@ -52,6 +57,8 @@ interface Orders {
   /** Says what was counted. */
   readonly count: () => Promise<void>;
   readonly apply: (settings: Settings) => Promise<void>;
+  /** Begins or ends a drain. */
+  readonly drain: (isDraining: boolean) => void;
 }
 
 /** Does what the parent process says, in its order; what it says before the beginning waits. */
@@ -60,6 +67,7 @@ function followParent() {
   let applying: Promise<unknown> = orders;
   listenToParent((message) => {
     if (message.kind === "count") void orders.then(({ count }) => count());
+    else if (message.kind === "drain") void orders.then(({ drain }) => drain(message.isDraining));
     else applying = applying.then(async () => await (await orders).apply(message.settings));
   });
   return { begin };

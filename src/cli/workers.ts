@@ -16,6 +16,8 @@ import type { ParentMessage, WorkerMessage } from "./worker-messages.ts";
 export interface WorkerConfig {
   readonly settings: Settings;
   readonly address: Address;
+  /** Whether it begins with a drain. */
+  readonly isDraining: boolean;
 }
 
 /** Between the death of a worker and the start of the next; it doubles while they live shortly. */
@@ -64,7 +66,7 @@ export class Workers implements Listening {
   readonly started: Promise<undefined>;
   /** Resolves when no worker can be started. */
   readonly failed: Promise<Error>;
-  #config: WorkerConfig;
+  #config: Omit<WorkerConfig, "isDraining">;
   readonly #log: Logger;
   readonly #running = new Set<Subprocess>();
   readonly #listening = new Set<Subprocess>();
@@ -72,8 +74,9 @@ export class Workers implements Listening {
   readonly #stopping = new AbortController();
   readonly #slots: readonly Promise<void>[];
   #isUp = false;
+  #isDraining = false;
 
-  constructor(count: number, config: WorkerConfig, url: string, log: Logger) {
+  constructor(count: number, config: Omit<WorkerConfig, "isDraining">, url: string, log: Logger) {
     this.url = url;
     this.address = config.address;
     this.#config = config;
@@ -114,6 +117,12 @@ export class Workers implements Listening {
     return this.#counts.read();
   }
 
+  /** Has all of them drain, or no longer; those that are started later too. */
+  drain(isDraining: boolean): void {
+    this.#isDraining = isDraining;
+    for (const worker of this.#listening) tell(worker, { kind: "drain", isDraining });
+  }
+
   /** Ends all at once, whatever they do. */
   #kill(): void {
     this.#stopping.abort();
@@ -144,13 +153,15 @@ export class Workers implements Listening {
   /** Runs a worker to its end and tells what that was like. */
   async #runOne(onListening: () => void) {
     let listened = false;
+    const config: WorkerConfig = { ...this.#config, isDraining: this.#isDraining };
     const worker = Bun.spawn([...THIS_PROGRAM, "worker"], {
-      stdin: Buffer.from(JSON.stringify(this.#config)),
+      stdin: Buffer.from(JSON.stringify(config)),
       stdout: "inherit",
       stderr: "inherit",
       ipc: (message: WorkerMessage) => {
         if (message.kind === "counted") return this.#counts.told(worker, message.samples);
         listened = true;
+        if (this.#isDraining !== config.isDraining) tell(worker, { kind: "drain", isDraining: this.#isDraining });
         this.#listening.add(worker);
         onListening();
       },

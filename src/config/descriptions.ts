@@ -69,6 +69,8 @@ export const DESCRIPTIONS: Readonly<Record<string, string>> = {
     "in limits) and the registry's public URL. From other clients these headers are ignored. A proxy must set or " +
     "remove each of them: see [proxies.md](proxies.md).",
   "http.headers": "Headers added to every response, each with a value or a list of values.",
+  "http.draindelay":
+    "At a stop, `/readyz` answers 503 for so long before the port is closed, so that load balancers send no more requests.",
   "http.debug.addr":
     "A second address for monitoring, written like `http.addr`: `/debug/health`, and metrics when enabled. Off by " +
     "default. Keep it away from clients.",

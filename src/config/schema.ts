@@ -76,6 +76,8 @@ export const Settings = z.strictObject({
       http2: z.strictObject({ disabled: z.boolean().default(false) }).prefault({}),
       /** HTTP/2 in the clear, for proxies. */
       h2c: z.strictObject({ enabled: z.boolean().default(false) }).prefault({}),
+      /** How long `/readyz` says no at a stop before the port is closed. */
+      draindelay: distributionDuration.prefault("0s"),
       debug: z
         .strictObject({
           /** Nothing listens there when absent. */

@@ -180,6 +180,7 @@ export const EXAMPLES: Readonly<Record<string, string>> = {
   "http.http2.disabled": "false",
   "http.h2c.enabled": "false",
   "http.debug.addr": "127.0.0.1:5001",
+  "http.draindelay": "10s",
   "http.debug.prometheus.enabled": "true",
   "http.debug.prometheus.path": "/metrics",
   "http.debug.prometheus.repositories": "100",

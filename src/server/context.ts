@@ -2,6 +2,7 @@
 import type { Authorization } from "../auth/authorization.ts";
 import type { TokenService } from "../auth/token-service.ts";
 import type { Namespace } from "../registry/namespace.ts";
+import type { ReadinessWatch } from "../registry/readiness.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { RequestMetrics } from "../observe/request-metrics.ts";
@@ -41,6 +42,8 @@ export interface ServerOptions {
   readonly clock: Clock;
   /** Called for each change by a client. */
   readonly onChange?: ChangeListener | undefined;
+  /** Whether `/readyz` says that the server is to be sent requests. */
+  readonly readiness: ReadinessWatch;
   /** Whether audit lines are being dropped. */
   readonly auditFails?: (() => boolean) | undefined;
   /** Where requests are counted; absent when they are not. */

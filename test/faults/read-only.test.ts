@@ -51,7 +51,7 @@ test("a folder that has become read-only refuses pushes with 503 until it is wri
     await expectKept(client, kept);
     expect(await refusedStart({ dataDir })).toContain("cannot be written");
   }
-  expect((await fetch(`${server.url}/readyz`)).status).toBe(200);
+  while ((await fetch(`${server.url}/readyz`)).status !== 200) await Bun.sleep(50); // after two successes
   expect((await pushAtOnce(client, "again")).status).toBe(201);
   const digest = digestOf(bytesOf("chunk", SIZE));
   expect((await client.send("PUT", `${begun}?digest=${digest}`)).status).toBe(201);

@@ -10,6 +10,7 @@ import type { Finding } from "../../../src/registry/check.ts";
 import { collectAll } from "../../../src/registry/gc/collector.ts";
 import { LocalNamespace } from "../../../src/registry/namespace.ts";
 import { CommonHeaders } from "../../../src/server/http/common-headers.ts";
+import { ReadinessWatch } from "../../../src/registry/readiness.ts";
 import { OPEN_ACCESS } from "../../../src/server/access/authorize.ts";
 import { LIMITS } from "../../../src/server/http/limits.ts";
 import { createHandler } from "../../../src/server/pipeline.ts";
@@ -49,8 +50,9 @@ export async function openWatchedRegistry(
   const metadata = new Metadata(watchedEngine(engine, watch), clock);
   const backend = createBackend({ store: watchedStore(files, watch), metadata, clock, limits: { inlineBytes } });
   const log = silentLogger();
+  const namespace = new LocalNamespace(backend);
   const handle = createHandler({
-    namespace: new LocalNamespace(backend),
+    namespace,
     options: {
       live: { deleteEnabled: true, readOnly: false, readLimits: undefined },
       maxCatalogPage: LIMITS.maxCatalogPage,
@@ -62,6 +64,7 @@ export async function openWatchedRegistry(
       authorizer: OPEN_ACCESS,
       asksForLogin: false,
       clock: systemClock,
+      readiness: new ReadinessWatch({ check: () => namespace.checkReady(), log }),
       version: "test",
     },
     log,
