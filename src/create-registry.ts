@@ -17,6 +17,7 @@ import { openAccess } from "./open-access.ts";
 import type { Access, AccessOptions } from "./open-access.ts";
 import { openDrivers } from "./open-drivers.ts";
 import type { StorageOptions } from "./open-drivers.ts";
+import { openAdoption } from "./registry/adoption/open-adoption.ts";
 import { DEFAULT_LIMITS, createBackend } from "./registry/backend.ts";
 import type { RegistryLimits } from "./registry/backend.ts";
 import { emptyTrash } from "./registry/gc/trash.ts";
@@ -149,6 +150,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     blobs: store,
     metadata: engine,
     identity,
+    tree,
   } = await openDrivers(options.storage, log, requests && metrics.calls);
   const rules = { ...DEFAULT_RULES, ...options.collection };
   const metadata: Metadata = new Metadata(engine, clock, { periods: rules, quotas: options.quotas });
@@ -164,7 +166,13 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     });
   }
   const backend = createBackend({ store, metadata, clock, limits: options.limits, rules });
-  const namespace = new LocalNamespace(backend);
+  const adoption =
+    tree &&
+    (await openAdoption(backend, tree, log).catch(async (error: unknown) => {
+      await metadata.close();
+      throw error;
+    }));
+  const namespace = new LocalNamespace(backend, adoption);
   const origins = new Origins(options.origin);
   const onLogin = requests && metrics.countLogin.bind(metrics);
   const parts = { metadata, clock, log, origins, signaturesEnabled, onLogin };
@@ -234,6 +242,8 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     },
     async clear() {
       await metadata.repositories.removeAll();
+      await metadata.adoptions.end(); // nothing comes back from a tree that is being adopted
+      await adoption?.refresh();
       await emptyTrash(backend, () => undefined);
     },
     reconfigure(changed) {
@@ -243,7 +253,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     },
     fetch: async (request) =>
       toResponse(await opened(await handle(request), request.method), request.method, streamFile),
-    ...createMaintenance(backend, { log, metrics }),
+    ...createMaintenance(backend, { log, metrics }, { adoption, tree }),
     explain: (...asked) => access.explain(...asked),
     close,
     [Symbol.asyncDispose]: close,

@@ -7,6 +7,7 @@ import type { Logger } from "./observe/logger.ts";
 import type { BlobStore, PartWriter } from "./storage/blob-store.ts";
 import type { StoreIdentity } from "./storage/store-identity.ts";
 import type { S3Options } from "./storage/s3-options.ts";
+import type { WritableTreeFiles } from "./storage/tree-files.ts";
 
 /** What a registry is built on. It closes them. */
 export interface Drivers {
@@ -14,6 +15,8 @@ export interface Drivers {
   readonly metadata: SqlEngine;
   /** Of blobs that lie apart from the database: compared before anything is served. */
   readonly identity?: StoreIdentity | undefined;
+  /** Where a tree of distribution may lie, whose files the store has under their paths; absent when none can. */
+  readonly tree?: WritableTreeFiles;
 }
 
 /**
@@ -32,6 +35,8 @@ export type StorageOptions =
       readonly mustExist?: boolean;
       /** A bucket for the bytes of blobs, instead of files in the folder. */
       readonly s3?: S3Options | undefined;
+      /** Whether a folder of distribution (`registry:2`, `registry:3`) is adopted; it is refused when absent. */
+      readonly adopts?: boolean;
     }
   | Drivers;
 
@@ -51,13 +56,14 @@ const DATABASE_ACTIONS: Actions<SqlEngine> = { read: "read", readNow: "read", wr
 
 /** Opens the drivers; `observer` is told of their calls. */
 export async function openDrivers(storage: StorageOptions, log: Logger, observer?: CallObserver): Promise<Drivers> {
-  const { blobs, metadata, identity } = await chooseDrivers(storage, log);
-  if (!observer) return { blobs, metadata, identity };
+  const drivers = await chooseDrivers(storage, log);
+  if (!observer) return drivers;
+  const { blobs, metadata } = drivers;
   const names = driverNames(storage);
   return {
+    ...drivers,
     blobs: observedStore(blobs, names.storage, observer),
     metadata: observedDriver(metadata, { target: "database", driver: names.database }, DATABASE_ACTIONS, observer),
-    identity,
   };
 }
 
@@ -93,12 +99,14 @@ async function chooseDrivers(storage: StorageOptions, log: Logger): Promise<Driv
   const { openDataFolder } = await import("./metadata/sqlite/data-folder.ts");
   const { BLOB_FOLDERS } = await import("./storage/filesystem/layout.ts");
   const { FilesystemBlobStore } = await import("./storage/filesystem/filesystem-blob-store.ts");
+  const { FolderFiles } = await import("./storage/filesystem/folder-files.ts");
   const folder = folderPath(storage.folder);
   const metadata = await openDataFolder(folder, {
     alone: storage.singleProcess ?? false,
     mustExist: storage.mustExist ?? false,
     blobFolders: BLOB_FOLDERS,
     onConversion: (table) => log.info({ table }, "the database is being converted to a new schema"),
+    adopts: storage.adopts === true && !storage.s3, // the blobs of its tree are files
   });
   if (storage.s3) {
     const { S3BlobStore } = await import("./storage/s3/s3-blob-store.ts");
@@ -106,5 +114,5 @@ async function chooseDrivers(storage: StorageOptions, log: Logger): Promise<Driv
     return { blobs: s3, metadata, identity: s3.identity };
   }
   const blobs = await FilesystemBlobStore.open(folder, { directWrites: storage.directWrites ?? false });
-  return { blobs, metadata };
+  return { blobs, metadata, tree: new FolderFiles(folder) };
 }

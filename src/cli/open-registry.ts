@@ -53,6 +53,7 @@ export async function openRegistry(
       directWrites: filesystem.directwrites,
       mustExist,
       s3: s3OptionsOf(settings),
+      adopts: serving && !mustExist,
     },
     ...(await liveOptionsOf(settings, { serving })),
     pages: { catalog: settings.catalog.maxentries, tags: settings.tags.maxtags },

@@ -125,6 +125,7 @@ async function serveUntilStopped({ settings, warnings, logs, signals, read }: Se
   const { enabled, interval } = settings.gc;
   const collecting = registry.collectInBackground({ enabled, intervalMs: interval }, stopping.signal);
   const working = registry.runJobsInBackground(stopping.signal);
+  const adopting = registry.adoptInBackground(stopping.signal);
   const auditing = registry.auditOperations(stopping.signal);
   const renewing = certificate?.renewInBackground(stopping.signal);
   const { bytespersecond, pause: pauseMs } = settings.scrub;
@@ -140,7 +141,7 @@ async function serveUntilStopped({ settings, warnings, logs, signals, read }: Se
   await stopListening(clients, log);
   await watchers?.stop();
   await certificate?.stop();
-  await Promise.all([collecting, working, auditing, scrubbing, renewing]);
+  await Promise.all([collecting, working, adopting, auditing, scrubbing, renewing]);
   await registry.close();
   if (failure) throw failure;
   log.info("stopped");

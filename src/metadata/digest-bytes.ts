@@ -21,7 +21,7 @@ export function digestBytes(text: string): Uint8Array {
 }
 
 /** The bytes of `digestBytes`, as lists in JSON have them. */
-function digestHex(text: string): string {
+export function digestHex(text: string): string {
   if (text === "") return "";
   const digest = parseDigest(text);
   if (digest === undefined) return `0${OTHER}${Buffer.from(text).toString("hex")}`;

@@ -5,6 +5,7 @@
  */
 import type { Clock } from "../lib/clock.ts";
 import { Accounts } from "./accounts.ts";
+import { Adoptions } from "./adoption.ts";
 import { Blobs } from "./blobs.ts";
 import { Collection } from "./collection.ts";
 import { CollectionPreviews } from "./collection-preview.ts";
@@ -56,6 +57,7 @@ export class Metadata {
   readonly secrets: Secrets;
   readonly operations: Operations;
   readonly overview: OverviewOfAll;
+  readonly adoptions: Adoptions;
   readonly #engine: SqlEngine;
   readonly #revisions: Revisions;
 
@@ -84,6 +86,7 @@ export class Metadata {
     this.secrets = new Secrets(database);
     this.operations = new Operations(database);
     this.overview = new OverviewOfAll(database);
+    this.adoptions = new Adoptions(database);
   }
 
   /** Everything that was changed before is durable when it resolves. */

@@ -238,6 +238,21 @@ export class Metrics {
     help: "Jobs that are not done, counted up to 1000.",
   });
 
+  readonly adoptedManifests: Metric = this.gauge({
+    name: "stowage_adoption_manifests",
+    help: "Manifests of the adopted tree that are in the database so far.",
+  });
+
+  readonly openRepositories: Metric = this.gauge({
+    name: "stowage_adoption_open_repositories",
+    help: "Repositories of the adopted tree that are still to be indexed.",
+  });
+
+  readonly adoptionFindings: Metric = this.gauge({
+    name: "stowage_adoption_findings",
+    help: "What was found damaged in the adopted tree.",
+  });
+
   // The server.
 
   readonly certificateExpiry: Metric = this.gauge({

@@ -9,6 +9,13 @@ import type { RepositoryUsage } from "../metadata/repositories.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { Metrics } from "../observe/metrics.ts";
+import type { AdoptionFinding, AdoptionProgress } from "../metadata/adoption.ts";
+import { OciError } from "../oci/error.ts";
+import type { Adoption } from "./adoption/adoption.ts";
+import { adoptInBackground } from "./adoption/background.ts";
+import { exportLinks } from "./adoption/link-export.ts";
+import type { LinkExportOptions, LinkExportReport } from "./adoption/link-export.ts";
+import type { WritableTreeFiles } from "../storage/tree-files.ts";
 import type { Backend } from "./backend.ts";
 import { check } from "./check.ts";
 import type { CheckOptions, Finding } from "./check.ts";
@@ -24,7 +31,7 @@ import type { JobHooks } from "./jobs.ts";
 import { scrubInBackground } from "./gc/scrub.ts";
 import type { ScrubOptions } from "./gc/scrub.ts";
 import { auditOperations } from "./operations-audit.ts";
-import { paged } from "./pages.ts";
+import { PAGE_SIZE, paged } from "./pages.ts";
 import { repair } from "./repair.ts";
 
 export interface Maintenance {
@@ -67,6 +74,17 @@ export interface Maintenance {
   finishJobs(hooks?: JobHooks): Promise<void>;
   /** Carries out jobs as they come until `signal` says stop. */
   runJobsInBackground(signal: AbortSignal): Promise<void>;
+  /** How far the adoption of a tree is, or was at its end; undefined when none was adopted. */
+  adoption(): Promise<AdoptionProgress | undefined>;
+  /** What was found damaged in the adopted tree. */
+  adoptionFindings(): AsyncIterable<AdoptionFinding>;
+  /**
+   * Writes the links by which distribution finds what is here, into its tree in the data folder. Rejects with `UNAVAILABLE` while that
+   * tree is being adopted, and with `UNSUPPORTED` when the registry is in no folder.
+   */
+  exportLinks(options?: LinkExportOptions): Promise<LinkExportReport>;
+  /** Adopts the tree in the data folder, if there is one, until all is done or `signal` says stop. */
+  adoptInBackground(signal: AbortSignal): Promise<void>;
   /** How much lies below the prefix of a quota; undefined while a server has not begun to count it. */
   quotaUsage(prefix: string): Promise<QuotaUsage | undefined>;
   /** Records what an operator changed by a command, such as `tag delete team/app:v1`: a server writes it to its audit. */
@@ -78,7 +96,7 @@ export interface Maintenance {
   /** Every blob there is, whatever repositories show it. */
   allBlobs(): AsyncIterable<RecordedBlob>;
   /** Collects now and then until `signal` says stop. */
-  collectInBackground(options: Omit<BackgroundOptions, "rules">, signal: AbortSignal): Promise<void>;
+  collectInBackground(options: Omit<BackgroundOptions, "rules" | "isAdopting">, signal: AbortSignal): Promise<void>;
   /** Reads every blob again, slowly, until `signal` says stop. */
   scrubInBackground(options: ScrubOptions, signal: AbortSignal): Promise<void>;
   /** Work of this name that one process at a time does, of all that have this registry open. */
@@ -88,10 +106,18 @@ export interface Maintenance {
 export function createMaintenance(
   backend: Backend,
   observers: { readonly log: Logger; readonly metrics: Metrics },
+  { adoption, tree }: { readonly adoption?: Adoption | undefined; readonly tree?: WritableTreeFiles | undefined } = {},
 ): Maintenance {
   const { metadata } = backend;
+  const isAdopting = async (): Promise<boolean> => (await adoption?.refresh()) ?? false;
+  const whenAdopted = async (work: string): Promise<void> => {
+    if (!(await isAdopting())) return;
+    const message = `the tree of distribution is still being indexed: ${work} waits for its end, which stowage status shows`;
+    throw new OciError("UNAVAILABLE", { message });
+  };
   return {
     async collect(changed, hooks) {
+      await whenAdopted("garbage collection");
       await finishJobs(backend); // what they remove may free more
       return await collectAll(backend, { ...backend.rules, ...changed }, hooks);
     },
@@ -105,7 +131,10 @@ export function createMaintenance(
         (usage) => usage.name,
       ),
     usageOf: (repository) => metadata.repositories.usageOf(repository),
-    deleteRepository: (repository) => metadata.repositories.delete(repository),
+    async deleteRepository(repository) {
+      await adoption?.addRepository(repository);
+      return await metadata.repositories.delete(repository);
+    },
     jobs: () =>
       paged(
         {},
@@ -118,7 +147,27 @@ export function createMaintenance(
     recordOperation: (who, command) => metadata.operations.record(who, command),
     auditOperations: (signal) => auditOperations(backend, observers.log, signal),
     recordRun: (job) => metadata.overview.recordRun(job),
-    holdUnlinking: () => holdUnlinking(backend),
+    adoption: () => metadata.adoptions.progress(),
+    async *adoptionFindings() {
+      let last: AdoptionFinding | undefined;
+      do {
+        const page = await metadata.adoptions.findings(last, PAGE_SIZE);
+        yield* page;
+        last = page.length < PAGE_SIZE ? undefined : page.at(-1);
+      } while (last);
+    },
+    async exportLinks(exported) {
+      await whenAdopted("writing the links");
+      if (!tree) throw new OciError("UNSUPPORTED", { message: "the registry is not in a folder" });
+      return await exportLinks(backend, tree, exported);
+    },
+    async adoptInBackground(signal) {
+      if (adoption) await adoptInBackground(backend, adoption, observers, signal);
+    },
+    async holdUnlinking() {
+      await whenAdopted("a backup");
+      return await holdUnlinking(backend);
+    },
     allBlobs: () =>
       paged(
         {},
@@ -128,7 +177,7 @@ export function createMaintenance(
     check: ({ repair: repairs = false, ...checked }) => (repairs ? repair(backend, checked) : check(backend, checked)),
     scrubInBackground: (scrub, signal) => scrubInBackground(backend, scrub, observers, signal),
     collectInBackground: (background, signal) =>
-      collectInBackground(backend, { ...background, rules: backend.rules }, observers, signal),
+      collectInBackground(backend, { ...background, isAdopting, rules: backend.rules }, observers, signal),
     lease: (name, lengthMs) => new Lease(backend, name, lengthMs),
   };
 }

@@ -4,6 +4,8 @@ import { OncePerTurn } from "../lib/once-per-turn.ts";
 import type { Revision, RevisionScope } from "../metadata/revisions.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { StorageKey } from "../storage/blob-store.ts";
+import type { Adoption } from "./adoption/adoption.ts";
+import { AdoptingRepository } from "./adoption/adopting-repository.ts";
 import type { Backend } from "./backend.ts";
 export type { Revision, RevisionScope } from "../metadata/revisions.ts";
 import type { PageStart } from "./pages.ts";
@@ -36,19 +38,25 @@ export interface Namespace {
 export class LocalNamespace implements Namespace {
   readonly scope: Scope = GlobalScope;
   readonly #backend: Backend;
+  readonly #adoption: Adoption | undefined;
   readonly #unchanged: OncePerTurn<Fingerprint, boolean | Promise<boolean>>;
 
-  constructor(backend: Backend) {
+  /** With `adoption` what is not here yet is looked up in the tree that is being adopted. */
+  constructor(backend: Backend, adoption?: Adoption) {
     this.#backend = backend;
+    this.#adoption = adoption;
     this.#unchanged = new OncePerTurn(({ key, value }) => backend.store.isUnchanged(key as StorageKey, value));
   }
 
   repository(name: RepositoryName): Repository {
-    return new LocalRepository(this.#backend, name);
+    const repository = new LocalRepository(this.#backend, name);
+    return this.#adoption?.isOpen ? new AdoptingRepository(repository, this.#adoption) : repository;
   }
 
-  repositories(from: PageStart = {}, filter?: RepositoryFilter): AsyncIterable<RepositoryName> {
-    return listRepositories(this.#backend.metadata.repositories, from, filter);
+  async *repositories(from: PageStart = {}, filter?: RepositoryFilter): AsyncGenerator<RepositoryName> {
+    const { repositories } = this.#backend.metadata;
+    const isAdopting = (await this.#adoption?.refresh()) ?? false;
+    yield* listRepositories(isAdopting ? (this.#adoption?.repositories ?? repositories) : repositories, from, filter);
   }
 
   async checkReady(): Promise<void> {

@@ -114,7 +114,7 @@ function digestIn(bytes: Uint8Array, { digest: expected }: PushTarget): Digest {
 }
 
 /** Foreign layers lie at their urls, not in this registry ("non-distributable"): they may be missing. */
-function isElsewhere({ mediaType, urls = [] }: Descriptor): boolean {
+export function isElsewhere({ mediaType, urls = [] }: Descriptor): boolean {
   return isForeignLayer(mediaType) || urls.some((url) => URL.canParse(url));
 }
 

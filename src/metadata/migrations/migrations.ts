@@ -1,6 +1,7 @@
 /** The steps by which a database got its present shape: numbered, forward only. */
 import sqlite0020 from "./sqlite/0020_registry.sql" with { type: "text" };
 import sqlite0020Triggers from "./sqlite/0020_usage.sql" with { type: "text" };
+import sqlite0021 from "./sqlite/0021_adoption.sql" with { type: "text" };
 
 /** The version that the first of the steps makes out of nothing. Older ones were never released. */
 export const FIRST_VERSION = 20;
@@ -10,7 +11,7 @@ export const SQLITE_TABLES: string = sqlite0020;
 export const SQLITE_TRIGGERS: string = sqlite0020Triggers;
 
 /** The statements that make each version out of the one before. */
-export const SQLITE_MIGRATIONS: readonly string[] = [`${SQLITE_TABLES}\n${SQLITE_TRIGGERS}`];
+export const SQLITE_MIGRATIONS: readonly string[] = [`${SQLITE_TABLES}\n${SQLITE_TRIGGERS}`, sqlite0021];
 
 /** The version after all steps. */
 export const SCHEMA_VERSION: number = FIRST_VERSION + SQLITE_MIGRATIONS.length - 1;

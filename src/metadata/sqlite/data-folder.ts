@@ -36,6 +36,8 @@ export interface DataFolderOptions {
   readonly onConversion?: ConversionListener | undefined;
   /** The folders in it that hold the bytes of blobs. */
   readonly blobFolders?: readonly string[];
+  /** Whether a folder that distribution has filled is taken over. */
+  readonly adopts?: boolean;
 }
 
 /**
@@ -47,7 +49,7 @@ export async function openDataFolder(folder: string, options: DataFolderOptions)
   const { blobFolders = [] } = options;
   const database = join(folder, DATABASE);
   refuseLongPath(folder);
-  refuseForeignFolder(folder, DATABASE, blobFolders);
+  refuseForeignFolder(folder, DATABASE, { blobFolders, adopts: options.adopts ?? false });
   if (options.mustExist && isAbsent(database)) {
     throw new DataFolderError(
       `there is no registry in ${folder}: give the data folder of the server with --data or --config, or start the server once`,

@@ -5,26 +5,50 @@ import { DataFolderError } from "./data-folder-error.ts";
 
 const DISTRIBUTION = "distribution (registry:2, registry:3)";
 
+/** Where distribution keeps its data, in the folder that its settings name. */
+const TREE = join("docker", "registry", "v2");
+
+/** By this file GitLab's registry says that its database, and not the folder, knows what is in the registry. */
+const DATABASE_IN_USE = join("docker", "registry", "lockfiles", "database-in-use");
+
 /** What only such a folder holds. */
 const SIGNS: readonly (readonly [path: string, what: string])[] = [
-  [join("docker", "registry", "v2"), `the data folder of ${DISTRIBUTION}`],
+  [TREE, `the data folder of ${DISTRIBUTION}`],
   [join("registry", "v2", "repositories"), `a part of the data folder of ${DISTRIBUTION}`],
   [join("v2", "repositories"), `a part of the data folder of ${DISTRIBUTION}`],
   ["oci-layout", "an OCI image layout"],
 ];
 
+const ADOPTED_BY_SERVE =
+  ", which stowage serve takes over as it is: start the server on it once, or name another data folder (--data)";
+
+const NOT_READ =
+  ", which Stowage does not read, and leaves as it is: name the folder above that distribution calls rootdirectory, or " +
+  "another data folder (--data, REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY), and copy the images with stowage import";
+
 /**
- * Throws `DataFolderError` when `folder` holds no `database` but what belongs to another program. Otherwise it would be
+ * Throws `DataFolderError` when `folder` holds no `database` but what belongs to another program, unless that is distribution's and
+ * is adopted. Otherwise it would be
  * served as an empty registry, and whatever lies in `blobFolders` removed as files that no record names.
  */
-export function refuseForeignFolder(folder: string, database: string, blobFolders: readonly string[]): void {
+export function refuseForeignFolder(
+  folder: string,
+  database: string,
+  { blobFolders, adopts }: { readonly blobFolders: readonly string[]; readonly adopts: boolean },
+): void {
   if (sizeOf(join(folder, database)) > 0) return;
   const sign = SIGNS.find(([path]) => existsSync(join(folder, path)));
+  if (sign?.[0] === TREE && existsSync(join(folder, DATABASE_IN_USE))) {
+    throw new DataFolderError(
+      `${folder} belongs to a GitLab registry whose database is in use (it holds ${DATABASE_IN_USE}): the files do not say ` +
+        "what is in it. Copy the images over HTTP into a new data folder (--data) with stowage import",
+    );
+  }
+  if (sign?.[0] === TREE && adopts) return;
   if (sign) {
     throw new DataFolderError(
-      `${folder} is ${sign[1]} (it holds ${sign[0]}), which Stowage does not read, and leaves as it is: name another data ` +
-        "folder (--data, REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY), and copy the images into the new registry with a " +
-        "client, such as skopeo sync (docs/configuration.md, Files of distribution)",
+      `${folder} is ${sign[1]} (it holds ${sign[0]})${sign[0] === TREE ? ADOPTED_BY_SERVE : NOT_READ} ` +
+        "(docs/migrating.md)",
     );
   }
   const filled = blobFolders.map((name) => join(folder, name)).find(holdsSomething);

@@ -15,6 +15,8 @@ export interface BackgroundOptions {
   readonly intervalMs: number;
   /** Whether anything but expired uploads and trash is collected. */
   readonly enabled: boolean;
+  /** Whether references may be missing from the database, because a tree is being adopted: then no more is collected either. */
+  readonly isAdopting?: () => Promise<boolean>;
 }
 
 /** The first round comes soon after a start: it puts away what a process left that died. */
@@ -29,7 +31,7 @@ export async function collectInBackground(
   { log, metrics }: { readonly log: Logger; readonly metrics: Metrics },
   signal: AbortSignal,
 ): Promise<void> {
-  const { rules, intervalMs, enabled } = options;
+  const { rules, intervalMs, enabled, isAdopting = () => Promise.resolve(false) } = options;
   const { clock } = backend;
   const lease = new Lease(backend, "collection", LEASE_MS);
   const holdoff = new CollectionHoldoff(clock, rules.leaseMs);
@@ -46,7 +48,7 @@ export async function collectInBackground(
         signal: ending,
         onStep: () => (holdoff.hasJumped() ? "stop" : undefined),
       };
-      if (!enabled || holdoff.lasts) {
+      if (!enabled || holdoff.lasts || (await isAdopting())) {
         report(await collectTrash(backend, hooks), log, metrics);
         metrics.lastCollection.set(clock.now() / 1000);
         continue;

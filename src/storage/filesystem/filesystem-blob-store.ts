@@ -1,7 +1,7 @@
 /** Blobs as files in the data folder. `layout.ts` draws the tree. */
 import { constants, statSync } from "node:fs";
 import type { Stats } from "node:fs";
-import { copyFile, link, open, readdir, rename, stat, unlink } from "node:fs/promises";
+import { copyFile, link, open, readdir, rename, rmdir, stat, unlink } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { Digest } from "../../oci/digest.ts";
@@ -21,6 +21,7 @@ import type {
   StorageKey,
   StoredKey,
 } from "../blob-store.ts";
+import { isTreeKey } from "../distribution-tree.ts";
 import { FilesystemPartFile, openDirect } from "./part-file.ts";
 import type { OpenDirect } from "./part-file.ts";
 import { FilesystemPartWriter } from "./part-writer.ts";
@@ -194,7 +195,10 @@ export class FilesystemBlobStore implements BlobStore {
   async delete(keys: readonly (PartKey | StorageKey)[]): Promise<void> {
     const left = keys.values();
     const unlinkLeft = async (): Promise<void> => {
-      for (const key of left) await unlink(this.#path(key)).catch(ignoreMissing);
+      for (const key of left) {
+        await unlink(this.#path(key)).catch(ignoreMissing);
+        if (isTreeKey(key)) await this.#removeEmptyFolders(dirname(key));
+      }
     };
     await Promise.all(Array.from({ length: UNLINKS_AT_ONCE }, unlinkLeft));
   }
@@ -257,6 +261,17 @@ export class FilesystemBlobStore implements BlobStore {
     } catch (error) {
       await handle.close();
       throw error;
+    }
+  }
+
+  /** In a tree of distribution each blob has a folder of its own, and each upload some. */
+  async #removeEmptyFolders(folder: string): Promise<void> {
+    for (let each = folder; isTreeKey(dirname(each)); each = dirname(each)) {
+      const isRemoved = await rmdir(join(this.#root, each)).then(
+        () => true,
+        () => false, // it holds others, or another process was faster
+      );
+      if (!isRemoved) return;
     }
   }
 

@@ -34,6 +34,7 @@ export async function everyOperation(subject: Subject): Promise<void> {
   await collection(subject);
   await jobs(subject);
   await background(subject);
+  await adoption(subject);
 }
 
 async function uploads(subject: Subject): Promise<void> {
@@ -243,4 +244,58 @@ async function background(subject: Subject): Promise<void> {
   await store.overview.read();
   await store.repositories.usage(PAGE);
   await store.repositories.removeAll();
+}
+
+async function adoption(subject: Subject): Promise<void> {
+  const { adoptions } = subject.store;
+  await adoptions.begin();
+  await adoptions.begin();
+  await adoptions.nameRepositories(
+    [
+      { name: APP, hasManifests: true },
+      { name: OTHER, hasManifests: false },
+    ],
+    [{ kind: "bad name", repository: "", subject: "Upper", detail: "it is no name" }],
+  );
+  await adoptions.endNames();
+  await adoptions.open("", 10);
+  await adoptions.openIn({ limit: 10 });
+  await adoptions.names("", 10);
+  const [layer, image] = [textDigest("layer"), textDigest("image")];
+  const blob = { digest: layer, size: 5, storageKey: "docker/layer", fingerprint: "1", isIntact: true, createdAt: 1 };
+  const manifest = {
+    digest: image,
+    mediaType: "application/x",
+    artifactType: undefined,
+    subject: undefined,
+    annotations: undefined,
+    payload: new Uint8Array(5),
+    pushedAt: 1,
+    blobs: [layer],
+    children: [textDigest("child")],
+  };
+  const part = { blobs: [], manifests: [manifest], tags: [], findings: [], isLast: false };
+  await adoptions.adopt(APP, part);
+  await adoptions.presentManifests(APP, [image]);
+  await adoptions.adopt(APP, {
+    ...part,
+    blobs: [blob], // which the manifest awaits
+    manifests: [],
+    tags: [{ name: LATEST, digest: image, updatedAt: 1 }],
+    isLast: true,
+  });
+  await adoptions.isDone(APP);
+  await adoptions.keys([layer]);
+  const loose = { ...blob, digest: textDigest("loose"), storageKey: "docker/loose" };
+  await adoptions.addLoose({ blobs: [loose], redundant: ["docker/other"], findings: [] }, "sha256/ab");
+  await adoptions.discard(["docker/upload"], 1);
+  await adoptions.addFindings([]);
+  await adoptions.linkedBlobs(APP, 0, 10);
+  await adoptions.findingsIn(APP, 10);
+  await adoptions.findings(undefined, 10);
+  await adoptions.progress();
+  await adoptions.goTo("tags");
+  await adoptions.end();
+  await adoptions.phase();
+  await adoptions.forgetNames(10);
 }

@@ -1,0 +1,33 @@
+/** A port beside the storage: small files below a folder, as another program has written them. */
+
+export interface TreeEntry {
+  readonly name: string;
+  readonly isFolder: boolean;
+}
+
+export interface TreeFileStat {
+  /** Bytes. */
+  readonly size: number;
+  /** Modification time in milliseconds since 1970. */
+  readonly mtimeMs: number;
+}
+
+/** What lies below one folder, by paths with `/` that begin in it. Paths are made by `distribution-tree.ts` alone. */
+export interface TreeFiles {
+  /** Returns what lies directly in a folder, unordered; nothing when there is no such folder. */
+  list(folder: string): Promise<readonly TreeEntry[]>;
+  /** Returns undefined when there is no such file. */
+  stat(path: string): Promise<TreeFileStat | undefined>;
+  /** Returns the bytes of a file; undefined when there is no such file, "too large" when it has more than `maxBytes`. */
+  read(path: string, maxBytes: number): Promise<Uint8Array | "too large" | undefined>;
+}
+
+/** As `TreeFiles`, of a folder that may be written to. */
+export interface WritableTreeFiles extends TreeFiles {
+  /** Writes a small file whole or not at all, with the folders above it, unless it has this content. Returns whether it wrote. */
+  write(path: string, content: Uint8Array): Promise<boolean>;
+  /** Gives a blob of the store a second path, by a hard link or a copy, unless a file of this size is there. Returns whether it did. */
+  link(key: string, path: string, size: number): Promise<boolean>;
+  /** Removes a file or a folder with all that is in it; one that is not there is no error. */
+  remove(path: string): Promise<void>;
+}
