@@ -26,6 +26,7 @@ export const HELP = `Stowage ${VERSION}: an OCI registry for container images
   stowage check [--deep]          integrity check: compare the database with the files
   stowage backup FOLDER           copy the registry into a folder
   stowage restore FOLDER          create a data folder from a backup
+  stowage export-links            write the links of distribution, to go back to it
 
   stowage --version               print the version, its commit and the schema of its database
   stowage COMMAND --help          explain a command
@@ -77,6 +78,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   check: async () => (await import("./check.ts")).check,
   backup: async () => (await import("./backup.ts")).backup,
   restore: async () => (await import("./restore.ts")).restore,
+  "export-links": async () => (await import("./export-links.ts")).exportLinks,
   explain: async () => (await import("./explain.ts")).explain,
   config: async () => (await import("./config.ts")).config,
   cat: async () => (await import("./cat.ts")).cat,
