@@ -12,6 +12,7 @@ const PACKAGE_OF = {
   containerd: "containerd",
   ctr: "containerd",
   docker: "docker.io",
+  "docker-registry": "docker-registry",
   dockerd: "docker.io",
   gpg: "gnupg",
   gpgconf: "gnupg",
