@@ -7,7 +7,7 @@ import { digestBytes } from "./digest-bytes.ts";
 import { deleteRepository } from "./deleted-repositories.ts";
 import { STEP_ROWS } from "./jobs.ts";
 import type { Page } from "./page.ts";
-import { any, batch, first, listedIds, rows, run, statement } from "./sql.ts";
+import { any, batch, first, listedIds, rows, statement } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
 /** How much is in one repository. */
@@ -65,28 +65,21 @@ const USAGE_OF = query(
   where r.name = $1 group by r.id`,
 );
 
-const EMPTY = query(
-  { name: repositoryName },
-  `
-  select name from repo where id = $1 and name < '~'
-  and not exists (select 1 from manifest where repo = $1)
-  and not exists (select 1 from repo_blob where repo = $1)
-  and not exists (select 1 from upload where repo = $1)`,
-);
-
 const EMPTY_AMONG = query(
-  { id: integer },
+  { id: integer, name: repositoryName, hasLongHistory: truth },
   `
-  select r.id from json_each($1) cross join repo r on r.id = cast(value as bigint)
-  where r.name < '~'
+  select r.id, r.name,
+    exists (select 1 from tag_history h where h.repo = r.id limit 1 offset ${STEP_ROWS}) as has_long_history
+  from repo r where r.id in (select cast(value as bigint) from json_each($1)) and r.name < '~'
   and not exists (select 1 from manifest m where m.repo = r.id)
   and not exists (select 1 from repo_blob l where l.repo = r.id)
   and not exists (select 1 from upload u where u.repo = r.id)`,
 );
 
-const HAS_LONG_HISTORY = `select 1 as found from tag_history where repo = $1 limit 1 offset $2`;
-const FORGET_HISTORY = `delete from tag_history where repo = $1`;
-const FORGET_REPOSITORY = `delete from repo where id = $1`;
+const FORGET_HISTORIES = `
+  delete from tag_history where repo in (select cast(value as bigint) from json_each($1))`;
+
+const FORGET_REPOSITORIES = `delete from repo where id in (select cast(value as bigint) from json_each($1))`;
 
 /** In an order in which no row is removed that another one still refers to. */
 const REMOVE_ALL = [
@@ -130,21 +123,14 @@ export function* findLinked(repo: number, blob: string): Transaction<number | un
   return (yield* first(FIND_LINKED, repo, digestBytes(blob)))?.id;
 }
 
-/** Forgets the name of a repository in which nothing lies any more, and what its tags pointed at: all of it is gone. */
-export function* forgetIfEmpty(repo: number, now: number): Transaction<void> {
-  const empty = yield* first(EMPTY, repo);
-  if (!empty) return;
-  if (yield* any(HAS_LONG_HISTORY, repo, STEP_ROWS)) {
-    yield* deleteRepository(repo, empty.name, now);
-    return;
-  }
-  yield* batch(statement(FORGET_HISTORY, repo), statement(FORGET_REPOSITORY, repo));
-}
-
-/** As `forgetIfEmpty`, for each of these. */
+/** Forgets the names of those of the repositories in which nothing lies any more, and what their tags pointed at: all of it is gone. */
 export function* forgetEmpty(repos: readonly number[], now: number): Transaction<void> {
   if (repos.length === 0) return;
-  for (const { id } of yield* rows(EMPTY_AMONG, listedIds(repos))) yield* forgetIfEmpty(id, now);
+  const empty = yield* rows(EMPTY_AMONG, listedIds(repos));
+  if (empty.length === 0) return;
+  const short = listedIds(empty.filter(({ hasLongHistory }) => !hasLongHistory).map(({ id }) => id));
+  yield* batch(statement(FORGET_HISTORIES, short), statement(FORGET_REPOSITORIES, short));
+  for (const { id, name, hasLongHistory } of empty) if (hasLongHistory) yield* deleteRepository(id, name, now);
 }
 
 /** Names from `from` on, and before `until`. */
@@ -207,7 +193,7 @@ export class Repositories {
    */
   removeAll(): Promise<void> {
     return this.#database.engine.write(function* (): Transaction<void> {
-      for (const text of REMOVE_ALL) yield* run(text);
+      yield* batch(...REMOVE_ALL.map((text) => statement(text)));
     });
   }
 }

@@ -10,7 +10,7 @@ import type { Database, Quota } from "./database.ts";
 import { renewHolder } from "./holder-leases.ts";
 import { findBytesProblem, freeBytes, quotasOf, within, writeCounted, writeWithin } from "./quotas.ts";
 import type { Addition, QuotaProblem } from "./quotas.ts";
-import { beginRepository, findRepository, forgetEmpty, forgetIfEmpty } from "./repositories.ts";
+import { beginRepository, findRepository, forgetEmpty } from "./repositories.ts";
 import { any, first, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 import { forgetKeys, keysOfUpload, moveAllToTrash, moveToTrash } from "./trash.ts";
@@ -206,7 +206,7 @@ function* discardCommitted(before: string | undefined, after: string | null, now
 /** What an upload that came to nothing leaves: its bytes, and perhaps a repository that begun with it. */
 function* discard(ended: Ended, now: number): Transaction<void> {
   yield* moveAllToTrash(keysOfUpload(ended), now);
-  yield* forgetIfEmpty(ended.repo, now);
+  yield* forgetEmpty([ended.repo], now);
 }
 
 /** Does the work when what it adds to the upload fits into the quotas of its repository. */
@@ -262,7 +262,7 @@ export class Uploads {
       if ((yield* findRepository(name)) !== undefined) return "too many";
       const repo = yield* beginRepository(name, now);
       if (yield* create()) return "done";
-      yield* forgetIfEmpty(repo, now);
+      yield* forgetEmpty([repo], now);
       return "too many";
     };
     // Something will come, also where nothing is announced.
@@ -412,7 +412,10 @@ export class Uploads {
       const now = clock.now();
       const expired = yield* rows(EXPIRE, now, limit);
       yield* moveAllToTrash(expired.flatMap(keysOfUpload), now);
-      yield* forgetEmpty([...new Set(expired.map(({ repo }) => repo))], now);
+      yield* forgetEmpty(
+        expired.map(({ repo }) => repo),
+        now,
+      );
       return expired.length;
     }, "soon");
   }
