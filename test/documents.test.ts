@@ -155,8 +155,11 @@ const TOPICS: Readonly<Record<string, readonly string[]>> = {
     "Logging",
     "Complete settings file",
   ],
-  "docs/migrating.md": ["Migrate", "What is different", "Not supported yet"],
+  "docs/migrating.md": ["What is different", "Differences in the settings", "Not supported yet"],
   "docs/troubleshooting.md": ["The server does not start", "Push and pull", "Operation"],
+  "docs/README.md": ["Tutorial", "How-to guides", "Reference", "Explanations"],
+  "docs/kubernetes.md": ["kind"],
+  "docs/support.md": ["Versions", "Upgrades", "Support", "Verify a release"],
   "docs/security.md": ["TLS", "Users", "Policies", "Audit"],
   "docs/glossary.md": ["Content", "Uploads", "Garbage collection", "Access"],
 };
@@ -236,3 +239,11 @@ function withoutCode(markdown: string, { keepSpans }: { readonly keepSpans: bool
   const text = markdown.replaceAll(/^( *)(```|~~~)[\s\S]*?^\1\2[^\n]*$/gm, "");
   return keepSpans ? text : text.replaceAll(/`[^`\n]*`/g, "");
 }
+
+describe("docs/README.md", () => {
+  test("leads to every other document", () => {
+    const linked = linksIn(read("docs/README.md"));
+    const there = readdirSync(join(ROOT, "docs")).filter((name) => name.endsWith(".md") && name !== "README.md");
+    expect(there.filter((name) => !linked.includes(name))).toEqual([]);
+  });
+});

@@ -43,6 +43,12 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     for (const name of ["busybox", "copies/busybox", "team/busybox"]) await pushImage(server.url, name, "latest");
     return server;
   },
+  "curl -s http://127.0.0.1:5001/metrics | grep ^stowage_build_info": async ({ dataDir, replaced }) => {
+    const env = { REGISTRY_HTTP_DEBUG_ADDR: "127.0.0.1:0", REGISTRY_HTTP_DEBUG_PROMETHEUS_ENABLED: "true" };
+    const server = await startListening({ dataDir, env });
+    replaced.set("http://127.0.0.1:5001", /"debugUrl":"([^"]+)"/.exec(server.output())?.[1] ?? "");
+    return server;
+  },
   "find data/blobs -type f": withBusybox,
   "sha256sum data/blobs/sha256/5b/5b8bda00*": withBusybox,
   "bin/stowage cat busybox:latest": withBusybox,
@@ -62,11 +68,32 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     await Bun.write(file, changed);
     return undefined;
   },
+  "bin/stowage config check /etc/stowage/config.yml": async ({ folder }) => {
+    await writeFile(join(folder, "etc", "stowage", "config.yml"), DISTRIBUTIONS_FILE);
+    return undefined;
+  },
   "bin/stowage serve config.yml": async ({ folder }) => {
     await writeFile(join(folder, "config.yml"), "http:\n  adr: 127.0.0.1:5000\n");
     return undefined;
   },
 };
+
+/** As the image of distribution has it. */
+const DISTRIBUTIONS_FILE = `version: 0.1
+log:
+  fields:
+    service: registry
+storage:
+  cache:
+    blobdescriptor: inmemory
+  filesystem:
+    rootdirectory: /var/lib/registry
+http:
+  addr: :5000
+health:
+  storagedriver:
+    enabled: true
+`;
 
 /** An image whose layer is an archive of a program, as the README pushes one. */
 async function withBusybox({ dataDir, folder, replaced }: Place): Promise<undefined> {
