@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { Settings } from "./schema.ts";
 import { externalAddress, hasPathOfPrefix, pathPrefix, tlsSettings } from "./http-settings.ts";
 
 const LEAST = { cachefile: "/certificates", email: "you@example.com", hosts: ["registry.example.com"] };
@@ -102,4 +103,17 @@ describe("http.host", () => {
     expect(hasPathOfPrefix.of({ host, prefix: "/other" })).toBeFalse();
     expect(hasPathOfPrefix.of({ prefix: "/other" })).toBeTrue();
   });
+});
+
+test("http.net says whether http.addr is a socket, as in distribution", () => {
+  for (const [net, addr, isAccepted] of [
+    ["unix", "/run/stowage.sock", true],
+    ["unix", "unix:/run/stowage.sock", true],
+    ["tcp", ":5000", true],
+    ["unix", ":5000", false],
+    ["tcp", "/run/stowage.sock", false],
+    ["udp", ":5000", false],
+  ] as const) {
+    expect([net, addr, Settings.safeParse({ http: { net, addr } }).success]).toEqual([net, addr, isAccepted]);
+  }
 });

@@ -51,6 +51,14 @@ for (const workers of ["1", "2"])
       expect((await fetch(again, { method: "PUT" })).status).toBe(201);
     });
 
+    test("waits for running requests no longer than http.draintimeout", async () => {
+      await using server = await startListening({ env: { ...env, REGISTRY_HTTP_DRAINTIMEOUT: "0" } });
+      using _upload = await holdUpload(server.url, bytesOf("half", 200_000));
+      server.signal("SIGTERM");
+      await server.printed(/some requests did not finish in time/);
+      expect(await server.ended).toBe(0);
+    });
+
     test("lets a running download finish", async () => {
       await using server = await startListening({ env });
       const digest = await pushBlob(server.url, "team/app", randomFillSync(new Uint8Array(LARGE)));
