@@ -57,6 +57,8 @@ export interface Access {
   readonly userAgent: string | null;
   /** Bytes of the request's body that were received; 0 when absent. */
   readonly received?: number | undefined;
+  /** Consists of characters that JSON takes as they are. */
+  readonly requestId?: string | undefined;
   /** Milliseconds until the answer was ready to be sent. */
   readonly duration: number;
 }
@@ -119,10 +121,11 @@ export function jsonAccessLog(
     quotedUserAgents.set(userAgent, made, textBytes(userAgent) + textBytes(made));
     return made;
   };
-  const lineOf = ({ answered, remoteAddress, user, userAgent, duration }: Access, at: string): string => {
+  const lineOf = ({ answered, requestId, remoteAddress, user, userAgent, duration }: Access, at: string): string => {
     const { request, status, written, message } = answered.json;
     return (
       `${start}${at}"${more}${request}` +
+      (requestId === undefined ? "" : `,"http.request.id":"${requestId}"`) +
       (remoteAddress === undefined ? "" : `,"http.request.remoteaddr":"${remoteAddress}"`) +
       (user === undefined ? "" : `,"auth.user.name":${quoted(user)}`) +
       (userAgent === null ? "" : `,"http.request.useragent":${quotedUserAgent(userAgent)}`) +

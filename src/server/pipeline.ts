@@ -19,6 +19,7 @@ import { fullReply, replyTo } from "./http/representation.ts";
 import type { Representation } from "./http/representation.ts";
 import { empty } from "./http/reply.ts";
 import type { Reply } from "./http/reply.ts";
+import { requestIdOf } from "./http/request-id.ts";
 import { parametersOf, targetOf } from "./http/request-target.ts";
 import { getHealth, getReady } from "./ops/health.ts";
 import { getWelcome } from "./ops/welcome.ts";
@@ -47,6 +48,7 @@ export interface HandlerParts {
 
 /** A request on its way. */
 interface PendingRequest extends Pick<Context, "request" | "caller" | "options"> {
+  readonly id: string;
   readonly onBodyReceived: (() => void) | undefined;
   /** Undefined while nothing asks for it. */
   body: RequestBody | undefined;
@@ -64,6 +66,7 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
   return (request, onBodyReceived, peer) => {
     const caller = options.origins.callerOf(request, peer);
     const asked: PendingRequest = {
+      id: requestIdOf(request),
       request,
       caller,
       options,
@@ -166,7 +169,7 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
   function errorReply(error: unknown, asked: PendingRequest): Reply {
     const [cause, headers] = error instanceof RefusedWithHeaders ? [error.cause, error.headers] : [error, {}];
     const refusal = refusalIn(cause);
-    if (!refusal || refusal.cause !== undefined) logCause(log, asked.request, cause);
+    if (!refusal || refusal.cause !== undefined) logCause(log, asked, cause);
     const reply = refusal ? refusalReply(refusal, headers) : internalErrorReply();
     if (!(error instanceof AccessRefusal)) return reply;
     auditRefusal(error, asked, log);
@@ -188,9 +191,9 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
 
   /** Adds the headers that the reply lacks, and what the log says of the client. */
   function addLogFields(reply: Reply, asked: PendingRequest): Reply {
-    const { request, caller, user } = asked;
+    const { id: requestId, request, caller, user } = asked;
     const completed = reply.shared ? reply : addCommonHeaders(reply, asked);
-    const logged = { ...completed, address: caller.address, user: completed.user ?? user };
+    const logged = { ...completed, requestId, address: caller.address, user: completed.user ?? user };
     const ofOrigin = crossOrigin?.headersFor(request);
     if (!ofOrigin) return logged;
     const { shared: _, headers, ...rest } = logged; // its headers are shared by all responses
@@ -267,8 +270,8 @@ async function handle(context: Context, route: Route): Promise<Reply | Represent
 }
 
 /** Says once why something failed. A client that went away is no failure. */
-function logCause(log: Logger, request: Request, error: unknown): void {
-  const fields = { err: error, method: request.method, url: request.url };
+function logCause(log: Logger, { id, request }: PendingRequest, error: unknown): void {
+  const fields = { err: error, "http.request.id": id, method: request.method, url: request.url };
   if (error instanceof BrokenBodyError) log.debug(fields, "the client went away");
   else log.error(fields, "a request failed");
 }

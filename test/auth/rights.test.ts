@@ -77,7 +77,7 @@ for (const [kind, credentialsOf] of Object.entries(CREDENTIALS)) {
 /** Status, headers and body of a reply, but for what the clock says. */
 async function refusal(endpoint: Endpoint, contents: Contents, credentials: Headers): Promise<string> {
   const reply = await send(guarded.url, endpoint.ask(contents), credentials);
-  const headers = [...reply.headers].filter(([name]) => name !== "date");
+  const headers = [...reply.headers].filter(([name]) => name !== "date" && name !== "x-request-id");
   return `${reply.status} ${JSON.stringify(headers)} ${await reply.text()}`;
 }
 

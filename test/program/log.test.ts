@@ -6,7 +6,7 @@ import { pushImage } from "../support/client.ts";
 import { openFifo } from "../support/fifo.ts";
 import type { Fifo } from "../support/fifo.ts";
 import { freePorts } from "../support/free-ports.ts";
-import { startProcess } from "../support/server-process.ts";
+import { startListening, startProcess } from "../support/server-process.ts";
 import type { ServerProcess } from "../support/server-process.ts";
 import { childrenOf } from "./support/processes.ts";
 
@@ -186,4 +186,16 @@ test("text has one line for each request, and one beside it for a change", async
   expect(lines[put - 1]).toMatch(/INFO: anonymous pushed the manifest team\/app:latest$/);
   expect(text).toContain(String.raw`127.0.0.1 a\u009b2Kb\u007f`);
   for (const line of lines) expect(line).toMatch(/^(?:\[\d\d:\d\d:\d\d\] .*)?$/);
+});
+
+test("a request keeps its id, or gets one: in the response, from the cache too, and in the log", async () => {
+  await using server = await startListening();
+  const idOf = async (id?: string, method = "GET"): Promise<string | null> => {
+    const headers = id === undefined ? {} : { "x-request-id": id };
+    return (await fetch(`${server.url}/v2/`, { method, headers })).headers.get("x-request-id");
+  };
+  expect([await idOf("abc-1"), await idOf("abc-2"), await idOf("abc-3", "HEAD")]).toEqual(["abc-1", "abc-2", "abc-3"]);
+  const made = new Set([await idOf(), await idOf(), await idOf("no good")]);
+  expect(made.size).toBe(3);
+  for (const id of ["abc-1", "abc-3", ...made]) await server.printed(new RegExp(`"http.request.id":"${id}"`));
 });

@@ -3,6 +3,7 @@ import { readLocation } from "../../lib/byte-location.ts";
 import type { ByteLocation, FileLocation } from "../../lib/byte-location.ts";
 import type { Answered } from "../../observe/access-log.ts";
 import { LIMITS } from "./limits.ts";
+import { REQUEST_ID } from "./request-id.ts";
 import { httpDate } from "./http-date.ts";
 
 /**
@@ -28,6 +29,8 @@ export interface Reply {
   readonly body?: Body;
   /** Of a reply from the cache: what is made once, for all requests that it is served to. */
   readonly shared?: Shared;
+  /** Answered as `X-Request-Id`, and for the log. */
+  readonly requestId?: string;
   /** The client's address, for the log. */
   readonly address?: string | undefined;
   readonly user?: string | undefined;
@@ -128,6 +131,12 @@ export const streamFile: OpenFile = (location) => toStream(readLocation(location
 
 /** The reply as a web `Response`. For HEAD a body is not opened. */
 export function toResponse(reply: Reply, method: string, openFile: OpenFile): Response {
+  const response = responseOf(reply, method, openFile);
+  if (reply.requestId !== undefined) response.headers.set(REQUEST_ID, reply.requestId);
+  return response;
+}
+
+function responseOf(reply: Reply, method: string, openFile: OpenFile): Response {
   const { status, headers, shared } = reply;
   if (method === "HEAD") return new Response(null, { status, headers: dated(headHeadersOf(reply)) });
   const body = reply.body === undefined ? null : toBody(reply.body, openFile);

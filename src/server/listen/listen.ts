@@ -276,6 +276,7 @@ function answer(
       user: made.user,
       userAgent: request.headers.get("user-agent"),
       received: made.received,
+      requestId: made.requestId,
       duration: Math.round((performance.now() - started) * 1000) / 1000,
     });
   }
