@@ -9,6 +9,7 @@ import type { CollectionRules } from "../metadata/database.ts";
 import { silentLogger } from "../observe/logger.ts";
 import { CommandError, failingWith2 } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
+import { finishJobs } from "./finish-jobs.ts";
 import { openRegistry } from "./open-registry.ts";
 import { print } from "./print.ts";
 import { showProgress } from "./progress.ts";
@@ -69,6 +70,7 @@ export function gc(
     const { settings } = settingsFrom(values, environment, positionals[0]);
     const rules = { ...graceOf(values.grace), ...(values.untagged ? { untagged: true } : {}) };
     await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
+    if (!values["dry-run"]) await finishJobs(registry, { isQuiet: values.quiet }); // what they remove may free more
     const act = values["dry-run"] ? preview : collect;
     const report = await act(registry, rules, values.quiet ? "nothing" : values.json ? "JSON" : "a table");
     if (values.quiet) return 0;

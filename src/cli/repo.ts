@@ -6,10 +6,10 @@ import type { RepositoryName } from "../oci/repository-name.ts";
 import { silentLogger } from "../observe/logger.ts";
 import { CommandError } from "./command-error.ts";
 import { readCommandLine, readVerb } from "./command-line.ts";
+import { finishJobs } from "./finish-jobs.ts";
 import { openRegistry } from "./open-registry.ts";
 import { repositoryIn } from "./parsed-names.ts";
 import { print } from "./print.ts";
-import { showProgress } from "./progress.ts";
 import { recordOperation } from "./record-operation.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 import { workingIn } from "./working-in.ts";
@@ -107,15 +107,8 @@ function remove([word]: readonly string[]): (asked: Asked) => Promise<void> {
     if (!(await registry.deleteRepository(name))) throw absent(name);
     await recordOperation(registry, "repo delete", name);
     print(`${name} was deleted: ${count(tags, "tag")}, ${count(manifests, "manifest")}\n`);
-    await removeRows(registry);
+    await finishJobs(registry);
   };
-}
-
-/** When it is interrupted, a running server does the rest, or the next command that finishes jobs. */
-async function removeRows(registry: Registry): Promise<void> {
-  const progress = showProgress("removed from the database:");
-  await registry.finishJobs({ onStep: (rows) => progress.update(rows) });
-  progress.end();
 }
 
 function absent(name: RepositoryName): CommandError {

@@ -10,6 +10,8 @@ import { Lease } from "./gc/lease.ts";
 export interface JobHooks {
   /** Called after each step with the rows that are done so far; when it says "stop", the rest is left to other processes. */
   readonly onStep?: (rows: number) => "stop" | void;
+  /** Called now and then while another process carries the jobs out, with the milliseconds that it has been waited for. */
+  readonly onWait?: (waitedMs: number) => void;
 }
 
 /** Should a process die in the midst of a job, another one goes on after so long. */
@@ -41,12 +43,13 @@ export async function runJobsInBackground(backend: Backend, log: Logger, signal:
 }
 
 /** Carries out the jobs that there are now, or waits for the process that does. Resolves when they are done. */
-export async function finishJobs(backend: Backend, { onStep }: JobHooks = {}): Promise<void> {
+export async function finishJobs(backend: Backend, { onStep, onWait }: JobHooks = {}): Promise<void> {
   const { metadata } = backend;
   const lease = new Lease(backend, NAME, LEASE_MS);
   const last = await metadata.jobs.last();
   const stopping = new AbortController();
   let rows = 0;
+  let since = performance.now();
   while (!stopping.signal.aborted && (await nextJobs(backend, { last })).length > 0) {
     await using held = await lease.hold();
     if (held) {
@@ -56,7 +59,9 @@ export async function finishJobs(backend: Backend, { onStep }: JobHooks = {}): P
         if (onStep?.(rows) === "stop") stopping.abort();
       };
       await carryOut(backend, { ending, onStep: counted, last });
+      since = performance.now();
     } else {
+      onWait?.(performance.now() - since);
       await pause(WATCH_MS, stopping.signal);
     }
   }
