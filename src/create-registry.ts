@@ -6,7 +6,7 @@ import { systemClock } from "./lib/clock.ts";
 import type { Clock } from "./lib/clock.ts";
 import { isLoopbackHost } from "./lib/network.ts";
 import { DEFAULT_RULES } from "./metadata/database.ts";
-import type { CollectionRules } from "./metadata/database.ts";
+import type { RetentionRules } from "./metadata/database.ts";
 import type { Quota } from "./metadata/database.ts";
 import { Metadata } from "./metadata/metadata.ts";
 import { silentLogger } from "./observe/logger.ts";
@@ -79,7 +79,7 @@ export interface RegistryOptions {
   /** How many entries one page of the catalog has at the most, and one of a list of tags; 1,000 and 10,000 when absent. */
   readonly pages?: { readonly catalog?: number; readonly tags?: number };
   /** What collection keeps, and for how long. */
-  readonly collection?: Partial<CollectionRules>;
+  readonly collection?: Partial<RetentionRules>;
   /** Whether requests and calls to database and storage are counted in `metrics`; false when absent. */
   readonly measure?: boolean | MeasureOptions | undefined;
   readonly log?: Logger;

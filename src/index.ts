@@ -14,7 +14,7 @@ export type { CollectionHooks, CollectionReport } from "./registry/gc/collector.
 export type { ScrubOptions } from "./registry/gc/scrub.ts";
 export type { RecordedBlob } from "./metadata/blobs.ts";
 export type { Backlog, Collectable } from "./metadata/collection.ts";
-export type { CollectionRules } from "./metadata/database.ts";
+export type { CollectionRules, RetentionRules } from "./metadata/database.ts";
 export type { Overview, RunName } from "./metadata/overview.ts";
 export type { QuotaUsage } from "./metadata/quota-counting.ts";
 export type { RepositoryUsage } from "./metadata/repositories.ts";

@@ -44,7 +44,7 @@ export async function openRegistry(
   { mustExist = false, serving = false, quotas = serving, auditFails, notReady }: OpenOptions = {},
 ): Promise<Registry> {
   const { filesystem } = settings.storage;
-  const { lease, grace, undo, fresh, untagged } = settings.gc;
+  const { lease, grace, undo, fresh, untagged, history } = settings.gc;
   const access = serving ? accessOf(settings) : undefined;
   return await createRegistry({
     storage: {
@@ -66,7 +66,15 @@ export async function openRegistry(
     ...(notReady ? { notReady } : {}),
     ...(serving ? { measure: measureOf(settings) } : {}),
     ...(quotas ? { quotas: settings.quotas } : {}),
-    collection: { leaseMs: lease, graceMs: grace, undoMs: undo, freshMs: fresh, untagged },
+    collection: {
+      leaseMs: lease,
+      graceMs: grace,
+      undoMs: undo,
+      freshMs: fresh,
+      untagged,
+      historyMs: history.age,
+      historyEntries: history.entries,
+    },
     log,
   }).catch(explained);
 }

@@ -226,6 +226,11 @@ export const DESCRIPTIONS: Readonly<Record<string, string>> = {
     "Whether untagged manifests are deleted, after `gc.undo` and `gc.fresh`. Children of a tagged index, and " +
     "signatures of a tagged image, do not count as untagged. By default every image stays until a client deletes " +
     "it, as in distribution; only referrers of a deleted image are deleted after it.",
+  "gc.history.age":
+    "How long the history of a tag, the images that it pointed at before, is kept. What ended less than `gc.undo` ago " +
+    "stays in any case. A running server prunes the histories of all tags once a day, in small steps.",
+  "gc.history.entries":
+    "How many entries of its history are kept of each tag, the newest ones. What ended less than `gc.undo` ago stays beyond that.",
   "scrub.bytespersecond":
     "How fast the server reads and hashes all blobs in the background. `0` disables the scrub. Corrupt blobs are " +
     "logged and count as missing, so that the next push replaces them. Files that have not been in the database " +

@@ -153,6 +153,12 @@ export const Settings = z.strictObject({
       undo: duration.prefault("7d"),
       fresh: duration.prefault("7d"),
       untagged: z.boolean().default(false),
+      history: z
+        .strictObject({
+          age: duration.prefault("365d"),
+          entries: z.int("expected a whole number").min(0, "expected a number from 0 on").default(1000),
+        })
+        .prefault({}),
     })
     .prefault({}),
   scrub: z

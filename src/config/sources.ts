@@ -245,6 +245,8 @@ export const EXAMPLES: Readonly<Record<string, string>> = {
   "gc.undo": "7d",
   "gc.fresh": "7d",
   "gc.untagged": "false",
+  "gc.history.age": "365d",
+  "gc.history.entries": "1000",
   "scrub.bytespersecond": "8MiB",
   "scrub.pause": "1h",
   "compatibility.schema1.enabled": "true",

@@ -16,14 +16,24 @@ export interface CollectionRules {
   readonly untagged: boolean;
 }
 
+/** The same, and how long tag histories are kept. */
+export interface RetentionRules extends CollectionRules {
+  /** What a tag pointed at before is remembered for so many milliseconds after that, and for `undoMs` in any case … */
+  readonly historyMs: number;
+  /** … and so many times, the last ones; more when more ended in the last `undoMs`. */
+  readonly historyEntries: number;
+}
+
 const HOUR_MS = 3_600_000;
 
-export const DEFAULT_RULES: CollectionRules = {
+export const DEFAULT_RULES: RetentionRules = {
   leaseMs: HOUR_MS,
   graceMs: HOUR_MS,
   undoMs: 168 * HOUR_MS,
   freshMs: 168 * HOUR_MS,
   untagged: false,
+  historyMs: 365 * 24 * HOUR_MS,
+  historyEntries: 1000,
 };
 
 /** How much may lie in the repository `prefix` and in all below it; `*` is the whole registry. */

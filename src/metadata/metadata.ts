@@ -27,6 +27,7 @@ import { Secrets } from "./secrets.ts";
 import { Signatures } from "./signatures.ts";
 import { StoredSigningKeys } from "./signing-keys.ts";
 import type { SqlEngine } from "./sql.ts";
+import { TagHistories } from "./tag-history.ts";
 import { Tags } from "./tags.ts";
 import { Trash } from "./trash.ts";
 import { Uploads } from "./uploads.ts";
@@ -43,6 +44,7 @@ export class Metadata {
   readonly blobs: Blobs;
   readonly manifests: Manifests;
   readonly tags: Tags;
+  readonly tagHistories: TagHistories;
   readonly signatures: Signatures;
   readonly pins: Pins;
   readonly collection: Collection;
@@ -73,6 +75,7 @@ export class Metadata {
     this.blobs = new Blobs(database);
     this.manifests = new Manifests(database);
     this.tags = new Tags(database);
+    this.tagHistories = new TagHistories(database);
     this.signatures = new Signatures(database);
     this.pins = new Pins(database);
     this.collection = new Collection(database);

@@ -4,7 +4,7 @@ import { SingleFlight } from "../lib/single-flight.ts";
 import type { Platform } from "../oci/descriptor.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { DEFAULT_RULES } from "../metadata/database.ts";
-import type { CollectionRules } from "../metadata/database.ts";
+import type { RetentionRules } from "../metadata/database.ts";
 import type { Metadata } from "../metadata/metadata.ts";
 import type { BlobStore, StorageKey } from "../storage/blob-store.ts";
 import type { ManifestClass } from "../oci/manifest-class.ts";
@@ -58,7 +58,7 @@ export interface Backend {
   readonly clock: Clock;
   readonly limits: RegistryLimits;
   /** What collection keeps, and how long a client may count on what it was told. */
-  readonly rules: CollectionRules;
+  readonly rules: RetentionRules;
   /** Which uploads this process writes to. */
   readonly claims: UploadClaims;
   readonly hashStates: HashStateCache;
@@ -69,7 +69,7 @@ export interface Backend {
 /** What a registry is made of: drivers, and what may differ from the defaults. */
 export interface BackendParts extends Pick<Backend, "store" | "metadata" | "clock"> {
   readonly limits?: Partial<RegistryLimits> | undefined;
-  readonly rules?: CollectionRules;
+  readonly rules?: RetentionRules;
 }
 
 /** A backend that has nothing in memory yet, as a process has it that just began. */

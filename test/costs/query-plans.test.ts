@@ -67,6 +67,7 @@ const MAY_WALK: Readonly<Record<string, string>> = {
   "select name, exists (select 1 from manifest": "`exists` ends at its first row",
   "not exists (select 1 from job) or": "`exists` ends at its first row",
   "delete from tag_history where repo in": "of a repository that goes, all of it goes, when it is short",
+  "from ( select id, until from tag_history": "the two hundred oldest entries of a tag",
   "limit $2) returning": "a step of a job takes the first rows that a deleted repository still has",
   "select id, size from manifest where repo = $1 order by digest limit": "a step of a job",
   "select r.id, r.name, exists (select 1 from tag_history": "each `exists` ends at its first row, one at the hundredth",

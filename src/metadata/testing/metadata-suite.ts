@@ -14,6 +14,7 @@ import { testSecrets } from "./secrets-suite.ts";
 import { testSigningKeys } from "./signing-keys-suite.ts";
 import { Subject } from "./subject.ts";
 import type { OpenMetadata } from "./subject.ts";
+import { testTagHistory } from "./tag-history-suite.ts";
 import { testTags } from "./tags-suite.ts";
 import { testUploads } from "./uploads-suite.ts";
 
@@ -29,6 +30,9 @@ export function metadataSuite(name: string, open: OpenMetadata): void {
   });
   describe(`${name}: tags`, () => {
     testTags(open);
+  });
+  describe(`${name}: tag history`, () => {
+    testTagHistory(open);
   });
   describe(`${name}: what tags that stay hold`, () => {
     testHolds(open);

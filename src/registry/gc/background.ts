@@ -7,6 +7,7 @@ import type { Backend } from "../backend.ts";
 import { collectDue, collectTrash, queueUntagged } from "./collector.ts";
 import type { CollectionHooks, CollectionReport } from "./collector.ts";
 import { Lease } from "./lease.ts";
+import { HistoryPruning } from "./tag-histories.ts";
 import { CollectionHoldoff } from "./collection-holdoff.ts";
 
 export interface BackgroundOptions {
@@ -35,6 +36,7 @@ export async function collectInBackground(
   const { clock } = backend;
   const lease = new Lease(backend, "collection", LEASE_MS);
   const holdoff = new CollectionHoldoff(clock, rules.leaseMs);
+  const histories = new HistoryPruning(backend);
   let untaggedQueued = !rules.untagged;
 
   for (let waitMs = Math.min(FIRST_ROUND_MS, intervalMs); await pause(waitMs, signal); waitMs = intervalMs) {
@@ -56,6 +58,8 @@ export async function collectInBackground(
       if (!untaggedQueued) untaggedQueued = await queueUntagged(backend, ending);
       if (ending.aborted) continue;
       report(await collectDue(backend, rules, hooks), log, metrics);
+      const historyEntries = await histories.round(holdoff.now(), ending);
+      if (historyEntries > 0) log.info({ historyEntries }, "old entries of tag histories were deleted");
       metrics.lastCollection.set(clock.now() / 1000);
     } catch (error) {
       if (signal.aborted) continue;

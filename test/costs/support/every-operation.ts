@@ -109,6 +109,7 @@ async function tags(subject: Subject): Promise<void> {
   await store.tags.list(APP, PAGE);
   await store.tags.names(APP, PAGE);
   await store.tags.history(APP, LATEST, 10);
+  await store.tagHistories.prune(undefined, 10, { undoMs: 0, historyMs: 0, historyEntries: 1 }, 1);
   await store.tags.delete(APP, LATEST);
   await store.manifests.delete(APP, other, ["nothing*"]);
 }

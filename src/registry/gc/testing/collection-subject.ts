@@ -6,7 +6,7 @@ import { collect } from "../../../lib/collect.ts";
 import { MemoryEngine } from "../../../metadata/memory/memory-engine.ts";
 import { DEFAULT_RULES } from "../../../metadata/database.ts";
 import type { Collectable } from "../../../metadata/collection.ts";
-import type { CollectionRules } from "../../../metadata/database.ts";
+import type { CollectionRules, RetentionRules } from "../../../metadata/database.ts";
 import { Metadata } from "../../../metadata/metadata.ts";
 import { rows } from "../../../metadata/testing/raw-sql.ts";
 import type { Row, SqlEngine, Value } from "../../../metadata/sql.ts";
@@ -34,12 +34,14 @@ export const APP: RepositoryName = repositoryName("team/app");
 export const OTHER: RepositoryName = repositoryName("team/other");
 
 /** All different, so that a rule that uses the wrong one is found out. */
-export const RULES: CollectionRules = {
+export const RULES: RetentionRules = {
   leaseMs: 3 * HOUR_MS,
   graceMs: HOUR_MS,
   undoMs: 3 * DAY_MS,
   freshMs: 5 * DAY_MS,
   untagged: false,
+  historyMs: 7 * DAY_MS,
+  historyEntries: 3,
 };
 
 export const ENGINES = ["memory", "SQLite and files"] as const;
@@ -68,7 +70,7 @@ export class CollectionSubject implements AsyncDisposable {
 
   private constructor(
     parts: { readonly engine: SqlEngine; readonly store: BlobStore; readonly remove: () => Promise<void> },
-    rules: CollectionRules,
+    rules: RetentionRules,
   ) {
     const clock = { ms: 1_700_000_000_000, steadyMs: 0, now: () => clock.ms, steady: () => clock.steadyMs };
     this.clock = clock;
