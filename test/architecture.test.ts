@@ -99,7 +99,7 @@ const SERVER_MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Where Bun's own modules and its global may appear: the rest runs on other runtimes too. */
-const KNOWS_BUN = /^(?:server\/listen\/listen\.ts$|metadata\/(?:sqlite|postgres)\/|cli\/)/;
+const KNOWS_BUN = /^(?:server\/listen\/(?:listen|page-cache-reader)\.ts$|metadata\/(?:sqlite|postgres)\/|cli\/)/;
 
 /** A driver's folder, such as `storage/filesystem`: what lies below a port and is neither its tests nor its statements. */
 const DRIVER = /^(?:storage|metadata)\/(?!testing\/|migrations\/)[^/]+(?=\/)/;

@@ -18,6 +18,7 @@ import { FileOpenings } from "./file-openings.ts";
 import { LIMITS } from "../http/limits.ts";
 import { gathered, isShortStream, isUnopened, locationIn, opened, streamFile, toResponse } from "../http/reply.ts";
 import type { OpenFile, Reply } from "../http/reply.ts";
+import { PageCacheReader } from "./page-cache-reader.ts";
 import { SendfileLimit } from "./sendfile-limit.ts";
 import { Sends } from "./sends.ts";
 import type { Exchange, Peer, Send, SendLimits } from "./sends.ts";
@@ -75,14 +76,17 @@ export async function listen(
   const { http2, commonHeaders = new CommonHeaders(), sharesPort: reusePort, stopMs } = wire;
   const sendfileLimit = new SendfileLimit();
   const sends = new Sends(wire.sends ?? LIMITS.sends, (areSent) => (sendfileLimit.isSending = areSent));
-  const server = serve(address, { handle, logs, sends, sendfileLimit, commonHeaders }, { http2, reusePort });
+  const pageCache = new PageCacheReader();
+  const edge = { handle, logs, sends, pageCache, sendfileLimit, commonHeaders };
+  const server = serve(address, edge, { http2, reusePort });
   if (address.kind === "unix") chmodSync(address.path, 0o660);
   const taken = takenBy(server, address);
   return {
     url: urlOf(taken),
     address: taken,
     async stop() {
-      using _ = sendfileLimit;
+      using _limit = sendfileLimit;
+      using _files = pageCache;
       return await stop([server], sends, stopMs);
     },
   };
@@ -114,7 +118,8 @@ async function listenSecurely(
   };
   if (!sharesPort) warn(material);
   const sends = new Sends(bounds);
-  const edge = { handle, logs, sends, commonHeaders };
+  const pageCache = new PageCacheReader();
+  const edge = { handle, logs, sends, pageCache, commonHeaders };
   const serveWith = (served: TlsMaterial, port: number): Server<undefined> =>
     serve({ ...address, port }, edge, { tls: served, http2, reusePort: true });
   // Nobody else may hold the port: a server that shares it would take requests of another one.
@@ -134,9 +139,10 @@ async function listenSecurely(
   return {
     url: urlOf(taken).replace(/^http:/, "https:"),
     address: taken,
-    stop() {
+    async stop() {
+      using _files = pageCache;
       watching[Symbol.dispose]();
-      return stop([current, ...ending], sends, stopMs);
+      return await stop([current, ...ending], sends, stopMs);
     },
   };
 }
@@ -153,6 +159,7 @@ interface Edge {
   readonly handle: Handler;
   readonly logs: Logs;
   readonly sends: Sends;
+  readonly pageCache: PageCacheReader;
   /** Absent over TLS, where the kernel sends no files. */
   readonly sendfileLimit?: SendfileLimit;
   /** What every reply has, for those that are made here. */
@@ -203,7 +210,7 @@ function serve(
 function answer(
   request: Request,
   server: Server<undefined>,
-  { handle, logs: { access }, sends, sendfileLimit, commonHeaders }: Edge,
+  { handle, logs: { access }, sends, sendfileLimit, pageCache, commonHeaders }: Edge,
   openings: FileOpenings,
   buffersFiles: boolean,
 ): Response | Promise<Response> {
@@ -261,11 +268,12 @@ function answer(
   }
 
   function finish(made: Reply): Response {
+    const file = request.method === "HEAD" ? undefined : fileIn(made);
+    const bytes = file && pageCache.read(file);
     const open = repeatsRange(request) ? streamFile : sendFile;
-    const path = request.method === "HEAD" || open === streamFile ? undefined : fileIn(made)?.path;
-    if (access && path === undefined) log(made, undefined);
-    else if (access && path !== undefined) openings.add(path, (failed) => log(made, failed));
-    return toResponse(made, request.method, open);
+    if (access && file && !bytes && open === sendFile) openings.add(file.path, (failed) => log(made, failed));
+    else if (access) log(made, undefined);
+    return toResponse(bytes ? { ...made, body: { kind: "bytes", bytes } } : made, request.method, open);
   }
 
   /** `failed` is what is answered instead, because the file of the reply could not be opened. */
