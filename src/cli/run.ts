@@ -26,6 +26,7 @@ export const HELP = `Stowage ${VERSION}: an OCI registry for container images
   stowage check [--deep]          integrity check: compare the database with the files
   stowage backup FOLDER           copy the registry into a folder
   stowage restore FOLDER          create a data folder from a backup
+  stowage import URL [REPO…]      copy images from another registry
   stowage export-links            write the links of distribution, to go back to it
 
   stowage --version               print the version, its commit and the schema of its database
@@ -78,6 +79,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   check: async () => (await import("./check.ts")).check,
   backup: async () => (await import("./backup.ts")).backup,
   restore: async () => (await import("./restore.ts")).restore,
+  import: async () => (await import("./import.ts")).import,
   "export-links": async () => (await import("./export-links.ts")).exportLinks,
   explain: async () => (await import("./explain.ts")).explain,
   config: async () => (await import("./config.ts")).config,
