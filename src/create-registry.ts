@@ -42,7 +42,8 @@ import { OtherSites } from "./server/access/other-sites.ts";
 import type { OtherSitesOptions } from "./server/access/other-sites.ts";
 import { createReadLimits } from "./server/access/read-limits.ts";
 import type { ReadLimitOptions } from "./server/access/read-limits.ts";
-import { opened, streamFile, toResponse } from "./server/http/reply.ts";
+import { openedOrRefused } from "./server/http/error-reply.ts";
+import { streamFile, toResponse } from "./server/http/reply.ts";
 import { VERSION } from "./version.ts";
 
 export interface RegistryOptions {
@@ -252,7 +253,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       access.replacePolicies?.(changed.policies);
     },
     fetch: async (request) =>
-      toResponse(await opened(await handle(request), request.method), request.method, streamFile),
+      toResponse(await openedOrRefused(await handle(request), request.method, log), request.method, streamFile),
     ...createMaintenance(backend, { log, metrics }, { adoption, tree }),
     explain: (...asked) => access.explain(...asked),
     close,

@@ -3,7 +3,8 @@ import { OciError } from "../../oci/error.ts";
 import type { ErrorCode } from "../../oci/error.ts";
 import { BrokenBodyError } from "../../lib/broken-body-error.ts";
 import { BusyError } from "../../lib/busy-error.ts";
-import { json } from "./reply.ts";
+import type { Logger } from "../../observe/logger.ts";
+import { json, opened } from "./reply.ts";
 import type { Reply } from "./reply.ts";
 
 /** Codes of errors by which a disk says that it is full. */
@@ -59,6 +60,26 @@ export function refusalReply(error: OciError, headers: Readonly<Record<string, s
   const retry =
     error.status === 503 || error.status === 429 ? { "retry-after": String(error.retryAfterSeconds ?? 5) } : {};
   return json(error.status, { errors }, { ...retry, ...headers });
+}
+
+/** The reply in place of one whose body cannot be read, with `headers`; the cause is logged. */
+export function unreadableReply(error: unknown, log: Logger, headers: Readonly<Record<string, string>> = {}): Reply {
+  // A blob that garbage collection deleted after its row was read and before its bytes were opened: nothing referenced it. Or the
+  // bytes are lost, which is recorded.
+  if ((error as NodeJS.ErrnoException).code === "ENOENT") return refusalReply(new OciError("BLOB_UNKNOWN"), headers);
+  log.error({ err: error }, "a response could not be sent");
+  const refusal = refusalIn(error); // what cannot be opened now
+  return refusal ? refusalReply(refusal, headers) : internalErrorReply();
+}
+
+/** As `opened`, and never rejects. */
+export async function openedOrRefused(
+  reply: Reply,
+  method: string,
+  log: Logger,
+  headers?: Readonly<Record<string, string>>,
+): Promise<Reply> {
+  return await opened(reply, method).catch((error: unknown) => unreadableReply(error, log, headers));
 }
 
 /** The reply to a fault: nothing of its cause, which the log has. */

@@ -1,6 +1,7 @@
 /** A registry inside another program on a port, with the server that its runtime has. */
 import type { Logger } from "../../observe/logger.ts";
 import type { Handler } from "../http/handler.ts";
+import { openedOrRefused } from "../http/error-reply.ts";
 import { streamFile, toResponse } from "../http/reply.ts";
 
 /** Where `registry.listen` listens. */
@@ -56,8 +57,10 @@ interface Opened {
 /** The module of the other runtime is not loaded. */
 async function listenOnNode(place: Place, handle: Handler, log: Logger): Promise<Opened> {
   const { NodeListener } = await import("./node-listener.ts");
-  const respond = async (request: Request, peer: string | undefined): Promise<Response> =>
-    toResponse(await handle(request, undefined, peer), request.method, streamFile);
+  const respond = async (request: Request, peer: string | undefined): Promise<Response> => {
+    const reply = await handle(request, undefined, peer);
+    return toResponse(await openedOrRefused(reply, request.method, log), request.method, streamFile);
+  };
   return await NodeListener.open(place, respond, log);
 }
 

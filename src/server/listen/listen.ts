@@ -11,12 +11,12 @@ import { customerNetwork } from "../../lib/network.ts";
 import { OciError } from "../../oci/error.ts";
 import { Answered } from "../../observe/access-log.ts";
 import type { Logs } from "../../observe/logger.ts";
-import { internalErrorReply, refusalIn, refusalReply } from "../http/error-reply.ts";
+import { openedOrRefused, refusalReply, unreadableReply } from "../http/error-reply.ts";
 import { CommonHeaders } from "../http/common-headers.ts";
 import type { Handler } from "../http/handler.ts";
 import { FileOpenings } from "./file-openings.ts";
 import { LIMITS } from "../http/limits.ts";
-import { gathered, isShortStream, isUnopened, locationIn, opened, streamFile, toResponse } from "../http/reply.ts";
+import { gathered, isShortStream, isUnopened, locationIn, streamFile, toResponse } from "../http/reply.ts";
 import type { OpenFile, Reply } from "../http/reply.ts";
 import { PageCacheReader } from "./page-cache-reader.ts";
 import { SendfileLimit } from "./sendfile-limit.ts";
@@ -187,19 +187,11 @@ function serve(
     ...(tls && { tls }),
     fetch: (request: Request, server: Server<undefined>) => answer(request, server, edge, openings, buffersFiles),
     error(error: unknown): Response {
-      const { code, path } = error as NodeJS.ErrnoException;
-      const reply = errorReplyFor(code, error);
-      openings.fail(path, reply.status);
+      const reply = unreadableReply(error, log, blobHeaders);
+      openings.fail((error as NodeJS.ErrnoException).path, reply.status);
       return toResponse(reply, "GET", sendFile);
     },
   };
-  function errorReplyFor(code: string | undefined, error: unknown): Reply {
-    // A blob that garbage collection deleted after its row was read and before its file was opened: nothing referenced it.
-    if (code === "ENOENT") return refusalReply(new OciError("BLOB_UNKNOWN"), blobHeaders);
-    log.error({ err: error }, "a response could not be sent");
-    const refusal = refusalIn(error); // a file that cannot be opened now
-    return refusal ? refusalReply(refusal, blobHeaders) : internalErrorReply();
-  }
   try {
     return Bun.serve(options as Parameters<typeof Bun.serve<undefined>>[0]);
   } catch (error) {
@@ -210,7 +202,7 @@ function serve(
 function answer(
   request: Request,
   server: Server<undefined>,
-  { handle, logs: { access }, sends, sendfileLimit, pageCache, commonHeaders }: Edge,
+  { handle, logs: { access, log: errorLog }, sends, sendfileLimit, pageCache, commonHeaders }: Edge,
   openings: FileOpenings,
   buffersFiles: boolean,
 ): Response | Promise<Response> {
@@ -264,7 +256,9 @@ function answer(
 
   /** A stream is opened at last: one that waits for its turn would hold a connection to the store. */
   function start(made: Reply): Response | Promise<Response> {
-    return request.method !== "HEAD" && isUnopened(made) ? opened(made, request.method).then(finish) : finish(made);
+    if (request.method === "HEAD" || !isUnopened(made)) return finish(made);
+    const headers = commonHeaders.at(pathOf(targetOf(request.url)));
+    return openedOrRefused(made, request.method, errorLog, headers).then(finish);
   }
 
   function finish(made: Reply): Response {
