@@ -25,6 +25,8 @@ export interface S3Options {
   /** When present, a client is sent to the bucket for the bytes of a blob. */
   readonly redirect?: { readonly endpoint?: string | undefined } | undefined;
   readonly userAgent?: string | undefined;
+  /** Milliseconds for which a request that fails is repeated: a minute when absent. */
+  readonly requestDeadlineMs?: number | undefined;
   /** Bytes of all uploads together that are in memory at a time. */
   readonly uploadMemoryBytes?: number | undefined;
 }

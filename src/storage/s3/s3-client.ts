@@ -79,7 +79,7 @@ export class S3Client {
    * what S3 refuses; repeats what failed for a while, with growing pauses, and throws the last error then.
    */
   async send(request: S3Request): Promise<Response> {
-    const deadline = performance.now() + (request.deadlineMs ?? DEADLINE_MS);
+    const deadline = performance.now() + (request.deadlineMs ?? this.#options.requestDeadlineMs ?? DEADLINE_MS);
     for (let tries = 1; ; tries++) {
       const answer = await this.#try(request).catch((error: unknown) => toError(error));
       if (answer instanceof Response) return answer;

@@ -13,6 +13,8 @@ export type Fault =
   | { readonly kind: "answer lost" }
   /** The answer ends after so many bytes of its body. */
   | { readonly kind: "truncated"; readonly afterBytes: number }
+  /** The request never arrives, and its connection stays. */
+  | { readonly kind: "held"; arrived(): void }
   /** S3 says that there is no such object. */
   | { readonly kind: "not found" };
 
@@ -51,6 +53,13 @@ export class FaultyS3 implements AsyncDisposable {
     this.#faults.push({ matches, fault, left: times });
   }
 
+  /** Holds all requests of that kind from now on; resolves when there is one. */
+  held(call: Call): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.harm({ kind: "held", arrived: resolve }, (each) => each === call, Infinity);
+    return promise;
+  }
+
   /** How many requests of that kind there were. */
   count(call: Call): number {
     return this.calls.filter((each) => each === call).length;
@@ -73,6 +82,7 @@ export class FaultyS3 implements AsyncDisposable {
     const found = this.#faults.find(({ matches, left }) => left > 0 && matches(call, asked.url ?? ""));
     if (found) found.left -= 1;
     const fault = found?.fault;
+    if (fault?.kind === "held") return fault.arrived();
     if (fault?.kind === "reset") return void asked.socket.resetAndDestroy();
     if (fault?.kind === "slow down") return refuse(asked, answer, 503, "SlowDown");
     if (fault?.kind === "not found") return refuse(asked, answer, 404, "NoSuchKey");
