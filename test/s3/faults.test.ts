@@ -154,6 +154,42 @@ describe("a pull", () => {
   });
 });
 
+describe("an S3 that does not answer", () => {
+  test("makes the registry not ready, while manifests are served", async () => {
+    await using subject = await openSubject({ requestDeadlineMs: 2000 });
+    const { registry } = subject;
+    const held = proxy.held("GET object");
+    const ready = registry.namespace.checkReady().then(
+      () => "ready",
+      () => "not ready",
+    );
+    await held;
+    expect((await ask(registry, "GET", "/v2/app/tags/list")).status).toBe(404); // the database answers
+    expect(await ready).toBe("not ready");
+    proxy.reset();
+    await registry.namespace.checkReady();
+  });
+});
+
+describe("a multipart upload that nothing names", () => {
+  test("is found by the integrity check, and aborted by its repair; one of an unfinished upload stays", async () => {
+    await using subject = await openSubject();
+    const { registry, options } = subject;
+    const begun = await ask(registry, "POST", "/v2/app/blobs/uploads/");
+    expect((await ask(registry, "PATCH", begun.headers.get("location") ?? "", LARGE)).status).toBe(202);
+    proxy.harm({ kind: "answer lost" }, (each) => each === "POST create"); // it is there, and its id is lost
+    expect(await push(registry, LARGE)).toBe(201);
+    const store = new S3BlobStore(options);
+    const uploads = async (): Promise<number> =>
+      (await Array.fromAsync(store.list())).filter(({ isUpload }) => isUpload).length;
+    expect(await uploads()).toBe(2);
+    const findings = await Array.fromAsync(registry.check({ repair: true, deep: false, unknownAfterMs: -3_600_000 }));
+    expect(findings.map(({ kind }) => kind)).toEqual(["unknown file"]);
+    expect(await uploads()).toBe(1);
+    expect(await pull(registry, LARGE)).toBe(true);
+  });
+});
+
 describe("a bucket and a database", () => {
   test("that belong together open again", async () => {
     const subject = await openSubject();

@@ -79,7 +79,7 @@ export class S3Client {
    * what S3 refuses; repeats what failed for a while, with growing pauses, and throws the last error then.
    */
   async send(request: S3Request): Promise<Response> {
-    const deadline = performance.now() + (request.deadlineMs ?? this.#options.requestDeadlineMs ?? DEADLINE_MS);
+    const deadline = performance.now() + this.#deadlineOf(request);
     for (let tries = 1; ; tries++) {
       const answer = await this.#try(request).catch((error: unknown) => toError(error));
       if (answer instanceof Response) return answer;
@@ -107,6 +107,11 @@ export class S3Client {
     return this.#signer.presign(this.#urlOf(key, this.#options.redirect?.endpoint));
   }
 
+  /** Milliseconds after which a request is given up. */
+  #deadlineOf({ deadlineMs = DEADLINE_MS }: S3Request): number {
+    return Math.min(deadlineMs, this.#options.requestDeadlineMs ?? DEADLINE_MS);
+  }
+
   async #try(request: S3Request): Promise<Response> {
     const { method, key, query = {}, body, headers = {} } = request;
     const url = this.#urlOf(key);
@@ -120,7 +125,7 @@ export class S3Client {
     // Only until the status is known: how long the body takes is for its reader to say.
     const timer = setTimeout(
       () => ending.abort(new Error("S3 did not answer in time")),
-      TRY_MS + bytes / BYTES_PER_TRY_MS,
+      Math.min(TRY_MS + bytes / BYTES_PER_TRY_MS, this.#deadlineOf(request)),
     );
     const signals = [ending.signal, this.#stopping.signal, ...(request.signal ? [request.signal] : [])];
     try {
