@@ -1,6 +1,6 @@
 /** Which generation accounts in the database have, as of its last commit. */
 import type { Clock } from "../lib/clock.ts";
-import type { Revision } from "../metadata/revisions.ts";
+import type { Revision } from "../metadata/revision-source.ts";
 import { LruCache, textBytes } from "../lib/lru.ts";
 import { SingleFlight } from "../lib/single-flight.ts";
 import type { Basis } from "./verifier.ts";

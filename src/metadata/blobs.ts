@@ -13,7 +13,8 @@ import { writeWithin } from "./quotas.ts";
 import type { QuotaProblem } from "./quotas.ts";
 import { beginRepository, findLinked, findRepository } from "./repositories.ts";
 import { moveBlobs, moveRepository } from "./revisions.ts";
-import { any, batch, first, listed, listedIds, rows, run, statement } from "./sql.ts";
+import { lockBlob } from "./locks.ts";
+import { any, batch, bound, first, listed, listedIds, locked, rows, rowsOf, run, statement } from "./sql.ts";
 import type { Statement, Transaction } from "./sql.ts";
 import { UNLINK_DELAY_MS, moveToTrash } from "./trash.ts";
 
@@ -184,7 +185,9 @@ export function* addBlob(blob: Digest, size: number, location: BlobLocation, now
   const row = isStored ? [location.storageKey, location.fingerprint, null] : [null, null, location.payload];
   const added = yield* first(ADD, digestBytes(blob), size, ...row, now);
   if (added) return added.id;
-  const former = yield* first(FORMER, digestBytes(blob), isStored ? null : location.payload);
+  const [former] = yield* rowsOf(
+    locked([lockBlob(blob)], bound(FORMER, digestBytes(blob), isStored ? null : location.payload)),
+  );
   if (!former) throw new Error(`the blob ${blob} went while it was recorded`);
   yield* run(REPLACE, former.id, size, ...row, now);
   if (former.storageKey !== undefined) yield* moveToTrash(former.storageKey, now + UNLINK_DELAY_MS);

@@ -39,7 +39,8 @@ import { BACKUP_LEASE } from "./leases.ts";
 import { removeManifest } from "./manifests.ts";
 import { forgetEmpty } from "./repositories.ts";
 import { moveRepositories } from "./revisions.ts";
-import { batch, bound, first, rows, rowsOfBoth, run, statement } from "./sql.ts";
+import { lockBlobs, lockLinks } from "./locks.ts";
+import { batch, bound, first, locked, rows, rowsOf, rowsOfBoth, run, statement } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 import { UNLINK_DELAY_MS, moveAllToTrash } from "./trash.ts";
 
@@ -246,7 +247,7 @@ function* reviewEntries(entries: readonly QueueEntry[], review: Review): Transac
 
 function* reviewLinks(entries: readonly QueueEntry[], review: Review): Transaction<void> {
   const values = valuesFor(pairsOf(entries), review.rules, review.now);
-  const gone = yield* rows(COLLECT_LINKS, ...values);
+  const gone = yield* rowsOf(locked([lockLinks(String(values[0]))], bound(COLLECT_LINKS, ...values)));
   for (const { name, digest: blob, size } of gone) {
     review.taken.push({ kind: "link", repository: name, digest: blob, size });
   }
@@ -261,7 +262,7 @@ function* reviewLinks(entries: readonly QueueEntry[], review: Review): Transacti
 function* reviewBlobs(links: readonly QueueEntry[], entries: readonly QueueEntry[], review: Review): Transaction<void> {
   const { rules, now } = review;
   const values = valuesFor(idsOf([...links, ...entries]), rules, now);
-  const gone = yield* rows(COLLECT_BLOBS, ...values);
+  const gone = yield* rowsOf(locked([lockBlobs(String(values[0]))], bound(COLLECT_BLOBS, ...values)));
   for (const { digest: blob, size } of gone) {
     review.taken.push({ kind: "blob", repository: undefined, digest: blob, size });
   }

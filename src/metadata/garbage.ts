@@ -7,7 +7,8 @@ import type { RepositoryName } from "../oci/repository-name.ts";
 import { digest, integer, optional, query, repositoryName } from "./columns.ts";
 import type { CollectionRules } from "./database.ts";
 import type { ManifestKey } from "./gc-queue.ts";
-import { listedIds, rows } from "./sql.ts";
+import { lockManifests } from "./locks.ts";
+import { bound, listedIds, locked, rowsOf } from "./sql.ts";
 import type { Transaction, Value } from "./sql.ts";
 
 /** A row that is in the queue of what may be unreferenced. */
@@ -149,7 +150,8 @@ export function* reviewManifests(
   now: number,
 ): Transaction<ManifestFindings> {
   if (entries.length === 0) return { garbage: [], held: [] };
-  const found = yield* rows(UNREFERENCED_MANIFESTS, idsOf(entries), rules.untagged ? 1 : 0);
+  const ids = idsOf(entries);
+  const found = yield* rowsOf(locked([lockManifests(ids)], bound(UNREFERENCED_MANIFESTS, ids, rules.untagged ? 1 : 0)));
   const reviewed = found.map(
     ({
       orphanedAt = -Infinity,

@@ -11,7 +11,8 @@
  */
 import { anyDigest, integer, optional, query, text, word } from "./columns.ts";
 import { digestBytes } from "./digest-bytes.ts";
-import { first, rows, run } from "./sql.ts";
+import { lockJob } from "./locks.ts";
+import { rows, run, bound, locked, rowsOf } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
 /** What jobs do; `job-steps.ts` has the step of each kind. */
@@ -76,7 +77,7 @@ function jobOf({ digest, name, ...job }: ReturnType<typeof FIND.decode>): Job {
 
 /** A job that is not done. */
 export function* findJob(id: number): Transaction<Job | undefined> {
-  const found = yield* first(FIND, id);
+  const [found] = yield* rowsOf(locked([lockJob(id)], bound(FIND, id)));
   return found && jobOf(found);
 }
 

@@ -16,8 +16,9 @@ import { writeWithin } from "./quotas.ts";
 import type { QuotaProblem } from "./quotas.ts";
 import { beginRepository, findManifest, findRepository } from "./repositories.ts";
 import { moveRepository } from "./revisions.ts";
-import { any, batch, bound, first, rows, rowsOfBoth, run, statement } from "./sql.ts";
-import type { Transaction } from "./sql.ts";
+import { keepManifests } from "./locks.ts";
+import { any, batch, bound, first, locked, rows, rowsOf, rowsOfBoth, run, statement } from "./sql.ts";
+import type { BoundQuery, Transaction } from "./sql.ts";
 import { conditionHolds, pointTags, removeTagsOf, tagsOf, targetsOf, targetsQuery } from "./tags.ts";
 import type { TagTargets } from "./tags.ts";
 
@@ -252,7 +253,7 @@ function* findNeeded(name: RepositoryName, manifest: NewManifest): Transaction<F
   const { blobs, children, tags } = manifest;
   const manifests = new Map<string, number>();
   if (children.length > 0) {
-    for (const { digest: child, size } of yield* rows(SIZES_OF_MANIFESTS, name, digestsOf(children))) {
+    for (const { digest: child, size } of yield* rowsOf(sizesOfManifests(name, digestsOf(children)))) {
       manifests.set(child, size);
     }
   }
@@ -276,6 +277,14 @@ function* findNeeded(name: RepositoryName, manifest: NewManifest): Transaction<F
     else noteSize(needed, size, findings);
   }
   return findings;
+}
+
+/** An index keeps its children from being deleted meanwhile. */
+function sizesOfManifests(
+  name: RepositoryName,
+  digests: string,
+): BoundQuery<ReturnType<typeof SIZES_OF_MANIFESTS.decode>> {
+  return locked([keepManifests(name, digests)], bound(SIZES_OF_MANIFESTS, name, digests));
 }
 
 function digestsOf(needed: readonly Needed[]): string {

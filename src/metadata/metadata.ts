@@ -21,7 +21,7 @@ import { Pins } from "./pins.ts";
 import { Quotas } from "./quota-counting.ts";
 import { Repositories } from "./repositories.ts";
 import { Revisions } from "./revisions.ts";
-import type { Revision, RevisionScope } from "./revisions.ts";
+import type { Revision, RevisionScope, RevisionSource } from "./revision-source.ts";
 import { RobotTokens } from "./robot-tokens.ts";
 import { Secrets } from "./secrets.ts";
 import { Signatures } from "./signatures.ts";
@@ -61,14 +61,14 @@ export class Metadata {
   readonly overview: OverviewOfAll;
   readonly adoptions: Adoptions;
   readonly #engine: SqlEngine;
-  readonly #revisions: Revisions;
+  readonly #revisions: RevisionSource;
 
   constructor(engine: SqlEngine, clock: Clock, { periods = DEFAULT_RULES, quotas = [] }: MetadataOptions = {}) {
     this.quotas = new Quotas(engine, quotas);
     const countQuotas = (): void => void this.quotas.count().catch(() => undefined); // the next write that needs it tries again
     const database: Database = { engine, clock, periods, quotas, countQuotas };
     this.#engine = engine;
-    this.#revisions = new Revisions(engine);
+    this.#revisions = engine.revisions ?? new Revisions(engine);
     this.repositories = new Repositories(database);
     this.uploads = new Uploads(database);
     this.holders = new HolderLeases(database);

@@ -7,7 +7,8 @@ import { Pace } from "../lib/pace.ts";
 import { BEHIND_ALL_NAMES } from "../oci/repository-name.ts";
 import { integer, optional, query, repositoryName, text } from "./columns.ts";
 import type { Quota } from "./database.ts";
-import { first, rows, run } from "./sql.ts";
+import { lockCounting } from "./locks.ts";
+import { bound, first, locked, rows, rowsOf, run } from "./sql.ts";
 import type { SqlEngine, Transaction } from "./sql.ts";
 
 /** Amounts that quotas limit; bytes of what two repositories show count twice. */
@@ -93,7 +94,8 @@ const AFTER_SLASH = "0";
 
 /** Counts some more repositories. True when all are, or the quota is gone. */
 export function* countNext(prefix: string): Transaction<boolean> {
-  const countedTo = (yield* first(USAGE, prefix))?.countedTo;
+  const [usage] = yield* rowsOf(locked([lockCounting()], bound(USAGE, prefix)));
+  const countedTo = usage?.countedTo;
   if (countedTo === undefined) return true;
   const [from, to] = prefix === "*" ? ["", BEHIND_ALL_NAMES] : [`${prefix}/`, `${prefix}${AFTER_SLASH}`];
   // Other repositories may stand between that of the very name and those below it: `team-b` between `team` and `team/app`.

@@ -4,23 +4,9 @@
  */
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { integer, optional, query, repositoryName } from "./columns.ts";
+import type { Revision, RevisionScope, RevisionSource } from "./revision-source.ts";
 import { first, listedIds, rows, run } from "./sql.ts";
 import type { SqlEngine, Transaction } from "./sql.ts";
-
-/** What a cached answer rests on. */
-export type RevisionScope =
-  /**
-   * One repository: its manifests, tags, referrers and signatures, and that the blobs which it shows are still there and
-   * intact. A blob that it shows from now on does not move it: that something is absent is not cached.
-   */
-  | { readonly repository: RepositoryName }
-  /** Users, robots and signing keys: what authorization rests on. */
-  | "accounts"
-  /** Whatever is committed: lists over all repositories rest on it. */
-  | "everything";
-
-/** Equal (`===`) to an earlier one of the same scope as long as nothing in the scope has changed since. */
-export type Revision = number | string;
 
 /** Changes of repositories that are kept: a process that has not looked for longer takes everything as changed. */
 const MAX_CHANGES = 10_000;
@@ -100,7 +86,7 @@ const MAX_READ = 1000;
 const MAX_REPOSITORIES = 10_000;
 
 /** Knows revisions, by one read after each commit, however many repositories are asked for. */
-export class Revisions {
+export class Revisions implements RevisionSource {
   readonly #engine: SqlEngine;
   /** The last change of each repository that has changed since `#all` was last moved. */
   readonly #changes = new Map<RepositoryName, number>();

@@ -1,8 +1,9 @@
 /** Keys in the database that tokens are signed with. */
-import { integer, query, text } from "./columns.ts";
+import { integer, query, text, truth } from "./columns.ts";
 import type { Database } from "./database.ts";
+import { lockNamed } from "./locks.ts";
 import { moveAccounts } from "./revisions.ts";
-import { any, rows, run } from "./sql.ts";
+import { bound, locked, rows, rowsOf, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
 export interface StoredSigningKey {
@@ -17,7 +18,7 @@ const LIST = query(
   `select id, jwk, created_at from signing_key order by created_at desc, id`,
 );
 
-const HAS_SINCE = `select 1 as found from signing_key where created_at > $1`;
+const HAS_SINCE = query({ found: truth }, `select 1 as found from signing_key where created_at > $1`);
 
 const ADD = `insert into signing_key (id, jwk, created_at) values ($1, $2, $3)`;
 
@@ -41,7 +42,7 @@ export class StoredSigningKeys {
     { unlessAfter, forgetUntil }: { readonly unlessAfter: number; readonly forgetUntil: number },
   ): Promise<void> {
     return this.#database.engine.write(function* (): Transaction<void> {
-      if (yield* any(HAS_SINCE, unlessAfter)) return;
+      if ((yield* rowsOf(locked([lockNamed("signing keys")], bound(HAS_SINCE, unlessAfter)))).length > 0) return;
       yield* run(ADD, id, jwk, createdAt);
       yield* run(FORGET, forgetUntil);
       yield* moveAccounts();

@@ -6,6 +6,7 @@
 
 import type { Clock } from "../lib/clock.ts";
 import type { Holders } from "./holders.ts";
+import type { RevisionSource } from "./revision-source.ts";
 
 export type Value = string | number | Uint8Array | null;
 
@@ -51,6 +52,9 @@ export interface SqlEngine {
 
   /** What time it is by the server, which decides for all its clients; undefined for an engine that has no clock of its own. */
   readonly clock?: Clock;
+
+  /** What knows revisions on this engine; `Revisions` does when absent. */
+  readonly revisions?: RevisionSource;
 
   /**
    * Runs work that only reads, on one consistent state. It sees everything whose `write` has resolved. It may be run again
@@ -139,6 +143,16 @@ export function* rowsOfBoth<One, Other>(
 ): Transaction<readonly [readonly One[], readonly Other[]]> {
   const [found = [], others = []] = (yield [one, other]) as readonly (readonly Row[])[];
   return [found.map((row) => one.query.decode(row)), others.map((row) => other.query.decode(row))];
+}
+
+/** The statement, which takes locks before it runs (`Statement.locks`). */
+export function locked<Locked extends Statement>(locks: readonly Statement[], over: Locked): Locked {
+  return { ...over, locks };
+}
+
+/** All rows of a query that is run with its values, as records. */
+export function* rowsOf<Fields>(query: BoundQuery<Fields>): Transaction<readonly Fields[]> {
+  return ((yield query) as readonly Row[]).map((row) => query.query.decode(row));
 }
 
 /** Runs statements that do not need each other's rows, in this order where the engine has one. */

@@ -15,7 +15,8 @@ import type { QuotaProblem } from "./quotas.ts";
 import { TAG_IS_LIVE } from "./removed-tags.ts";
 import { findManifest, findRepository } from "./repositories.ts";
 import { moveRepository } from "./revisions.ts";
-import { batch, bound, first, listed, rows, rowsOfBoth, statement } from "./sql.ts";
+import { lockTags } from "./locks.ts";
+import { batch, bound, first, listed, locked, rows, rowsOf, rowsOfBoth, statement } from "./sql.ts";
 import type { BoundQuery, Statement, Transaction } from "./sql.ts";
 
 export interface TagRecord {
@@ -143,7 +144,7 @@ export function targetsQuery(
   name: RepositoryName,
   tags: readonly Tag[],
 ): BoundQuery<ReturnType<typeof TARGETS.decode>> {
-  return bound(TARGETS, name, listed(tags));
+  return locked([lockTags(name, tags)], bound(TARGETS, name, listed(tags)));
 }
 
 /** What the tags point at, from the rows of `targetsQuery`. */
@@ -265,7 +266,7 @@ export class Tags {
     return writeWithin(this.#database, name, { tags: [tag] }, function* (): Transaction<ChangeResult> {
       const repo = yield* findRepository(name);
       if (repo === undefined) return "absent";
-      const targets = targetsOf(yield* rows(TARGETS, name, listed([tag])));
+      const targets = targetsOf(yield* rowsOf(targetsQuery(name, [tag])));
       const target = targets.live.get(tag)?.digest;
       if (immutable && target !== undefined && target !== manifest) return "immutable";
       const id = yield* findManifest(repo, manifest);
@@ -282,7 +283,8 @@ export class Tags {
     const { engine, clock, periods } = this.#database;
     return engine.write(function* (): Transaction<ChangeResult> {
       const repo = yield* findRepository(name);
-      const target = repo === undefined ? undefined : yield* first(TARGET, repo, tag);
+      const [target] =
+        repo === undefined ? [] : yield* rowsOf(locked([lockTags(name, [tag])], bound(TARGET, repo, tag)));
       if (repo === undefined || target === undefined) return condition ? "condition" : "absent";
       if (immutable) return "immutable";
       if (!conditionHolds(target.digest, condition)) return "condition";

@@ -21,7 +21,7 @@ const DUE = query(
   `
   select storage_key from trash
   where after <= $1 + $2 and not exists (select 1 from lease where name = '${BACKUP_LEASE}' and until > $1)
-  order by after limit $3`,
+  order by after, storage_key limit $3`,
 );
 
 const FORGET = `delete from trash where storage_key in (select value from json_each($1))`;

@@ -259,7 +259,10 @@ export class Uploads {
       const create = (): Transaction<boolean> =>
         any(CREATE, id, name, partKey, named, now, expiresAt, client, Math.max(atMost - 1, 0));
       if (yield* create()) return "done";
-      if ((yield* findRepository(name)) !== undefined) return "too many";
+      if ((yield* findRepository(name)) !== undefined) {
+        // It may have begun between the two statements, where others write at the same time.
+        return (yield* create()) ? "done" : "too many";
+      }
       const repo = yield* beginRepository(name, now);
       if (yield* create()) return "done";
       yield* forgetEmpty([repo], now);

@@ -1,13 +1,13 @@
 /** A collection of repositories, addressable by name. */
 import type { Fingerprint } from "../lib/byte-location.ts";
 import { OncePerTurn } from "../lib/once-per-turn.ts";
-import type { Revision, RevisionScope } from "../metadata/revisions.ts";
+import type { Revision, RevisionScope } from "../metadata/revision-source.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { StorageKey } from "../storage/blob-store.ts";
 import type { Adoption } from "./adoption/adoption.ts";
 import { AdoptingRepository } from "./adoption/adopting-repository.ts";
 import type { Backend } from "./backend.ts";
-export type { Revision, RevisionScope } from "../metadata/revisions.ts";
+export type { Revision, RevisionScope } from "../metadata/revision-source.ts";
 import type { PageStart } from "./pages.ts";
 import { listRepositories } from "./repository-list.ts";
 import type { RepositoryFilter } from "./repository-list.ts";

@@ -40,12 +40,16 @@ test("every statement in the sources is among those that were run", async () => 
 async function writtenStatements(): Promise<readonly string[]> {
   const written: string[] = [];
   for await (const path of new Bun.Glob("src/metadata/*.ts").scan({ cwd: ROOT, absolute: true })) {
+    if (OF_SERVERS.test(path)) continue;
     const source = await Bun.file(path).text();
     const texts = source.matchAll(/`\s*((?:select|insert|update|delete)\b[^`]*)`/g);
     written.push(...texts.map(([, text = ""]) => inOneLine(text)));
   }
   return written;
 }
+
+/** What only an engine on a database server runs. */
+const OF_SERVERS = /\/(?:locks|store-id)\.ts$/;
 
 function wasRun(written: string): boolean {
   const pieces = written.split(/\$\{\w+\}/);

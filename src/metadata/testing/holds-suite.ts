@@ -122,7 +122,8 @@ export function testHolds(open: OpenMetadata): void {
     await subject.change(
       `with recursive n (i) as (select 1 union all select i + 1 from n where i < $1)
        insert into manifest (repo, digest, media_type, size, pushed_at, touched_at, payload)
-       select repo, cast(x'00' || i as blob), media_type, size, pushed_at, touched_at, payload from manifest, n`,
+       select repo, unhex(value), media_type, size, pushed_at, touched_at, payload
+       from manifest, (select '01' || (10000000 + i) || '00000000000000000000000000000000000000000000000000000000' as value from n) numbered`,
       MOST_LOOKED_AT,
     );
     await subject.change(

@@ -301,8 +301,8 @@ export function testJobs(open: OpenMetadata): void {
     await subject.change(
       `with recursive n (i) as (select 1 union all select i + 1 from n where i < $1)
        insert into manifest (repo, digest, media_type, subject, size, pushed_at, touched_at, payload)
-       select repo, cast(x'00' || i as blob), media_type, subject, size, pushed_at, touched_at, payload from manifest, n
-       where digest = $2`,
+       select repo, unhex(value), media_type, subject, size, pushed_at, touched_at, payload
+       from manifest, (select '01' || (10000000 + i) || '00000000000000000000000000000000000000000000000000000000' as value from n) numbered where digest = $2`,
       2 * STEP_ROWS,
       before,
     );

@@ -18,7 +18,13 @@ import { testTagHistory } from "./tag-history-suite.ts";
 import { testTags } from "./tags-suite.ts";
 import { testUploads } from "./uploads-suite.ts";
 
-export function metadataSuite(name: string, open: OpenMetadata): void {
+/** What differs between engines that tests look into. */
+export interface SuiteOptions {
+  /** Whether the rows of repositories and quotas have all usage, and changes are numbered in their order; so by default. */
+  readonly isSqlite?: boolean;
+}
+
+export function metadataSuite(name: string, open: OpenMetadata, { isSqlite = true }: SuiteOptions = {}): void {
   describe(`${name}: uploads`, () => {
     testUploads(open);
   });
@@ -44,13 +50,13 @@ export function metadataSuite(name: string, open: OpenMetadata): void {
     testRepositories(open);
   });
   describe(`${name}: revisions`, () => {
-    testRevisions(open);
+    testRevisions(open, { isSqlite });
   });
   describe(`${name}: jobs`, () => {
     testJobs(open);
   });
   describe(`${name}: quotas`, () => {
-    testQuotas(open);
+    testQuotas(open, { isSqlite });
   });
   describe(`${name}: users and robots`, () => {
     testAccounts(open);

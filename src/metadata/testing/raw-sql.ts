@@ -10,11 +10,16 @@ export function storedValue<Given extends Value>(value: Given): Given | Uint8Arr
   return typeof value === "string" && parseDigest(value) !== undefined ? digestBytes(value) : value;
 }
 
+/** Some drivers return large whole numbers as text. */
+function numberIn(value: unknown): unknown {
+  return typeof value === "string" && /^-?\d{1,15}$/.test(value) ? Number(value) : value;
+}
+
 /** A row with its digests as texts. */
 export function readableRow<Given extends Row>(row: Given): Given {
   const columns = Object.entries(row).map(([name, value]): [string, unknown] => [
     name,
-    DIGESTS.has(name) && value instanceof Uint8Array ? digestText(value) : value,
+    DIGESTS.has(name) && value instanceof Uint8Array ? digestText(value) : numberIn(value),
   ]);
   return Object.fromEntries(columns) as Given;
 }
