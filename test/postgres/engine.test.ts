@@ -2,10 +2,10 @@
 import { describe, expect, test } from "bun:test";
 import { BusyError } from "../../src/lib/busy-error.ts";
 import { postgresAddress } from "../../src/lib/postgres-address.ts";
-import type { PostgresMigration } from "../../src/metadata/postgres/migrator.ts";
 import { PostgresEngine } from "../../src/metadata/postgres/postgres-engine.ts";
 import type { PostgresEngineOptions } from "../../src/metadata/postgres/postgres-engine.ts";
 import { SchemaError } from "../../src/metadata/migrations/migrations.ts";
+import type { PostgresMigration } from "../../src/metadata/migrations/migrations.ts";
 import { run } from "../../src/metadata/sql.ts";
 import type { Transaction } from "../../src/metadata/sql.ts";
 import { first, rows } from "../../src/metadata/testing/raw-sql.ts";

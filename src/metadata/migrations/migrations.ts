@@ -1,4 +1,5 @@
 /** The steps by which a database got its present shape: numbered, forward only. */
+import postgres0001 from "./postgres/0001_registry.sql" with { type: "text" };
 import sqlite0020 from "./sqlite/0020_registry.sql" with { type: "text" };
 import sqlite0020Triggers from "./sqlite/0020_usage.sql" with { type: "text" };
 import sqlite0021 from "./sqlite/0021_adoption.sql" with { type: "text" };
@@ -15,6 +16,19 @@ export const SQLITE_MIGRATIONS: readonly string[] = [`${SQLITE_TABLES}\n${SQLITE
 
 /** The version after all steps. */
 export const SCHEMA_VERSION: number = FIRST_VERSION + SQLITE_MIGRATIONS.length - 1;
+
+/** A step of PostgreSQL from one version of the schema to the next. */
+export interface PostgresMigration {
+  readonly text: string;
+  /**
+   * The oldest version of the schema whose programs still work on the new one. A step that only adds leaves it as it was, so
+   * that servers of both versions run beside each other while they are replaced; one that takes something away raises it.
+   */
+  readonly compatibleFrom: number;
+}
+
+/** As `SQLITE_MIGRATIONS`, of PostgreSQL, whose first version is 1. */
+export const POSTGRES_MIGRATIONS: readonly PostgresMigration[] = [{ text: postgres0001, compatibleFrom: 1 }];
 
 /** A database that this program cannot use: a person has to do something first. */
 export class SchemaError extends Error {

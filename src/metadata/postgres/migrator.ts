@@ -1,19 +1,10 @@
 /** Brings the schema of a PostgreSQL database up to date: one process at a time, and none when nothing is to be done. */
 import { integer } from "../columns.ts";
 import { SchemaError } from "../migrations/migrations.ts";
+import type { PostgresMigration } from "../migrations/migrations.ts";
 import type { PooledConnection } from "./connection-pool.ts";
 import type { Row } from "../sql.ts";
 import type { WireStatement } from "./wire.ts";
-
-/** A step from one version of the schema to the next. */
-export interface PostgresMigration {
-  readonly text: string;
-  /**
-   * The oldest version of the schema whose programs still work on the new one. A step that only adds leaves it as it was, so
-   * that servers of both versions run beside each other while they are replaced; one that takes something away raises it.
-   */
-  readonly compatibleFrom: number;
-}
 
 /** How long statements that change tables wait for others: who comes behind them waits as long. */
 const LOCK_TIMEOUT_MS = 3000;

@@ -3,17 +3,20 @@ import { randomInt, randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BusyError } from "../../lib/busy-error.ts";
 import { OncePerTurn } from "../../lib/once-per-turn.ts";
+import { pause } from "../../lib/pause.ts";
 import type { PostgresAddress } from "../../lib/postgres-address.ts";
 import { integer, text } from "../columns.ts";
 import type { Holder, Holders } from "../holders.ts";
+import type { RevisionSource } from "../revision-source.ts";
 import type { Durability, Row, SqlEngine, Statement, Transaction } from "../sql.ts";
 import { ConnectionPool } from "./connection-pool.ts";
 import type { PooledConnection, PoolOptions } from "./connection-pool.ts";
 import { migrate } from "./migrator.ts";
-import type { PostgresMigration } from "./migrator.ts";
+import type { PostgresMigration } from "../migrations/migrations.ts";
+import { PostgresRevisions } from "./postgres-revisions.ts";
 import { ServerClock } from "./server-clock.ts";
 import { Translations } from "./translations.ts";
-import { hasLostConnection, isTransient, WireError } from "./wire.ts";
+import { hasLostConnection, isConstraint, isTransient, WireError } from "./wire.ts";
 import type { Answer, WireStatement } from "./wire.ts";
 
 /** How long a transaction waits for the lock of another, before it begins anew. */
@@ -21,6 +24,9 @@ const LOCK_TIMEOUT_MS = 4000;
 
 /** After this the server ends a transaction whose process sleeps, with the locks that it has. */
 const IDLE_TIMEOUT_MS = 10_000;
+
+/** How often work is done again because a constraint refused it. */
+const MOST_REFUSALS = 8;
 
 const FIRST_RETRY_MS = 5;
 const LONGEST_RETRY_MS = 500;
@@ -54,6 +60,7 @@ export interface PostgresEngineOptions extends PoolOptions {
 export class PostgresEngine implements SqlEngine {
   readonly holders: Holders;
   readonly clock = new ServerClock();
+  readonly revisions: RevisionSource = new PostgresRevisions(this);
   readonly #pool: ConnectionPool;
   readonly #options: PostgresEngineOptions;
   readonly #translations = new Translations();
@@ -61,6 +68,8 @@ export class PostgresEngine implements SqlEngine {
   readonly #openings = new Set<string>();
   readonly #turn = new OncePerTurn(() => ++this.#turns);
   #turns = 0;
+  readonly #closing = new AbortController();
+  readonly #repeated: Promise<void>[] = [];
   #flushing: Promise<void> | undefined;
 
   private constructor(pool: ConnectionPool, options: PostgresEngineOptions) {
@@ -117,19 +126,34 @@ export class PostgresEngine implements SqlEngine {
     if (row?.["is_standby"] !== false) throw new Error("the PostgreSQL server is a standby, which takes no writes");
   }
 
+  /** Does `work` again and again until the engine is closed, at intervals around `intervalMs`; what it throws is its next run's. */
+  repeat(intervalMs: number, work: () => Promise<void>): void {
+    const repeating = async (): Promise<void> => {
+      // Not at the same moment as other processes that began together.
+      while (await pause(intervalMs / 2 + randomInt(intervalMs), this.#closing.signal))
+        await work().catch(() => undefined);
+    };
+    this.#repeated.push(repeating());
+  }
+
   async close(): Promise<void> {
+    this.#closing.abort();
+    await Promise.all(this.#repeated);
     await this.#pool.close();
   }
 
   /** Does what another transaction was in the way of, or a server that is away for a moment, again from its start. */
   async #retry<Result>(attempt: (deadline: number) => Promise<Result>): Promise<Result> {
     const deadline = performance.now() + this.#options.retryLimitMs;
+    let refusals = 0;
     for (let pauseMs = FIRST_RETRY_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_RETRY_MS)) {
       try {
         return await attempt(deadline);
       } catch (error) {
         if (!isTransient(error)) throw error;
-        if (performance.now() + pauseMs > deadline) throw busy(error);
+        // A constraint that stands in the way for longer is no race.
+        const isOver = isConstraint(error) && ++refusals > MOST_REFUSALS;
+        if (isOver || performance.now() + pauseMs > deadline) throw busy(error);
         await sleep(randomInt(pauseMs) + pauseMs / 2);
       }
     }
@@ -233,7 +257,8 @@ class TransactionRun {
     this.#hasStatements = true;
     const places: number[] = [];
     for (const statement of statements) {
-      for (const lock of statement.locks ?? []) this.#waiting.push(this.#translate(lock));
+      // Whoever reads takes none.
+      for (const lock of (this.#clock && statement.locks) ?? []) this.#waiting.push(this.#translate(lock));
       places.push(this.#waiting.push(this.#translate(statement)) - 1);
     }
     if (statements.every(({ ignoresRows }) => ignoresRows)) return statements.map(() => []);
@@ -310,7 +335,7 @@ function rowsOf(answer: Answer | undefined): readonly Row[] {
 }
 
 function busy(cause: Error): BusyError {
-  return new BusyError("PostgreSQL is busy or away", { cause });
+  return new BusyError(`PostgreSQL is busy or away (${cause.message})`, { cause });
 }
 
 function* select(query: string): Transaction<readonly Row[]> {

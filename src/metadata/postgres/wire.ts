@@ -98,6 +98,11 @@ export function isTransient(error: unknown): error is WireError {
   return error instanceof WireError && (TRANSIENT.has(error.code) || error.code.startsWith("08"));
 }
 
+/** Whether a constraint refused a row. */
+export function isConstraint(error: WireError): boolean {
+  return error.code.startsWith("23");
+}
+
 /** Whether the connection is gone: what was sent and not answered may have been done. */
 export function hasLostConnection(error: WireError): boolean {
   return error.code.startsWith("08") || /^57P0[1-5]$/.test(error.code) || error.code === "25P03";

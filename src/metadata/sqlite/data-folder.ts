@@ -83,6 +83,37 @@ export async function openDataFolder(folder: string, options: DataFolderOptions)
   }
 }
 
+/**
+ * Prepares a folder that holds blobs alone, for a registry whose metadata is elsewhere. Throws `DataFolderError` when it cannot be
+ * written, or holds something else, such as a registry with its metadata.
+ */
+export function prepareBlobFolder(
+  folder: string,
+  { mustExist = false, blobFolders = [] }: Pick<DataFolderOptions, "mustExist" | "blobFolders">,
+): void {
+  refuseLongPath(folder);
+  refuseForeignFolder(folder, STORE_ID, blobFolders);
+  if (!isAbsent(join(folder, DATABASE))) {
+    throw new DataFolderError(
+      `${folder} holds a registry with its metadata (${DATABASE}), which a registry with database.url would not see: ` +
+        "give another folder, or remove database.url",
+    );
+  }
+  if (mustExist && isAbsent(join(folder, STORE_ID))) {
+    throw new DataFolderError(
+      `there is no registry in ${folder}: give the data folder of the server with --data or --config, or start the server once`,
+    );
+  }
+  makeFolder(folder);
+  refuseLongPath(realpathSync(folder));
+  for (const each of [...blobFolders, HOLDERS].map((name) => join(folder, name))) {
+    if (!isAbsent(each)) checkUsable(each, EVERYTHING);
+  }
+}
+
+/** The file that says to which database a folder of blobs belongs. */
+export const STORE_ID = "store-id";
+
 /** Makes a file of a data folder, empty and with the permissions that the folder gives; one that is there stays. */
 export function makeFileLikeFolder(path: string): void {
   InheritedPermissions.in(dirname(path)).makeFile(path);
