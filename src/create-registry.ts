@@ -143,7 +143,7 @@ const ABSENT_LIMITS: Partial<Record<keyof RegistryLimits, undefined>> = {
 
 /** Opens a registry. Whoever opens it closes it, by `close` or `await using`. */
 export async function createRegistry(options: RegistryOptions): Promise<Registry> {
-  const { clock = systemClock, log = silentLogger(), signaturesEnabled = false } = options;
+  const { log = silentLogger(), signaturesEnabled = false } = options;
   const metrics = new Metrics(VERSION);
   const { measure = false } = options;
   const requests = measure === false ? undefined : new RequestMetrics(metrics, measure === true ? {} : measure);
@@ -153,6 +153,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     identity,
     tree,
   } = await openDrivers(options.storage, log, requests && metrics.calls);
+  const clock = options.clock ?? engine.clock ?? systemClock;
   const rules = { ...DEFAULT_RULES, ...options.collection };
   const metadata: Metadata = new Metadata(engine, clock, { periods: rules, quotas: options.quotas });
   if (options.quotas) {

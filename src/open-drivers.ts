@@ -1,5 +1,8 @@
 /** Where a registry keeps its bytes and its metadata. */
+import { readFile, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { folderPath } from "./lib/folder-path.ts";
+import type { PostgresSettings } from "./metadata/postgres-settings.ts";
 import type { SqlEngine } from "./metadata/sql.ts";
 import { observedDriver } from "./observe/calls.ts";
 import type { Actions, CallObserver } from "./observe/calls.ts";
@@ -19,26 +22,28 @@ export interface Drivers {
   readonly tree?: WritableTreeFiles;
 }
 
+/** A registry in a folder. */
+export interface FolderStorage {
+  readonly folder: string;
+  /** Whether no other process ever opens the folder: allows file systems over a network. */
+  readonly singleProcess?: boolean;
+  /** Whether large uploads are written past the page cache, where the file system allows it; false when absent. */
+  readonly directWrites?: boolean;
+  /** Whether a folder that holds no registry is refused; it is made when absent. */
+  readonly mustExist?: boolean;
+  /** Where the metadata is; in the folder too, in SQLite, when absent. */
+  readonly database?: PostgresSettings | undefined;
+  /** A bucket for the bytes of blobs, instead of files in the folder. */
+  readonly s3?: S3Options | undefined;
+  /** Whether a folder of distribution (`registry:2`, `registry:3`) is adopted; it is refused when absent. */
+  readonly adopts?: boolean;
+}
+
 /**
  * Where everything is kept: in memory, gone with the process and good on any runtime; in a folder, as files and a SQLite
  * database; or with drivers that the caller opened.
  */
-export type StorageOptions =
-  | "memory"
-  | {
-      readonly folder: string;
-      /** Whether no other process ever opens the folder: allows file systems over a network. */
-      readonly singleProcess?: boolean;
-      /** Whether large uploads are written past the page cache, where the file system allows it; false when absent. */
-      readonly directWrites?: boolean;
-      /** Whether a folder that holds no registry is refused; it is made when absent. */
-      readonly mustExist?: boolean;
-      /** A bucket for the bytes of blobs, instead of files in the folder. */
-      readonly s3?: S3Options | undefined;
-      /** Whether a folder of distribution (`registry:2`, `registry:3`) is adopted; it is refused when absent. */
-      readonly adopts?: boolean;
-    }
-  | Drivers;
+export type StorageOptions = "memory" | FolderStorage | Drivers;
 
 /** The methods of the storage whose calls are told of, by the names that distribution has for what they do. */
 const STORAGE_ACTIONS: Actions<BlobStore> = {
@@ -85,7 +90,10 @@ function observedStore(blobs: BlobStore, driver: string, observer: CallObserver)
 function driverNames(storage: StorageOptions): { readonly storage: string; readonly database: string } {
   if (storage === "memory") return { storage: "inmemory", database: "inmemory" };
   if ("blobs" in storage) return { storage: "custom", database: "custom" };
-  return { storage: storage.s3 ? "s3aws" : "filesystem", database: "sqlite" };
+  return {
+    storage: storage.s3 ? "s3aws" : "filesystem",
+    database: storage.database ? "postgresql" : "sqlite",
+  };
 }
 
 /** Drivers are chosen here and nowhere else; what is not chosen is not loaded. */
@@ -96,6 +104,7 @@ async function chooseDrivers(storage: StorageOptions, log: Logger): Promise<Driv
     const { MemoryEngine } = await import("./metadata/memory/memory-engine.ts");
     return { blobs: new MemoryBlobStore(), metadata: await MemoryEngine.open() };
   }
+  if (storage.database) return await openWithPostgres(storage, storage.database);
   const { openDataFolder } = await import("./metadata/sqlite/data-folder.ts");
   const { BLOB_FOLDERS } = await import("./storage/filesystem/layout.ts");
   const { FilesystemBlobStore } = await import("./storage/filesystem/filesystem-blob-store.ts");
@@ -115,4 +124,54 @@ async function chooseDrivers(storage: StorageOptions, log: Logger): Promise<Driv
   }
   const blobs = await FilesystemBlobStore.open(folder, { directWrites: storage.directWrites ?? false });
   return { blobs, metadata, tree: new FolderFiles(folder) };
+}
+
+/** Blobs in the folder or in a bucket, metadata in PostgreSQL. */
+async function openWithPostgres(
+  { folder: given, mustExist = false, directWrites = false, s3 }: FolderStorage,
+  database: PostgresSettings,
+): Promise<Drivers> {
+  const { openPostgres } = await import("./metadata/postgres/open-postgres.ts");
+  if (s3) {
+    const { S3BlobStore } = await import("./storage/s3/s3-blob-store.ts");
+    const blobs = new S3BlobStore(s3);
+    return { blobs, metadata: await openPostgres(database), identity: blobs.identity };
+  }
+  const { STORE_ID, makeFileLikeFolder, prepareBlobFolder } = await import("./metadata/sqlite/data-folder.ts");
+  const { HolderLocks } = await import("./metadata/sqlite/holder-locks.ts");
+  const { BLOB_FOLDERS } = await import("./storage/filesystem/layout.ts");
+  const { FilesystemBlobStore } = await import("./storage/filesystem/filesystem-blob-store.ts");
+  const folder = folderPath(given);
+  prepareBlobFolder(folder, { mustExist, blobFolders: BLOB_FOLDERS });
+  const blobs = await FilesystemBlobStore.open(folder, { directWrites });
+  const idFile = join(folder, STORE_ID);
+  // Every process that opens the database has the folder, so its locks tell which of them run.
+  const metadata = await openPostgres(database, new HolderLocks(folder));
+  return { blobs, metadata, identity: identityIn(folder, idFile, BLOB_FOLDERS, makeFileLikeFolder) };
+}
+
+function identityIn(
+  folder: string,
+  idFile: string,
+  blobFolders: readonly string[],
+  makeFile: (path: string) => void,
+): StoreIdentity {
+  return {
+    place: "folder",
+    setting: "storage.filesystem.rootdirectory",
+    // A file that was made and not written has none.
+    read: async () => (await readFile(idFile, "utf8").catch(ifThere)) || undefined,
+    async write(id) {
+      makeFile(idFile);
+      await writeFile(idFile, id, { flush: true });
+    },
+    async hasBlobs() {
+      const found = await Promise.all(blobFolders.map((name) => readdir(join(folder, name)).catch(ifThere)));
+      return found.some((names) => names !== undefined && names.length > 0);
+    },
+  };
+}
+
+function ifThere(error: unknown): undefined {
+  if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
 }

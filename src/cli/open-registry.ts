@@ -3,6 +3,7 @@ import type { Settings } from "../config/schema.ts";
 import { createRegistry } from "../create-registry.ts";
 import type { LiveRegistryOptions, Registry, RegistryOptions } from "../create-registry.ts";
 import { isLoopbackHost } from "../lib/network.ts";
+import type { PostgresSettings } from "../metadata/postgres-settings.ts";
 import type { Logger } from "../observe/logger.ts";
 import { accessOf, asksForLogin, tagProtectionOf } from "./access.ts";
 import type { OriginOptions } from "../server/http/origin.ts";
@@ -17,9 +18,11 @@ import { urlRuleOf } from "./url-rule.ts";
 const EXPLAINED: ReadonlySet<string> = new Set([
   "DataFolderError",
   "FolderPathError",
+  "PostgresAddressError",
   "S3Error",
   "SchemaError",
   "StoreIdentityError",
+  "WireError",
 ]);
 
 /** Stands for an upload that never expires. */
@@ -51,6 +54,7 @@ export async function openRegistry(
       folder: filesystem.rootdirectory,
       singleProcess: filesystem.singleprocess,
       directWrites: filesystem.directwrites,
+      database: databaseOf(settings),
       mustExist,
       s3: s3OptionsOf(settings),
       adopts: serving && !mustExist,
@@ -117,6 +121,19 @@ function platformRuleOf({ validation }: Settings): Pick<RegistryLimits, "mayBeMi
   return {
     mayBeMissing: (platform) =>
       !platformlist.some(({ architecture, os }) => platform?.architecture === architecture && platform.os === os),
+  };
+}
+
+function databaseOf({ database }: Settings): PostgresSettings | undefined {
+  const { url, passwordfile, connections, timeout, preparedstatements } = database;
+  if (url === undefined) return undefined;
+  return {
+    url,
+    environment: process.env,
+    passwordFile: passwordfile,
+    connections,
+    timeoutMs: timeout,
+    preparedStatements: preparedstatements,
   };
 }
 

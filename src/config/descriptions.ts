@@ -142,6 +142,22 @@ export const DESCRIPTIONS: Readonly<Record<string, string>> = {
     "Limits below a name prefix: `prefix`, with at least one of `bytes`, `tags` and `repositories`. The prefix " +
     '`team` covers the repository `team` and all of `team/…`; `"*"` covers everything. Where several quotas ' +
     "match, all apply.",
+  "database.url":
+    "The PostgreSQL database for the metadata, version 14 or newer: `postgres://user:password@host:5432/database`. What the " +
+    "URL leaves out comes from libpq's variables (`PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE`, `PGSSLMODE`, " +
+    "`PGSSLROOTCERT`, `PGSSLCERT`, `PGSSLKEY`, `PGAPPNAME`) or their defaults. Without it, the metadata is in the data " +
+    "folder, in SQLite. See [scale-out.md](scale-out.md).",
+  "database.passwordfile":
+    "A file with the password, which wins over that of the URL. It is read for each connection, so a password may be " +
+    "changed while the server runs.",
+  "database.connections":
+    "How many connections each process of the server opens at most ([scale-out.md](scale-out.md#connections)). Requests " +
+    "that find none free for 10 seconds get 503.",
+  "database.timeout":
+    "How long PostgreSQL may take to answer a statement before the connection is closed and the work is tried again.",
+  "database.preparedstatements":
+    "`false` prepares no statements, for a connection pool that lends connections for one transaction, such as pgbouncer " +
+    "in transaction mode.",
   "storage.filesystem.rootdirectory":
     "The data folder ([storage.md](storage.md)). It is created with mode 0700 when it does not exist. The mode of " +
     "an existing folder is kept; when it is group-writable, its content is too. A relative path starts at the " +

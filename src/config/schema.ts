@@ -12,6 +12,7 @@ import {
   tlsSettings,
   trustedProxies,
 } from "./http-settings.ts";
+import { databaseSettings } from "./database-settings.ts";
 import { limitsSettings, quotasSetting } from "./limit-settings.ts";
 import { s3Settings } from "./s3-settings.ts";
 import { bytes, distributionDuration, duration, interval, lowerCase } from "./values.ts";
@@ -144,6 +145,8 @@ export const Settings = z.strictObject({
       inline: bytes.pipe(z.number().max(MAX_INLINE)).prefault("16KiB"),
     })
     .prefault({}),
+  /** Where the metadata is, when it is not in the data folder. */
+  database: databaseSettings,
   gc: z
     .strictObject({
       enabled: z.boolean().default(true),

@@ -15,26 +15,27 @@ const SECRET = "store id";
  * empty and the other is not: garbage collection would take the blobs of another registry for garbage.
  */
 export async function confirmIdentity(identity: StoreIdentity, metadata: Metadata): Promise<void> {
+  const { place, setting } = identity;
   const id = Buffer.from(await metadata.secrets.get(SECRET)).toString("hex");
   const found = await identity.read();
   if (found === id) return;
   if (found !== undefined) {
     throw new StoreIdentityError(
       (await hasStoredBlobs(metadata))
-        ? "the bucket belongs to another database: use the bucket and storage.s3.rootdirectory of this one"
-        : "the bucket belongs to another database, and this one is empty: restore the database of the bucket, or choose " +
-            "another storage.s3.rootdirectory",
+        ? `the ${place} belongs to another database: see that ${setting} is that of this one`
+        : `the ${place} belongs to another database, and this one is empty: restore the database of the ${place}, or choose ` +
+            `another ${setting}`,
     );
   }
   if (await identity.hasBlobs()) {
     throw new StoreIdentityError(
-      "the bucket holds blobs, but does not say of which database (stowage.json): choose an empty storage.s3.rootdirectory",
+      `the ${place} holds blobs, but does not say of which database: choose an empty one by ${setting}`,
     );
   }
   if (await hasStoredBlobs(metadata)) {
     throw new StoreIdentityError(
-      "the database names blobs, but the bucket is empty: use the bucket and storage.s3.rootdirectory of this database, or, when " +
-        "the blobs lie in its data folder, remove storage.s3",
+      `the database names blobs, but the ${place} is empty: see that ${setting} is that of this database, or, when its blobs ` +
+        "lie elsewhere, set where",
     );
   }
   await identity.write(id);

@@ -49,7 +49,7 @@ async function writtenStatements(): Promise<readonly string[]> {
 }
 
 /** What only an engine on a database server runs. */
-const OF_SERVERS = /\/(?:locks|store-id)\.ts$/;
+const OF_SERVERS = /\/locks\.ts$/;
 
 function wasRun(written: string): boolean {
   const pieces = written.split(/\$\{\w+\}/);

@@ -92,7 +92,7 @@ export function prepareBlobFolder(
   { mustExist = false, blobFolders = [] }: Pick<DataFolderOptions, "mustExist" | "blobFolders">,
 ): void {
   refuseLongPath(folder);
-  refuseForeignFolder(folder, STORE_ID, blobFolders);
+  refuseForeignFolder(folder, STORE_ID, { blobFolders, adopts: false });
   if (!isAbsent(join(folder, DATABASE))) {
     throw new DataFolderError(
       `${folder} holds a registry with its metadata (${DATABASE}), which a registry with database.url would not see: ` +

@@ -9,6 +9,8 @@ import { isAbsent } from "./s3-error.ts";
 const DEADLINE_MS = 5000;
 
 export class S3StoreIdentity implements StoreIdentity {
+  readonly place = "bucket";
+  readonly setting = "storage.s3.rootdirectory";
   readonly #objects: Objects;
   readonly #client: S3Client;
 

@@ -505,3 +505,35 @@ create function quota_begun() returns trigger language plpgsql as $$ begin
 end $$;
 create trigger quota_begun before insert on quota for each row
 when (new.counted_to is not null) execute function quota_begun();
+
+-- A tree of distribution (registry:2, registry:3) in the data folder, which the registry takes over without copying it.
+
+-- The one row is there once that has begun.
+create table adoption (
+  id bigint primary key check (id = 1),
+  phase text collate "C" not null check (phase in ('names', 'repositories', 'blobs', 'tags', 'done')),
+  -- where the phase goes on, as it wrote it
+  position text collate "C" not null default '',
+  manifests bigint not null default 0,
+  tags bigint not null default 0,
+  blobs bigint not null default 0,
+  begun_at bigint not null,
+  done_at bigint
+);
+
+-- The repositories of the tree, until all is adopted. Nothing of one that is done is looked up in the tree any more.
+create table adopted_repository (
+  name text collate "C" primary key,
+  has_manifests bigint not null,
+  done bigint not null
+);
+create index adopted_repository_open on adopted_repository (name) where done = 0;
+
+-- What could not be adopted, or not as the tree has it.
+create table adoption_finding (
+  repository text collate "C" not null,
+  kind text collate "C" not null,
+  subject text collate "C" not null,
+  detail text collate "C" not null,
+  primary key (repository, kind, subject)
+);
