@@ -49,6 +49,7 @@ describe("stowage", () => {
     "tag",
     "quota",
     "status",
+    "config",
   ]) {
     test(`${command} --help tells what it does`, async () => {
       const { exitCode, stdout, stderr } = await run(command, "--help");
@@ -97,6 +98,9 @@ describe("stowage", () => {
     [["restore", "a", "b"], "unexpected argument b"],
     [["explain", "alice", "pull", "team/app", "more"], "more"],
     [["quota"], "stowage quota list"],
+    [["config"], "check, show"],
+    [["config", "shw"], "did you mean show?"],
+    [["config", "explain"], "http.addr"],
     [["user"], "add, passwd"],
     [["user", "ad"], "did you mean add?"],
     [["token", "create", "x", "y"], "y"],

@@ -27,6 +27,7 @@ const WORDS: Readonly<Record<string, readonly string[]>> = {
   repo: ["list"],
   tag: ["delete", "team/app:latest"],
   quota: ["list"],
+  config: ["check"],
 };
 
 /** The commands that `run.ts` knows: it loads each from the file of its name. */
