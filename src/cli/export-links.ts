@@ -2,6 +2,7 @@
 import { folderPath } from "../lib/folder-path.ts";
 import { formatSize } from "../lib/size.ts";
 import { silentLogger } from "../observe/logger.ts";
+import { failingWith2 } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
 import { print } from "./print.ts";
@@ -21,10 +22,17 @@ was. When the command is interrupted, repeat it: it goes on with what is missing
 
 ${SETTINGS_HELP}
 
-Exit code: 0 complete, 1 complete except for blobs that are corrupt.
+Exit code: 0 complete, 1 complete except for blobs that are corrupt, 2 failed.
 `;
 
-export async function exportLinks(
+export function exportLinks(
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<number> {
+  return failingWith2(() => run(args, environment));
+}
+
+async function run(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {

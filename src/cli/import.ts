@@ -7,7 +7,7 @@ import { parseTag } from "../oci/tag.ts";
 import type { Tag } from "../oci/tag.ts";
 import { silentLogger } from "../observe/logger.ts";
 import { Importer } from "../registry/import/importer.ts";
-import { RegistryClient } from "../registry/import/registry-client.ts";
+import { RegistryClient, SourceError } from "../registry/import/registry-client.ts";
 import { CommandError } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
@@ -82,8 +82,15 @@ async function importImages(
       printError(`stowage: ${image} was not copied: ${error instanceof Error ? error.message : String(error)}\n`);
     },
   });
-  for await (const { from, tags } of wanted.length > 0 ? wanted : repositoriesOf(source)) {
-    await importer.repository(from, targetOf(`${prefix}${from}`), tags);
+  try {
+    for await (const { from, tags } of wanted.length > 0 ? wanted : repositoriesOf(source)) {
+      await importer.repository(from, targetOf(`${prefix}${from}`), tags);
+    }
+  } catch (error) {
+    if (!(error instanceof SourceError)) throw error;
+    throw new CommandError(`the repositories of ${url.origin} could not be listed: ${error.message}; name them`, {
+      cause: error,
+    });
   }
   progress.end();
   await recordOperation(registry, "import", url.origin, ...words);

@@ -88,11 +88,13 @@ test("import names what it cannot copy, copies the rest and exits with 1; a wron
   await using source = await startSource();
   await pushImage(source.registry.namespace, "team/app:v1");
   const folder = `${scratch}/partial`;
-  const words = ["import", source.url, "team/app:absent", "team/app:v1", "--username", "alice", "--json"];
+  const words = ["import", source.url, "team/app:absent", "no/such", "team/app:v1", "--username", "alice", "--json"];
   const { exitCode, stdout, stderr } = await runProgram(folder, words, {}, "a long password\n");
   expect(exitCode).toBe(1);
-  expect(JSON.parse(stdout)).toMatchObject({ tags: 1, failures: 1 });
-  expect(stderr).toContain("team/app:absent");
+  expect(JSON.parse(stdout)).toMatchObject({ tags: 1, failures: 2 });
+  for (const named of ["team/app:absent", "no/such"]) expect(stderr).toContain(named);
+  const unlisted = await runProgram(folder, ["import", source.url]); // without a login
+  expect([unlisted.exitCode, unlisted.stderr.split("\n").length]).toEqual([1, 2]);
   for (const wrong of [["registry.example.com"], [source.url, "Team/App"], [source.url, "--parallel", "0"], []]) {
     expect((await runProgram(folder, ["import", ...wrong])).exitCode).toBe(1);
   }

@@ -17,7 +17,7 @@ export interface ImportOptions {
   readonly parallel: number;
   /** Called after each tag and each blob. */
   readonly onStep?: (counts: ImportCounts) => void;
-  /** Called when a tag could not be copied; the others are. */
+  /** Called when a tag, or the tags of a repository, could not be copied; the others are. */
   readonly onFailure: (image: string, error: unknown) => void;
 }
 
@@ -61,7 +61,17 @@ export class Importer {
         await this.#tag(from, target, value);
       }
     };
-    await Promise.all(Array.from({ length: this.#options.parallel }, copyNext));
+    try {
+      await Promise.all(Array.from({ length: this.#options.parallel }, copyNext));
+    } catch (error) {
+      if (!(error instanceof SourceError)) throw error;
+      this.#fail(from, error); // its tags could not be listed
+    }
+  }
+
+  #fail(what: string, error: unknown): void {
+    this.#count({ failures: 1 });
+    this.#options.onFailure(what, error);
   }
 
   async #tag(from: string, target: Repository, text: string): Promise<void> {
@@ -77,8 +87,7 @@ export class Importer {
       await this.#referrers(from, target, digest, 0);
       this.#count({ tags: 1, unchanged: isUnchanged ? 1 : 0 });
     } catch (error) {
-      this.#count({ failures: 1 });
-      this.#options.onFailure(`${from}:${text}`, error);
+      this.#fail(`${from}:${text}`, error);
     }
   }
 
