@@ -1,4 +1,5 @@
 /** Blobs as objects in a bucket. `layout.ts` draws the tree. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { ByteLocation } from "../../lib/byte-location.ts";
 import type { ByteRange } from "../../lib/byte-range.ts";
 import type {
@@ -30,6 +31,9 @@ import { UploadMemory } from "./upload-memory.ts";
 
 /** Bytes of all uploads together that are in memory at a time. */
 const UPLOAD_MEMORY_BYTES = 256 * 1024 * 1024;
+
+/** Milliseconds that closing waits for deletions: what stays is found by the integrity check. */
+const DISCARD_MS = 2000;
 
 /** Objects that are deleted at the same time. */
 const DELETES_AT_ONCE = 8;
@@ -163,7 +167,7 @@ export class S3BlobStore implements BlobStore {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#discarding);
+    await Promise.race([Promise.all(this.#discarding), sleep(DISCARD_MS, undefined, { ref: false })]);
     this.#client.close();
   }
 
