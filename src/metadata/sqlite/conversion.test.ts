@@ -110,6 +110,7 @@ async function oldDatabase(): Promise<string> {
     changed_at: 1,
   });
   old.run("update revision set number = 17 where scope = 'accounts'");
+  old.run("update sqlite_sequence set seq = 9 where name in ('former_subject', 'job')"); // rows were deleted since
   old.close(); // as a process that was killed: with a log
   return path;
 }
@@ -161,6 +162,11 @@ test("a database of schema 19 is converted with all that is in it", async () => 
   expect(await read("select digest from manifest_missing order by digest")).toEqual([
     { digest: FOREIGN },
     { digest: GONE },
+  ]);
+
+  expect(await read("select name, seq from sqlite_sequence where name <> 'manifest' order by name")).toEqual([
+    { name: "former_subject", seq: 9 },
+    { name: "job", seq: 9 },
   ]);
 
   // What waits for garbage collection, and what a deleted subject holds.

@@ -156,11 +156,12 @@ const COPIES: readonly (readonly [table: string, text: string])[] = [
   ],
   ["revision", `update revision set number = (select number from old.revision o where o.scope = revision.scope)`],
   ...SAME.map((table): [string, string] => [table, `insert into ${table} select * from old.${table}`]),
+  // Ids that rows of before had are not used again.
   [
     "sqlite_sequence",
-    `insert into sqlite_sequence (name, seq)
-     select name, seq from old.sqlite_sequence where name = 'former_subject'
-     and not exists (select 1 from sqlite_sequence s where s.name = 'former_subject')`,
+    `delete from sqlite_sequence where name in ('former_subject', 'job');
+     insert into sqlite_sequence (name, seq)
+     select name, seq from old.sqlite_sequence where name in ('former_subject', 'job')`,
   ],
 ];
 
