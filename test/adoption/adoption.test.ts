@@ -1,6 +1,6 @@
 /** A tree of distribution is taken over: pulls from the first moment, indexing beside them, and what is damaged in it. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createRegistry } from "../../src/create-registry.ts";
 import type { Registry, RegistryOptions } from "../../src/create-registry.ts";
@@ -127,6 +127,20 @@ describe("a tree of distribution that was just opened", () => {
     expect(createRegistry({ storage: { folder: tree.root } })).rejects.toThrow("stowage serve");
     tree.write(join(tree.root, "docker/registry/lockfiles/database-in-use"), '{"version":1}');
     expect(openOn(tree)).rejects.toThrow("GitLab");
+    expect(existsSync(join(tree.root, "registry.db"))).toBe(false);
+  });
+
+  test("is refused when the database went that knows what was pushed since", async () => {
+    const tree = newTree();
+    tree.image("app", "1", ["v1"]);
+    {
+      await using registry = await openOn(tree, { limits: { inlineBytes: 0 } });
+      await registry.adoptInBackground(NEVER);
+      await pushImage(registry.namespace, "app:new");
+    }
+    for (const file of ["registry.db", "registry.db-wal", "registry.db-shm"])
+      rmSync(join(tree.root, file), { force: true });
+    expect(openOn(tree)).rejects.toThrow("restore a backup");
     expect(existsSync(join(tree.root, "registry.db"))).toBe(false);
   });
 });

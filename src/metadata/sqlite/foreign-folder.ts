@@ -28,8 +28,8 @@ const NOT_READ =
 
 /**
  * Throws `DataFolderError` when `folder` holds no `database` but what belongs to another program, unless that is distribution's and
- * is adopted. Otherwise it would be
- * served as an empty registry, and whatever lies in `blobFolders` removed as files that no record names.
+ * is adopted. Otherwise it would be served as an empty registry, and whatever lies in `blobFolders` removed as files that no record
+ * names.
  */
 export function refuseForeignFolder(
   folder: string,
@@ -44,13 +44,13 @@ export function refuseForeignFolder(
         "what is in it. Copy the images over HTTP into a new data folder (--data) with stowage import",
     );
   }
-  if (sign?.[0] === TREE && adopts) return;
-  if (sign) {
+  if (sign && !(sign[0] === TREE && adopts)) {
     throw new DataFolderError(
       `${folder} is ${sign[1]} (it holds ${sign[0]})${sign[0] === TREE ? ADOPTED_BY_SERVE : NOT_READ} ` +
         "(docs/migrating.md)",
     );
   }
+  // Beside a tree too: what was pushed since it was taken over is known to the database alone.
   const filled = blobFolders.map((name) => join(folder, name)).find(holdsSomething);
   if (filled === undefined) return;
   throw new DataFolderError(
