@@ -382,7 +382,7 @@ export class Adoptions {
   }
 
   /** Adds blobs that no repository shows, for garbage collection to look at, and discards files that nothing names. */
-  addLoose({ blobs, redundant, findings }: LooseBlobs, position: string): Promise<void> {
+  addLoose({ blobs, redundant, findings }: LooseBlobs): Promise<void> {
     const database = this.#database;
     const now = database.clock.now();
     return database.engine.write(function* (): Transaction<void> {
@@ -390,7 +390,6 @@ export class Adoptions {
       if (redundant.length > 0) yield* run(DISCARD, JSON.stringify(redundant), now);
       yield* addFindings(findings);
       yield* run(COUNT, 0, 0, blobs.length);
-      yield* run(GO_TO, "blobs", position);
     }, "soon");
   }
 

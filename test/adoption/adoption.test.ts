@@ -165,6 +165,30 @@ describe("indexing a tree of distribution", () => {
     expect(await statusOf(other, "team3/app/manifests/v3")).toBe(200);
   });
 
+  test("is resumed within a folder of blobs that no repository shows", async () => {
+    const tree = newTree();
+    tree.image("app", "1", ["v1"]);
+    let loose = 0;
+    for (let at = 0; loose < 700; at++) {
+      const content = `loose ${at}`;
+      if (!digestOf(Buffer.from(content)).startsWith("sha256:ab")) continue;
+      tree.bytes(content);
+      loose++;
+    }
+    const stopping = new AbortController();
+    {
+      await using registry = await openOn(tree);
+      const running = registry.adoptInBackground(stopping.signal);
+      while (((await registry.adoption())?.blobs ?? 0) < 400) await Bun.sleep(0);
+      stopping.abort();
+      await running;
+    }
+    await using registry = await openOn(tree);
+    await registry.adoptInBackground(NEVER);
+    const loosened = (await collect(registry.allBlobs())).filter(({ digest }) => digest.startsWith("sha256:ab"));
+    expect(loosened.length).toBeGreaterThanOrEqual(loose);
+  });
+
   test("holds back garbage collection and backups; then takes unreferenced blobs and half uploads by age", async () => {
     const tree = newTree();
     const image = tree.image("app", "1", ["v1"]);

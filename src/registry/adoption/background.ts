@@ -122,7 +122,7 @@ class Run {
     const { adoptions } = this.#backend.metadata;
     if ((await this.#phase()) !== "blobs") return;
     const { tree } = this.#adoption;
-    const { position = "" } = (await adoptions.phase()) ?? {};
+    let { position = "" } = (await adoptions.phase()) ?? {};
     for (const folder of await tree.blobFolders()) {
       if (folder <= position) continue;
       const digests = await tree.blobsIn(folder);
@@ -136,11 +136,12 @@ class Run {
         await Promise.all(unknown.map((digest) => this.#looseBlob(digest, blobs, findings)));
         const redundant = some.filter((digest) => keys.has(digest) && keys.get(digest) !== treeBlobKey(digest));
         const loose = { blobs, redundant: redundant.map(treeBlobKey), findings };
-        await this.#pace.step(() => adoptions.addLoose(loose, at === 0 ? position : folder));
+        await this.#pace.step(() => adoptions.addLoose(loose));
         await this.#tell();
         if (!(await this.#pace.rest())) return;
       }
-      await adoptions.goTo("blobs", folder);
+      position = folder;
+      await adoptions.goTo("blobs", position);
     }
     await adoptions.goTo("tags");
   }

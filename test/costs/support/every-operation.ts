@@ -288,7 +288,7 @@ async function adoption(subject: Subject): Promise<void> {
   await adoptions.isDone(APP);
   await adoptions.keys([layer]);
   const loose = { ...blob, digest: textDigest("loose"), storageKey: "docker/loose" };
-  await adoptions.addLoose({ blobs: [loose], redundant: ["docker/other"], findings: [] }, "sha256/ab");
+  await adoptions.addLoose({ blobs: [loose], redundant: ["docker/other"], findings: [] });
   await adoptions.discard(["docker/upload"], 1);
   await adoptions.addFindings([]);
   await adoptions.linkedBlobs(APP, 0, 10);
