@@ -70,6 +70,10 @@ describe("a document", () => {
     );
   });
 
+  test("holds no mark of a merge conflict", () => {
+    expect(documents.filter((document) => /^(?:<{7}|={7}$|>{7})/m.test(read(document)))).toEqual([]);
+  });
+
   for (const document of documents) {
     test(`leads only to files that are there: ${document}`, () => {
       const missing = linksIn(read(document))
