@@ -9,6 +9,8 @@ import { DEFAULT_RULES } from "./metadata/database.ts";
 import type { RetentionRules } from "./metadata/database.ts";
 import type { Quota } from "./metadata/database.ts";
 import { Metadata } from "./metadata/metadata.ts";
+import { observerOfAll } from "./observe/calls.ts";
+import type { CallObserver } from "./observe/calls.ts";
 import { silentLogger } from "./observe/logger.ts";
 import type { Logger } from "./observe/logger.ts";
 import { Metrics } from "./observe/metrics.ts";
@@ -83,6 +85,8 @@ export interface RegistryOptions {
   readonly collection?: Partial<RetentionRules>;
   /** Whether requests and calls to database and storage are counted in `metrics`; false when absent. */
   readonly measure?: boolean | MeasureOptions | undefined;
+  /** Is told of each call to database and storage, to measure or trace them. */
+  readonly observer?: CallObserver;
   readonly log?: Logger;
   readonly clock?: Clock;
 }
@@ -152,7 +156,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     metadata: engine,
     identity,
     tree,
-  } = await openDrivers(options.storage, log, requests && metrics.calls);
+  } = await openDrivers(options.storage, log, observerOfAll([requests && metrics.calls, options.observer]));
   const clock = options.clock ?? engine.clock ?? systemClock;
   const rules = { ...DEFAULT_RULES, ...options.collection };
   const metadata: Metadata = new Metadata(engine, clock, { periods: rules, quotas: options.quotas });

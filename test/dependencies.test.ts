@@ -7,6 +7,13 @@ const ROOT = resolve(import.meta.dir, "..");
 
 /** What users of the library install. A line more here wants a chapter more in docs/dependencies.md. */
 const RUNTIME: readonly string[] = [
+  "@opentelemetry/api",
+  "@opentelemetry/core",
+  "@opentelemetry/exporter-trace-otlp-http",
+  "@opentelemetry/exporter-trace-otlp-proto",
+  "@opentelemetry/resources",
+  "@opentelemetry/sdk-trace-base",
+
   "@aws-sdk/credential-provider-node",
   "@smithy/signature-v4",
   "jose",

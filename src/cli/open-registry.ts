@@ -4,6 +4,7 @@ import { createRegistry } from "../create-registry.ts";
 import type { LiveRegistryOptions, Registry, RegistryOptions } from "../create-registry.ts";
 import { isLoopbackHost } from "../lib/network.ts";
 import type { PostgresSettings } from "../metadata/postgres-settings.ts";
+import type { CallObserver } from "../observe/calls.ts";
 import type { Logger } from "../observe/logger.ts";
 import { accessOf, asksForLogin, tagProtectionOf } from "./access.ts";
 import type { OriginOptions } from "../server/http/origin.ts";
@@ -37,6 +38,8 @@ export interface OpenOptions {
   readonly quotas?: boolean;
   /** Whether lines of the audit are lost now: then the registry is not ready. */
   readonly auditFails?: () => boolean;
+  /** Is told of calls to database and storage. */
+  readonly observer?: CallObserver | undefined;
   /** Why it should get no requests now; undefined while it should. */
   readonly notReady?: () => string | undefined;
 }
@@ -44,7 +47,7 @@ export interface OpenOptions {
 export async function openRegistry(
   settings: Settings,
   log: Logger,
-  { mustExist = false, serving = false, quotas = serving, auditFails, notReady }: OpenOptions = {},
+  { mustExist = false, serving = false, quotas = serving, auditFails, notReady, observer }: OpenOptions = {},
 ): Promise<Registry> {
   const { filesystem } = settings.storage;
   const { lease, grace, undo, fresh, untagged, history } = settings.gc;
@@ -67,6 +70,7 @@ export async function openRegistry(
     otherSites: otherSitesOf(settings),
     ...(access ? { access } : {}),
     ...(auditFails ? { auditFails } : {}),
+    ...(observer ? { observer } : {}),
     ...(notReady ? { notReady } : {}),
     ...(serving ? { measure: measureOf(settings) } : {}),
     ...(quotas ? { quotas: settings.quotas } : {}),

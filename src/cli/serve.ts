@@ -7,6 +7,7 @@ import type { Registry } from "../create-registry.ts";
 import { folderPath } from "../lib/folder-path.ts";
 import { pause } from "../lib/pause.ts";
 import type { Logs, ServerLogs } from "../observe/logger.ts";
+import type { Tracing } from "../observe/tracing.ts";
 import { createDebugHandler } from "../server/ops/debug.ts";
 import type { HealthChecks } from "../server/ops/health-checks.ts";
 import { listen } from "../server/listen/listen.ts";
@@ -30,6 +31,7 @@ import { countedBy, logsFor, stopListening } from "./serving.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 import { heedStopSignals } from "./stop-signals.ts";
 import type { StopSignals } from "./stop-signals.ts";
+import { startTracing, tracedHandler } from "./tracing.ts";
 import { surviveUnexpectedErrors } from "./unexpected-errors.ts";
 import { countWorkers } from "./worker-count.ts";
 import { Workers, startWorkers } from "./workers.ts";
@@ -56,7 +58,7 @@ export async function serve(
   const logs = await logsFor(settings);
   try {
     const signals = heedStopSignals(logs, environment);
-    await serveUntilStopped({ settings, warnings, logs, signals, read: () => read().settings });
+    await serveUntilStopped({ settings, warnings, logs, signals, environment, read: () => read().settings });
   } finally {
     await logs.end();
   }
@@ -68,11 +70,12 @@ interface ServeParts {
   readonly warnings: readonly string[];
   readonly logs: ServerLogs;
   readonly signals: StopSignals;
+  readonly environment: Readonly<Record<string, string | undefined>>;
   /** Reads the settings again. Throws `CommandError` when one is wrong. */
   readonly read: () => Settings;
 }
 
-async function serveUntilStopped({ settings, warnings, logs, signals, read }: ServeParts): Promise<void> {
+async function serveUntilStopped({ settings, warnings, logs, signals, environment, read }: ServeParts): Promise<void> {
   const { log } = logs;
   for (const warning of warnings) log.warn(warning);
   const workers = countWorkers(settings, { platform: process.platform, cores: availableParallelism() });
@@ -81,7 +84,10 @@ async function serveUntilStopped({ settings, warnings, logs, signals, read }: Se
   await provideAccess(settings, log);
   let checks = startHealthChecks(settings.health, log);
   const notReady = (): string | undefined => notReadyBecause(checks);
-  const registry = await openRegistry(settings, log, { serving: true, auditFails: logs.auditFails, notReady });
+  const tracing = await startTracing(environment, log);
+  const { auditFails } = logs;
+  const observer = tracing?.calls;
+  const registry = await openRegistry(settings, log, { serving: true, auditFails, notReady, observer });
   const { metrics } = registry;
   logs.onDropped((dropped) => metrics.countDroppedLines(dropped));
   surviveUnexpectedErrors(log, () => metrics.countUnexpectedError());
@@ -92,10 +98,12 @@ async function serveUntilStopped({ settings, warnings, logs, signals, read }: Se
   const certificate = await provideCertificate(settings, registry, log).catch(failed);
   const served = certificate ? withCertificate(settings, certificate) : settings;
   const failing = (): ReadonlyMap<string, string> => checks.failing;
-  const listening = await listenOn(served, workers.count, registry, logs, failing).catch(async (error: unknown) => {
-    await certificate?.stop();
-    return await failed(error);
-  });
+  const listening = await listenOn(served, workers.count, registry, logs, { failing, tracing }).catch(
+    async (error: unknown) => {
+      await certificate?.stop();
+      return await failed(error);
+    },
+  );
   const { clients, watchers } = listening;
   const setHealthChecks = (started: HealthChecks): void => {
     checks[Symbol.dispose]();
@@ -139,6 +147,7 @@ async function serveUntilStopped({ settings, warnings, logs, signals, read }: Se
   stopping.abort();
   checks[Symbol.dispose]();
   await stopListening(clients, log);
+  await tracing?.stop();
   await watchers?.stop();
   await certificate?.stop();
   await Promise.all([collecting, working, adopting, auditing, scrubbing, renewing]);
@@ -172,11 +181,11 @@ async function listenOn(
   workers: number,
   registry: Registry,
   logs: Logs,
-  failing: () => ReadonlyMap<string, string>,
+  { failing, tracing }: { readonly failing: () => ReadonlyMap<string, string>; readonly tracing: Tracing | undefined },
 ): Promise<Addresses> {
   const clients = await (workers > 1
     ? startWorkers(workers, settings, logs)
-    : listenForClients(settings, registry.handle, countedBy(registry, logs)));
+    : listenForClients(settings, tracedHandler(tracing, registry.handle), countedBy(registry, logs)));
   const { addr, prometheus } = settings.http.debug;
   if (addr === undefined) return { clients, watchers: undefined };
   const counted = clients instanceof Workers ? () => clients.counted() : undefined;

@@ -10,6 +10,7 @@ import { openRegistry } from "./open-registry.ts";
 import { applySettings } from "./reload.ts";
 import { countedBy, logsFor, stopListening } from "./serving.ts";
 import { surviveUnexpectedErrors } from "./unexpected-errors.ts";
+import { startTracing, tracedHandler } from "./tracing.ts";
 import { listenToParent, tellParent } from "./worker-messages.ts";
 import type { WorkerConfig } from "./workers.ts";
 
@@ -24,7 +25,9 @@ export async function worker(): Promise<number> {
     let checks = startHealthChecks(settings.health, logs.log);
     const notReady = (): string | undefined => notReadyBecause(checks);
     const { auditFails } = logs;
-    await using registry = await openRegistry(settings, logs.log, { serving: true, auditFails, notReady });
+    const tracing = await startTracing(process.env, logs.log);
+    const observer = tracing?.calls;
+    await using registry = await openRegistry(settings, logs.log, { serving: true, auditFails, notReady, observer });
     const { metrics } = registry;
     logs.onDropped((dropped) => metrics.countDroppedLines(dropped));
     surviveUnexpectedErrors(logs.log, () => metrics.countUnexpectedError());
@@ -41,12 +44,14 @@ export async function worker(): Promise<number> {
       apply: (changed) => applySettings(changed, { registry, logs, setHealthChecks }),
       drain,
     });
-    const listening = await listenForClients(settings, registry.handle, countedBy(registry, logs), address);
+    const handle = tracedHandler(tracing, registry.handle);
+    const listening = await listenForClients(settings, handle, countedBy(registry, logs), address);
     await tellParent({ kind: "listening" });
     explain(await told, logs.log);
     await stopListening(listening, logs.log);
     checks[Symbol.dispose]();
     await tellCounted();
+    await tracing?.stop();
   } finally {
     await logs.end();
   }

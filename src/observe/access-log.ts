@@ -59,6 +59,8 @@ export interface Access {
   readonly received?: number | undefined;
   /** Consists of characters that JSON takes as they are. */
   readonly requestId?: string | undefined;
+  /** Likewise; of a request that is traced. */
+  readonly traceId?: string | undefined;
   /** Milliseconds until the answer was ready to be sent. */
   readonly duration: number;
 }
@@ -121,11 +123,15 @@ export function jsonAccessLog(
     quotedUserAgents.set(userAgent, made, textBytes(userAgent) + textBytes(made));
     return made;
   };
-  const lineOf = ({ answered, requestId, remoteAddress, user, userAgent, duration }: Access, at: string): string => {
+  const lineOf = (
+    { answered, requestId, traceId, remoteAddress, user, userAgent, duration }: Access,
+    at: string,
+  ): string => {
     const { request, status, written, message } = answered.json;
     return (
       `${start}${at}"${more}${request}` +
       (requestId === undefined ? "" : `,"http.request.id":"${requestId}"`) +
+      (traceId === undefined ? "" : `,"trace_id":"${traceId}"`) +
       (remoteAddress === undefined ? "" : `,"http.request.remoteaddr":"${remoteAddress}"`) +
       (user === undefined ? "" : `,"auth.user.name":${quoted(user)}`) +
       (userAgent === null ? "" : `,"http.request.useragent":${quotedUserAgent(userAgent)}`) +

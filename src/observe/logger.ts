@@ -6,6 +6,7 @@ import { systemClock } from "../lib/clock.ts";
 import { escapeControls, escapeControlsInJson, escapeControlsInLines } from "../lib/control-characters.ts";
 import { LINE_NAMES, jsonAccessLog, textAccessLog } from "./access-log.ts";
 import type { AccessLog, LineNames } from "./access-log.ts";
+import { currentTraceId } from "./trace-context.ts";
 import { LogWriter } from "./log-writer.ts";
 import type { DroppedLines } from "./log-writer.ts";
 
@@ -70,6 +71,10 @@ export async function createLogs({ level, format, requests = true, ...options }:
       timestamp: () => `,"${names.time}":"${new Date().toISOString()}"`,
       messageKey: names.message,
       base: names.fields,
+      mixin() {
+        const traceId = currentTraceId();
+        return traceId === undefined ? {} : { trace_id: traceId };
+      },
     },
     stream,
   );

@@ -31,6 +31,8 @@ export interface Reply {
   readonly shared?: Shared;
   /** Answered as `X-Request-Id`, and for the log. */
   readonly requestId?: string;
+  /** The trace that the request belongs to, for the log. */
+  readonly traceId?: string;
   /** The client's address, for the log. */
   readonly address?: string | undefined;
   readonly user?: string | undefined;

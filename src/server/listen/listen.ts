@@ -279,6 +279,7 @@ function answer(
       userAgent: request.headers.get("user-agent"),
       received: made.received,
       requestId: made.requestId,
+      traceId: made.traceId,
       duration: Math.round((performance.now() - started) * 1000) / 1000,
     });
   }
