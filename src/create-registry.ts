@@ -5,6 +5,7 @@ import { Users } from "./auth/users.ts";
 import { systemClock } from "./lib/clock.ts";
 import type { Clock } from "./lib/clock.ts";
 import { isLoopbackHost } from "./lib/network.ts";
+import { OPERATOR_RULE } from "./metadata/audit.ts";
 import { DEFAULT_RULES } from "./metadata/database.ts";
 import type { RetentionRules } from "./metadata/database.ts";
 import type { Quota } from "./metadata/database.ts";
@@ -22,6 +23,8 @@ import type { StorageOptions } from "./open-drivers.ts";
 import { openAdoption } from "./registry/adoption/open-adoption.ts";
 import { DEFAULT_LIMITS, createBackend } from "./registry/backend.ts";
 import type { RegistryLimits } from "./registry/backend.ts";
+import { createEvents } from "./registry/events/events.ts";
+import type { AuditOptions, EventsOptions } from "./registry/events/events.ts";
 import { emptyTrash } from "./registry/gc/trash.ts";
 import { createMaintenance } from "./registry/maintenance.ts";
 import type { Maintenance } from "./registry/maintenance.ts";
@@ -81,6 +84,15 @@ export interface RegistryOptions {
   readonly notReady?: () => string | undefined;
   /** How many entries one page of the catalog has at the most, and one of a list of tags; 1,000 and 10,000 when absent. */
   readonly pages?: { readonly catalog?: number; readonly tags?: number };
+  /**
+   * Events of changes, which are recorded in the transactions that make them; `sendEvents` sends them to the endpoints. None are
+   * recorded when absent.
+   */
+  readonly events?: EventsOptions;
+  /** Keeps changes in the audit table; they are not kept when absent. */
+  readonly audit?: AuditOptions;
+  /** Who makes the changes that no request makes, such as `system:root`, for events and audit table. */
+  readonly operator?: string;
   /** What collection keeps, and for how long. */
   readonly collection?: Partial<RetentionRules>;
   /** Whether requests and calls to database and storage are counted in `metrics`; false when absent. */
@@ -159,7 +171,9 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   } = await openDrivers(options.storage, log, observerOfAll([requests && metrics.calls, options.observer]));
   const clock = options.clock ?? engine.clock ?? systemClock;
   const rules = { ...DEFAULT_RULES, ...options.collection };
-  const metadata: Metadata = new Metadata(engine, clock, { periods: rules, quotas: options.quotas });
+  const events = createEvents(options.events, options.audit, clock.now());
+  const { recorder } = events;
+  const metadata: Metadata = new Metadata(engine, clock, { periods: rules, quotas: options.quotas, recorder });
   if (options.quotas) {
     metadata.quotas.count().catch((error: unknown) => {
       log.error({ err: error }, "quotas could not be counted in the background: the next push below one begins again");
@@ -171,7 +185,8 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       throw error;
     });
   }
-  const backend = createBackend({ store, metadata, clock, limits: options.limits, rules });
+  const cause = options.operator === undefined ? undefined : { who: options.operator, rule: OPERATOR_RULE };
+  const backend = createBackend({ store, metadata, clock, limits: options.limits, rules, cause });
   const adoption =
     tree &&
     (await openAdoption(backend, tree, log).catch(async (error: unknown) => {
@@ -182,10 +197,13 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const origins = new Origins(options.origin);
   const onLogin = requests && metrics.countLogin.bind(metrics);
   const parts = { metadata, clock, log, origins, signaturesEnabled, onLogin };
-  const access = await openAccess(options.access, parts).catch(async (error: unknown) => {
+  const closing = async (error: unknown): Promise<never> => {
     await metadata.close();
     throw error;
-  });
+  };
+  // Before anything is recorded: an endpoint that is new here begins behind what there is now.
+  await metadata.outbox.begin(events.endpoints.map(({ name }) => name)).catch(closing);
+  const access = await openAccess(options.access, parts).catch(closing);
   const { authorizer, tokens } = access;
   const liveOptionsOf = ({ deleteEnabled = true, readOnly = false, readLimits }: LiveRegistryOptions): LiveOptions => ({
     deleteEnabled,
@@ -208,6 +226,9 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     asksForLogin: options.access !== undefined,
     tokens,
     clock,
+    recordsChanges: recorder !== undefined,
+    pulls: events.pulls,
+    events: events.forReaders ? metadata.outbox : undefined,
     onChange: options.onChange,
     readiness,
     auditFails: options.auditFails,
@@ -259,7 +280,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     },
     fetch: async (request) =>
       toResponse(await openedOrRefused(await handle(request), request.method, log), request.method, streamFile),
-    ...createMaintenance(backend, { log, metrics }, { adoption, tree }),
+    ...createMaintenance(backend, { log, metrics }, { adoption, tree, events, userAgent: `stowage/${VERSION}` }),
     explain: (...asked) => access.explain(...asked),
     close,
     [Symbol.asyncDispose]: close,

@@ -13,6 +13,8 @@ export interface Authorization {
   readonly listFilter: ListFilter | undefined;
   /** Whether there may be any that do. */
   readonly mayListSome: boolean;
+  /** Whether everything is allowed, in all repositories. */
+  readonly isAdministrator: boolean;
 }
 
 /** Of a registry without authentication. */
@@ -28,6 +30,7 @@ export const UNRESTRICTED: Authorization = {
   decide: () => OPEN_DECISION,
   listFilter: undefined,
   mayListSome: true,
+  isAdministrator: true,
 };
 
 /** Bytes of a decision beside the name of its repository and its reason. */
@@ -84,6 +87,11 @@ export class BoundedAuthorization implements Authorization {
     const decision = this.#decide(action, repository);
     this.#keep(action, repository, decision);
     return decision;
+  }
+
+  /** A token is for repositories, whoever it belongs to. */
+  get isAdministrator(): boolean {
+    return this.#access === undefined && (this.#policy?.isAdministrator(this.principal) ?? false);
   }
 
   get listFilter(): ListFilter | undefined {

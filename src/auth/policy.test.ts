@@ -35,6 +35,19 @@ describe("without policies", () => {
   });
 });
 
+test("administrators are whoever may do everything everywhere", () => {
+  const rule = (repositories: string, action: Action) => [
+    { who: ["alice"], repositories: [repositories], actions: [action] },
+  ];
+  expect([alice, anonymous].map((who) => new Policy().isAdministrator(who))).toEqual([true, false]);
+  expect([alice, dev, admin].map((who) => new Policy([]).isAdministrator(who))).toEqual([false, false, true]);
+  expect(new Policy(rule("**", "admin")).isAdministrator(alice)).toBeTrue();
+  expect(new Policy(rule("team/**", "admin")).isAdministrator(alice)).toBeFalse();
+  expect(new Policy(rule("**", "delete")).isAdministrator(alice)).toBeFalse();
+  const bound = (repositories: string) => somebody("robot", "ci", { bound: [{ repositories, actions: ["admin"] }] });
+  expect(["**", "team/**"].map((each) => new Policy().isAdministrator(bound(each)))).toEqual([true, false]);
+});
+
 describe("an empty list of policies", () => {
   test("allows nobody anything but administrators", () => {
     const policy = new Policy([]);

@@ -43,6 +43,8 @@ interface CompiledRule {
   /** Where repositories can stand that they match. */
   readonly seek: Seek;
   readonly actions: ReadonlySet<Action>;
+  /** Whether it allows everything in all repositories. */
+  readonly isForAdministrators: boolean;
   /** What it decides when it applies. */
   readonly decision: Decision;
 }
@@ -90,6 +92,14 @@ export class Policy {
     if (isSettled(principal)) return true;
     if (!this.#rules) return principal !== undefined;
     return this.#rules.some((rule) => appliesTo(rule, principal) && hasAction(rule, "pull"));
+  }
+
+  /** Whether this principal may do everything, in all repositories. */
+  isAdministrator(principal: Principal): boolean {
+    if (principal?.bound) return principal.bound.some(({ repositories, actions }) => isForAll([repositories], actions));
+    if (isSettled(principal)) return true;
+    if (!this.#rules) return principal !== undefined;
+    return this.#rules.some((rule) => rule.isForAdministrators && appliesTo(rule, principal));
   }
 
   /** The repositories that this principal may pull; undefined for all. */
@@ -146,6 +156,7 @@ function compiled(rule: Rule, index: number): CompiledRule {
     repositories: rule.repositories.map(glob),
     seek: seekOf(rule.repositories),
     actions: new Set(rule.actions),
+    isForAdministrators: isForAll(rule.repositories, rule.actions),
     decision: { allowed: true, by: `policies.${index} (${wordsOf(rule)})` },
   };
 }
@@ -199,6 +210,10 @@ function appliesTo({ principals }: CompiledRule, principal: Principal): boolean 
 
 function hasAction({ actions }: CompiledRule, action: Action): boolean {
   return actions.has(action) || actions.has("admin");
+}
+
+function isForAll(repositories: readonly string[], actions: readonly Action[]): boolean {
+  return repositories.includes("**") && actions.includes("admin");
 }
 
 function includes(actions: readonly Action[], action: Action): boolean {

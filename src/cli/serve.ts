@@ -134,7 +134,10 @@ async function serveUntilStopped({ settings, warnings, logs, signals, environmen
   const collecting = registry.collectInBackground({ enabled, intervalMs: interval }, stopping.signal);
   const working = registry.runJobsInBackground(stopping.signal);
   const adopting = registry.adoptInBackground(stopping.signal);
-  const auditing = registry.auditOperations(stopping.signal);
+  const auditing = registry.auditCommands(stopping.signal);
+  const notifying = registry.sendEvents(stopping.signal);
+  const stoppingPulls = new AbortController();
+  const tellingPulls = registry.sendPulls(stoppingPulls.signal);
   const renewing = certificate?.renewInBackground(stopping.signal);
   const { bytespersecond, pause: pauseMs } = settings.scrub;
   const scrubbing =
@@ -150,7 +153,8 @@ async function serveUntilStopped({ settings, warnings, logs, signals, environmen
   await tracing?.stop();
   await watchers?.stop();
   await certificate?.stop();
-  await Promise.all([collecting, working, adopting, auditing, scrubbing, renewing]);
+  stoppingPulls.abort(); // the last requests were pulls, too
+  await Promise.all([collecting, working, adopting, auditing, notifying, tellingPulls, scrubbing, renewing]);
   await registry.close();
   if (failure) throw failure;
   log.info("stopped");

@@ -47,9 +47,13 @@ export async function worker(): Promise<number> {
     const handle = tracedHandler(tracing, registry.handle);
     const listening = await listenForClients(settings, handle, countedBy(registry, logs), address);
     await tellParent({ kind: "listening" });
+    const stopping = new AbortController();
+    const tellingPulls = registry.sendPulls(stopping.signal);
     explain(await told, logs.log);
     await stopListening(listening, logs.log);
     checks[Symbol.dispose]();
+    stopping.abort();
+    await tellingPulls;
     await tellCounted();
     await tracing?.stop();
   } finally {

@@ -1,6 +1,8 @@
 /** Blobs, and which repository may show which of them. */
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import { record } from "./changes.ts";
+import type { Cause } from "./changes.ts";
 import { bytes, digest, integer, optional, query, repositoryName, text, truth, word } from "./columns.ts";
 import { leaseAfter } from "./database.ts";
 import type { Database } from "./database.ts";
@@ -152,6 +154,8 @@ const SET_FINGERPRINT = `update blob set fingerprint = $3 where digest = $1 and 
 const MARK_INTACT = `
   update blob set state = 'live' where digest = $1 and storage_key = $2 and state <> 'live' returning digest`;
 
+const SIZE = query({ size: integer }, `select size from blob where id = $1`);
+
 const SHOWN_BY = query(
   { name: repositoryName },
   `
@@ -276,7 +280,7 @@ export class Blobs {
   }
 
   /** Lets `name` show a blob that `from` shows. False when `from` does not. */
-  mount(name: RepositoryName, from: RepositoryName, blob: Digest): Promise<boolean | QuotaProblem> {
+  mount(name: RepositoryName, from: RepositoryName, blob: Digest, cause?: Cause): Promise<boolean | QuotaProblem> {
     const database = this.#database;
     return writeWithin(database, name, { blob }, function* (): Transaction<boolean> {
       const source = yield* findRepository(from);
@@ -286,6 +290,11 @@ export class Blobs {
       yield* run(RENEW_BLOB, shown.id, now);
       const repo = yield* beginRepository(name, now);
       yield* linkBlob(repo, { id: shown.id, digest: blob }, now, leaseAfter(database, now));
+      if (database.recorder) {
+        const size = (yield* first(SIZE, shown.id))?.size;
+        const change = { action: "mount", object: "blob", repository: name, digest: blob, size, from } as const;
+        yield* record(database.recorder, cause, now, change);
+      }
       return true;
     });
   }
@@ -296,8 +305,13 @@ export class Blobs {
   }
 
   /** The repository no longer shows the blob, unless an immutable tag needs it: one that matches a pattern, such as `v*`. */
-  unlink(name: RepositoryName, blob: Digest, immutableTags: readonly string[] = []): Promise<DeleteResult> {
-    const { engine, clock, periods } = this.#database;
+  unlink(
+    name: RepositoryName,
+    blob: Digest,
+    immutableTags: readonly string[] = [],
+    cause?: Cause,
+  ): Promise<DeleteResult> {
+    const { engine, clock, periods, recorder } = this.#database;
     return engine.write(function* (): Transaction<DeleteResult> {
       const repo = yield* findRepository(name);
       const linked = repo === undefined ? undefined : yield* findLinked(repo, blob);
@@ -312,6 +326,7 @@ export class Blobs {
         enqueueRepository(repo, reviewAfter),
       );
       yield* moveRepository(repo);
+      yield* record(recorder, cause, now, { action: "delete", object: "blob", repository: name, digest: blob });
       return "done";
     });
   }

@@ -1,5 +1,6 @@
 /** What the operations on metadata work with: an engine, a clock and the rules of the registry. */
 import type { Clock } from "../lib/clock.ts";
+import type { ChangeRecorder } from "./changes.ts";
 import type { SqlEngine } from "./sql.ts";
 
 /** When collection may take something, in milliseconds. */
@@ -53,6 +54,8 @@ export interface Database {
   readonly clock: Clock;
   readonly periods: Periods;
   readonly quotas: readonly Quota[];
+  /** Undefined where no changes are recorded. */
+  readonly recorder: ChangeRecorder | undefined;
   /** Begins to count the quotas in the background that are not counted, unless that goes on. */
   countQuotas(): void;
 }

@@ -4,6 +4,8 @@ import type { RepositoryName } from "../oci/repository-name.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
 import type { Tag } from "../oci/tag.ts";
 import { needBlobs } from "./blobs.ts";
+import { record } from "./changes.ts";
+import type { Cause, Change } from "./changes.ts";
 import type { DeleteResult } from "./blobs.ts";
 import { bytes, digest, integer, optional, query, repositoryName, text, truth } from "./columns.ts";
 import type { Database } from "./database.ts";
@@ -351,15 +353,24 @@ function* putManifest(
   return { kind: "stored", missing, wrongSizes: findings.wrongSizes };
 }
 
-/** Removes a manifest that is there, with its tags, and enqueues what it needed and what referred to it. */
-export function* removeManifest(manifest: ManifestKey, now: number, reviewAfter: number): Transaction<void> {
+function pushOf(repository: RepositoryName, { digest: pushed, mediaType, payload, tags }: NewManifest): Change {
+  const size = payload.length;
+  return { action: "push", object: "manifest", repository, digest: pushed, mediaType, size, tags, payload };
+}
+
+/**
+ * Removes a manifest that is there, with its tags, and enqueues what it needed and what referred to it. Returns its tags, none
+ * when a job removes them.
+ */
+export function* removeManifest(manifest: ManifestKey, now: number, reviewAfter: number): Transaction<readonly Tag[]> {
   const { repo, id } = manifest;
-  yield* removeTagsOf(manifest, now);
+  const tags = yield* removeTagsOf(manifest, now);
   yield* enqueueAllOf(manifest, now, reviewAfter);
   yield* run(ORPHAN, repo, digestBytes(manifest.digest), now);
   const removed = yield* first(REMOVE, id);
   if (removed?.subject !== undefined) yield* run(FORGET_SUBJECT, repo, removed.subject);
   yield* moveRepository(repo);
+  return tags;
 }
 
 export class Manifests {
@@ -403,12 +414,14 @@ export class Manifests {
     await engine.write(() => run(RENEW, name, named, clock.now()));
   }
 
-  put(name: RepositoryName, manifest: NewManifest): Promise<PutManifestResult | QuotaProblem> {
-    const { clock, periods } = this.#database;
+  put(name: RepositoryName, manifest: NewManifest, cause?: Cause): Promise<PutManifestResult | QuotaProblem> {
+    const { clock, periods, recorder } = this.#database;
     const addition = { manifest: { digest: manifest.digest, size: manifest.payload.length }, tags: manifest.tags };
-    return writeWithin(this.#database, name, addition, () => {
+    return writeWithin(this.#database, name, addition, function* (): Transaction<PutManifestResult> {
       const now = clock.now();
-      return putManifest(name, manifest, now, now + periods.undoMs);
+      const result = yield* putManifest(name, manifest, now, now + periods.undoMs);
+      if (result.kind === "stored") yield* record(recorder, cause, now, pushOf(name, manifest));
+      return result;
     });
   }
 
@@ -416,8 +429,13 @@ export class Manifests {
    * Removes the manifest and every tag that points at it, unless an immutable tag needs it: one that matches a pattern, such as
    * `v*`.
    */
-  delete(name: RepositoryName, manifest: Digest, immutableTags: readonly string[] = []): Promise<DeleteResult> {
-    const { engine, clock, periods } = this.#database;
+  delete(
+    name: RepositoryName,
+    manifest: Digest,
+    immutableTags: readonly string[] = [],
+    cause?: Cause,
+  ): Promise<DeleteResult> {
+    const { engine, clock, periods, recorder } = this.#database;
     return engine.write(function* (): Transaction<DeleteResult> {
       const repo = yield* findRepository(name);
       const id = repo === undefined ? undefined : yield* findManifest(repo, manifest);
@@ -426,8 +444,15 @@ export class Manifests {
       if (hold !== undefined) return hold;
       const now = clock.now();
       const reviewAfter = now + periods.graceMs;
-      yield* removeManifest({ repo, id, digest: manifest }, now, reviewAfter);
+      const tags = yield* removeManifest({ repo, id, digest: manifest }, now, reviewAfter);
       yield* batch(enqueueRepository(repo, reviewAfter));
+      yield* record(
+        recorder,
+        cause,
+        now,
+        { action: "delete", object: "manifest", repository: name, digest: manifest },
+        ...(tags.length > 0 ? [{ action: "delete", object: "tag", repository: name, tags } as const] : []),
+      );
       return "done";
     });
   }

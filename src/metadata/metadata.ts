@@ -6,16 +6,18 @@
 import type { Clock } from "../lib/clock.ts";
 import { Accounts } from "./accounts.ts";
 import { Adoptions } from "./adoption.ts";
+import { Audit } from "./audit.ts";
 import { Blobs } from "./blobs.ts";
 import { Collection } from "./collection.ts";
 import { CollectionPreviews } from "./collection-preview.ts";
+import type { ChangeRecorder } from "./changes.ts";
 import { DEFAULT_RULES } from "./database.ts";
 import type { Database, Periods, Quota } from "./database.ts";
 import { Jobs } from "./job-steps.ts";
 import { HolderLeases } from "./holder-leases.ts";
 import { Leases } from "./leases.ts";
 import { Manifests } from "./manifests.ts";
-import { Operations } from "./operations.ts";
+import { Outbox } from "./outbox.ts";
 import { OverviewOfAll } from "./overview.ts";
 import { Pins } from "./pins.ts";
 import { Quotas } from "./quota-counting.ts";
@@ -35,6 +37,8 @@ import { Uploads } from "./uploads.ts";
 export interface MetadataOptions {
   readonly periods?: Periods | undefined;
   readonly quotas?: readonly Quota[] | undefined;
+  /** Records changes in the transactions that make them; absent where nothing is recorded. */
+  readonly recorder?: ChangeRecorder | undefined;
 }
 
 export class Metadata {
@@ -57,16 +61,21 @@ export class Metadata {
   readonly robotTokens: RobotTokens;
   readonly signingKeys: StoredSigningKeys;
   readonly secrets: Secrets;
-  readonly operations: Operations;
+  readonly audit: Audit;
+  readonly outbox: Outbox;
   readonly overview: OverviewOfAll;
   readonly adoptions: Adoptions;
   readonly #engine: SqlEngine;
   readonly #revisions: RevisionSource;
 
-  constructor(engine: SqlEngine, clock: Clock, { periods = DEFAULT_RULES, quotas = [] }: MetadataOptions = {}) {
+  constructor(
+    engine: SqlEngine,
+    clock: Clock,
+    { periods = DEFAULT_RULES, quotas = [], recorder }: MetadataOptions = {},
+  ) {
     this.quotas = new Quotas(engine, quotas);
     const countQuotas = (): void => void this.quotas.count().catch(() => undefined); // the next write that needs it tries again
-    const database: Database = { engine, clock, periods, quotas, countQuotas };
+    const database: Database = { engine, clock, periods, quotas, recorder, countQuotas };
     this.#engine = engine;
     this.#revisions = engine.revisions ?? new Revisions(engine);
     this.repositories = new Repositories(database);
@@ -87,7 +96,8 @@ export class Metadata {
     this.robotTokens = new RobotTokens(database);
     this.signingKeys = new StoredSigningKeys(database);
     this.secrets = new Secrets(database);
-    this.operations = new Operations(database);
+    this.audit = new Audit(database);
+    this.outbox = new Outbox(database);
     this.overview = new OverviewOfAll(database);
     this.adoptions = new Adoptions(database);
   }

@@ -1,6 +1,8 @@
 /** Repositories: their names and ids, and how much is in each. */
 import { BEHIND_ALL_NAMES } from "../oci/repository-name.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import { record } from "./changes.ts";
+import type { Cause } from "./changes.ts";
 import { integer, query, repositoryName, truth } from "./columns.ts";
 import type { Database } from "./database.ts";
 import { digestBytes } from "./digest-bytes.ts";
@@ -161,12 +163,15 @@ export class Repositories {
    * Deletes the repository with all that is in it, also what immutable tags need: it is not found from then on, and a push to its
    * name begins a new one. A job removes the rows, and garbage collection what they leave. False when nothing is in it.
    */
-  delete(name: RepositoryName): Promise<boolean> {
-    const { engine, clock } = this.#database;
+  delete(name: RepositoryName, cause?: Cause): Promise<boolean> {
+    const { engine, clock, recorder } = this.#database;
     return engine.write(function* (): Transaction<boolean> {
       const repo = (yield* any(EXISTS, name)) ? yield* findRepository(name) : undefined;
-      if (repo !== undefined) yield* deleteRepository(repo, name, clock.now());
-      return repo !== undefined;
+      if (repo === undefined) return false;
+      const now = clock.now();
+      yield* deleteRepository(repo, name, now);
+      yield* record(recorder, cause, now, { action: "delete", object: "repository", repository: name });
+      return true;
     });
   }
 

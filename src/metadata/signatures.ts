@@ -2,6 +2,8 @@
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Signature } from "../oci/signature.ts";
+import { record } from "./changes.ts";
+import type { Cause } from "./changes.ts";
 import { bytes, integer, query, text } from "./columns.ts";
 import type { Database } from "./database.ts";
 import { digestBytes } from "./digest-bytes.ts";
@@ -55,7 +57,9 @@ export class Signatures {
     manifest: Digest,
     signatures: readonly Signature[],
     { maxBytes, taken }: { readonly maxBytes: number; readonly taken: "refuse" | "skip" },
+    cause?: Cause,
   ): Promise<PutSignaturesResult | QuotaProblem> {
+    const { recorder, clock } = this.#database;
     const addition = { signatures: { manifest, given: signatures } };
     return writeWithin(this.#database, name, addition, function* (): Transaction<PutSignaturesResult> {
       const repo = yield* findRepository(name);
@@ -71,6 +75,8 @@ export class Signatures {
       if (size > maxBytes) return "full";
       yield* batch(...fresh.map((signature) => statement(ADD, id, signature.name, repo, signature.content)));
       yield* moveRepository(repo);
+      const change = { action: "sign", object: "manifest", repository: name, digest: manifest } as const;
+      yield* record(recorder, cause, clock.now(), change);
       return "done";
     });
   }

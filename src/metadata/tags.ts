@@ -3,7 +3,9 @@ import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { TagCondition } from "../oci/tag-condition.ts";
-import { digest, integer, optional, query, tagName, truth } from "./columns.ts";
+import { record } from "./changes.ts";
+import type { Cause } from "./changes.ts";
+import { bytes, digest, integer, optional, query, tagName, text, truth } from "./columns.ts";
 import type { Database } from "./database.ts";
 import { enqueueManifests } from "./gc-queue.ts";
 import type { ManifestKey } from "./gc-queue.ts";
@@ -71,6 +73,11 @@ const TARGETS = query(
   `
   select t.name, t.manifest, m.digest from repo r join tag t on t.repo = r.id left join manifest m on m.id = t.manifest
   where r.name = $1 and t.name in (select value from json_each($2))`,
+);
+
+const MANIFEST = query(
+  { mediaType: text, size: integer, payload: bytes },
+  `select media_type, size, payload from manifest where id = $1`,
 );
 
 const PUT = `
@@ -216,16 +223,21 @@ function removeTags(repo: number, tags: readonly Tag[], now: number): readonly S
   return [statement(END_PERIODS, repo, listed(tags), now), statement(REMOVE, repo, listed(tags))];
 }
 
-/** Removes every tag that points at a manifest, for clients at once; where they are many, a job removes the rows. */
-export function* removeTagsOf({ repo, id, digest: named }: ManifestKey, now: number): Transaction<void> {
+/**
+ * Removes every tag that points at a manifest, for clients at once; where they are many, a job removes the rows. Returns those
+ * whose rows it removed.
+ */
+export function* removeTagsOf({ repo, id, digest: named }: ManifestKey, now: number): Transaction<readonly Tag[]> {
   const count = (yield* first(COUNT, id))?.tags ?? 0;
-  if (count === 0) return;
+  if (count === 0) return [];
   if (count <= STEP_ROWS) {
-    yield* batch(...removeTags(repo, (yield* tagsOf(id, { limit: STEP_ROWS })).tags, now));
-    return;
+    const { tags } = yield* tagsOf(id, { limit: STEP_ROWS });
+    yield* batch(...removeTags(repo, tags, now));
+    return tags;
   }
   yield* beginJob("remove tags", { repo, manifest: id, digest: named }, now);
   yield* batch(statement(UNCOUNT, id), statement(UNCOUNT_IN_REPOSITORY, repo, count));
+  return [];
 }
 
 /** Removes the rows of some tags of a manifest that was deleted when the job began. */
@@ -261,8 +273,9 @@ export class Tags {
     tag: Tag,
     manifest: Digest,
     { condition, immutable = false }: TagRules = {},
+    cause?: Cause,
   ): Promise<ChangeResult | QuotaProblem> {
-    const { clock, periods } = this.#database;
+    const { clock, periods, recorder } = this.#database;
     return writeWithin(this.#database, name, { tags: [tag] }, function* (): Transaction<ChangeResult> {
       const repo = yield* findRepository(name);
       if (repo === undefined) return "absent";
@@ -275,12 +288,28 @@ export class Tags {
       const now = clock.now();
       yield* batch(...pointTags({ repo, id }, [tag], targets, now, now + periods.undoMs));
       yield* moveRepository(repo);
+      if (recorder) {
+        const found = yield* first(MANIFEST, id);
+        yield* record(recorder, cause, now, {
+          action: "push",
+          object: "manifest",
+          repository: name,
+          digest: manifest,
+          tags: [tag],
+          ...found,
+        });
+      }
       return "done";
     });
   }
 
-  delete(name: RepositoryName, tag: Tag, { condition, immutable = false }: TagRules = {}): Promise<ChangeResult> {
-    const { engine, clock, periods } = this.#database;
+  delete(
+    name: RepositoryName,
+    tag: Tag,
+    { condition, immutable = false }: TagRules = {},
+    cause?: Cause,
+  ): Promise<ChangeResult> {
+    const { engine, clock, periods, recorder } = this.#database;
     return engine.write(function* (): Transaction<ChangeResult> {
       const repo = yield* findRepository(name);
       const [target] =
@@ -291,6 +320,7 @@ export class Tags {
       const now = clock.now();
       yield* batch(...removeTags(repo, [tag], now), enqueueManifests([target.manifest], now + periods.undoMs));
       yield* moveRepository(repo);
+      yield* record(recorder, cause, now, { action: "delete", object: "tag", repository: name, tags: [tag] });
       return "done";
     });
   }

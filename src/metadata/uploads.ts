@@ -3,6 +3,8 @@ import type { Algorithm, Digest } from "../oci/digest.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { addBlob, linkBlob } from "./blobs.ts";
 import type { BlobLocation } from "./blobs.ts";
+import { record } from "./changes.ts";
+import type { Cause } from "./changes.ts";
 import { algorithm, bytes, digest, integer, optional, query, repositoryName, text, truth } from "./columns.ts";
 import { digestBytes } from "./digest-bytes.ts";
 import { leaseAfter } from "./database.ts";
@@ -170,10 +172,10 @@ const TELL = query(
 const ENDED = { repo: integer, partKey: text, finalKey: optional(text) };
 
 const END = query(
-  { ...ENDED, partFile: truth },
+  { ...ENDED, partFile: truth, name: repositoryName },
   `
   delete from upload where id = $1 and version = $2 and exists (select 1 from repo where id = upload.repo and name < '~')
-  returning repo, part_key, final_key, part_file`,
+  returning repo, part_key, final_key, part_file, (select name from repo where id = upload.repo) as name`,
 );
 
 const CANCEL = query(
@@ -378,7 +380,10 @@ export class Uploads {
    * Turns the upload into a blob of its repository. False when the upload is gone (its own bytes are then the caller's to
    * remove). Bytes of the same digest that were here already go to the trash.
    */
-  finish({ id, version, digest: blob, size, location }: FinishedUpload): Promise<boolean | QuotaProblem> {
+  finish(
+    { id, version, digest: blob, size, location }: FinishedUpload,
+    cause?: Cause,
+  ): Promise<boolean | QuotaProblem> {
     const database = this.#database;
     const additionTo = (counted: number): Addition => ({ bytes: -counted, linked: { digest: blob, size } });
     return this.#writeTo(id, additionTo, function* (): Transaction<boolean> {
@@ -391,6 +396,8 @@ export class Uploads {
       if (ended.partFile && kept === undefined) yield* moveToTrash(ended.partKey, now);
       const added = yield* addBlob(blob, size, location, now);
       yield* linkBlob(ended.repo, { id: added, digest: blob }, now, leaseAfter(database, now));
+      const change = { action: "push", object: "blob", repository: ended.name, digest: blob, size } as const;
+      yield* record(database.recorder, cause, now, change);
       return true;
     });
   }

@@ -253,6 +253,26 @@ export class Metrics {
     help: "What was found damaged in the adopted tree.",
   });
 
+  // Notifications, by distribution's names.
+
+  readonly #notificationEvents: Metric = this.counter({
+    name: "registry_notifications_events_total",
+    help: "Events by endpoint and type: Events, then tries (Successes, Failures, Errors), Dead, Dropped and Lost.",
+    labels: ["type", "endpoint"],
+  });
+
+  readonly #notificationStatuses: Metric = this.counter({
+    name: "registry_notifications_status_total",
+    help: "Responses of endpoints by status.",
+    labels: ["code", "endpoint"],
+  });
+
+  readonly #notificationsPending: Metric = this.gauge({
+    name: "registry_notifications_pending_total",
+    help: "Events that wait for an endpoint, as its sender last saw.",
+    labels: ["endpoint"],
+  });
+
   // The server.
 
   readonly certificateExpiry: Metric = this.gauge({
@@ -349,6 +369,19 @@ export class Metrics {
   countLogin(scheme: string, result: string): void {
     this.logins.add(1, scheme, result);
   }
+
+  /** Counts events of endpoints, as `registry/events/` says. */
+  readonly notifications = {
+    event: (type: string, endpoint: string, count: number = 1): void => {
+      this.#notificationEvents.add(count, type, endpoint);
+    },
+    status: (code: string, endpoint: string): void => {
+      this.#notificationStatuses.add(1, code, endpoint);
+    },
+    pending: (endpoint: string, count: number): void => {
+      this.#notificationsPending.set(count, endpoint);
+    },
+  };
 
   countUnexpectedError(): void {
     this.#unexpectedErrors.add(1);

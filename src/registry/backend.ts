@@ -4,6 +4,7 @@ import { SingleFlight } from "../lib/single-flight.ts";
 import type { Platform } from "../oci/descriptor.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { DEFAULT_RULES } from "../metadata/database.ts";
+import type { Cause } from "../metadata/changes.ts";
 import type { RetentionRules } from "../metadata/database.ts";
 import type { Metadata } from "../metadata/metadata.ts";
 import type { BlobStore, StorageKey } from "../storage/blob-store.ts";
@@ -64,17 +65,20 @@ export interface Backend {
   readonly hashStates: HashStateCache;
   /** Files being hashed because their time changed: requests for the same blob share one reading of it. */
   readonly verifications: SingleFlight<StorageKey, boolean>;
+  /** Who makes the changes that come through here, for events and audit; undefined where that is not known. */
+  readonly cause?: Cause | undefined;
 }
 
 /** What a registry is made of: drivers, and what may differ from the defaults. */
 export interface BackendParts extends Pick<Backend, "store" | "metadata" | "clock"> {
   readonly limits?: Partial<RegistryLimits> | undefined;
   readonly rules?: RetentionRules;
+  readonly cause?: Cause | undefined;
 }
 
 /** A backend that has nothing in memory yet, as a process has it that just began. */
 export function createBackend(parts: BackendParts): Backend {
-  const { store, metadata, clock, rules = DEFAULT_RULES } = parts;
+  const { store, metadata, clock, rules = DEFAULT_RULES, cause } = parts;
   const limits = { ...DEFAULT_LIMITS, ...parts.limits };
   return {
     store,
@@ -85,5 +89,6 @@ export function createBackend(parts: BackendParts): Backend {
     claims: new UploadClaims({ metadata, clock, limits }),
     hashStates: new HashStateCache(),
     verifications: new SingleFlight(),
+    cause,
   };
 }

@@ -101,8 +101,8 @@ export class LocalBlobs implements BlobService {
   }
 
   async delete(digest: Digest): Promise<void> {
-    const { metadata, limits } = this.#backend;
-    const result = await metadata.blobs.unlink(this.#name, digest, limits.immutableTagsOf(this.#name));
+    const { metadata, limits, cause } = this.#backend;
+    const result = await metadata.blobs.unlink(this.#name, digest, limits.immutableTagsOf(this.#name), cause);
     if (result === "absent") throw blobUnknown(this.#name, digest);
     if (result !== "done") throw isHeld(result, digest);
   }
@@ -112,12 +112,12 @@ export class LocalBlobs implements BlobService {
     from?: RepositoryName,
     mayRead: (name: RepositoryName) => boolean = () => true,
   ): Promise<Blob | undefined> {
-    const { metadata } = this.#backend;
+    const { metadata, cause } = this.#backend;
     const candidates = from === undefined ? await metadata.blobs.repositoriesWith(digest, MOUNT_CANDIDATES) : [from];
     for (const candidate of candidates) {
       if (!mayRead(candidate)) continue;
       const blob = await new LocalBlobs(this.#backend, candidate).find(digest);
-      if (blob && allowedByQuotas(await metadata.blobs.mount(this.#name, candidate, digest))) return blob;
+      if (blob && allowedByQuotas(await metadata.blobs.mount(this.#name, candidate, digest, cause))) return blob;
     }
     return undefined;
   }

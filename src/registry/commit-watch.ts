@@ -2,7 +2,7 @@
 import { pause } from "../lib/pause.ts";
 import type { Backend } from "./backend.ts";
 
-/** Milliseconds after which a commit is seen at the latest. */
+/** Milliseconds after which a commit is seen at the latest, unless the watch says others. */
 const INTERVAL_MS = 1000;
 
 export interface CommitWatch {
@@ -10,6 +10,7 @@ export interface CommitWatch {
   readonly signal: AbortSignal;
   /** Called when the work fails; it is done again after the interval. */
   readonly onError: (error: unknown) => void;
+  readonly intervalMs?: number;
 }
 
 /**
@@ -17,8 +18,8 @@ export interface CommitWatch {
  * asked for it: when it returns "again". Resolves when the signal said stop.
  */
 export async function afterCommits(
-  { metadata }: Backend,
-  { signal, onError }: CommitWatch,
+  { metadata }: Pick<Backend, "metadata">,
+  { signal, onError, intervalMs = INTERVAL_MS }: CommitWatch,
   work: () => Promise<"done" | "again">,
 ): Promise<void> {
   let seen: number | undefined;
@@ -32,5 +33,5 @@ export async function afterCommits(
       onError(error);
       seen = undefined;
     }
-  } while (await pause(INTERVAL_MS, signal));
+  } while (await pause(intervalMs, signal));
 }

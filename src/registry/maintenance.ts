@@ -1,9 +1,11 @@
 /** Work on the whole registry: garbage collection, integrity checks, backups, statistics, the audit of commands. */
+import type { AuditFilter, AuditRecord } from "../metadata/audit.ts";
 import type { RecordedBlob } from "../metadata/blobs.ts";
 import type { Backlog, Collectable } from "../metadata/collection.ts";
 import type { CollectionRules } from "../metadata/database.ts";
 import type { Job } from "../metadata/jobs.ts";
 import type { Overview, RunName } from "../metadata/overview.ts";
+import type { DeadEvent, EndpointState } from "../metadata/outbox.ts";
 import type { QuotaUsage } from "../metadata/quota-counting.ts";
 import type { RepositoryUsage } from "../metadata/repositories.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
@@ -18,6 +20,8 @@ import type { LinkExportOptions, LinkExportReport } from "./adoption/link-export
 import type { WritableTreeFiles } from "../storage/tree-files.ts";
 import type { Backend } from "./backend.ts";
 import { check } from "./check.ts";
+import { auditCommands } from "./command-audit.ts";
+import type { Events } from "./events/events.ts";
 import type { CheckOptions, Finding } from "./check.ts";
 import { collectInBackground } from "./gc/background.ts";
 import type { BackgroundOptions } from "./gc/background.ts";
@@ -30,7 +34,7 @@ import { finishJobs, runJobsInBackground } from "./jobs.ts";
 import type { JobHooks } from "./jobs.ts";
 import { scrubInBackground } from "./gc/scrub.ts";
 import type { ScrubOptions } from "./gc/scrub.ts";
-import { auditOperations } from "./operations-audit.ts";
+import { LocalNamespace } from "./namespace.ts";
 import { PAGE_SIZE, paged } from "./pages.ts";
 import { repair } from "./repair.ts";
 
@@ -89,8 +93,28 @@ export interface Maintenance {
   quotaUsage(prefix: string): Promise<QuotaUsage | undefined>;
   /** Records what an operator changed by a command, such as `tag delete team/app:v1`: a server writes it to its audit. */
   recordOperation(who: string, command: string): Promise<void>;
-  /** Writes to the audit what operators change by commands, until `signal` says stop. */
-  auditOperations(signal: AbortSignal): Promise<void>;
+  /** Writes to the log what operators change by commands, until `signal` says stop. */
+  auditCommands(signal: AbortSignal): Promise<void>;
+  /** The audit table, the newest record first; those that the filter allows. */
+  auditRecords(filter?: AuditFilter): AsyncIterable<AuditRecord>;
+  /**
+   * Sends the events of the outbox to its endpoints, and keeps outbox and audit table within their bounds, until `signal` says
+   * stop.
+   */
+  sendEvents(signal: AbortSignal): Promise<void>;
+  /**
+   * Sends endpoints what this process was pulled, until `signal` says stop: each process that serves clients does. What waits
+   * then is lost, and counted.
+   */
+  sendPulls(signal: AbortSignal): Promise<void>;
+  /** How far each endpoint of the options is. It counts the events that wait. */
+  eventEndpoints(): Promise<readonly EndpointState[]>;
+  /** Events that an endpoint did not take, the oldest first; of all endpoints when none is named. */
+  deadEvents(endpoint?: string): AsyncIterable<DeadEvent>;
+  /** Lets dead letters be sent again; returns how many of these there are. */
+  retryDeadEvents(ids: readonly number[]): Promise<number>;
+  /** Removes dead letters; returns how many of these there were. */
+  removeDeadEvents(ids: readonly number[]): Promise<number>;
   /** Records that a kind of work on the whole registry was done to its end: `overview` says when. */
   recordRun(job: RunName): Promise<void>;
   /** Every blob there is, whatever repositories show it. */
@@ -103,12 +127,21 @@ export interface Maintenance {
   lease(name: string, lengthMs: number): Lease;
 }
 
+export interface MaintenanceParts {
+  readonly adoption?: Adoption | undefined;
+  readonly tree?: WritableTreeFiles | undefined;
+  readonly events: Events;
+  /** Of requests to endpoints. */
+  readonly userAgent: string;
+}
+
 export function createMaintenance(
   backend: Backend,
   observers: { readonly log: Logger; readonly metrics: Metrics },
-  { adoption, tree }: { readonly adoption?: Adoption | undefined; readonly tree?: WritableTreeFiles | undefined } = {},
+  { adoption, tree, events, userAgent }: MaintenanceParts,
 ): Maintenance {
   const { metadata } = backend;
+  const endpoints = events.endpoints.map(({ name }) => name);
   const isAdopting = async (): Promise<boolean> => (await adoption?.refresh()) ?? false;
   const whenAdopted = async (work: string): Promise<void> => {
     if (!(await isAdopting())) return;
@@ -133,7 +166,7 @@ export function createMaintenance(
     usageOf: (repository) => metadata.repositories.usageOf(repository),
     async deleteRepository(repository) {
       await adoption?.addRepository(repository);
-      return await metadata.repositories.delete(repository);
+      return await metadata.repositories.delete(repository, backend.cause);
     },
     jobs: () =>
       paged(
@@ -144,8 +177,27 @@ export function createMaintenance(
     finishJobs: (hooks) => finishJobs(backend, hooks),
     runJobsInBackground: (signal) => runJobsInBackground(backend, observers.log, signal),
     quotaUsage: (prefix) => metadata.quotas.usage(prefix),
-    recordOperation: (who, command) => metadata.operations.record(who, command),
-    auditOperations: (signal) => auditOperations(backend, observers.log, signal),
+    recordOperation: (who, command) => metadata.audit.recordCommand(who, command),
+    auditCommands: (signal) => auditCommands({ backend, log: observers.log, keeps: events.audits }, signal),
+    auditRecords: (filter) => auditRecords(backend, filter),
+    sendEvents: (signal) =>
+      events.run({ backend, log: observers.log, counts: observers.metrics.notifications, userAgent }, signal),
+    async sendPulls(signal) {
+      const namespace = new LocalNamespace(backend);
+      await events.pulls?.run(
+        { namespace, log: observers.log, counts: observers.metrics.notifications, userAgent },
+        signal,
+      );
+    },
+    eventEndpoints: () => metadata.outbox.states(endpoints),
+    deadEvents: (endpoint) =>
+      paged(
+        {},
+        ({ after, limit }) => metadata.outbox.dead(Number(after ?? 0), limit, endpoint),
+        (dead) => `${dead.id}`,
+      ),
+    retryDeadEvents: (ids) => metadata.outbox.retry(ids),
+    removeDeadEvents: (ids) => metadata.outbox.removeDead(ids),
     recordRun: (job) => metadata.overview.recordRun(job),
     adoption: () => metadata.adoptions.progress(),
     async *adoptionFindings() {
@@ -180,4 +232,19 @@ export function createMaintenance(
       collectInBackground(backend, { ...background, isAdopting, rules: backend.rules }, observers, signal),
     lease: (name, lengthMs) => new Lease(backend, name, lengthMs),
   };
+}
+
+/** Records that one page looks at. */
+const AUDIT_PAGE = 500;
+
+async function* auditRecords({ metadata }: Backend, filter: AuditFilter | undefined): AsyncGenerator<AuditRecord> {
+  for (let before: number | undefined = Number.MAX_SAFE_INTEGER; before !== undefined;) {
+    const { records, next }: Awaited<ReturnType<typeof metadata.audit.list>> = await metadata.audit.list(
+      before,
+      AUDIT_PAGE,
+      filter,
+    );
+    yield* records;
+    before = next;
+  }
 }

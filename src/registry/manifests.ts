@@ -109,7 +109,8 @@ export class LocalManifests implements ManifestService {
     const patterns = this.#backend.limits.immutableTagsOf(this.#name);
     const immutableTags = tags.filter((tag) => matchesAny(patterns, tag));
     const manifest = { ...pushed, tags, condition, immutableTags };
-    const result = allowedByQuotas(await this.#backend.metadata.manifests.put(this.#name, manifest));
+    const { metadata, cause } = this.#backend;
+    const result = allowedByQuotas(await metadata.manifests.put(this.#name, manifest, cause));
     if (result.kind !== "stored") throw refusalOf(result);
     const { mediaType, digest, subject } = pushed;
     for (const wrong of result.wrongSizes) deviations.add(`${wrong.path}.size`, wrongSize(wrong));
@@ -125,8 +126,8 @@ export class LocalManifests implements ManifestService {
   }
 
   async delete(digest: Digest): Promise<void> {
-    const { metadata, limits } = this.#backend;
-    const result = await metadata.manifests.delete(this.#name, digest, limits.immutableTagsOf(this.#name));
+    const { metadata, limits, cause } = this.#backend;
+    const result = await metadata.manifests.delete(this.#name, digest, limits.immutableTagsOf(this.#name), cause);
     if (result === "absent") throw manifestUnknown(this.#name, { digest });
     if (result !== "done") throw isHeld(result, digest);
   }

@@ -1,12 +1,14 @@
 /** A collection of repositories, addressable by name. */
 import type { Fingerprint } from "../lib/byte-location.ts";
 import { OncePerTurn } from "../lib/once-per-turn.ts";
+import type { Cause } from "../metadata/changes.ts";
 import type { Revision, RevisionScope } from "../metadata/revision-source.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import type { StorageKey } from "../storage/blob-store.ts";
 import type { Adoption } from "./adoption/adoption.ts";
 import { AdoptingRepository } from "./adoption/adopting-repository.ts";
 import type { Backend } from "./backend.ts";
+export type { Cause } from "../metadata/changes.ts";
 export type { Revision, RevisionScope } from "../metadata/revision-source.ts";
 import type { PageStart } from "./pages.ts";
 import { listRepositories } from "./repository-list.ts";
@@ -23,6 +25,8 @@ export interface Namespace {
   repository(name: RepositoryName): Repository;
   /** The repositories that hold at least one manifest, in byte order of their names; with `filter` those that it allows. */
   repositories(from?: PageStart, filter?: RepositoryFilter): AsyncIterable<RepositoryName>;
+  /** The same namespace, for changes that are recorded as made by `cause`. */
+  causedBy(cause: Cause): Namespace;
   /** Rejects, saying why, when it could not serve now. */
   checkReady(): Promise<void>;
   /**
@@ -42,10 +46,11 @@ export class LocalNamespace implements Namespace {
   readonly #unchanged: OncePerTurn<Fingerprint, boolean | Promise<boolean>>;
 
   /** With `adoption` what is not here yet is looked up in the tree that is being adopted. */
-  constructor(backend: Backend, adoption?: Adoption) {
+  constructor(backend: Backend, adoption?: Adoption, unchanged?: OncePerTurn<Fingerprint, boolean | Promise<boolean>>) {
     this.#backend = backend;
     this.#adoption = adoption;
-    this.#unchanged = new OncePerTurn(({ key, value }) => backend.store.isUnchanged(key as StorageKey, value));
+    this.#unchanged =
+      unchanged ?? new OncePerTurn(({ key, value }) => backend.store.isUnchanged(key as StorageKey, value));
   }
 
   repository(name: RepositoryName): Repository {
@@ -57,6 +62,10 @@ export class LocalNamespace implements Namespace {
     const { repositories } = this.#backend.metadata;
     const isAdopting = (await this.#adoption?.refresh()) ?? false;
     yield* listRepositories(isAdopting ? (this.#adoption?.repositories ?? repositories) : repositories, from, filter);
+  }
+
+  causedBy(cause: Cause): Namespace {
+    return new LocalNamespace({ ...this.#backend, cause }, this.#adoption, this.#unchanged);
   }
 
   async checkReady(): Promise<void> {

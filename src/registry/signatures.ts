@@ -54,9 +54,9 @@ export class LocalSignatures implements SignatureService {
   }
 
   async #add(digest: Digest, signatures: readonly Signature[], taken: "refuse" | "skip"): Promise<void> {
-    const { metadata } = this.#backend;
+    const { metadata, cause } = this.#backend;
     const limits = { maxBytes: MAX_SIGNATURES_BYTES, taken };
-    switch (allowedByQuotas(await metadata.signatures.put(this.#name, digest, signatures, limits))) {
+    switch (allowedByQuotas(await metadata.signatures.put(this.#name, digest, signatures, limits, cause))) {
       case "done":
         return;
       case "absent":

@@ -84,12 +84,14 @@ export class LocalTags implements TagService {
   }
 
   async put(tag: Tag, digest: Digest, condition?: TagCondition): Promise<void> {
-    const result = await this.#backend.metadata.tags.put(this.#name, tag, digest, this.#rulesOf(tag, condition));
+    const { metadata, cause } = this.#backend;
+    const result = await metadata.tags.put(this.#name, tag, digest, this.#rulesOf(tag, condition), cause);
     this.#settle(allowedByQuotas(result), tag, { digest });
   }
 
   async delete(tag: Tag, condition?: TagCondition): Promise<void> {
-    const result = await this.#backend.metadata.tags.delete(this.#name, tag, this.#rulesOf(tag, condition));
+    const { metadata, cause } = this.#backend;
+    const result = await metadata.tags.delete(this.#name, tag, this.#rulesOf(tag, condition), cause);
     this.#settle(result, tag, { tag });
   }
 

@@ -172,10 +172,10 @@ export class UploadWriter implements AsyncDisposable {
 
   /** Turns the upload into a blob, durable. False when the upload had ended meanwhile. */
   async finish(digest: Digest): Promise<boolean> {
-    const { store, metadata } = this.#backend;
+    const { store, metadata, cause } = this.#backend;
     const location = await this.#commit(digest);
     const [{ id }, version, size] = [this.#record, this.#version, this.#received];
-    const done = allowedByQuotas(await metadata.uploads.finish({ id, version, digest, size, location }));
+    const done = allowedByQuotas(await metadata.uploads.finish({ id, version, digest, size, location }, cause));
     // When the statement fails, the bytes may be the blob of a row, whatever we get to hear of it: they are not touched. The
     // next writer finds their key in the row of the upload, if that is there, and takes them over.
     this.#claim.released();

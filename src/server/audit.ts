@@ -1,11 +1,14 @@
 /** The audit: a line of the log for each change that clients make, for each login that fails, and for what is not allowed. */
 import { randomUUID } from "node:crypto";
+import type { Authorization } from "../auth/authorization.ts";
 import type { Action } from "../auth/identity.ts";
 import { nameOf } from "../auth/policy.ts";
 import { REASONS } from "../auth/verifier.ts";
 import type { Reason } from "../auth/verifier.ts";
 import { escapeControls } from "../lib/control-characters.ts";
 import type { Logger } from "../observe/logger.ts";
+import type { Cause } from "../registry/namespace.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
 import type { AccessRefusal, RefusedPermission } from "./access/access-refusal.ts";
 import type { ChangeEvent } from "./change-event.ts";
 import type { Context } from "./context.ts";
@@ -44,6 +47,29 @@ export function auditChange(context: Context, route: Route, reply: Reply, log: L
   }
 }
 
+/** Who makes the changes of a request, for events and the audit table. */
+export function causeOf(
+  { request, caller, options }: AuditedRequest,
+  authorization: Authorization,
+  repository: RepositoryName,
+): Cause {
+  const { principal } = authorization;
+  const { method, headers } = request;
+  return {
+    who: nameOf(principal),
+    rule: authorization.decide(method === "DELETE" ? "delete" : "push", repository).by,
+    request: {
+      id: randomUUID(),
+      address: caller.address,
+      host: headers.get("host") ?? "",
+      base: options.origins.baseOf(request, caller) + options.origins.prefix,
+      method,
+      userAgent: headers.get("user-agent") ?? "",
+      user: principal && nameOf(principal),
+    },
+  };
+}
+
 /** A failed login, or a missing permission. */
 interface RefusalEvent extends Circumstances {
   readonly action: "login" | RefusedPermission["action"];
@@ -68,7 +94,9 @@ export function auditRefusal({ client }: AccessRefusal, asked: AuditedRequest, l
     log.warn({ audit: event }, escapeControls(`${event.who} could not log in from ${from}: ${REASONS[reason]}`));
   } else if (denied && user !== undefined) {
     const event: RefusalEvent = { ...denied, outcome: "refused", who: user, ...circumstances };
-    const what = denied.repository === undefined ? "list repositories" : `${denied.action} ${denied.repository}`;
+    const { action, repository } = denied;
+    const ofAll = action === "admin" ? "administer the registry" : "list repositories";
+    const what = repository === undefined ? ofAll : `${action} ${repository}`;
     log.info({ audit: event }, escapeControls(`${user} may not ${what}, and tried to from ${from}`));
   }
 }

@@ -1,6 +1,8 @@
 /** What every handler of a request is given. */
 import type { Authorization } from "../auth/authorization.ts";
 import type { TokenService } from "../auth/token-service.ts";
+import type { EventReader } from "../registry/events/events.ts";
+import type { PullEvents } from "../registry/events/pulls.ts";
 import type { Namespace } from "../registry/namespace.ts";
 import type { ReadinessWatch } from "../registry/readiness.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -40,6 +42,12 @@ export interface ServerOptions {
   /** Where tokens are issued; undefined when this registry issues none. */
   readonly tokens?: TokenIssuer | undefined;
   readonly clock: Clock;
+  /** Whether changes are recorded with their cause, for events and the audit table. */
+  readonly recordsChanges: boolean;
+  /** The outbox, for readers; absent where events are not kept for them. */
+  readonly events?: EventReader | undefined;
+  /** Tells endpoints of pulls; absent where none wants to know. */
+  readonly pulls?: PullEvents | undefined;
   /** Called for each change by a client. */
   readonly onChange?: ChangeListener | undefined;
   /** Whether `/readyz` says that the server is to be sent requests. */

@@ -62,6 +62,7 @@ export function registryPath({ url }: Request, { origins }: ServerOptions): stri
 /** Whether the settings leave this endpoint on. */
 function isServed({ kind }: Pick<Route, "kind">, options: ServerOptions): boolean {
   if (kind === "signatures") return options.signaturesEnabled;
+  if (kind === "events") return options.events !== undefined;
   return (kind !== "token" && kind !== "keys") || options.tokens !== undefined;
 }
 

@@ -6,9 +6,10 @@ import type { Authorization } from "../auth/authorization.ts";
 import { nameOf } from "../auth/policy.ts";
 import type { Logger } from "../observe/logger.ts";
 import { BrokenBodyError } from "../lib/broken-body-error.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Namespace } from "../registry/namespace.ts";
 import { AccessRefusal } from "./access/access-refusal.ts";
-import { auditChange, auditRefusal } from "./audit.ts";
+import { auditChange, auditRefusal, causeOf } from "./audit.ts";
 import type { Context, ServerOptions } from "./context.ts";
 import { RequestBody } from "./http/body.ts";
 import { withDefaults } from "./http/common-headers.ts";
@@ -21,10 +22,12 @@ import { empty } from "./http/reply.ts";
 import type { Reply } from "./http/reply.ts";
 import { requestIdOf } from "./http/request-id.ts";
 import { parametersOf, targetOf } from "./http/request-target.ts";
+import { getEvents } from "./ops/events.ts";
 import { getHealth, getReady } from "./ops/health.ts";
 import { getWelcome } from "./ops/welcome.ts";
 import { parseRequest, registryPath } from "./parsed-request.ts";
 import type { ParsedRequest } from "./parsed-request.ts";
+import { tellPull } from "./pulls.ts";
 import { ResponseCache, replyFrom } from "./response-cache.ts";
 import type { CachedResponse } from "./response-cache.ts";
 import type { Route } from "./routes.ts";
@@ -151,7 +154,10 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
     body.begin();
     const madeFrom = isRead(request) ? await cache.currentRevision(parsed) : undefined;
     const parameters = parametersOf(targetOf(request.url));
-    const context: Context = { namespace, options, request, caller, authorization, body, parameters };
+    const changed = isRecorded(asked, route)
+      ? namespace.causedBy(causeOf(asked, authorization, route.name))
+      : namespace;
+    const context: Context = { namespace: changed, options, request, caller, authorization, body, parameters };
     const made = await handle(context, route);
     if ("status" in made) {
       auditChange(context, route, made, log);
@@ -179,6 +185,7 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
   }
 
   function finish(reply: Reply, asked: PendingRequest): Reply | Promise<Reply> {
+    if (options.pulls) tellPull(options.pulls, reply, asked);
     if (reply.status < 400 || asked.request.body === null) return addLogFields(reply, asked);
     // A client that is still sending does not listen: take the rest of it before a refusal, or close.
     return bodyOf(asked)
@@ -208,6 +215,14 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
     const repository = route && "name" in route ? route.name : undefined;
     return { ...reply, headers, handler: route?.kind, repository, received: body?.received };
   }
+}
+
+/** Whether the request may make changes that are recorded. */
+function isRecorded(
+  { request, options }: PendingRequest,
+  route: Route,
+): route is Extract<Route, { readonly name: RepositoryName }> {
+  return options.recordsChanges && !isRead(request) && "name" in route;
 }
 
 /** Whether the response may be cached: a write asks for no revision. */
@@ -260,6 +275,8 @@ async function handle(context: Context, route: Route): Promise<Reply | Represent
       return await (method === "POST" ? postToken : getToken)(context);
     case "keys":
       return await getKeys(context);
+    case "events":
+      return await getEvents(context);
     case "welcome":
       return getWelcome(context);
     case "health":

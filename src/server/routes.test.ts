@@ -290,6 +290,8 @@ function pathOf(route: SpelledRoute): string {
       return "/token";
     case "keys":
       return "/.well-known/jwks.json";
+    case "events":
+      return "/api/v1/events";
     case "welcome":
       return "/";
     case "health":

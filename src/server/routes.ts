@@ -22,6 +22,7 @@ type Endpoint<Name, Digest_, Reference_> =
   | { readonly kind: "signatures"; readonly name: Name; readonly digest: Digest_ }
   | { readonly kind: "token" }
   | { readonly kind: "keys" }
+  | { readonly kind: "events" }
   | { readonly kind: "welcome" }
   | { readonly kind: "health" }
   | { readonly kind: "ready" };
@@ -46,6 +47,7 @@ export const METHODS: Readonly<Record<RouteKind, readonly string[]>> = {
   signatures: ["GET", "HEAD", "PUT"],
   token: ["GET", "HEAD", "POST"],
   keys: ["GET", "HEAD"],
+  events: ["GET", "HEAD"],
   welcome: ["GET", "HEAD"],
   health: ["GET", "HEAD"],
   ready: ["GET", "HEAD"],
@@ -131,6 +133,8 @@ export function spellRoute(path: string): SpelledRoute | undefined {
       return { kind: "catalog" };
     case TOKEN_PATH:
       return { kind: "token" };
+    case "/api/v1/events":
+      return { kind: "events" };
     case "/.well-known/jwks.json":
       return { kind: "keys" };
     case "/":

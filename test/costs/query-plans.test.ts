@@ -87,10 +87,14 @@ const MAY_WALK: Readonly<Record<string, string>> = {
   "limit 1000) q join repo r": "a thousand rows at most, for a refusal alone",
   "select prefix from quota": "there is one for each quota of the settings",
   "delete from holder where until": "there is one for each process that wrote to uploads in the last seconds",
-  "from operation order by id": "in the order of its key, and a server empties it each second",
   "select 1 as found where exists (select 1 from repo)": "each `exists` ends at its first row",
   "from adoption where id = 1": "counts repositories and findings, for a command and a log line now and then",
   "delete from adopted_repository where name in": "it ends at the limit",
+  "from audit where logged = 0":
+    "in the order of an index that has commands alone, and a server empties it each second",
+  ") as oldest where": "the first rows in the order of the key, as many as the limit says",
+  ") as newest where": "the last rows in the order of the key, as many as the limit says",
+  "limit $2) as found": "a page of events: as many as the limit says",
   "from signing_key": "of those there are a few, however large the registry",
 };
 

@@ -3,6 +3,7 @@ import postgres0001 from "./postgres/0001_registry.sql" with { type: "text" };
 import sqlite0020 from "./sqlite/0020_registry.sql" with { type: "text" };
 import sqlite0020Triggers from "./sqlite/0020_usage.sql" with { type: "text" };
 import sqlite0021 from "./sqlite/0021_adoption.sql" with { type: "text" };
+import sqlite0022 from "./sqlite/0022_events.sql" with { type: "text" };
 
 /** The version that the first of the steps makes out of nothing. Older ones were never released. */
 export const FIRST_VERSION = 20;
@@ -12,7 +13,7 @@ export const SQLITE_TABLES: string = sqlite0020;
 export const SQLITE_TRIGGERS: string = sqlite0020Triggers;
 
 /** The statements that make each version out of the one before. */
-export const SQLITE_MIGRATIONS: readonly string[] = [`${SQLITE_TABLES}\n${SQLITE_TRIGGERS}`, sqlite0021];
+export const SQLITE_MIGRATIONS: readonly string[] = [`${SQLITE_TABLES}\n${SQLITE_TRIGGERS}`, sqlite0021, sqlite0022];
 
 /** The version after all steps. */
 export const SCHEMA_VERSION: number = FIRST_VERSION + SQLITE_MIGRATIONS.length - 1;

@@ -6,7 +6,7 @@ import { RefusedWithHeaders } from "../http/error-reply.ts";
 /** What a principal tried and may not. */
 export interface RefusedPermission {
   readonly action: Action | "list";
-  /** Absent for lists of repositories. */
+  /** Absent for lists of repositories, and for what concerns the whole registry. */
   readonly repository?: string;
   /** What decided. */
   readonly rule?: string;

@@ -132,6 +132,8 @@ function isMet(required: RequiredPermission, authorization: Authorization, kind:
       return kind !== "anonymous";
     case "catalog":
       return authorization.mayListSome;
+    case "administration":
+      return authorization.isAdministrator;
     case "action":
       return authorization.may(required.action, required.repository);
   }
@@ -152,6 +154,7 @@ function denied(authorization: Authorization, required: RequiredPermission): Acc
 }
 
 function permissionIn(authorization: Authorization, required: RequiredPermission): RefusedPermission {
+  if (required.kind === "administration") return { action: "admin" };
   if (required.kind !== "action") return { action: "list" };
   const { action, repository } = required;
   return { action, repository, rule: authorization.decide(action, repository).by };

@@ -6,9 +6,9 @@ import type { RepositoryName } from "../../oci/repository-name.ts";
 import { parametersOf, targetOf } from "../http/request-target.ts";
 import type { InvalidRoute, Route } from "../routes.ts";
 
-/** None, any login, or an action in a repository. */
+/** None, any login, an action in a repository, or all actions everywhere. */
 export type RequiredPermission =
-  | { readonly kind: "nothing" | "credentials" | "catalog" }
+  | { readonly kind: "nothing" | "credentials" | "catalog" | "administration" }
   | {
       readonly kind: "action";
       readonly action: Action;
@@ -32,6 +32,8 @@ export function requiredPermission(request: Request, route: Route | InvalidRoute
       return { kind: "credentials" };
     case "catalog":
       return { kind: "catalog" };
+    case "events":
+      return { kind: "administration" };
     case "tags":
     case "referrers":
       return rightTo(route.name, "pull");
@@ -77,5 +79,6 @@ const VERBS: Readonly<Record<Action, string>> = {
 
 /** For messages: "alice may not …". */
 export function wordsFor(required: RequiredPermission): string {
+  if (required.kind === "administration") return "administer the registry";
   return required.kind === "action" ? `${VERBS[required.action]} ${required.repository}` : "list repositories";
 }

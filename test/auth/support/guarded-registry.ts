@@ -7,6 +7,7 @@ import type { ListedAccount } from "../../../src/auth/testing/listed-accounts.ts
 import { systemClock } from "../../../src/lib/clock.ts";
 import type { Access } from "../../../src/observe/access-log.ts";
 import { silentLogger } from "../../../src/observe/logger.ts";
+import type { EventsOptions } from "../../../src/registry/events/events.ts";
 import type { RegistryLimits } from "../../../src/registry/backend.ts";
 import type { ConfiguredHeaders } from "../../../src/server/http/common-headers.ts";
 import { listen } from "../../../src/server/listen/listen.ts";
@@ -20,6 +21,7 @@ export interface GuardedRegistryOptions {
   /** Whether tokens are renewed without the password. */
   readonly refreshTokens?: boolean;
   readonly limits?: Partial<RegistryLimits>;
+  readonly events?: EventsOptions;
   /** Of every reply, and those of CORS. */
   readonly headers?: ConfiguredHeaders;
 }
@@ -36,7 +38,7 @@ export interface GuardedRegistry extends AsyncDisposable {
 }
 
 export async function startGuarded(options: GuardedRegistryOptions): Promise<GuardedRegistry> {
-  const { policies, basicRealm, refreshTokens, limits, headers } = options;
+  const { policies, basicRealm, refreshTokens, limits, events, headers } = options;
   let ahead = 0;
   const accounts = new ListedAccounts(options.accounts);
   const registry = await createRegistry({
@@ -51,6 +53,7 @@ export async function startGuarded(options: GuardedRegistryOptions): Promise<Gua
       ...(refreshTokens === undefined ? {} : { refreshTokens }),
     },
     ...(limits ? { limits } : {}),
+    ...(events ? { events } : {}),
     ...(headers ? { headers } : {}),
   });
   const accesses: Access[] = [];

@@ -15,6 +15,7 @@ import {
   textDigest,
   unbounded,
 } from "../../../src/metadata/testing/subject.ts";
+import { createRecorder } from "../../../src/registry/events/recorder.ts";
 import { STEP_ROWS } from "../../../src/metadata/jobs.ts";
 import type { Subject } from "../../../src/metadata/testing/subject.ts";
 import { repositoryName } from "../../../src/oci/repository-name.ts";
@@ -33,8 +34,48 @@ export async function everyOperation(subject: Subject): Promise<void> {
   await accounts(subject);
   await collection(subject);
   await jobs(subject);
+  await events(subject);
   await background(subject);
   await adoption(subject);
+}
+
+async function events(subject: Subject): Promise<void> {
+  const { engine, clock } = subject;
+  const recorder = createRecorder({
+    endpoints: [],
+    forReaders: true,
+    audit: true,
+    events: { source: { addr: "", instanceID: "" }, includeReferences: false, base: "" },
+  });
+  const recorded = new Metadata(engine, clock, { recorder });
+  const { outbox, audit } = recorded;
+  await outbox.begin(["hook"]);
+  const told = await subject.image("told", { tags: [LATEST] });
+  await recorded.tags.put(APP, tag("told"), told);
+  await recorded.tags.delete(APP, tag("told"));
+  const blob = await subject.push("told");
+  await recorded.blobs.mount(OTHER, APP, blob.digest);
+  const page = { limit: 1, maxBytes: 1e6 };
+  const [event] = await outbox.after(0, page);
+  await outbox.hasNext("hook");
+  await outbox.next("hook", page);
+  await outbox.range();
+  await outbox.size(0);
+  await outbox.bury("hook", event!, { attempts: 1, reason: "no", keep: 10 });
+  await outbox.dead(0, 10);
+  await outbox.dead(0, 10, "hook");
+  await outbox.retry([1]);
+  await outbox.due("hook", 10);
+  await outbox.buryAgain(1, 1, "no");
+  await outbox.removeDead([1]);
+  await outbox.states(["hook"]);
+  await outbox.advance("hook", event!.seq);
+  await outbox.hasDelivered(["hook"], clock.now());
+  await outbox.removeDelivered(["hook"], clock.now());
+  await outbox.removeOldest(["hook"]);
+  await audit.list(1000, 10);
+  await audit.hasOld(0, 10);
+  await audit.remove(0, 10, 10);
 }
 
 async function uploads(subject: Subject): Promise<void> {
@@ -238,9 +279,11 @@ async function background(subject: Subject): Promise<void> {
   await subject.change("insert into change (number, repository) values (999999, 'forgets')"); // the next one removes old ones
   await subject.image("forgets", { to: APP });
   await store.overview.recordRun("backup");
-  await store.operations.record("system:root", "gc");
-  await store.operations.waiting(10);
-  await store.operations.forget(1);
+  await store.audit.recordCommand("system:root", "gc");
+  await store.audit.unlogged(10);
+  await store.audit.logged(1, true);
+  await store.audit.recordCommand("system:root", "gc");
+  await store.audit.logged(2, false);
   await store.quotas.usage("*");
   await store.overview.read();
   await store.repositories.usage(PAGE);

@@ -57,6 +57,7 @@ export async function openWatchedRegistry(
       live: { deleteEnabled: true, readOnly: false, readLimits: undefined },
       maxCatalogPage: LIMITS.maxCatalogPage,
       maxTagsPage: LIMITS.maxTagsPage,
+      recordsChanges: false,
       signaturesEnabled: true,
       renewsManifests: false,
       commonHeaders: new CommonHeaders(),
