@@ -198,7 +198,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const onLogin = requests && metrics.countLogin.bind(metrics);
   const parts = { metadata, clock, log, origins, signaturesEnabled, onLogin };
   const closing = async (error: unknown): Promise<never> => {
-    await metadata.close();
+    await Promise.all([store.close(), metadata.close()]);
     throw error;
   };
   // Before anything is recorded: an endpoint that is new here begins behind what there is now.

@@ -6,6 +6,7 @@ import { isLoopbackHost } from "../lib/network.ts";
 import type { PostgresSettings } from "../metadata/postgres-settings.ts";
 import type { CallObserver } from "../observe/calls.ts";
 import type { Logger } from "../observe/logger.ts";
+import type { Endpoint } from "../registry/events/endpoint.ts";
 import { accessOf, asksForLogin, tagProtectionOf } from "./access.ts";
 import type { OriginOptions } from "../server/http/origin.ts";
 import type { RegistryLimits } from "../registry/backend.ts";
@@ -13,6 +14,7 @@ import type { ReadLimitOptions } from "../server/access/read-limits.ts";
 import { s3OptionsOf } from "./s3-storage.ts";
 import { CommandError } from "./command-error.ts";
 import { addressOf } from "./listen-for-clients.ts";
+import { operator } from "./record-operation.ts";
 import { urlRuleOf } from "./url-rule.ts";
 
 /** Errors whose message is meant for the person who starts the program. */
@@ -74,6 +76,8 @@ export async function openRegistry(
     ...(notReady ? { notReady } : {}),
     ...(serving ? { measure: measureOf(settings) } : {}),
     ...(quotas ? { quotas: settings.quotas } : {}),
+    ...eventsOf(settings),
+    ...(serving ? {} : { operator: operator() }),
     collection: {
       leaseMs: lease,
       graceMs: grace,
@@ -159,6 +163,49 @@ function otherSitesOf(settings: Settings): RegistryOptions["otherSites"] {
 function measureOf({ http: { debug } }: Settings): RegistryOptions["measure"] {
   const { enabled, repositories } = debug.prometheus;
   return debug.addr !== undefined && enabled && { repositories };
+}
+
+/** Commands change things too: what they change is recorded as what clients change. */
+function eventsOf({ notifications, events, audit, http }: Settings): Pick<RegistryOptions, "events" | "audit"> {
+  const endpoints = notifications.endpoints.filter(({ disabled }) => !disabled).map(endpointOf);
+  const { keep: readersMs, rows, bytes, deadletters: deadLetters } = events;
+  const address = addressOf(http.addr);
+  const isTelling = endpoints.length > 0 || readersMs > 0;
+  return {
+    ...(isTelling && {
+      events: {
+        endpoints,
+        includeReferences: notifications.events.includereferences,
+        readersMs,
+        rows,
+        bytes,
+        deadLetters,
+        port: address.kind === "unix" ? undefined : address.port,
+        base: http.host === undefined ? "" : `${new URL(http.host).origin}${http.prefix}`,
+      },
+    }),
+    ...(audit.enabled && { audit: { ageMs: audit.age, rows: audit.rows } }),
+  };
+}
+
+function endpointOf(settings: Settings["notifications"]["endpoints"][number]): Endpoint {
+  const { name, url, headers, timeout, threshold, backoff, attempts, pushes, heads, envelope, secret } = settings;
+  const { ignoredmediatypes, ignore } = settings;
+  return {
+    name,
+    url,
+    headers,
+    timeoutMs: timeout,
+    threshold,
+    backoffMs: backoff,
+    attempts,
+    ignoredMediaTypes: [...ignoredmediatypes, ...ignore.mediatypes],
+    ignoredActions: ignore.actions,
+    pushes,
+    heads,
+    envelope,
+    secret,
+  };
 }
 
 function readLimitsOf({ limits: { reads } }: Settings): ReadLimitOptions {

@@ -4,16 +4,16 @@ import type { Registry } from "../create-registry.ts";
 
 /** `command` is what was done, in the words of the command line, without secrets. */
 export async function recordOperation(registry: Registry, ...command: readonly string[]): Promise<void> {
-  await registry.recordOperation(`system:${operator()}`, command.join(" "));
+  await registry.recordOperation(operator(), command.join(" "));
 }
 
 /**
- * The user of the system: by name where `/etc/passwd` has one, or by number. The environment is not asked, because the
+ * Who runs this command, such as `system:root`: the user of the system, by name where `/etc/passwd` has one, or by number. The environment is not asked, because the
  * operator may write any name there (`USER`), and a service or a container may have none.
  */
-function operator(): string {
+export function operator(): string {
   const uid = String(process.getuid?.() ?? "unknown");
-  return namesByNumber().get(uid) ?? uid;
+  return `system:${namesByNumber().get(uid) ?? uid}`;
 }
 
 function namesByNumber(): ReadonlyMap<string, string> {

@@ -278,6 +278,28 @@ export const DESCRIPTIONS: Readonly<Record<string, string>> = {
     "The platforms whose manifests must be there when `platforms` is `list`: each with `architecture` and `os`.",
   "validation.disabled":
     "`true` disables `validation.manifests.urls`, `validation.manifests.indexes` and `validation.manifests.strict`.",
+  "notifications.events.includereferences":
+    "Whether events of manifests list the descriptors that the manifest references: configuration and layers, or " +
+    "the manifests of an index.",
+  "notifications.endpoints":
+    "Where events are sent by POST: `name` and `url` are required. The keys of distribution are `disabled`, " +
+    "`headers`, `timeout`, `threshold`, `backoff`, `ignoredmediatypes` and `ignore` (`mediatypes`, `actions`); " +
+    "those of Stowage alone are `attempts`, `pushes`, `heads`, `envelope` and `secret`.",
+  "events.keep":
+    "How long events are kept for readers ([notifications.md](notifications.md#read-events)), whether or not there " +
+    "are endpoints. `0`: only until every endpoint has them.",
+  "events.rows":
+    "How many events may wait in the database. Beyond that the oldest are dropped, delivered or not; the log and " +
+    "the metric say how many an endpoint has lost.",
+  "events.bytes": "How many bytes of events may wait. Beyond that the oldest are dropped, as with `events.rows`.",
+  "events.deadletters":
+    "How many dead letters are kept for each endpoint: events that it did not take. Beyond that the oldest are " +
+    "removed.",
+  "audit.enabled":
+    "Whether changes are kept in a table of the database, besides the log: `stowage audit` lists it. A record is " +
+    "written in the same transaction as its change, so none is missing.",
+  "audit.age": "How long records of the audit table are kept.",
+  "audit.rows": "How many records the audit table may have. Beyond that the oldest are removed.",
   "log.level": "`debug`, `info`, `warn` or `error`. The access log and the audit are written at `info`.",
   "log.fields":
     "Fields that every line of the log has, such as `{environment: production}`: names with texts, numbers or booleans.",

@@ -36,7 +36,6 @@ describe("a setting of distribution's", () => {
     "storage.filesystem.maxthreads",
     "middleware.storage",
     "http.secret",
-    "notifications.endpoints",
     "redis.addr",
     "health.storagedriver.enabled",
     "validation.enabled",

@@ -95,7 +95,6 @@ const UNNEEDED: Readonly<Record<string, string>> = {
   "storage.tag": "it finds tags in its database, without reading files",
   "middleware.storage": "it sends blobs itself, not from CloudFront or another address",
   "http.secret": "the state of uploads is in its database, not with clients",
-  notifications: "it sends no events yet",
   redis: "its caches are in memory, and what several processes share is in its database",
   "health.storagedriver": "/readyz checks database and storage at each request",
   "validation.enabled": "validation.manifests is in force unless validation.disabled is set",

@@ -47,6 +47,7 @@ const OF_LIBRARIES =
 const OF_THE_SYSTEM = /\bE(?:NOENT|ISDIR|ACCES|PERM|INVAL|XIST)\b|\bERR_|Error\b/;
 
 const MAY_BE_EMPTY: ReadonlySet<string> = new Set([
+  "notifications.endpoints",
   "http.prefix",
   "http.headers",
   "storage.s3.regionendpoint",

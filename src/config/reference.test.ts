@@ -30,6 +30,8 @@ const REFERENCE: Readonly<Record<Treatment, readonly string[]>> = {
     "storage.s3.usefipsendpoint",
     "storage.s3.useragent",
     "storage.redirect.disable",
+    "notifications.events.includereferences",
+    "notifications.endpoints",
     "log.level",
     "log.formatter",
     "log.fields",

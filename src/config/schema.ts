@@ -13,6 +13,7 @@ import {
   trustedProxies,
 } from "./http-settings.ts";
 import { databaseSettings } from "./database-settings.ts";
+import { auditSettings, eventsSettings, notificationsSettings } from "./event-settings.ts";
 import { limitsSettings, quotasSetting } from "./limit-settings.ts";
 import { s3Settings } from "./s3-settings.ts";
 import { bytes, distributionDuration, duration, interval, lowerCase } from "./values.ts";
@@ -110,6 +111,12 @@ export const Settings = z.strictObject({
   limits: limitsSettings,
   /** How much may lie below prefixes of names. */
   quotas: quotasSetting,
+  /** Who is told of changes and pulls, as in distribution. */
+  notifications: notificationsSettings,
+  /** For how long events wait. */
+  events: eventsSettings,
+  /** The audit table. */
+  audit: auditSettings,
   /** How many processes serve clients; as many as suit the machine when absent. */
   workers: z.int(EXPECTED_WORKERS).min(1, EXPECTED_WORKERS).max(MAX_WORKERS, EXPECTED_WORKERS).optional(),
   storage: z
