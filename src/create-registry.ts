@@ -197,9 +197,9 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const origins = new Origins(options.origin);
   const onLogin = requests && metrics.countLogin.bind(metrics);
   const parts = { metadata, clock, log, origins, signaturesEnabled, onLogin };
-  const closing = async (error: unknown): Promise<never> => {
+  const closing = async (reason: unknown): Promise<never> => {
     await Promise.all([store.close(), metadata.close()]);
-    throw error;
+    throw reason;
   };
   // Before anything is recorded: an endpoint that is new here begins behind what there is now.
   await metadata.outbox.begin(events.endpoints.map(({ name }) => name)).catch(closing);

@@ -35,17 +35,21 @@ describe("without policies", () => {
   });
 });
 
+function aliceMay(action: Action, repositories: string): Policy {
+  return new Policy([{ who: ["alice"], repositories: [repositories], actions: [action] }]);
+}
+
+function boundTo(repositories: string): Identity {
+  return somebody("robot", "ci", { bound: [{ repositories, actions: ["admin"] }] });
+}
+
 test("administrators are whoever may do everything everywhere", () => {
-  const rule = (repositories: string, action: Action) => [
-    { who: ["alice"], repositories: [repositories], actions: [action] },
-  ];
   expect([alice, anonymous].map((who) => new Policy().isAdministrator(who))).toEqual([true, false]);
   expect([alice, dev, admin].map((who) => new Policy([]).isAdministrator(who))).toEqual([false, false, true]);
-  expect(new Policy(rule("**", "admin")).isAdministrator(alice)).toBeTrue();
-  expect(new Policy(rule("team/**", "admin")).isAdministrator(alice)).toBeFalse();
-  expect(new Policy(rule("**", "delete")).isAdministrator(alice)).toBeFalse();
-  const bound = (repositories: string) => somebody("robot", "ci", { bound: [{ repositories, actions: ["admin"] }] });
-  expect(["**", "team/**"].map((each) => new Policy().isAdministrator(bound(each)))).toEqual([true, false]);
+  expect(aliceMay("admin", "**").isAdministrator(alice)).toBeTrue();
+  expect(aliceMay("admin", "team/**").isAdministrator(alice)).toBeFalse();
+  expect(aliceMay("delete", "**").isAdministrator(alice)).toBeFalse();
+  expect(["**", "team/**"].map((each) => new Policy().isAdministrator(boundTo(each)))).toEqual([true, false]);
 });
 
 describe("an empty list of policies", () => {

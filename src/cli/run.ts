@@ -20,6 +20,8 @@ export const HELP = `Stowage ${VERSION}: an OCI registry for container images
   stowage explain USER ACTION REPO  say whether a user may do something, and which rule decides
   stowage config check|show|…     check, show and explain the settings
   stowage quota list              list quotas and their usage
+  stowage audit                   who changed what, from where, and by which rule
+  stowage events status|list|…    events for endpoints of notifications, and dead letters
 
   stowage gc [--dry-run]          garbage collection: delete unreferenced blobs
   stowage garbage-collect CONFIG  the same with the options of distribution: [-d] [-m] [-q]
@@ -88,6 +90,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   token: async () => (await import("./token.ts")).token,
   status: async () => (await import("./status.ts")).status,
   quota: async () => (await import("./quota.ts")).quota,
+  audit: async () => (await import("./audit.ts")).audit,
+  events: async () => (await import("./events.ts")).events,
   repo: async () => (await import("./repo.ts")).repo,
   tag: async () => (await import("./tag.ts")).tag,
   [WORKER]: async () => (await import("./worker.ts")).worker,
