@@ -1,5 +1,6 @@
 /** The steps by which a database got its present shape: numbered, forward only. */
 import postgres0001 from "./postgres/0001_registry.sql" with { type: "text" };
+import postgres0002 from "./postgres/0002_events.sql" with { type: "text" };
 import sqlite0020 from "./sqlite/0020_registry.sql" with { type: "text" };
 import sqlite0020Triggers from "./sqlite/0020_usage.sql" with { type: "text" };
 import sqlite0021 from "./sqlite/0021_adoption.sql" with { type: "text" };
@@ -29,7 +30,10 @@ export interface PostgresMigration {
 }
 
 /** As `SQLITE_MIGRATIONS`, of PostgreSQL, whose first version is 1. */
-export const POSTGRES_MIGRATIONS: readonly PostgresMigration[] = [{ text: postgres0001, compatibleFrom: 1 }];
+export const POSTGRES_MIGRATIONS: readonly PostgresMigration[] = [
+  { text: postgres0001, compatibleFrom: 1 },
+  { text: postgres0002, compatibleFrom: 2 },
+];
 
 /** A database that this program cannot use: a person has to do something first. */
 export class SchemaError extends Error {
