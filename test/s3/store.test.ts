@@ -45,6 +45,21 @@ describe("S3: requests", () => {
     await store.close();
   });
 
+  test("an upload continues when the parts are smaller than what was recorded as one object", async () => {
+    const content = randomBytes(LARGE);
+    const options = s3.options({ partBytes: 2 * MIN_PART_BYTES });
+    const before = new S3BlobStore(options);
+    const part = await record(before, content.subarray(0, MIN_PART_BYTES + 1_000_000));
+    await before.close();
+    const store = new S3BlobStore({ ...options, partBytes: MIN_PART_BYTES });
+    await using writer = (await store.resume(part))!;
+    await writer.append(content.subarray(part.size));
+    const key = store.storageKey(part.key);
+    await writer.commit(key);
+    expect(digestOf(Buffer.concat(await Array.fromAsync(store.read(key))))).toBe(digestOf(content));
+    await store.close();
+  });
+
   test("a writer that gives up aborts the multipart upload that it began", async () => {
     const store = new S3BlobStore(s3.options({ partBytes: MIN_PART_BYTES }));
     {

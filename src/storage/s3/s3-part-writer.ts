@@ -76,7 +76,8 @@ export class S3PartWriter implements PartWriter {
       if (state.tail !== undefined && tailBytes > 0) this.#unread = { key: state.tail, bytes: tailBytes };
       if (state.tail !== undefined) this.#tails.push(state.tail);
     } else {
-      this.#partBytes = partBytesFor(context.partBytes, announced);
+      // What is one object already goes into one part, also when the settings want smaller ones since.
+      this.#partBytes = Math.max(partBytesFor(context.partBytes, announced), size);
       this.#etags = [];
       if (state && size > 0) this.#unread = { key: this.#key, bytes: size };
       if (state?.size === size) this.#object = state;
