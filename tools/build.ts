@@ -22,6 +22,12 @@ const ROOT = resolve(import.meta.dir, "..");
 
 /** Makes `outdir` anew; rejects with the compiler's words when something does not compile. */
 export async function build(outdir: string): Promise<void> {
+  await buildLibrary(outdir);
+  await buildProgram(join(outdir, "program"), definitionsOf(currentCommit()));
+}
+
+/** The same without the program. */
+export async function buildLibrary(outdir: string): Promise<void> {
   await rm(outdir, { recursive: true, force: true });
   const commonJs = join(outdir, "cjs");
   await bundle({ outdir, format: "esm", splitting: true, external: PACKAGES });
@@ -30,7 +36,6 @@ export async function build(outdir: string): Promise<void> {
   await declareTypes(join(outdir, "types"));
   await cp(join(outdir, "types"), join(commonJs, "types"), { recursive: true });
   await writeFile(join(commonJs, "package.json"), JSON.stringify({ type: "commonjs" }));
-  await buildProgram(join(outdir, "program"), definitionsOf(currentCommit()));
 }
 
 /** Packages stay imports: npm brings them. */

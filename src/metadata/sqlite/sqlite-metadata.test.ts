@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Metadata } from "../metadata.ts";
-import { metadataSuite } from "../testing/metadata-suite.ts";
+import { metadataSuite, sharingSuite } from "../testing/metadata-suite.ts";
 import { sqliteOfNode } from "./binding.ts";
 import { SqliteEngine } from "./sqlite-engine.ts";
 
@@ -19,7 +19,7 @@ metadataSuite("SQLite", async (clock) => {
   return { store: new Metadata(engine, clock), engine };
 });
 
-metadataSuite("SQLite, alone", async (clock) => {
+sharingSuite("SQLite, alone", async (clock) => {
   const engine = await SqliteEngine.open(join(root, `${files++}.db`), { alone: true });
   return { store: new Metadata(engine, clock), engine };
 });

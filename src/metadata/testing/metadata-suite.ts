@@ -25,9 +25,7 @@ export interface SuiteOptions {
 }
 
 export function metadataSuite(name: string, open: OpenMetadata, { isSqlite = true }: SuiteOptions = {}): void {
-  describe(`${name}: uploads`, () => {
-    testUploads(open);
-  });
+  sharingSuite(name, open, { isSqlite });
   describe(`${name}: blobs`, () => {
     testBlobs(open);
   });
@@ -49,12 +47,6 @@ export function metadataSuite(name: string, open: OpenMetadata, { isSqlite = tru
   describe(`${name}: repositories`, () => {
     testRepositories(open);
   });
-  describe(`${name}: revisions`, () => {
-    testRevisions(open, { isSqlite });
-  });
-  describe(`${name}: jobs`, () => {
-    testJobs(open);
-  });
   describe(`${name}: quotas`, () => {
     testQuotas(open, { isSqlite });
   });
@@ -66,6 +58,19 @@ export function metadataSuite(name: string, open: OpenMetadata, { isSqlite = tru
   });
   describe(`${name}: secrets`, () => {
     testSecrets(open);
+  });
+}
+
+/** The part of it that depends on which processes may have the database open: holders, leases, jobs, commits of others. */
+export function sharingSuite(name: string, open: OpenMetadata, { isSqlite = true }: SuiteOptions = {}): void {
+  describe(`${name}: uploads`, () => {
+    testUploads(open);
+  });
+  describe(`${name}: revisions`, () => {
+    testRevisions(open, { isSqlite });
+  });
+  describe(`${name}: jobs`, () => {
+    testJobs(open);
   });
   describe(`${name}: inventory and leases`, () => {
     testInventory(open);

@@ -23,19 +23,10 @@ export interface ContractTraits {
   readonly files: boolean;
 }
 
-export function contractSuite(name: string, open: OpenContract, { files }: ContractTraits): void {
+export function contractSuite(name: string, open: OpenContract, traits: ContractTraits): void {
+  bytesSuite(name, open, traits);
   describe(`${name}: namespace`, () => {
     testNamespace(open);
-  });
-  describe(`${name}: blobs`, () => {
-    testBlobs(open);
-  });
-  describe(`${name}: uploads`, () => {
-    testUploads(open);
-  });
-  describe(`${name}: writers`, () => {
-    testWriters(open);
-    testUploadModel(open);
   });
   describe(`${name}: manifests`, () => {
     testManifests(open);
@@ -51,6 +42,20 @@ export function contractSuite(name: string, open: OpenContract, { files }: Contr
   });
   describe(`${name}: pins`, () => {
     testPins(open);
+  });
+}
+
+/** The part of it that depends on where the bytes of blobs are kept. */
+export function bytesSuite(name: string, open: OpenContract, { files }: ContractTraits): void {
+  describe(`${name}: blobs`, () => {
+    testBlobs(open);
+  });
+  describe(`${name}: uploads`, () => {
+    testUploads(open);
+  });
+  describe(`${name}: writers`, () => {
+    testWriters(open);
+    testUploadModel(open);
   });
   describe(`${name}: all of it`, () => {
     testRegistryModel(open);
