@@ -142,9 +142,9 @@ describe("a shared commit", () => {
     const outcomes = await Promise.allSettled(
       Array.from({ length: 12 }, (_, at) =>
         engine.write(function* () {
-          yield* insert(`${at}`);
+          yield* insert(`r${at}`);
           if (at % 3 === 0) throw new Error(`member ${at} on purpose`);
-          if (at % 3 === 1) yield* insert(`${at}`); // the name is taken
+          if (at % 3 === 1) yield* insert(`r${at}`); // the name is taken
         }),
       ),
     );
@@ -152,7 +152,7 @@ describe("a shared commit", () => {
     expect(good).toEqual([2, 5, 8, 11]);
     expect(outcomes[3]).toMatchObject({ reason: { message: "member 3 on purpose" } });
     expect(outcomes[4]).toMatchObject({ reason: { code: "SQLITE_CONSTRAINT_UNIQUE" } });
-    expect((await repositories(engine)).toSorted()).toEqual(["11", "2", "5", "8"]);
+    expect((await repositories(engine)).toSorted()).toEqual(["r11", "r2", "r5", "r8"]);
     await engine.close();
   });
 
