@@ -1,6 +1,6 @@
 /** A PostgreSQL server of the tests: the programs that Debian installs, on a port of its own, gone with the process. */
 import { existsSync, readdirSync } from "node:fs";
-import { chmod, chown, mkdtemp, readFile, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConnectionPool } from "../../../src/metadata/postgres/connection-pool.ts";
@@ -114,6 +114,12 @@ export class PostgresServer {
   async stop(how: "fast" | "crash" = "fast"): Promise<void> {
     this.#process?.kill(how === "fast" ? "SIGINT" : "SIGQUIT");
     await this.#process?.exited;
+  }
+
+  /** Ends the server for good, and removes its folder. */
+  async end(): Promise<void> {
+    await this.stop("crash");
+    await rm(this.folder, { recursive: true, force: true });
   }
 
   /** Stops and continues every process of the server: it is there, and does not answer. */
