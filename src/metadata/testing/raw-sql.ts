@@ -4,23 +4,24 @@ import { digestBytes, digestText } from "../digest-bytes.ts";
 import type { Row, Transaction, Value } from "../sql.ts";
 
 const DIGESTS: ReadonlySet<string> = new Set(["digest", "subject", "child"]);
+/** Columns of texts, which may consist of digits. */
+const TEXTS: ReadonlySet<string> = new Set(["name", "tag", "value"]);
 
 /** A value as statements take it. */
 export function storedValue<Given extends Value>(value: Given): Given | Uint8Array {
   return typeof value === "string" && parseDigest(value) !== undefined ? digestBytes(value) : value;
 }
 
-/** Some drivers return large whole numbers as text. */
-function numberIn(value: unknown): unknown {
-  return typeof value === "string" && /^-?\d{1,15}$/.test(value) ? Number(value) : value;
+/** The value of a column, of which some drivers return large whole numbers as text. */
+function readable(name: string, value: unknown): unknown {
+  if (DIGESTS.has(name) && value instanceof Uint8Array) return digestText(value);
+  const isNumber = typeof value === "string" && !TEXTS.has(name) && /^-?\d{1,15}$/.test(value);
+  return isNumber ? Number(value) : value;
 }
 
 /** A row with its digests as texts. */
 export function readableRow<Given extends Row>(row: Given): Given {
-  const columns = Object.entries(row).map(([name, value]): [string, unknown] => [
-    name,
-    DIGESTS.has(name) && value instanceof Uint8Array ? digestText(value) : numberIn(value),
-  ]);
+  const columns = Object.entries(row).map(([name, value]): [string, unknown] => [name, readable(name, value)]);
   return Object.fromEntries(columns) as Given;
 }
 
