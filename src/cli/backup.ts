@@ -6,7 +6,8 @@ import { silentLogger } from "../observe/logger.ts";
 import { refuseBucket } from "./s3-storage.ts";
 import { CommandError, failingWith2 } from "./command-error.ts";
 import { readCopyCommand } from "./copy-command.ts";
-import { UNFINISHED, copyFiles, makeEmptyFolder } from "./copy-registry.ts";
+import { UNFINISHED_COPY } from "../metadata/database-file.ts";
+import { copyFiles, makeEmptyFolder } from "./copy-registry.ts";
 import type { CopyReport } from "./copy-registry.ts";
 import { accessByOthers } from "./folder-access.ts";
 import { openRegistry } from "./open-registry.ts";
@@ -46,7 +47,7 @@ export function backup(
     makeEmptyFolder(to, from);
     await using held = await registry.holdUnlinking();
     const progress = showProgress("copied of the database");
-    const copying = database.copyTo(join(to, UNFINISHED), {
+    const copying = database.copyTo(join(to, UNFINISHED_COPY), {
       signal: held.lost,
       onStep: (bytes) => progress.update(bytes, undefined, formatSize),
     });

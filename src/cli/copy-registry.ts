@@ -4,6 +4,7 @@ import { dirname, join, relative } from "node:path";
 import { fileErrorReason } from "../lib/file-error.ts";
 import { formatSize } from "../lib/size.ts";
 import { systemClock } from "../lib/clock.ts";
+import { DATABASE, UNFINISHED_COPY } from "../metadata/database-file.ts";
 import { Metadata } from "../metadata/metadata.ts";
 import type { HeldLease } from "../registry/gc/lease.ts";
 import { paged } from "../registry/pages.ts";
@@ -12,11 +13,6 @@ import { CommandError } from "./command-error.ts";
 import { findingText } from "./finding-text.ts";
 import { print } from "./print.ts";
 import { showProgress } from "./progress.ts";
-
-export const DATABASE = "registry.db";
-
-/** The name of a copied database until everything that it names is there. */
-export const UNFINISHED = `${DATABASE}.part`;
 
 export interface CopyOptions {
   /** Whether bytes are copied where a hard link would do. */
@@ -45,7 +41,7 @@ export async function copyFiles(from: string, to: string, { copy, held }: CopyOp
   const [source, target] = [FilesystemBlobStore.reading(from), await FilesystemBlobStore.open(to)];
   const progress = showProgress("copied");
   let [blobs, files, bytes, missing] = [0, 0, 0, 0];
-  const metadata = new Metadata(await openCopy(join(to, UNFINISHED)), systemClock);
+  const metadata = new Metadata(await openCopy(join(to, UNFINISHED_COPY)), systemClock);
   try {
     const recorded = paged(
       {},
@@ -73,7 +69,7 @@ export async function copyFiles(from: string, to: string, { copy, held }: CopyOp
   }
   progress.end();
   if (held && !(await held.confirm())) throw new Error("the files were not held to the end");
-  await finishCopy(join(to, UNFINISHED), join(to, DATABASE));
+  await finishCopy(join(to, UNFINISHED_COPY), join(to, DATABASE));
   return { what: `${blobs} blobs (${formatSize(bytes)}), ${files} of them files, and the database`, missing };
 }
 

@@ -5,7 +5,8 @@ import { folderPath } from "../lib/folder-path.ts";
 import { refuseBucket } from "./s3-storage.ts";
 import { CommandError, failingWith2 } from "./command-error.ts";
 import { readCopyCommand } from "./copy-command.ts";
-import { DATABASE, UNFINISHED, copyFiles, makeEmptyFolder } from "./copy-registry.ts";
+import { DATABASE, UNFINISHED_COPY } from "../metadata/database-file.ts";
+import { copyFiles, makeEmptyFolder } from "./copy-registry.ts";
 import { print } from "./print.ts";
 import { SETTINGS_HELP } from "./settings-options.ts";
 
@@ -35,7 +36,7 @@ export function restore(
     requireBackup(from);
     makeEmptyFolder(to, from);
     const { copyDatabase } = await import("../metadata/sqlite/snapshot.ts");
-    await copyDatabase(join(from, DATABASE), join(to, UNFINISHED));
+    await copyDatabase(join(from, DATABASE), join(to, UNFINISHED_COPY));
     const { what, missing } = await copyFiles(from, to, { copy });
     print(`${to} holds ${what}. Start the server on it: stowage serve --data ${to}\n`);
     if (missing === 0) return 0;
@@ -46,7 +47,7 @@ export function restore(
 }
 
 function requireBackup(folder: string): void {
-  if (existsSync(join(folder, UNFINISHED))) {
+  if (existsSync(join(folder, UNFINISHED_COPY))) {
     throw new CommandError(`${folder} holds an incomplete backup: delete it and make another one`);
   }
   if (!existsSync(join(folder, DATABASE))) {

@@ -141,6 +141,15 @@ describe("a folder of another program", () => {
     });
   }
 
+  test("is refused while a restore into it is not complete, also when it looks like distribution's", async () => {
+    const folder = freshFolder();
+    await mkdir(join(folder, "docker/registry/v2/blobs/sha256/ab"), { recursive: true });
+    await writeFile(join(folder, "registry.db.part"), "half of a database");
+    const refused = openDataFolder(folder, { alone: false, blobFolders, adopts: true });
+    await expect(refused).rejects.toThrow(/incomplete copy/);
+    expect((await readdir(folder)).toSorted()).toEqual(["docker", "registry.db.part"]);
+  });
+
   test("is none that has our database, or that holds what programs and file systems leave anywhere", async () => {
     const [ours, others] = [freshFolder(), freshFolder()];
     await (await openDataFolder(ours, { alone: false, blobFolders })).close();

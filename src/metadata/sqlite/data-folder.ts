@@ -8,12 +8,11 @@ import type { ConversionListener } from "./conversion.ts";
 import { DataFolderError, cannotBeWritten } from "./data-folder-error.ts";
 import { refuseForeignFolder } from "./foreign-folder.ts";
 import { HOLDERS } from "./holder-locks.ts";
+import { DATABASE } from "../database-file.ts";
 import { SCHEMA_VERSION } from "../migrations/migrations.ts";
 import { BusyRetry } from "./busy-retry.ts";
 import { SqliteEngine, schemaVersion } from "./sqlite-engine.ts";
 
-/** The file in a data folder that holds all facts. */
-export const DATABASE = "registry.db";
 const LOCK = "lock.db";
 
 /** Takes the lock on a file together with others: a read that does not end. */

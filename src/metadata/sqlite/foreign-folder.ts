@@ -1,6 +1,7 @@
 /** Folders that another program keeps its data in. */
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { UNFINISHED_COPY } from "../database-file.ts";
 import { DataFolderError } from "./data-folder-error.ts";
 
 const DISTRIBUTION = "distribution (registry:2, registry:3)";
@@ -37,6 +38,12 @@ export function refuseForeignFolder(
   { blobFolders, adopts }: { readonly blobFolders: readonly string[]; readonly adopts: boolean },
 ): void {
   if (sizeOf(join(folder, database)) > 0) return;
+  if (existsSync(join(folder, UNFINISHED_COPY))) {
+    throw new DataFolderError(
+      `${folder} holds an incomplete copy of a registry (${UNFINISHED_COPY}), because a restore or backup was ` +
+        "interrupted: delete the folder, and restore again",
+    );
+  }
   const sign = SIGNS.find(([path]) => existsSync(join(folder, path)));
   if (sign?.[0] === TREE && existsSync(join(folder, DATABASE_IN_USE))) {
     throw new DataFolderError(

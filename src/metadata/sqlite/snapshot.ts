@@ -4,7 +4,8 @@ import type { FileHandle } from "node:fs/promises";
 import { constants } from "node:fs";
 import { dirname, join } from "node:path";
 import { Connection } from "./connection.ts";
-import { DATABASE, makeFileLikeFolder } from "./data-folder.ts";
+import { DATABASE } from "../database-file.ts";
+import { makeFileLikeFolder } from "./data-folder.ts";
 import { SqliteEngine } from "./sqlite-engine.ts";
 
 /** What of a copied database makes no sense elsewhere: bytes that were arriving, work under way. */
