@@ -2,7 +2,7 @@
 import { changeOf, changeText, isReloaded } from "../config/reloading.ts";
 import type { Settings } from "../config/schema.ts";
 import type { Registry } from "../create-registry.ts";
-import type { ServerLogs } from "../observe/logger.ts";
+import type { Logger, ServerLogs } from "../observe/logger.ts";
 import type { HealthChecks } from "../server/ops/health-checks.ts";
 import { accessOf } from "./access.ts";
 import { CommandError } from "./command-error.ts";
@@ -29,7 +29,7 @@ export async function applySettings(settings: Settings, { registry, logs, setHea
 export class Reloader {
   readonly #read: () => Settings;
   readonly #apply: (settings: Settings) => Promise<void>;
-  readonly #log: ServerLogs["log"];
+  readonly #log: Logger;
   #settings: Settings;
   #reloading: Promise<void> = Promise.resolve();
 
@@ -63,7 +63,7 @@ export class Reloader {
       this.#log.info(changeText(change));
     } catch (error) {
       if (!(error instanceof CommandError)) {
-        this.#log.error({ err: error }, "settings could not be put in force: those before stay");
+        notInForce(error, this.#log);
         return;
       }
       this.#log.error(
@@ -72,6 +72,11 @@ export class Reloader {
       );
     }
   }
+}
+
+/** Says that settings that were read again could not be put in force. */
+export function notInForce(error: unknown, log: Logger): void {
+  log.error({ err: error }, "settings could not be put in force: those before stay");
 }
 
 /** Whether the same kind of login goes with both: otherwise the policies decide how clients are asked. */

@@ -7,7 +7,7 @@ import { notReadyBecause, startHealthChecks } from "./health.ts";
 import { heedDrainSignals } from "./drain-signals.ts";
 import { listenForClients } from "./listen-for-clients.ts";
 import { openRegistry } from "./open-registry.ts";
-import { applySettings } from "./reload.ts";
+import { applySettings, notInForce } from "./reload.ts";
 import { countedBy, logsFor, stopListening } from "./serving.ts";
 import { surviveUnexpectedErrors } from "./unexpected-errors.ts";
 import { startTracing, tracedHandler } from "./tracing.ts";
@@ -41,7 +41,11 @@ export async function worker(): Promise<number> {
     heedDrainSignals(drain);
     parent.begin({
       count: tellCounted,
-      apply: (changed) => applySettings(changed, { registry, logs, setHealthChecks }),
+      // One that fails is no reason to disregard the next one.
+      apply: (changed) =>
+        applySettings(changed, { registry, logs, setHealthChecks }).catch((error: unknown) =>
+          notInForce(error, logs.log),
+        ),
       drain,
     });
     const handle = tracedHandler(tracing, registry.handle);
