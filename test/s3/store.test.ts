@@ -2,7 +2,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes, randomUUID } from "node:crypto";
 import { digestOf } from "../../src/oci/digest.ts";
-import type { CountedPart } from "../../src/storage/blob-store.ts";
+import type { CountedPart, PartWriter } from "../../src/storage/blob-store.ts";
 import { S3BlobStore } from "../../src/storage/s3/s3-blob-store.ts";
 import { MIN_PART_BYTES } from "../../src/storage/s3-options.ts";
 import { blobStoreSuite } from "../../src/storage/testing/blob-store-suite.ts";
@@ -95,6 +95,42 @@ describe("S3: memory", () => {
     await store.close();
   });
 
+  test("clients that trickle keep nobody from pushing: their bytes are set aside while others wait", async () => {
+    await using proxy = await FaultyS3.open(s3.url);
+    const uploadMemoryBytes = 2 * MIN_PART_BYTES;
+    const options = s3.options({ endpoint: proxy.url, partBytes: MIN_PART_BYTES, uploadMemoryBytes });
+    const store = new S3BlobStore(options);
+    // Some have sent a part already, the others a few bytes.
+    const contents = Array.from({ length: 6 }, (_, at) => randomBytes((at < 2 ? MIN_PART_BYTES : 0) + 200_000 + at));
+    const trickling = contents.map((content) => new Trickle(store, content));
+    await Promise.all(trickling.map((each) => each.send(each.content.length - 100_000)));
+    const pushed = await push(store, randomBytes(LARGE)); // while six hold what they have
+    expect((await store.stat(pushed))?.size).toBe(LARGE);
+    await Promise.all(trickling.map((each) => each.send(50_000)));
+    // Each goes on from where it is, recorded or not.
+    const keys = await Promise.all(trickling.map((each, at) => (at % 2 ? each.resumeAndCommit() : each.commit())));
+    for (const [at, key] of keys.entries()) {
+      const got = Buffer.concat(await Array.fromAsync(store.read(key)));
+      expect(digestOf(got)).toBe(digestOf(contents[at]!));
+    }
+    expect(proxy.mostInFlight).toBeLessThanOrEqual(uploadMemoryBytes);
+    await store.close();
+    const left = (await Array.fromAsync(new S3BlobStore(options).list())).map(({ key }) => key).toSorted();
+    expect(left).toEqual([...keys, pushed].toSorted()); // nothing that was set aside
+  });
+
+  test("a blob that has more bytes than were announced is whole", async () => {
+    const store = new S3BlobStore(s3.options({ partBytes: MIN_PART_BYTES }));
+    const content = randomBytes(LARGE);
+    const part = store.partKey(randomUUID());
+    await using writer = await store.begin(part, { announced: 100_000 });
+    for (let at = 0; at < LARGE; at += 99_999) await writer.append(content.subarray(at, at + 99_999));
+    const key = store.storageKey(part);
+    await writer.commit(key);
+    expect(digestOf(Buffer.concat(await Array.fromAsync(store.read(key))))).toBe(digestOf(content));
+    await store.close();
+  });
+
   test("a reader that stops is not read ahead of", async () => {
     const store = new S3BlobStore(s3.options());
     const key = await push(store, Buffer.alloc(64 * 1024 ** 2, 7));
@@ -109,6 +145,45 @@ describe("S3: memory", () => {
     await store.delete([key]);
   });
 });
+
+/** An upload whose bytes come now and then. */
+class Trickle {
+  readonly content: Uint8Array;
+  readonly #store: S3BlobStore;
+  readonly #part;
+  #writer: Promise<PartWriter>;
+  #sent = 0;
+
+  constructor(store: S3BlobStore, content: Uint8Array) {
+    this.#store = store;
+    this.content = content;
+    this.#part = store.partKey(randomUUID());
+    this.#writer = store.begin(this.#part);
+  }
+
+  async send(bytes: number): Promise<void> {
+    const from = this.#sent;
+    this.#sent = Math.min(this.content.length, from + bytes);
+    await (await this.#writer).append(this.content.subarray(from, this.#sent));
+  }
+
+  async resumeAndCommit() {
+    await using before = await this.#writer;
+    const state = await before.checkpoint();
+    await before[Symbol.asyncDispose]();
+    const resumed = await this.#store.resume({ key: this.#part, state, size: this.#sent });
+    this.#writer = Promise.resolve(resumed!);
+    return await this.commit();
+  }
+
+  async commit() {
+    await using writer = await this.#writer;
+    await this.send(Infinity);
+    const key = this.#store.storageKey(this.#part);
+    await writer.commit(key);
+    return key;
+  }
+}
 
 async function push(store: S3BlobStore, content: Uint8Array) {
   const part = store.partKey(randomUUID());

@@ -1,11 +1,12 @@
 /** Where objects lie below the prefix. */
+import { randomUUID } from "node:crypto";
 import type { PartKey, StorageKey } from "../blob-store.ts";
 
 /**
  * ```
  * <prefix>/
  *   blobs/9f/<upload id>             a blob, or the bytes of an unfinished upload while they are fewer than a part
- *   uploads/<upload id>/<position>   the tail of an unfinished upload: what is behind its last whole part
+ *   uploads/<upload id>/<position>.<random>   a tail of an unfinished upload: what is behind its last whole part
  *   stowage.json                     which database the objects belong to
  * ```
  * The key of a blob is chosen when its upload begins, before its digest is known: S3 cannot rename. So `storageKey` depends on
@@ -35,9 +36,9 @@ export function partOfKey(key: string): PartKey | undefined {
   return undefined;
 }
 
-/** The key of a tail that begins at this position of its upload. */
+/** A key, never given twice, for a tail that ends at this position of its upload. */
 export function tailKey(part: PartKey, position: number): string {
-  return `${part}/${position}`;
+  return `${part}/${position}.${randomUUID().slice(0, 8)}`;
 }
 
 /** What `list` calls the multipart uploads to the key of a blob. */

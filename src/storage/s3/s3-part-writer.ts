@@ -5,7 +5,7 @@ import type { Objects } from "./objects.ts";
 import { S3Error, isAbsent } from "./s3-error.ts";
 import type { MultipartState, S3PartState } from "./s3-part-state.ts";
 import { writePartState } from "./s3-part-state.ts";
-import type { Borrowed, UploadMemory } from "./upload-memory.ts";
+import type { Borrowed, Borrower, UploadMemory } from "./upload-memory.ts";
 
 /** Parts of a multipart upload, at most (S3's own rule). */
 const MAX_PARTS = 10_000;
@@ -42,22 +42,35 @@ export interface OpenedPart {
  * A buffer of a part is filled; when it is full it is sent while the next one is filled, if there is memory. A blob that fits
  * into one is one PUT to its final key. What is larger is a multipart upload to that key, with parts that are all of the same
  * size but the last, as R2 and others want it.
+ *
+ * While other uploads wait for memory, a writer whose client is slow puts what it has of a part into S3, gives its buffer back,
+ * and reads it again when more comes.
  */
-export class S3PartWriter implements PartWriter {
+export class S3PartWriter implements PartWriter, Borrower {
   readonly #context: PartWriterContext;
   readonly #part: PartKey;
   readonly #key: StorageKey;
   readonly #partBytes: number;
-  readonly #announced: number | undefined;
+  #announced: number | undefined;
   #upload: string | undefined;
   readonly #etags: string[];
   /** Bytes of S3 that come before what is appended, until they are read into the buffer. */
   #unread: { readonly key: string; readonly bytes: number } | undefined;
   /** The object that has exactly the bytes of the writer. */
   #object: { readonly etag: string; readonly size: number } | undefined;
-  readonly #tails: string[] = [];
+  /** Those that states name. */
+  readonly #tails = new Set<string>();
   #borrowed: Borrowed | undefined;
   #filled = 0;
+  /** Bytes that the client sent into the buffer since it was borrowed. */
+  #received = 0;
+  /** Calls that are under way. */
+  #atWork = 0;
+  #settingAside: Promise<void> | undefined;
+  /** Whether what is unread was set aside. */
+  #isAside = false;
+  /** The tail that was set aside, which no state names. */
+  #asideTail: string | undefined;
   #sending: Promise<void> | undefined;
   /** Whether the multipart upload was begun here, and no state names it. */
   #isUnrecorded = false;
@@ -74,7 +87,7 @@ export class S3PartWriter implements PartWriter {
       this.#etags = [...state.parts];
       const tailBytes = size - state.parts.length * state.partBytes;
       if (state.tail !== undefined && tailBytes > 0) this.#unread = { key: state.tail, bytes: tailBytes };
-      if (state.tail !== undefined) this.#tails.push(state.tail);
+      if (state.tail !== undefined) this.#tails.add(state.tail);
     } else {
       // What is one object already goes into one part, also when the settings want smaller ones since.
       this.#partBytes = Math.max(partBytesFor(context.partBytes, announced), size);
@@ -84,7 +97,22 @@ export class S3PartWriter implements PartWriter {
     }
   }
 
-  async append(bytes: Uint8Array): Promise<void> {
+  get received(): number | undefined {
+    return this.#atWork > 0 || this.#filled === 0 ? undefined : this.#received;
+  }
+
+  setAside(): Promise<void> {
+    this.#settingAside ??= this.#setAside()
+      .catch(() => undefined) // the bytes are where they were
+      .finally(() => (this.#settingAside = undefined));
+    return this.#settingAside;
+  }
+
+  append(bytes: Uint8Array): Promise<void> {
+    return this.#work(() => this.#append(bytes));
+  }
+
+  async #append(bytes: Uint8Array): Promise<void> {
     if (bytes.length === 0) return;
     await this.#load();
     this.#object = undefined;
@@ -94,30 +122,63 @@ export class S3PartWriter implements PartWriter {
       const taken = rest.subarray(0, buffer.length - this.#filled);
       buffer.set(taken, this.#filled);
       this.#filled += taken.length;
+      this.#received += taken.length;
       rest = rest.subarray(taken.length);
     }
   }
 
   async checkpoint(): Promise<PartState | undefined> {
-    const state = await this.#checkpoint();
+    const state = await this.#work(() => this.#checkpoint());
     this.#isUnrecorded = false;
+    this.#asideTail = undefined;
     return state && writePartState(state);
   }
 
   async commit(key: StorageKey): Promise<BlobStat> {
     if (key !== this.#key) throw new Error(`the part ${this.#part} becomes ${this.#key}, not ${key}`);
-    const stat = await this.#commit();
+    const stat = await this.#work(() => this.#commit());
     this.#isCommitted = true;
-    this.#context.discardLater(this.#tails);
+    this.#context.discardLater([...this.#tails]);
     return { size: stat.size, fingerprint: `${stat.size} ${stat.etag}` };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#atWork += 1; // for good
+    await this.#settingAside;
     await this.#sending?.catch(() => undefined);
     this.#giveBack();
+    if (this.#asideTail !== undefined && !this.#isCommitted) this.#context.discardLater([this.#asideTail]);
     if (this.#upload === undefined || !this.#isUnrecorded || this.#isCommitted) return;
     // Otherwise it is found and aborted when the upload ends.
     await this.#context.objects.abortUpload(this.#key, this.#upload).catch(() => undefined);
+  }
+
+  /** Does something while nothing is set aside. */
+  async #work<Result>(work: () => Promise<Result>): Promise<Result> {
+    this.#atWork += 1;
+    try {
+      await this.#settingAside;
+      return await work();
+    } finally {
+      this.#atWork -= 1;
+    }
+  }
+
+  /** Puts what is in the buffer into S3 and gives the buffer back. Nothing is lost when it rejects. */
+  async #setAside(): Promise<void> {
+    const bytes = this.#filled;
+    if (bytes === 0) return;
+    if (this.#upload === undefined) {
+      this.#object = { etag: await this.#context.objects.put(this.#key, this.#bytes()), size: bytes };
+      this.#unread = { key: this.#key, bytes };
+    } else {
+      const key = await this.#putTail(this.#bytes());
+      this.#asideTail = key;
+      this.#unread = { key, bytes };
+    }
+    this.#isAside = true;
+    this.#filled = 0;
+    this.#giveBack();
   }
 
   async #checkpoint(): Promise<S3PartState | undefined> {
@@ -134,7 +195,7 @@ export class S3PartWriter implements PartWriter {
     }
     if (this.#filled === this.#partBytes) await this.#sendBuffer();
     await this.#sent();
-    const tail = await this.#putTail();
+    const tail = await this.#tail();
     return {
       kind: "multipart",
       upload: await this.#begun(),
@@ -144,14 +205,17 @@ export class S3PartWriter implements PartWriter {
     };
   }
 
-  /** Makes the bytes of the buffer an object; returns its key, or that of one which has them already. */
-  async #putTail(): Promise<string | undefined> {
-    if (this.#unread) return this.#unread.key;
-    if (this.#filled === 0) return undefined;
-    const position = this.#etags.length * this.#partBytes + this.#filled;
-    const key = tailKey(this.#part, position); // its end: a longer one at the same place is another object
-    await this.#context.objects.put(key, this.#bytes());
-    this.#tails.push(key);
+  /** The object that has what is behind the last whole part, which is made when there is none. */
+  async #tail(): Promise<string | undefined> {
+    if (!this.#unread && this.#filled === 0) return undefined;
+    const key = this.#unread?.key ?? (await this.#putTail(this.#bytes()));
+    this.#tails.add(key);
+    return key;
+  }
+
+  async #putTail(bytes: Uint8Array): Promise<string> {
+    const key = tailKey(this.#part, this.#etags.length * this.#partBytes + bytes.length);
+    await this.#context.objects.put(key, bytes);
     return key;
   }
 
@@ -202,6 +266,9 @@ export class S3PartWriter implements PartWriter {
     if (read !== unread.bytes) throw new Error(`${unread.key} has ${read} bytes instead of ${unread.bytes}`);
     this.#filled = read;
     this.#unread = undefined;
+    this.#isAside = false;
+    if (this.#asideTail !== undefined) this.#context.discardLater([this.#asideTail]);
+    this.#asideTail = undefined;
   }
 
   /** The buffer that is being filled, with room for one byte at least. */
@@ -209,15 +276,17 @@ export class S3PartWriter implements PartWriter {
     if (this.#borrowed && this.#borrowed.buffer.length >= atLeast) return this.#borrowed.buffer;
     if (this.#borrowed) {
       // More came than was announced. Whoever holds memory must not wait for more: it is given back first.
-      const kept = this.#bytes().slice();
-      this.#giveBack();
-      this.#borrowed = await this.#context.memory.borrow(this.#partBytes);
-      this.#borrowed.buffer.set(kept);
-      return this.#borrowed.buffer;
+      this.#announced = undefined;
+      await this.#setAside();
+      this.#isAside = false; // it has waited once
+      this.#object = undefined;
+      await this.#load();
+      return await this.#buffer();
     }
     const left = (this.#announced ?? Infinity) - this.#etags.length * this.#partBytes;
     const bytes = left >= atLeast && left < this.#partBytes ? left : this.#partBytes;
-    this.#borrowed = await this.#context.memory.borrow(bytes);
+    this.#borrowed = await this.#context.memory.borrow(bytes, { borrower: this, isReturning: this.#isAside });
+    this.#received = 0;
     return this.#borrowed.buffer;
   }
 
