@@ -21,7 +21,7 @@ const KEEP_NOTHING = { leaseMs: 0, graceMs: 0 };
 const inPostgres: OpenContract = async (limits) => {
   const clock = new ManualClock();
   const folder = await mkdtemp(join(root, "data-"));
-  const url = await (await sharedServer()).createDatabase();
+  const url = await (await sharedServer()).createMigratedDatabase();
   const opened: Registry[] = [];
   const open = async (): Promise<Registry> => {
     const storage = { folder, database: { url, connections: 4 } };

@@ -8,7 +8,7 @@ import type { OpenMetadata } from "../../src/metadata/testing/subject.ts";
 import { poolOptions, sharedServer } from "./support/postgres-server.ts";
 
 const openMetadata: OpenMetadata = async (clock) => {
-  const url = await (await sharedServer()).createDatabase();
+  const url = await (await sharedServer()).createMigratedDatabase();
   const options = poolOptions({ migrations: POSTGRES_MIGRATIONS, connections: 4 });
   const engine = await PostgresEngine.open(postgresAddress(url), options);
   return { store: new Metadata(engine, clock), engine };

@@ -4,6 +4,7 @@ import { chmod, chown, mkdtemp, readFile, rm, writeFile } from "node:fs/promises
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConnectionPool } from "../../../src/metadata/postgres/connection-pool.ts";
+import { openPostgres } from "../../../src/metadata/postgres/open-postgres.ts";
 import { postgresAddress } from "../../../src/lib/postgres-address.ts";
 import { freePorts } from "../../support/free-ports.ts";
 
@@ -27,6 +28,7 @@ export class PostgresServer {
   readonly folder: string;
   #process: Bun.Subprocess | undefined;
   #databases = 0;
+  #template: Promise<string> | undefined;
 
   private constructor(port: number, folder: string) {
     this.port = port;
@@ -48,6 +50,8 @@ export class PostgresServer {
       max_connections: "200",
       // What a power loss would cost is not what these tests are about, but that a commit waits is.
       fsync: "off",
+      // It would visit each of hundreds of databases, one after the other, all the time.
+      autovacuum: "off",
       ...settings,
     };
     const lines = Object.entries(all).map(([name, value]) => `${name} = ${value}\n`);
@@ -69,10 +73,28 @@ export class PostgresServer {
   }
 
   /** Makes an empty database and returns its URL. */
-  async createDatabase(): Promise<string> {
+  createDatabase(): Promise<string> {
+    return this.#copy("template1");
+  }
+
+  /** Makes a database with the tables of a registry, and nothing in them, and returns its URL. */
+  async createMigratedDatabase(): Promise<string> {
+    this.#template ??= this.#migrate();
+    return await this.#copy(await this.#template);
+  }
+
+  async #copy(template: string): Promise<string> {
     const name = `test_${process.pid}_${this.#databases++}`;
-    await this.query(`create database ${name}`);
+    await this.query(`create database ${name} template ${template}`);
     return this.url(name);
+  }
+
+  /** The name of a database that was migrated once for all its copies, which takes longer than to copy it. */
+  async #migrate(): Promise<string> {
+    const name = `migrated_${process.pid}`;
+    await this.query(`create database ${name}`);
+    await (await openPostgres({ url: this.url(name), connections: 1 })).close();
+    return name;
   }
 
   /** Runs one statement as the superuser and returns its rows. */
