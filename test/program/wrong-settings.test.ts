@@ -28,6 +28,7 @@ const WORDS: Readonly<Record<string, readonly string[]>> = {
   tag: ["delete", "team/app:latest"],
   quota: ["list"],
   config: ["check"],
+  events: ["status"],
 };
 
 /** The commands that `run.ts` knows: it loads each from the file of its name. */
