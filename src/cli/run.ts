@@ -28,7 +28,7 @@ export const HELP = `Stowage ${VERSION}: an OCI registry for container images
   stowage check [--deep]          integrity check: compare the database with the files
   stowage backup FOLDER           copy the registry into a folder
   stowage restore FOLDER          create a data folder from a backup
-  stowage import URL [REPO…]      copy images from another registry
+  stowage import URL|PATH [REPO…] copy images from another registry, an OCI image layout, docker save
   stowage export-links            write the links of distribution, to go back to it
 
   stowage --version               print the version, its commit and the schema of its database

@@ -1,4 +1,4 @@
-/** Copies repositories of another registry into this one, byte by byte; what is here already is not transferred again. */
+/** Copies images of another registry or of a file into this one, byte by byte; what is here already is not transferred again. */
 import { parseDigest, digestOf } from "../../oci/digest.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { ignoreDeviations } from "../../oci/deviation.ts";
@@ -9,8 +9,8 @@ import { parseTag } from "../../oci/tag.ts";
 import type { Tag } from "../../oci/tag.ts";
 import type { Namespace } from "../namespace.ts";
 import type { Repository } from "../repository.ts";
-import { SourceError } from "./registry-client.ts";
-import type { RegistryClient } from "./registry-client.ts";
+import { SourceError } from "./image-source.ts";
+import type { ImageSource } from "./image-source.ts";
 
 export interface ImportOptions {
   /** Images of a repository that are copied at the same time. */
@@ -37,11 +37,11 @@ const MAX_DEPTH = 8;
 
 export class Importer {
   readonly #namespace: Namespace;
-  readonly #source: RegistryClient;
+  readonly #source: ImageSource;
   readonly #options: ImportOptions;
   counts: ImportCounts = { tags: 0, unchanged: 0, manifests: 0, blobs: 0, bytes: 0, failures: 0 };
 
-  constructor(namespace: Namespace, source: RegistryClient, options: ImportOptions) {
+  constructor(namespace: Namespace, source: ImageSource, options: ImportOptions) {
     this.#namespace = namespace;
     this.#source = source;
     this.#options = options;
@@ -69,6 +69,16 @@ export class Importer {
     }
   }
 
+  /** Copies the image that the source has under a digest, with its referrers, to `name`, and points the tag at it. */
+  async image(name: RepositoryName, digest: Digest, tag?: Tag): Promise<void> {
+    const target = this.#namespace.repository(name);
+    try {
+      await this.#put(name, target, digest, { said: digest, tag });
+    } catch (error) {
+      this.#fail(tag === undefined ? `${name}@${digest}` : `${name}:${tag}`, error);
+    }
+  }
+
   #fail(what: string, error: unknown): void {
     this.#count({ failures: 1 });
     this.#options.onFailure(what, error);
@@ -80,15 +90,26 @@ export class Importer {
       if (tag === undefined) throw new SourceError("it is no tag of this registry");
       // The first request says whether anything has to be done: an import that is repeated costs little.
       const said = await this.#source.digestOf(from, tag);
-      const isUnchanged = said !== undefined && (await target.tags.stat(tag))?.digest === said;
-      const isHere = said !== undefined && (await target.manifests.exists(said));
-      if (isHere && !isUnchanged) await target.tags.put(tag, said);
-      const digest = isHere ? said : await this.#manifest(from, target, tag, { tags: [tag] });
-      await this.#referrers(from, target, digest, 0);
-      this.#count({ tags: 1, unchanged: isUnchanged ? 1 : 0 });
+      await this.#put(from, target, tag, { said, tag });
     } catch (error) {
       this.#fail(`${from}:${text}`, error);
     }
+  }
+
+  /** `said` is the digest of `reference`, when the source says it. */
+  async #put(
+    from: string,
+    target: Repository,
+    reference: string,
+    { said, tag }: { readonly said: Digest | undefined; readonly tag: Tag | undefined },
+  ): Promise<void> {
+    const isHere = said !== undefined && (await target.manifests.exists(said));
+    const isUnchanged = isHere && (tag === undefined || (await target.tags.stat(tag))?.digest === said);
+    if (isHere && !isUnchanged && tag !== undefined) await target.tags.put(tag, said);
+    const tags = tag === undefined ? [] : [tag];
+    const digest = isHere ? said : await this.#manifest(from, target, reference, { tags });
+    await this.#referrers(from, target, digest, 0);
+    if (tag !== undefined) this.#count({ tags: 1, unchanged: isUnchanged ? 1 : 0 });
   }
 
   /** Copies a manifest with all that it needs, and returns its digest. */

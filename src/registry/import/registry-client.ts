@@ -11,21 +11,12 @@ import {
   OCI_MANIFEST,
   essenceOf,
 } from "../../oci/media-type.ts";
+import { SourceError } from "./image-source.ts";
+import type { ImageSource, SourceManifest } from "./image-source.ts";
 
 export interface RegistryCredentials {
   readonly username: string;
   readonly password: string;
-}
-
-export interface SourceManifest {
-  readonly payload: Uint8Array;
-  /** Undefined when the registry does not say it. */
-  readonly mediaType: string | undefined;
-}
-
-/** The other registry does not give what was asked for; the message says what it answered. */
-export class SourceError extends Error {
-  override readonly name = "SourceError";
 }
 
 const ACCEPT = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, OCI_ARTIFACT, "*/*;q=0.5"].join(", ");
@@ -42,7 +33,7 @@ const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15 * 60_000;
 const TRIED_AGAIN: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 
-export class RegistryClient {
+export class RegistryClient implements ImageSource {
   readonly #url: URL;
   readonly #credentials: RegistryCredentials | undefined;
   /** The `Authorization` header of each scope. */
