@@ -29,6 +29,7 @@ export const HELP = `Stowage ${VERSION}: an OCI registry for container images
   stowage backup FOLDER           copy the registry into a folder
   stowage restore FOLDER          create a data folder from a backup
   stowage import URL|PATH [REPO…] copy images from another registry, an OCI image layout, docker save
+  stowage export --to PATH        copy images into an OCI image layout, or an archive for docker load
   stowage export-links            write the links of distribution, to go back to it
 
   stowage --version               print the version, its commit and the schema of its database
@@ -82,6 +83,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   backup: async () => (await import("./backup.ts")).backup,
   restore: async () => (await import("./restore.ts")).restore,
   import: async () => (await import("./import.ts")).import,
+  export: async () => (await import("./export.ts")).export,
   "export-links": async () => (await import("./export-links.ts")).exportLinks,
   explain: async () => (await import("./explain.ts")).explain,
   config: async () => (await import("./config.ts")).config,
