@@ -17,7 +17,7 @@ import { PULLED_BLOB_BYTES } from "./replay/quantiles.ts";
 export interface StoredBlob {
   readonly digest: string;
   readonly size: number;
-  /** The file that holds the bytes. Others may link to it; nobody writes to it. */
+  /** The file that holds the bytes. Links to it are made, but it is never written to. */
   readonly path: string;
 }
 

@@ -8,7 +8,7 @@ import type { Contents, Row } from "./rows/row.ts";
 const WARM_UP_SECONDS = 3;
 const GIB = 2 ** 30;
 
-/** A server is at rest when it uses less CPU than that in such a time; nobody waits for ever. */
+/** A server is at rest when it uses less CPU than that in such a time; the wait is bounded. */
 const REST = { cpuSeconds: 0.02, withinMs: 200, mostTries: 100 };
 
 function unitOf(row: Row): Unit {

@@ -59,7 +59,7 @@ async function readTrace(): Promise<readonly TraceLine[]> {
     options.trace === undefined
       ? generateTrace({ mix: mixOf(options.mix), requests: Number(options.requests), seed: Number(options.seed) })
       : parseTrace(await Bun.file(options.trace).text());
-  // None of the peers is set up to ask for tokens, and so there is nobody to get them from.
+  // None of the peers is set up to ask for tokens, and so none issues them.
   return lines.filter(({ op }) => op !== "token" && (!options["reads-only"] || READS.has(op)));
 }
 

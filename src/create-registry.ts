@@ -69,7 +69,7 @@ export interface RegistryOptions {
   readonly otherSites?: Pick<OtherSitesOptions, "refused"> | undefined;
   /** Headers that every reply has besides the registry's own, which win; CORS is obeyed when they say it. */
   readonly headers?: ConfiguredHeaders;
-  /** Who may do what; everybody everything when absent. */
+  /** Authentication and authorization; without them every client may do everything. */
   readonly access?: AccessOptions;
   readonly limits?: Partial<RegistryLimits>;
   /** How much may be read in a minute; without bounds when absent. */
@@ -126,7 +126,7 @@ export interface Registry extends Maintenance, Pick<Access, "explain">, AsyncDis
   readonly robots: Robots;
   /** What it has counted so far. */
   readonly metrics: Metrics;
-  /** Where whoever sends replies has requests counted; undefined without `measure`. */
+  /** Where the server counts the requests that it answers; undefined without `measure`. */
   readonly requests: RequestMetrics | undefined;
   /** What `/readyz` says. While it drains, `/readyz` answers 503 and all other requests are served. */
   readonly readiness: Pick<ReadinessWatch, "ask" | "isDraining">;
@@ -157,7 +157,7 @@ const ABSENT_LIMITS: Partial<Record<keyof RegistryLimits, undefined>> = {
   classes: undefined,
 };
 
-/** Opens a registry. Whoever opens it closes it, by `close` or `await using`. */
+/** Opens a registry. The caller closes it, by `close` or `await using`. */
 export async function createRegistry(options: RegistryOptions): Promise<Registry> {
   const { log = silentLogger(), signaturesEnabled = false } = options;
   const metrics = new Metrics(VERSION);
@@ -241,7 +241,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     return createHandler({ namespace, options: { ...serverOptions, otherSites }, log });
   };
   const handle = handlerThatRefuses(options.otherSites?.refused ?? (options.access && "marked pages"));
-  // Its cache is its own: what `fetch` was answered under any name is not for those who come over the network.
+  // Its cache is its own: what `fetch` was answered under any name is not for clients on the network.
   let loopbackHandle: Handler | undefined;
   const listeners = new Set<RegistryListener>();
   const close = async (): Promise<void> => {

@@ -7,7 +7,7 @@ import { run } from "./cli/run.ts";
 // Without a top-level await: the built program is a CommonJS file, which has none.
 void run(process.argv.slice(2), environmentOf(process.env))
   .catch((error: unknown) => {
-    printError(`stowage: an error that nobody expected: ${inspect(error)}\n`);
+    printError(`stowage: unexpected error: ${inspect(error)}\n`);
     return 1;
   })
   .then((code) => process.exit(code));

@@ -18,11 +18,11 @@ import type { Origins } from "./server/http/origin.ts";
 import { TOKEN_PATH } from "./server/routes.ts";
 import { SIGNATURES_HEADER } from "./server/v2/signatures.ts";
 
-/** How the registry knows who somebody is: by itself, or by the tokens of another server. */
+/** How the registry authenticates clients: by itself, or by the tokens of another server. */
 export type AccessOptions =
   | {
       readonly kind: "accounts";
-      /** Makes what proves who somebody is, which may look into the registry's own facts. */
+      /** Makes the authenticator, which may read the registry's own records. */
       readonly authenticator: (parts: {
         readonly metadata: Metadata;
         readonly clock: Clock;
@@ -30,7 +30,7 @@ export type AccessOptions =
       }) => Promise<Authenticator | AccountVerifier> | Authenticator | AccountVerifier;
       /** Whether clients that ask for it get a token that lives for a year, and is exchanged for others; false when absent. */
       readonly refreshTokens?: boolean;
-      /** What is allowed; when absent, everything to whoever proves to be somebody. */
+      /** What is allowed; when absent, everything to authenticated clients. */
       readonly policies?: readonly Rule[];
       /** Clients are asked for a name and a password, in this realm, instead of for a token. */
       readonly basicRealm?: string;
@@ -48,8 +48,8 @@ export interface Access extends Pick<ServerOptions, "authorizer" | "tokens"> {
   /** Puts other rules in force; absent where none decide. */
   readonly replacePolicies?: (policies: readonly Rule[] | undefined) => void;
   /**
-   * Whether somebody may do something, and which rule decides. `name` is as in a rule: `alice`, `robot:ci`, `anonymous`.
-   * Undefined when nobody of that name is known here.
+   * Whether a principal may do something, and which rule decides. `name` is as in a rule: `alice`, `robot:ci`, `anonymous`.
+   * Undefined when no principal of that name is known here.
    */
   explain(name: string, action: Action, repository: RepositoryName): Promise<Decision | undefined>;
 }
@@ -86,7 +86,7 @@ export async function openAccess(
       explain: async () => ({ allowed: false, by: "the token server alone, which decides that by itself" }),
     };
   }
-  // Loaded when somebody is asked who they are, and not before: what signs and verifies takes its time to load.
+  // Loaded only when clients must authenticate: the modules that sign and verify take long to load.
   const { EmbeddedAccounts } = await import("./auth/embedded-accounts.ts");
   const { SigningKeys } = await import("./auth/signing-keys.ts");
   const { SERVICE, TokenService } = await import("./auth/token-service.ts");

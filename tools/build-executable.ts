@@ -48,7 +48,7 @@ export async function buildExecutable(target: Target, outfile: string, commit: C
       target: bun,
       executablePath: await provideRuntime(runtime),
       outfile,
-      // The folder that it is started in may be anybody's: a .env or a bunfig.toml that lies there does not count.
+      // The folder that it is started in may be another user's: a .env or a bunfig.toml there does not count.
       autoloadDotenv: false,
       autoloadBunfig: false,
       autoloadTsconfig: false,

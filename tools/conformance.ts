@@ -3,7 +3,7 @@
  * registry and judges strictly: every test passed, none was skipped or switched off, and there are results at all. The
  * program itself is content with less: it ends with 0 after a mistake in its configuration and after a skipped test.
  *
- * With `--password` or `--token` the registry asks who somebody is, by the one or the other, and the program logs in.
+ * With `--password` or `--token` the registry requires authentication, by the one or the other, and the program logs in.
  */
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -29,7 +29,7 @@ interface Verdict {
   readonly failed: number;
 }
 
-/** Who the program is, where it has to be somebody. */
+/** The user that the program logs in as. */
 const USERNAME = "conformance";
 const PASSWORD = "made for one run";
 

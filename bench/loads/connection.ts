@@ -1,4 +1,4 @@
-/** HTTP/1.1 on one plain socket that is kept open. Bodies that come are kept by nobody. */
+/** HTTP/1.1 on one plain socket that is kept open. Response bodies are discarded. */
 import type { Socket } from "bun";
 
 export interface Reply {

@@ -83,7 +83,7 @@ async function answers(port: number, path: string): Promise<boolean> {
     await reply.arrayBuffer();
     return reply.status === 200;
   } catch {
-    return false; // nobody listens yet
+    return false; // the server does not listen yet
   }
 }
 

@@ -11,7 +11,7 @@ export class ConnectionPool implements Disposable {
     this.#port = port;
   }
 
-  /** With one connection, that nobody waits for later. */
+  /** Opens a pool with one connection, so that the first request need not wait for it. */
   static async open(port: number): Promise<ConnectionPool> {
     const pool = new ConnectionPool(port);
     pool.give(await pool.take());

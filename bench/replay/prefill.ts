@@ -82,7 +82,7 @@ export function prefillOf(lines: readonly TraceLine[], capBytes: number): Prefil
     for (const [tag, set] of tags) {
       for (const ref of set) if (!blobs.has(ref)) set.delete(ref);
       if (set.size > 0) continue;
-      // Whoever asked had the blobs, and so the trace does not know them.
+      // The client already had the blobs, and so the trace does not name them.
       const ref = `layer of ${name}:${tag}`;
       set.add(ref);
       blobs.add(ref);

@@ -17,7 +17,7 @@ export const REPOSITORY = "bench/app";
 
 const LONG_AGO = 1_600_000_000_000;
 
-/** A digest that nobody's content has, told by a digit and a number. */
+/** A digest that belongs to no content, made of a digit and a number. */
 const DIGEST = (digit: string): string => `unhex('01${digit}' || printf('%063x', i))`;
 
 const BLOBS = (digit: string): string => `

@@ -112,7 +112,7 @@ export class CertificateFolder {
     await this.#permissions.makeFolder(this.#answers);
   }
 
-  /** Whoever reads it finds the old text or the new one; it is durable when this resolves. */
+  /** A reader finds the old text or the new one; the new one is durable when this resolves. */
   async #put(name: string, text: string): Promise<void> {
     const path = join(this.#path, name);
     const temporary = join(this.#path, `temporary-${randomUUID()}`);

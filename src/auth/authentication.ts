@@ -45,7 +45,7 @@ const [SESSION_DECISION_BYTES, ANONYMOUS_DECISION_BYTES] = [32 * 1024, 1024 ** 2
 export class Authentication {
   readonly #parts: AuthenticationParts;
   readonly #cache: CredentialCache;
-  /** Whoever comes with the same credentials meanwhile, from wherever, gets the same answer. */
+  /** Verifications under way: concurrent requests with the same credentials share one. */
   readonly #verifying = new SingleFlight<string, Outcome>();
   /** Of clients that show nothing. */
   readonly anonymous: Session;

@@ -89,7 +89,7 @@ export class BoundedAuthorization implements Authorization {
     return decision;
   }
 
-  /** A token is for repositories, whoever it belongs to. */
+  /** False for tokens, which are for repositories, also those of an administrator. */
   get isAdministrator(): boolean {
     return this.#access === undefined && (this.#policy?.isAdministrator(this.principal) ?? false);
   }

@@ -85,7 +85,7 @@ export function parseHtpasswd(text: string): {
 function hashProblem(hash: string): string | undefined {
   const cost = hashCost(hash);
   if (!cost) return "has a hash that is neither bcrypt nor argon2id";
-  // Whoever tries to log in makes us compute it, under any name.
+  // Each attempt to log in, under any name, makes the server compute it.
   return cost.isAffordable ? undefined : `has a hash whose cost is too high (allowed: ${AFFORDABLE_COSTS})`;
 }
 

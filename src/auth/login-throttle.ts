@@ -52,7 +52,7 @@ export interface Attempt {
   succeed(): void;
   /** They were not: forgets that they ever were. */
   fail(): void;
-  /** Nobody knows: takes it back. */
+  /** They could not be verified: removes the attempt. */
   forgive(): void;
 }
 

@@ -159,7 +159,7 @@ function otherSitesOf(settings: Settings): RegistryOptions["otherSites"] {
   return { refused: tls.certificate === undefined && tls.letsencrypt === undefined ? "names and pages" : "pages" };
 }
 
-/** Nothing is counted that nobody can read. */
+/** False, so that nothing is counted, unless metrics are served. */
 function measureOf({ http: { debug } }: Settings): RegistryOptions["measure"] {
   const { enabled, repositories } = debug.prometheus;
   return debug.addr !== undefined && enabled && { repositories };

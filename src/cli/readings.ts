@@ -7,7 +7,7 @@ import { systemClock } from "../lib/clock.ts";
 import { folderPath } from "../lib/folder-path.ts";
 import { Pace } from "../lib/pace.ts";
 
-/** Milliseconds for which a reading is shown again, whoever asks. */
+/** Milliseconds for which a reading is cached, for all clients. */
 const FRESH_MS = 10_000;
 
 /** Milliseconds between two counts of all blobs, at least … */

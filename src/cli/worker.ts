@@ -89,8 +89,8 @@ function followParent() {
 type Reason = "a signal" | "left alone";
 
 /**
- * Signals are heeded once: at a terminal Ctrl-C reaches every process, and then the one who started this one passes it
- * on. It ends at once when that one says so, by SIGKILL. SIGHUP is for that one to understand.
+ * Signals are heeded once: at a terminal Ctrl-C reaches every process, and then the supervisor passes it on. A SIGKILL of
+ * the supervisor ends the worker at once. The supervisor alone handles SIGHUP.
  */
 function toldToStop(): Promise<Reason> {
   return new Promise((stop) => {

@@ -1,4 +1,4 @@
-/** Settings of events: the endpoints that are told of them, how long they are kept, and the audit table. */
+/** Settings of events: the endpoints that receive them, how long they are kept, and the audit table. */
 import { z } from "zod";
 import { parseUrl } from "../lib/parse-url.ts";
 import { bytes, distributionDuration, duration } from "./values.ts";

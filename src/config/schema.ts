@@ -111,7 +111,7 @@ export const Settings = z.strictObject({
   limits: limitsSettings,
   /** How much may lie below prefixes of names. */
   quotas: quotasSetting,
-  /** Who is told of changes and pulls, as in distribution. */
+  /** Endpoints that receive events of changes and pulls, as in distribution. */
   notifications: notificationsSettings,
   /** For how long events wait. */
   events: eventsSettings,

@@ -11,7 +11,7 @@ const SECRET_TABLE = /^headers$/i;
 /** Names of files, which are no secrets. */
 const FILE_KEY = /^\/|\.(?:pem|key|crt|json)$/;
 
-/** Returns `value` of the setting at `path` with stars for what nobody should read over a shoulder. */
+/** Returns `value` of the setting at `path` with stars in the place of secrets. */
 export function withoutSecrets(path: string, value: unknown): unknown {
   return hide(path.split(".").at(-1) ?? "", value, path === "http.headers");
 }

@@ -351,7 +351,7 @@ function takeFile(file: Tree, origin: Origin, reading: Reading): void {
   }
 }
 
-/** A setting that has another name today counts where that one is not set. */
+/** A setting under its old name counts when the new name is not set. */
 function withOldNames(settings: Settings, { tree, origins }: Reading): Settings {
   const { log, loglevel } = settings;
   const origin = origins.get("loglevel");

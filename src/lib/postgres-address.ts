@@ -90,7 +90,7 @@ export function postgresAddress(
   };
 }
 
-/** On this machine, TLS protects nothing; elsewhere libpq's default leaves passwords to whoever answers, so ours does not. */
+/** On this machine, TLS protects nothing; elsewhere libpq's default sends passwords to any server: ours does not. */
 function defaultMode(host: string): PostgresTlsMode {
   const isLocal = host.startsWith("/") || ["localhost", "127.0.0.1", "::1", "[::1]"].includes(host);
   return isLocal ? "disable" : "prefer";

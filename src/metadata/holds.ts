@@ -1,5 +1,5 @@
 /**
- * Reachability from immutable tags: the manifest that one points at, and all that leads down from it. It is walked up, from
+ * Reachability from immutable tags: the manifest that a tag points at, and all below it. It is walked up, from
  * what is to be deleted: each step finds its rows by a key, and each manifest is looked at once.
  */
 import type { Tag } from "../oci/tag.ts";
@@ -29,7 +29,7 @@ const PARENTS = query(
   limit $3`,
 );
 
-/** Manifests that are looked at before giving up: whoever writes meanwhile waits. */
+/** Manifests that are looked at before giving up: writers wait meanwhile. */
 export const MOST_LOOKED_AT = 10_000;
 
 /** A tag that is immutable, of those that point at one of the manifests. */

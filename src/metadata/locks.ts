@@ -42,17 +42,17 @@ export function lockCounting(): Statement {
 
 const LOCK_NAMED = `select pg_advisory_xact_lock(hashtextextended($1::text, 1))`;
 
-/** Nobody else is at the work of this name. */
+/** No other transaction does the work of this name. */
 export function lockNamed(name: string): Statement {
   return statement(LOCK_NAMED, name);
 }
 
-/** Nobody else reads what the tags point at in order to change it. */
+/** No other transaction reads what the tags point at in order to change it. */
 export function lockTags(name: RepositoryName, tags: readonly Tag[]): Statement {
   return statement(LOCK_TAGS, name, listed(tags));
 }
 
-/** Nobody else replaces the bytes of the blob, or collects it. */
+/** No other transaction replaces the bytes of the blob, or collects it. */
 export function lockBlob(blob: Digest): Statement {
   return statement(LOCK_BLOB, digestBytes(blob));
 }
@@ -77,7 +77,7 @@ export function keepManifests(name: RepositoryName, digests: string): Statement 
   return statement(KEEP_MANIFESTS, name, digests);
 }
 
-/** Nobody else makes a step of the job. */
+/** No other transaction makes a step of the job. */
 export function lockJob(id: number): Statement {
   return statement(LOCK_JOB, id);
 }

@@ -105,7 +105,7 @@ export class Revisions implements RevisionSource {
 
   /**
    * Returns the revision of a scope, as of the beginning of this turn of the event loop at the least: a change that was
-   * answered before a request came is in it. So whoever caches an answer takes the revision before it makes the answer.
+   * answered before a request came is in it. So callers take it before they make an answer that they cache.
    * Revisions are compared within one process only.
    */
   of(scope: RevisionScope): Revision | Promise<Revision> {

@@ -25,7 +25,7 @@ export class Secrets {
     const found = await engine.read(() => first(FIND, name));
     if (found) return found.value;
     const fresh = randomBytes(SECRET_BYTES);
-    // Of processes that bring one at the same time, the first one's is everybody's.
+    // Of processes that bring one at the same time, the first one's counts for all.
     return await engine.write(function* (): Transaction<Uint8Array> {
       yield* run(ADD, name, fresh);
       return (yield* first(FIND, name))?.value ?? fresh;

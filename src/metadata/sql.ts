@@ -75,8 +75,8 @@ export interface SqlEngine {
 
   /**
    * Returns another number when anything may have been committed, by whatever process, since it returned the last one. It
-   * knows the commits of before this turn of the event loop at the least, so whoever asks after a commit is answered knows
-   * it. Looks at the database at most once in each turn; an engine that cannot do so returns another number in each turn.
+   * knows the commits of before this turn of the event loop at the least, so a caller that asks after a commit knows it.
+   * Looks at the database at most once in each turn; an engine that cannot do so returns another number in each turn.
    */
   lastCommit(): number;
 

@@ -250,7 +250,7 @@ export class Uploads {
 
   /**
    * Records the intent to upload; the repository begins with it when it is new. "too many" when the client has as many as it
-   * may have. Durable with the next write that is: after a power loss a part file without a row is nobody's, and is removed.
+   * may have. Durable with the next write that is: after a power loss a part file without a row is removed.
    */
   create(name: RepositoryName, upload: NewUpload): Promise<"done" | "too many" | QuotaProblem> {
     const { id, partKey, algorithm: named, expiresAt, begunBy, announced = 0 } = upload;

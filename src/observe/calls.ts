@@ -1,4 +1,4 @@
-/** Calls to what the registry stands on: whoever measures or traces them is told of each, from one place. */
+/** Calls to the database, the storage and upstreams, reported from one place to be measured or traced. */
 
 export interface Call {
   readonly target: "database" | "storage" | "upstream";

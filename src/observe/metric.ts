@@ -43,7 +43,7 @@ export class Metric implements Measured {
     if (!definition.labels?.length) this.at();
   }
 
-  /** The number for these values of its labels: to be kept by whoever counts often. */
+  /** The number for these values of its labels: callers that count often keep it. */
   at(...labels: readonly string[]): Series {
     return this.#series.at(labels);
   }

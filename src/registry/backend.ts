@@ -1,4 +1,4 @@
-/** What the services of a registry work with. Drivers are chosen by whoever makes the registry. */
+/** What the services of a registry work with. The caller that makes the registry chooses the drivers. */
 import type { Clock } from "../lib/clock.ts";
 import { SingleFlight } from "../lib/single-flight.ts";
 import type { Platform } from "../oci/descriptor.ts";
@@ -34,7 +34,7 @@ export interface RegistryLimits extends UploadTimes {
   /** Whether signed manifests of Docker's schema 1 are taken. */
   readonly schema1: boolean;
   /**
-   * Patterns, such as `v*`, of the tags of a repository that stay where they are, once they are there: then nobody moves or
+   * Patterns, such as `v*`, of the tags of a repository that stay where they are, once they are there: no client moves or
    * removes them, nor anything that their images need.
    */
   readonly immutableTagsOf: (repository: RepositoryName) => readonly string[];

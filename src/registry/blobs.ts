@@ -43,8 +43,8 @@ export interface BlobService {
   /** Undefined when the repository does not show the blob, or its bytes are damaged. */
   find(digest: Digest): Promise<Blob | undefined>;
   /**
-   * As `find`; refused with `BLOB_UNKNOWN` on absence. With `renews: false` nobody is promised that it
-   * stays: for those who only read.
+   * As `find`; refused with `BLOB_UNKNOWN` on absence. With `renews: false` there is no promise that it
+   * stays: for callers that only read.
    */
   get(digest: Digest, options?: { readonly renews?: boolean }): Promise<Blob>;
   /**

@@ -30,8 +30,8 @@ export interface Namespace {
   /** Rejects, saying why, when it could not serve now. */
   checkReady(): Promise<void>;
   /**
-   * Returns the revision of a scope: what was read of it afterwards still holds as long as it is the same. Whoever caches an
-   * answer takes it before the answer is made.
+   * Returns the revision of a scope: what was read of it afterwards still holds as long as it is the same. Callers take
+   * it before they make an answer that they cache.
    */
   revision(scope: RevisionScope): Revision | Promise<Revision>;
   /** Whether the bytes of a blob are those that its row describes: at once, where that can be said without waiting. */

@@ -26,7 +26,7 @@ export interface ImageOptions {
   readonly annotations?: Readonly<Record<string, string>>;
   /** Makes it an artifact of this type. */
   readonly artifactType?: string;
-  /** The manifest that it refers to: it is among the referrers of that one. */
+  /** The subject: the manifest among whose referrers it is. */
   readonly subject?: { readonly mediaType: string; readonly digest: string; readonly size: number };
 }
 

@@ -20,7 +20,7 @@ export interface ReadinessOptions {
 }
 
 /**
- * As long as all is well, whoever asks has it checked, and nothing else does. From a failure on it is checked every second,
+ * As long as all is well, it is checked when asked for, and at no other time. From a failure on it is checked every second,
  * however often it is asked, until it has succeeded often enough.
  */
 export class ReadinessWatch implements Disposable {

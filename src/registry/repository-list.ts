@@ -1,4 +1,4 @@
-/** The list of repositories, or of those among them that somebody may see. */
+/** The list of repositories, or of those among them that a principal may see. */
 import type { NameRange, Seek } from "../lib/glob-seek.ts";
 import type { ListedRepository, Repositories } from "../metadata/repositories.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";

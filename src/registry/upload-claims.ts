@@ -8,7 +8,7 @@
  * - A holder that has ended is taken over at once.
  * - A holder that runs keeps what it holds, whatever its requests do: a timer renews its lease.
  * - A writer that has received nothing for `silenceMs` is suspended: it closes its part file and gives its claim up, and
- *   takes it again when bytes come and nobody else has. So a half-open connection stands in nobody's way.
+ *   takes it again when bytes come, unless another writer has it. So a half-open connection blocks no other writer.
  */
 import type { Clock } from "../lib/clock.ts";
 import type { Metadata } from "../metadata/metadata.ts";
@@ -17,15 +17,15 @@ import type { Holder } from "../metadata/holders.ts";
 import { OciError } from "../oci/error.ts";
 import { BrokenBodyError } from "../lib/broken-body-error.ts";
 
-/** How often it is looked whether a writer is silent and the lease is due. */
+/** How often silent writers and due leases are searched for. */
 const TICK_MS = 1000;
 
 /** The lease is renewed when this part of it is over. */
 const RENEW_AT = 1 / 4;
 
-/** How long uploads are kept, and kept by whom, in milliseconds. */
+/** How long uploads and the claims on them are kept, in milliseconds. */
 export interface UploadTimes {
-  /** How long an upload that nobody goes on with is kept. */
+  /** How long an upload that receives no request is kept. */
   readonly uploadExpiryMs: number;
   /** How long a process that gives no sign of life, but has not ended, keeps the uploads that it writes to. */
   readonly leaseMs: number;

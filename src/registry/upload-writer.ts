@@ -60,7 +60,7 @@ export class UploadWriter implements AsyncDisposable {
   readonly #digester: Digester | undefined;
   /** The hash as it was, to roll back to; undefined when nothing had come. */
   readonly #before: Digester | undefined;
-  /** The version that the row has as long as nobody else has had the upload. */
+  /** The version that the row has as long as no other writer has had the upload. */
   #version: number;
   #received: number;
 
@@ -213,7 +213,7 @@ export class UploadWriter implements AsyncDisposable {
     if (this.#digester) await hashInTurns(this.#digester, bytes);
     this.#received += bytes.length;
     if (this.#content.kind === "staged" && this.#fitsInline()) {
-      this.#content.pieces.push(bytes.slice()); // the sender may use his buffer again
+      this.#content.pieces.push(bytes.slice()); // the sender may use its buffer again
       return;
     }
     const writer = await this.#partWriter();

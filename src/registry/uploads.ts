@@ -25,7 +25,7 @@ export interface UploadOptions {
   readonly algorithm?: Algorithm;
   /** How many bytes will come, when that is known: refused at once when they cannot fit. */
   readonly announced?: number;
-  /** Who begins it: no client may have too many that are unfinished. Nobody is counted when absent. */
+  /** The client that begins it, which may not have too many unfinished ones; not counted when absent. */
   readonly client?: string | undefined;
 }
 
@@ -40,7 +40,7 @@ export interface ChunkPlace {
 }
 
 /**
- * A blob on its way. One writer at a time: a second one is refused with status 409, in whatever process he is. A
+ * A blob on its way. One writer at a time: a second one is refused with status 409, in whatever process it is. A
  * method that is refused with `BLOB_UPLOAD_UNKNOWN` found that the upload has ended.
  */
 export interface BlobUpload {
@@ -119,7 +119,7 @@ export class LocalUpload implements BlobUpload {
       claimedBy: undefined,
       told: 0,
     };
-    return new LocalUpload(backend, name, record, metadata.lastCommit()); // nobody else knows of it yet
+    return new LocalUpload(backend, name, record, metadata.lastCommit()); // no other writer knows of it yet
   }
 
   static async resume(backend: Backend, name: RepositoryName, id: string): Promise<LocalUpload | undefined> {
@@ -220,7 +220,7 @@ export class LocalUpload implements BlobUpload {
     this.#lastCommit = lastCommit;
   }
 
-  /** Writes the bytes of one request and records them; those before a break too, when nobody said how many would come. */
+  /** Writes the bytes of one request and records them; those before a break too, when their number was not announced. */
   async #take(writer: UploadWriter, bytes: AsyncIterable<Uint8Array>, place: ChunkPlace): Promise<void> {
     try {
       await writer.writeAll(bytes);
@@ -272,7 +272,7 @@ export class LocalUpload implements BlobUpload {
     });
   }
 
-  /** What fails because somebody cancelled the upload meanwhile is no fault of ours, and nobody else is writing. */
+  /** A failure because a client cancelled the upload meanwhile is no internal error, and there is no other writer. */
   async #explain(error: unknown): Promise<unknown> {
     if (
       error instanceof BrokenBodyError ||

@@ -1,7 +1,7 @@
 /** Passwords as the program has them, with parameters that cost a test no time. */
 import type { Passwords } from "../passwords.ts";
 
-/** Counts what it is asked, for tests of what is computed and what is remembered. */
+/** Counts what it is asked, for tests of what is computed and what is cached. */
 export class CountingPasswords implements Passwords {
   readonly maxConcurrent: number;
   verified: { password: string; hash: string }[] = [];

@@ -118,7 +118,7 @@ export class Logins {
   }
 }
 
-/** How an attempt to log in ends: with whom, with nobody, or with the refusal's code. */
+/** How an attempt to log in ends: with a user's name, with "nobody", or with the refusal's code. */
 export async function outcome(attempt: Promise<Identity | undefined>): Promise<string> {
   try {
     return (await attempt)?.name ?? "nobody";

@@ -1,4 +1,4 @@
-/** The connections of a process: how many there are, how long somebody waits for one, and for an answer on it. */
+/** The connections of a process: how many there are, how long a caller waits for one, and for an answer on it. */
 import { readFile } from "node:fs/promises";
 import { BusyError } from "../../lib/busy-error.ts";
 import type { PostgresAddress } from "../../lib/postgres-address.ts";
@@ -8,7 +8,7 @@ import type { Answer, TlsFiles, Wire, WireConnection, WireOptions, WireStatement
 export interface PoolOptions extends WireOptions {
   /** How long a statement may take before its connection is closed. */
   readonly statementTimeoutMs: number;
-  /** How long somebody waits for a connection while all of them are in use. */
+  /** How long a caller waits for a connection while all of them are in use. */
   readonly acquireTimeoutMs: number;
   /** `bun` on Bun with prepared statements, and else `pg`, when absent. */
   readonly driver?: "bun" | "pg" | undefined;
@@ -86,7 +86,7 @@ export class ConnectionPool {
     });
   }
 
-  /** The place goes to whoever waits longest. */
+  /** The place goes to the caller that has waited longest. */
   #leave(): void {
     const [next] = this.#waiting;
     if (!next) {
@@ -102,7 +102,7 @@ export class ConnectionPool {
 export class PooledConnection {
   readonly #wire: WireConnection;
   readonly #timeoutMs: number;
-  /** Whether the connection may be in the middle of something, so that nobody else can have it. */
+  /** Whether the connection may be in the middle of something, so that it cannot be used again. */
   #isSpoiled = false;
 
   constructor(wire: WireConnection, timeoutMs: number) {

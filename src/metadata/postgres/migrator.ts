@@ -6,10 +6,10 @@ import type { PooledConnection } from "./connection-pool.ts";
 import type { Row } from "../sql.ts";
 import type { WireStatement } from "./wire.ts";
 
-/** How long statements that change tables wait for others: who comes behind them waits as long. */
+/** How long statements that change tables wait for others: statements behind them wait as long. */
 const LOCK_TIMEOUT_MS = 3000;
 
-/** The advisory lock of whoever changes the schema: "stow" in ASCII. */
+/** The advisory lock of a process that changes the schema: "stow" in ASCII. */
 const MIGRATION_LOCK = 0x73_74_6f_77;
 
 const FIND_TABLE = `select to_regclass('stowage_schema') is not null as is_there`;

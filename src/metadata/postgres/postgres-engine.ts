@@ -43,7 +43,7 @@ const MOST_OPENINGS = 1000;
 
 export interface PostgresEngineOptions extends PoolOptions {
   readonly migrations: readonly PostgresMigration[];
-  /** How long work is done again and again, before whoever waits for it is told that the database is busy. */
+  /** How long work is retried before its caller gets the error that the database is busy. */
   readonly retryLimitMs: number;
   /** What knows which holders run, when all of them are on this machine; leases alone decide when absent. */
   readonly holders?: Holders | undefined;
@@ -51,7 +51,7 @@ export interface PostgresEngineOptions extends PoolOptions {
 
 /**
  * Transactions run side by side (READ COMMITTED, with the locks that statements ask for), in as few round trips as their
- * work allows: what begins a transaction goes with its first statements, statements whose rows nobody needs with the next
+ * work allows: what begins a transaction goes with its first statements, statements whose rows are not used with the next
  * ones, and the commit with the last.
  *
  * A transaction that another one was in the way of is done again from its start. When the connection breaks before the answer
@@ -257,7 +257,7 @@ class TransactionRun {
     this.#hasStatements = true;
     const places: number[] = [];
     for (const statement of statements) {
-      // Whoever reads takes none.
+      // Reads take no locks.
       for (const lock of (this.#clock && statement.locks) ?? []) this.#waiting.push(this.#translate(lock));
       places.push(this.#waiting.push(this.#translate(statement)) - 1);
     }

@@ -53,7 +53,7 @@ export class PostgresRevisions implements RevisionSource {
   #newest = 0;
   /** What the last look could see. */
   #snapshot: string | undefined;
-  /** The look that was sent, and the one that was not, which whoever comes can join. */
+  /** The query that was sent, and the one that was not yet, which callers can join. */
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 

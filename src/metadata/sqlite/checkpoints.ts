@@ -41,7 +41,7 @@ export interface CheckpointOptions {
   readonly path: string;
   /** Pages in the log at which a checkpoint begins; 4,000 when absent. */
   readonly duePages?: number | undefined;
-  /** Called when a sync failed: nobody knows what is on the disk then. */
+  /** Called when a sync failed: what is on the disk is unknown then. */
   readonly onSyncFailure: (error: Error) => void;
 }
 
@@ -187,7 +187,7 @@ export class Checkpoints {
       workerData: this.#options.path,
       execArgv: [],
     });
-    thread.on("error", () => undefined); // it ends then, and who waits for it is told by that
+    thread.on("error", () => undefined); // it ends then, and that tells its callers
     thread.once("exit", () => (this.#thread = undefined));
     thread.unref();
     return thread;

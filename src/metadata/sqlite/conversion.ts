@@ -168,7 +168,7 @@ const COPIES: readonly (readonly [table: string, text: string])[] = [
 /** Rows whose fingerprint is written at once. */
 const CHUNK = 1000;
 
-/** The version of a database that nobody writes to. */
+/** The version of a database that has no writer. */
 function versionOf(connection: Connection): number {
   return Number(connection.run({ text: "pragma user_version", values: [] })[0]?.["user_version"]);
 }

@@ -66,7 +66,7 @@ export async function openDataFolder(folder: string, options: DataFolderOptions)
   if (!options.alone) refuseNetwork(folder);
   let lock = holdFolder(folder, options);
   try {
-    // A server of an older version that still runs would not know the new tables: nobody else may be there meanwhile.
+    // A server of an older version that still runs would not know the new tables: no other process may use them meanwhile.
     const migrating = !options.alone && (await new BusyRetry().run(() => isOutdated(database)));
     if (migrating) {
       lock.close();

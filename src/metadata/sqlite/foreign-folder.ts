@@ -66,7 +66,7 @@ export function refuseForeignFolder(
   );
 }
 
-/** 0 when the file cannot be looked at: whoever opens it says why. */
+/** 0 when the file cannot be examined: opening it later says why. */
 function sizeOf(file: string): number {
   try {
     return statSync(file).size;
@@ -75,7 +75,7 @@ function sizeOf(file: string): number {
   }
 }
 
-/** False when the folder cannot be looked at: whoever opens it says why. */
+/** False when the folder cannot be read: opening it later says why. */
 function holdsSomething(folder: string): boolean {
   try {
     return readdirSync(folder).length > 0;

@@ -33,7 +33,7 @@ export class HolderLocks implements Holders {
       const id = randomUUID();
       permissions.makeFile(this.#path(id)); // before it is locked: closing a file ends the locks of the process on it
       const lock = this.#lock(id);
-      // Another process may have found the file before it was locked, and removed it: then nobody sees the lock.
+      // Another process may have found the file before it was locked, and removed it: then no process sees the lock.
       if (lock && existsSync(this.#path(id))) return this.#holder(id, lock);
       lock?.close();
     }

@@ -39,7 +39,7 @@ export class LiveDatabase implements AsyncDisposable {
   }
 
   /**
-   * Copies the database to `target`, as of one moment, without stopping those who write to it. Its log grows by what they
+   * Copies the database to `target`, as of one moment, without stopping its writers. Its log grows by what they
    * write as long as a reader keeps the pages in their place. So all pages are copied before, as they are just then; the
    * reader lasts while they are compared, and those copied again that have changed.
    */
@@ -166,7 +166,7 @@ async function readInto(buffer: Buffer, file: FileHandle, position: number): Pro
   return buffer.subarray(0, bytesRead);
 }
 
-/** Copies a database that nobody writes to: of a backup. */
+/** Copies a database that has no writer: of a backup. */
 export async function copyDatabase(path: string, target: string): Promise<void> {
   makeFileLikeFolder(target);
   await copyFile(path, target, constants.COPYFILE_FICLONE);

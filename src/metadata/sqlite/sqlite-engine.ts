@@ -95,7 +95,7 @@ export class SqliteEngine implements SqlEngine {
   #checkpoints: Checkpoints | undefined;
   readonly #others: { close(): void }[] = [];
   #isClosed = false;
-  /** Why no write is taken any more: after a failed sync nobody knows what is on the disk. */
+  /** Why no write is taken any more: after a failed sync it is unknown what is on the disk. */
   #broken: Error | undefined;
 
   private constructor(connection: Connection, watcher: Connection | undefined, log: number, holders: Holders) {
@@ -241,7 +241,7 @@ export class SqliteEngine implements SqlEngine {
         const durable = committed.filter(({ durability }) => durability === "durable");
         for (const [member, error] of failures) member.reject(error);
         for (const member of committed) if (member.durability === "soon") member.resolve();
-        if (durable.length > 0) await this.flush(); // who comes meanwhile is in the next group
+        if (durable.length > 0) await this.flush(); // a write that comes meanwhile is in the next group
         for (const member of durable) member.resolve();
       } catch (error) {
         for (const member of members) member.reject(error);

@@ -170,7 +170,7 @@ function testDamage(open: OpenMetadata): void {
     const { digest } = await subject.push("flipped", { location: inline("flipped") });
     await store.blobs.markCorrupt(digest, "a key that it does not have");
     expect(await store.blobs.find(APP, digest)).toBeDefined();
-    await store.blobs.markCorrupt(digest, new Uint8Array(7)); // they were replaced since somebody looked at them
+    await store.blobs.markCorrupt(digest, new Uint8Array(7)); // they were replaced since they were read
     expect(await store.blobs.find(APP, digest)).toBeDefined();
     await store.blobs.markCorrupt(digest, bytes("flipped"));
     expect(await store.blobs.find(APP, digest)).toBeUndefined();

@@ -85,7 +85,7 @@ export function testInventory(open: OpenMetadata): void {
     expect(await store.leases.take("work", "other", until + 20)).toBe(false);
     clock.ms = until + 10;
     expect(await store.leases.isHeld("work")).toBe(false);
-    expect(await store.leases.renew("work", "one", until + 20)).toBe(false); // it ended, though nobody took it
+    expect(await store.leases.renew("work", "one", until + 20)).toBe(false); // it ended, though no other process took it
     expect(await store.leases.take("work", "other", until + 20)).toBe(true);
     expect(await store.leases.take("work", "one", until + 20)).toBe(false);
     await store.leases.release("work", "other");

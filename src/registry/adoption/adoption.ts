@@ -17,7 +17,7 @@ import type { ReadPart } from "./tree-reader.ts";
 /** Things of one repository that are read at the same time. */
 const READ_AT_ONCE = 16;
 
-/** Manifests, tags or blobs that are added in one transaction when nobody else says how many. */
+/** Manifests, tags or blobs that are added in one transaction by default. */
 export const PART_SIZE = 100;
 
 /** Bytes of manifests in one transaction, when it has several. */

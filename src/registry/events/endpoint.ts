@@ -26,7 +26,7 @@ export interface Endpoint {
   readonly secret?: string | undefined;
 }
 
-/** Whether an endpoint is told of an event. */
+/** Whether an endpoint receives an event. */
 export function accepts(endpoint: Endpoint, { action, target, request }: EventToSelect): boolean {
   const { ignoredActions, ignoredMediaTypes, pushes, heads } = endpoint;
   if (ignoredActions.includes(action) || ignoredMediaTypes.includes(target.mediaType)) return false;
@@ -34,7 +34,7 @@ export function accepts(endpoint: Endpoint, { action, target, request }: EventTo
   return heads || action !== "pull" || request.method !== "HEAD";
 }
 
-/** What of an event decides who is told of it. */
+/** What of an event decides which endpoints receive it. */
 export interface EventToSelect extends Pick<RegistryEvent, "action"> {
   readonly target: Pick<RegistryEvent["target"], "mediaType" | "tag">;
   readonly request: Pick<RegistryEvent["request"], "method">;

@@ -1,4 +1,4 @@
-/** Events of a registry: what is recorded, who is told of it, and for how long it is kept. */
+/** Events of a registry: what is recorded, which endpoints receive it, and for how long it is kept. */
 import { hostname } from "node:os";
 import type { ChangeRecorder } from "../../metadata/changes.ts";
 import type { Outbox } from "../../metadata/outbox.ts";

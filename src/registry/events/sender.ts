@@ -133,7 +133,7 @@ class Deliveries {
     this.#advance = this.#parts.backend.metadata.outbox.advance(this.#parts.endpoint.name, seq).finally(() => {
       this.#isAdvancing = false;
     });
-    this.#advance.catch(() => undefined); // whoever awaits it next gets the error
+    this.#advance.catch(() => undefined); // the next caller that awaits it gets the error
   }
 
   /** Dead letters that an operator wants to be sent again. */

@@ -38,7 +38,7 @@ export interface CollectionProgress {
   readonly work: "looking" | "unlinking";
   /** Entries that were looked at, or files that were unlinked, so far. */
   readonly done: number;
-  /** How many there are in all, when somebody counted them. */
+  /** How many there are in all; undefined when they were not counted. */
   readonly total: number | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** Reads every blob again, slowly, over days: a bit that flipped in silence is found before somebody needs the blob. */
+/** Reads every blob again, slowly, over days: a bit that flipped in silence is found before a client needs the blob. */
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "../../observe/logger.ts";
@@ -20,7 +20,7 @@ const LEAST_BYTES = 4096;
 const LEAST_PAUSE_MS = 10;
 
 const LEASE_MS = 120_000;
-/** A file that no record names for so long belongs to nobody. */
+/** A file that no record names for so long is unreferenced. */
 const UNKNOWN_AFTER_MS = 86_400_000;
 
 /** Runs until `signal` says stop. What is damaged is marked as missing, so that the next push heals it, and reported. */

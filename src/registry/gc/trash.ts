@@ -1,4 +1,4 @@
-/** Removes bytes that nobody needs any more. */
+/** Removes the bytes of unreferenced blobs and ended uploads. */
 import { Pace } from "../../lib/pace.ts";
 import type { PartKey, StorageKey } from "../../storage/blob-store.ts";
 import type { Backend } from "../backend.ts";

@@ -84,7 +84,7 @@ export function testBlobs(open: OpenContract): void {
     const content = contentOf("many", LARGE);
     const digests = await Promise.all([here, there, here, there].map((repository) => push(repository, content)));
     for (const repository of [here, there]) expect(await pull(repository, digests[0]!)).toEqual(content);
-    subject.clock.ms += 3_600_000; // somebody may have been about to read the file that was replaced
+    subject.clock.ms += 3_600_000; // a client may have been about to read the file that was replaced
     expect(await subject.kept()).toHaveLength(1);
   });
 

@@ -17,7 +17,7 @@ export interface ContractSubject extends AsyncDisposable {
   readonly clock: ManualClock;
   /** The same registry as another process has it: the same data, and nothing remembered. */
   another(): Promise<Namespace>;
-  /** Ends uploads whose time is over and removes bytes that nobody needs; gives the keys of all bytes that stay. */
+  /** Ends uploads whose time is over and removes unreferenced bytes; gives the keys of all bytes that stay. */
   kept(): Promise<readonly string[]>;
   /** Removes all that nothing needs, as when every promise is over. */
   collectAll(): Promise<unknown>;

@@ -19,7 +19,7 @@ import { testWriters } from "./writers-suite.ts";
 
 /** What the subjects keep their data in. */
 export interface ContractTraits {
-  /** Whether blobs beyond the limit lie in files, which somebody may harm. */
+  /** Whether blobs beyond the limit lie in files, which a test can corrupt. */
   readonly files: boolean;
 }
 

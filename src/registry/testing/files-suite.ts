@@ -1,4 +1,4 @@
-/** Blobs whose files somebody harmed: missing for everybody, until the next push puts them right. */
+/** Blobs whose files are corrupt: missing for all clients, until the next push heals them. */
 import { describe, expect, test } from "bun:test";
 import { readFile, readdir, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
 /**
- * Who may write to an upload: one at a time, in this process or in another; anybody after a writer that receives nothing,
+ * Who may write to an upload: one at a time, in this process or in another; any writer after one that receives nothing,
  * and after a process that sleeps. What becomes of one that dies is tested with processes that do.
  */
 import { expect, test } from "bun:test";

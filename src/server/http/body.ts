@@ -60,7 +60,7 @@ export class RequestBody {
   }
 
   /**
-   * As `pieces`, for who has no use for a part of it: a small body comes as one piece, which costs less. Rejects when it
+   * As `pieces`, for callers that need all of it: a small body comes as one piece, which costs less. Rejects when it
    * breaks.
    */
   whole(): AsyncIterable<Uint8Array> {

@@ -114,7 +114,7 @@ async function* continued(
   }
 }
 
-/** Whether the body is a stream that nobody has opened. */
+/** Whether the body is a stream that has not been opened. */
 export function isUnopened(reply: Reply): boolean {
   const location = locationIn(reply);
   return location?.kind === "stream" && !location.isOpen;

@@ -122,7 +122,7 @@ async function listenSecurely(
   const edge = { handle, logs, sends, pageCache, commonHeaders };
   const serveWith = (served: TlsMaterial, port: number): Server<undefined> =>
     serve({ ...address, port }, edge, { tls: served, http2, reusePort: true });
-  // Nobody else may hold the port: a server that shares it would take requests of another one.
+  // No other server may hold the port: servers that share it would take each other's requests.
   if (address.port !== 0 && !sharesPort) await serve(address, edge, {}).stop(true);
   let current = serveWith(material, address.port);
   const ending = new Set<Server<undefined>>();

@@ -21,7 +21,8 @@ const WHY: Readonly<Record<Exclude<Readiness, "ready">, string>> = {
  */
 export async function getReady({ options }: Context): Promise<Representation> {
   if (options.auditFails?.() ?? false) {
-    const message = "lines of the audit are lost, because standard output does not take them: see to whoever reads it";
+    const message =
+      "lines of the audit are lost, because standard output does not take them: check the process that reads it";
     throw new OciError("UNAVAILABLE", { message });
   }
   const reason = options.notReady?.();

@@ -121,7 +121,7 @@ function wrongRefreshToken(reason: Reason, owner?: Principal): Rejected {
   return { kind: "rejected", scheme: "bearer", reason, name: owner && nameOf(owner) };
 }
 
-/** Those who have an account get one: a job's own token is what lives as long as the job. */
+/** Users and robots get one: a job's own token is what lives as long as the job. */
 async function refreshToken(
   options: ServerOptions,
   principal: Principal,

@@ -159,7 +159,7 @@ export class FilesystemBlobStore implements BlobStore {
       const found = statSync(this.#path(key), { throwIfNoEntry: false });
       return found !== undefined && fingerprintOf(found) === fingerprint && found.isFile();
     } catch {
-      return false; // what is wrong with the disk is found out by who waits for it
+      return false; // the caller finds out what is wrong with the disk
     }
   }
 
@@ -275,7 +275,7 @@ export class FilesystemBlobStore implements BlobStore {
     }
   }
 
-  /** Somebody tidied an empty folder away. */
+  /** Another process removed the empty folder. */
   async #makeAgain(folder: string): Promise<void> {
     this.#folders.forget(folder);
     await this.#folders.ensure(folder);

@@ -45,7 +45,7 @@ export class Folders {
     if (waiting && !waiting.started) return waiting.next;
     const entry = { started: false, next: Promise.resolve() };
     entry.next = (async () => {
-      // The sync under way may have begun before the caller's rename: it does not count for him.
+      // The sync under way may have begun before the caller's rename: then it does not cover it.
       await waiting?.next.catch(() => undefined);
       entry.started = true;
       try {
@@ -63,7 +63,7 @@ export class Folders {
     await this.ensure(parent);
     await this.#permissions.makeFolder(folder).catch(async (error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT" || parent === this.#root) throw error;
-      // Somebody tidied away the one above, which was known to be there.
+      // Another process removed the parent folder, which this one had cached.
       this.forget(parent);
       await this.ensure(parent);
       await this.#permissions.makeFolder(folder);

@@ -106,7 +106,7 @@ export class FilesystemPartFile implements AsyncDisposable {
     }
   }
 
-  /** Begins to write what was filled, once the write before it is over. Rejects, and drops it, when that one failed. */
+  /** Begins to write what was filled, once the write before it is over. Rejects, and drops it, when the earlier one failed. */
   async #writeBuffer(): Promise<void> {
     await this.#writing.catch((error: unknown) => {
       this.#dropBuffer();

@@ -45,7 +45,7 @@ export class S3BlobStore implements BlobStore {
   readonly #reader: ObjectReader;
   readonly #context: PartWriterContext;
   readonly #redirects: boolean;
-  /** Deletions that nobody waits for. */
+  /** Deletions in the background. */
   readonly #discarding = new Set<Promise<void>>();
 
   constructor(options: S3Options) {
@@ -122,7 +122,7 @@ export class S3BlobStore implements BlobStore {
     return found && { size: found.size, fingerprint: `${found.size} ${found.etag}` };
   }
 
-  /** Nobody else writes to the bucket; that an object is gone is found out when it is read. */
+  /** Only the registry writes to the bucket; that an object is gone is found out when it is read. */
   isUnchanged(): boolean {
     return true;
   }

@@ -16,7 +16,7 @@ const BYTES_PER_TRY_MS = 100;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
 
-/** Statuses that say nothing of the request itself. S3 says 503 to who asks too often. */
+/** Statuses that say nothing of the request itself. S3 says 503 to clients that ask too often. */
 const TEMPORARY: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 
 /** Words of S3 that come with another status, and mean that the same request may succeed. */

@@ -275,7 +275,7 @@ export class S3PartWriter implements PartWriter, Borrower {
   async #buffer(atLeast = this.#filled + 1): Promise<Uint8Array> {
     if (this.#borrowed && this.#borrowed.buffer.length >= atLeast) return this.#borrowed.buffer;
     if (this.#borrowed) {
-      // More came than was announced. Whoever holds memory must not wait for more: it is given back first.
+      // More came than was announced. A borrower must not wait for more memory: its buffer is given back first.
       this.#announced = undefined;
       await this.#setAside();
       this.#isAside = false; // it has waited once

@@ -61,7 +61,7 @@ export class Signer {
     return others;
   }
 
-  /** Returns an address that whoever has it may GET for a while. */
+  /** Returns a presigned address for GET, which is valid for a while without credentials. */
   async presign(url: URL): Promise<URL> {
     const { expiration } = await this.#credentials();
     const left = expiration ? Math.floor((expiration.getTime() - systemClock.now()) / 1000) : Infinity;

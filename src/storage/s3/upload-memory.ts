@@ -1,4 +1,4 @@
-/** The memory of all uploads together: whoever wants more than is left waits. */
+/** The memory of all uploads together: an upload that wants more than is left waits. */
 
 /** Bytes that are borrowed, until they are given back. */
 export interface Borrowed extends Disposable {
@@ -23,11 +23,11 @@ export interface Wish {
 /** Buffers of one size that are kept for the next upload. */
 const MAX_SPARE = 4;
 
-/** How often it is looked for slow borrowers while somebody waits. */
+/** How often slow borrowers are searched for while an upload waits. */
 const LOOK_MS = 250;
-/** For how long nobody is asked for a buffer that he has just got. */
+/** For how long a borrower is not asked for a buffer that it has just got. */
 const KEPT_MS = 1000;
-/** Whoever would need longer than that to fill his buffer is slow. */
+/** A borrower that would need longer than that to fill its buffer is slow. */
 const FILLED_MS = 30_000;
 /** For how long those whose bytes were set aside let others go first: what they cost is written and read again each time. */
 const RETURN_MS = 10_000;
@@ -65,7 +65,7 @@ export class UploadMemory {
 
   /**
    * A buffer of `bytes`, with undefined contents, once there is room: in the order of the calls, but those that return come
-   * later. Whoever holds one must be able to give it back without another: then everybody gets one in the end. Borrowers that
+   * later. A borrower must be able to give its buffer back without another: then each gets one in the end. Borrowers that
    * are slow are asked to, slowest first, while others wait.
    */
   async borrow(bytes: number, { borrower, isReturning = false }: Wish = {}): Promise<Borrowed> {
@@ -127,7 +127,7 @@ export class UploadMemory {
     this.#timer = undefined;
   }
 
-  /** Asks as many slow borrowers for their buffers as those who wait need. */
+  /** Asks as many slow borrowers for their buffers as the waiting ones need. */
   #look(): void {
     this.#serve();
     const now = performance.now();

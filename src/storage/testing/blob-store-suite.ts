@@ -11,7 +11,7 @@ import type { BlobStore, CountedPart, PartKey, PartWriter, StorageKey } from "..
 /** More than any buffer of a store, and no multiple of one. */
 const LARGE = 1_300_007;
 
-/** `open` gives a fresh store each time; whoever calls the suite removes what they leave behind. */
+/** `open` gives a fresh store each time; the caller of the suite removes what they leave behind. */
 export function blobStoreSuite(
   name: string,
   open: () => Promise<BlobStore>,

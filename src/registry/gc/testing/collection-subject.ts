@@ -185,7 +185,7 @@ export class CollectionSubject implements AsyncDisposable {
     return (await this.metadata.manifests.find(name, digest)) !== undefined;
   }
 
-  /** Whether there are bytes of that digest, whoever shows them. */
+  /** Whether there are bytes of that digest, in any repository. */
   async hasBytes(digest: Digest): Promise<boolean> {
     return (await this.metadata.blobs.locate(digest)) !== undefined;
   }
