@@ -21,7 +21,7 @@ export class Translations {
 }
 
 /** Whole statements about usage, which is kept in another way (`usage-folding.ts`), by what they are in SQLite. */
-const REPLACED: ReadonlyMap<string, string> = new Map([
+export const REPLACED: ReadonlyMap<string, string> = new Map([
   [
     // Without what was not moved yet: that is moved into the quota's row later, when the repository counts there.
     "select name, bytes, tags from repo where name > $1 and name < $2 order by name limit $3",
