@@ -76,9 +76,9 @@ export interface RegistryOptions {
   readonly readLimits?: ReadLimitOptions;
   /** How much may lie below prefixes of names. */
   readonly quotas?: readonly Quota[];
-  /** Is told of each change that a client makes over HTTP, once it is durable. */
+  /** Called for each change that a client makes over HTTP, once it is durable. */
   readonly onChange?: ChangeListener;
-  /** Whether what `onChange` or the log is told of changes is being lost: then `/readyz` answers 503. */
+  /** Whether changes are being lost on their way to `onChange` or the log: then `/readyz` answers 503. */
   readonly auditFails?: () => boolean;
   /** Why this server should get no requests now; then `/readyz` answers 503 with it. Undefined while it should. */
   readonly notReady?: () => string | undefined;
@@ -97,7 +97,7 @@ export interface RegistryOptions {
   readonly collection?: Partial<RetentionRules>;
   /** Whether requests and calls to database and storage are counted in `metrics`; false when absent. */
   readonly measure?: boolean | MeasureOptions | undefined;
-  /** Is told of each call to database and storage, to measure or trace them. */
+  /** Observes each call to database and storage, to measure or trace them. */
   readonly observer?: CallObserver;
   readonly log?: Logger;
   readonly clock?: Clock;

@@ -60,7 +60,7 @@ interface AccessParts {
   readonly log: Logger;
   readonly origins: Origins;
   readonly signaturesEnabled: boolean;
-  /** Is told of verified credentials. */
+  /** Called when credentials were verified. */
   readonly onLogin: LoginListener | undefined;
 }
 

@@ -45,7 +45,7 @@ export interface FolderStorage {
  */
 export type StorageOptions = "memory" | FolderStorage | Drivers;
 
-/** The methods of the storage whose calls are told of, by the names that distribution has for what they do. */
+/** The methods of the storage whose calls are reported, by the names that distribution has for what they do. */
 const STORAGE_ACTIONS: Actions<BlobStore> = {
   begin: "Writer",
   resume: "Writer",
@@ -59,7 +59,7 @@ const WRITER_ACTIONS: Actions<PartWriter> = { append: "Append", checkpoint: "Syn
 
 const DATABASE_ACTIONS: Actions<SqlEngine> = { read: "read", readNow: "read", write: "write", flush: "flush" };
 
-/** Opens the drivers; `observer` is told of their calls. */
+/** Opens the drivers; `observer` receives their calls. */
 export async function openDrivers(storage: StorageOptions, log: Logger, observer?: CallObserver): Promise<Drivers> {
   const drivers = await chooseDrivers(storage, log);
   if (!observer) return drivers;

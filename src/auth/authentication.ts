@@ -33,7 +33,7 @@ export interface AuthenticationParts {
   readonly onLogin?: LoginListener | undefined;
 }
 
-/** Is told of credentials that were verified, rather than found in the cache: accepted, or why they were refused. */
+/** Called when credentials were verified, not when they were in the cache: accepted, or why they were refused. */
 export type LoginListener = (scheme: "basic" | "bearer", result: "accepted" | Reason) => void;
 
 /** For so long a password is not hashed again. */

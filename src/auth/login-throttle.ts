@@ -52,7 +52,7 @@ export interface Attempt {
   succeed(): void;
   /** They were not: forgets that they ever were. */
   fail(): void;
-  /** They could not be verified: removes the attempt. */
+  /** They were not verified, neither accepted nor refused: removes the attempt. */
   forgive(): void;
 }
 

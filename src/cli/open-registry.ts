@@ -40,7 +40,7 @@ export interface OpenOptions {
   readonly quotas?: boolean;
   /** Whether lines of the audit are lost now: then the registry is not ready. */
   readonly auditFails?: () => boolean;
-  /** Is told of calls to database and storage. */
+  /** Observes calls to database and storage. */
   readonly observer?: CallObserver | undefined;
   /** Why it should get no requests now; undefined while it should. */
   readonly notReady?: () => string | undefined;

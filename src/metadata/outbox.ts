@@ -80,7 +80,7 @@ const FIRST = query({ seq: integer }, `select coalesce(min(seq), 0) as seq from 
 const UNKNOWN_ENDPOINTS = `
   select 1 as found from json_each($1) where not exists (select 1 from event_endpoint where name = value) limit 1`;
 
-/** A new endpoint is told of what comes. */
+/** A new endpoint receives the events that are recorded from then on. */
 const BEGIN = `
   insert into event_endpoint (name, seq) select value, (select coalesce(max(seq), 0) from event) from json_each($1) where true
   on conflict (name) do nothing`;
@@ -189,7 +189,7 @@ export class Outbox {
     this.#database = database;
   }
 
-  /** Makes endpoints known, which are told of what is committed from now on; those that are known go on where they are. */
+  /** Adds endpoints, which receive what is committed from now on; endpoints that exist go on where they are. */
   async begin(endpoints: readonly string[]): Promise<void> {
     if (endpoints.length === 0) return;
     const { engine } = this.#database;

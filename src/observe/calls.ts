@@ -7,7 +7,7 @@ export interface Call {
   readonly action: string;
 }
 
-/** Is told of calls. It never throws. */
+/** Observes calls. It never throws. */
 export interface CallObserver {
   /** A call begins. The result is to be called once, when the call has ended; with its error when it failed. */
   begin(call: Call): (error?: unknown) => void;

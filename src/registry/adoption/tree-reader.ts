@@ -234,5 +234,5 @@ export class RepositoryReader {
   }
 }
 
-/** Blobs of a repository that are remembered, so that images which share them read them once. */
+/** Blobs of a repository in the cache, so that images which share them read them once. */
 const MOST_KNOWN = 100_000;

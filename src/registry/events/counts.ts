@@ -2,7 +2,7 @@
 
 /** What senders count, by the names of endpoints: `registry_notifications_*` of distribution. */
 export interface NotificationCounts {
-  /** `Events` for what an endpoint is to be told of; `Successes`, `Failures` and `Errors` for tries; `Dead`, `Dropped`, `Lost`. */
+  /** `Events` for what an endpoint is to receive; `Successes`, `Failures` and `Errors` for tries; `Dead`, `Dropped`, `Lost`. */
   event(type: EventCount, endpoint: string, count?: number): void;
   /** The status of a response, such as `200 OK`. */
   status(code: string, endpoint: string): void;

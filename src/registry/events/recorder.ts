@@ -10,7 +10,7 @@ import type { EventOptions, RegistryEvent } from "./event.ts";
 
 export interface RecorderOptions {
   readonly endpoints: readonly Endpoint[];
-  /** Whether events are kept for readers (`GET /api/v1/events`), also those that no endpoint is told of. */
+  /** Whether events are kept for readers (`GET /api/v1/events`), also those that no endpoint receives. */
   readonly forReaders: boolean;
   /** Whether changes are kept in the audit table. */
   readonly audit: boolean;

@@ -77,7 +77,7 @@ export async function collectAll(
   return await run.unlink(totalOf((await metadata.collection.backlog()).files), aheadMs);
 }
 
-/** Ends what is over and unlinks what was thrown away, and collects nothing. */
+/** Ends expired uploads and empties the trash, but collects nothing. */
 export function collectTrash(backend: Backend, hooks: CollectionHooks = {}): Promise<CollectionReport> {
   return new Run(backend, backend.rules, hooks).unlink();
 }

@@ -275,7 +275,7 @@ export class FilesystemBlobStore implements BlobStore {
     }
   }
 
-  /** Another process removed the empty folder. */
+  /** Makes a folder that was removed while it was empty. */
   async #makeAgain(folder: string): Promise<void> {
     this.#folders.forget(folder);
     await this.#folders.ensure(folder);

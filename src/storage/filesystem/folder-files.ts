@@ -12,7 +12,7 @@ const ABSENT: ReadonlySet<string | undefined> = new Set(["ENOENT", "ENOTDIR", "E
 /** Files of up to so many bytes are read without asking for their size first. */
 const SMALL = 4096;
 
-/** Folders that are remembered. */
+/** Folders in the cache, at most. */
 const MOST_KNOWN = 100_000;
 
 /** Errors of file systems, or pairs of them, without hard links. */

@@ -63,7 +63,7 @@ export class Folders {
     await this.ensure(parent);
     await this.#permissions.makeFolder(folder).catch(async (error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT" || parent === this.#root) throw error;
-      // Another process removed the parent folder, which this one had cached.
+      // The parent folder is in the cache, but was removed meanwhile.
       this.forget(parent);
       await this.ensure(parent);
       await this.#permissions.makeFolder(folder);
