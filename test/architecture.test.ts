@@ -262,7 +262,7 @@ describe("the library's index.ts", () => {
     expect(rest).toBe("");
   });
 
-  test("is imported by nobody in src/, for whom names stand where they are made", () => {
+  test("is imported by no module in src/, where names stand where they are made", () => {
     const importers = SHIPPED.filter((file) => importedFiles(file).includes("index.ts"));
     expect(importers.map(({ path }) => path)).toEqual([]);
   });

@@ -118,7 +118,7 @@ describe("the lock file", () => {
     expect(unknown.map(([path]) => path)).toEqual([]);
   });
 
-  test("names no package registry: whoever installs has their own", () => {
+  test("names no package registry: each installation has its own", () => {
     expect(LOCK_TEXT).not.toContain('"resolved"');
     // Where a package's authors take money is the one kind of address in it.
     const addresses = JSON.stringify(LOCK, (key, value: unknown) => (key === "funding" ? undefined : value)).match(

@@ -15,7 +15,7 @@ import { OPS, requestsIn } from "./trace.ts";
 
 const folder = await scratchFolder();
 
-/** Gives each request, by its method and path, to whoever answers it. */
+/** Gives each request, by its method and path, to the function that answers it. */
 function listen(take: (request: string, answer: (body: string) => void) => void) {
   const server = Bun.listen({
     hostname: "127.0.0.1",

@@ -1,4 +1,4 @@
-/** Who somebody is: users, robots, what is remembered, and what changes at once. */
+/** Authentication: users, robots, what is cached, and what changes at once. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -71,7 +71,7 @@ describe("a user", () => {
     expect(await outcome(logins.login("alice", "of-database", ADDRESS))).toBe("nobody");
   });
 
-  test("of the database is nobody where users are off, and so is a robot", async () => {
+  test("of the database is refused where users are off, and so is a robot", async () => {
     await using subject = await AuthSubject.open();
     await subject.addUser("alice", "wonderland");
     const { token } = await subject.robots.create("ci", [], undefined);
@@ -142,7 +142,7 @@ describe("a flood of logins", () => {
     const logins = subject.logins({ htpasswd: { path: await htpasswd({ alice: "wonderland" }) } });
     await logins.login("alice", "wonderland");
     const flood = Array.from({ length: 150 }, (_, at) => outcome(logins.login(`user-${at}`, "guess", `10.0.${at}.1`)));
-    expect(await outcome(logins.login("alice", "wonderland"))).toBe("alice"); // whoever was let in does not notice
+    expect(await outcome(logins.login("alice", "wonderland"))).toBe("alice"); // alice has logged in before
     const ends = await Promise.all(flood);
     expect(ends.filter((end) => end === "nobody")).toHaveLength(103);
     expect(ends.filter((end) => end === "TOOMANYREQUESTS")).toHaveLength(47);
@@ -160,7 +160,7 @@ describe("a flood of logins", () => {
     expect(new Set(await Promise.all(flood))).toEqual(new Set(["nobody", "TOOMANYREQUESTS"]));
   });
 
-  test("with invented names keeps out nobody behind the same address who has logged in before", async () => {
+  test("with invented names keeps out no user behind the same address who has logged in before", async () => {
     await using subject = await AuthSubject.open(undefined, new CountingPasswords(1));
     const users = Object.fromEntries(Array.from({ length: 10 }, (_, at) => [`user-${at}`, `secret-${at}`]));
     const logins = subject.logins({ htpasswd: { path: await htpasswd(users) } });
@@ -287,7 +287,7 @@ describe("a robot", () => {
     expect(await outcome(logins.login("other", token, ADDRESS))).toBe("nobody");
   });
 
-  test("is nobody from the moment on when its token ends", async () => {
+  test("is refused from the moment on when its token ends", async () => {
     await using subject = await AuthSubject.open();
     const { token } = await subject.robots.create("ci", GRANTS, subject.clock.ms + 1000);
     const logins = subject.logins();
@@ -330,7 +330,7 @@ describe("a robot", () => {
 });
 
 describe("a name that is longer than any account's", () => {
-  test("is nobody's, and nothing is computed or remembered for it", async () => {
+  test("is refused, and nothing is computed or cached for it", async () => {
     await using subject = await AuthSubject.open();
     const logins = subject.logins();
     for (let guess = 0; guess < 20; guess++) {
@@ -341,7 +341,7 @@ describe("a name that is longer than any account's", () => {
 });
 
 describe("the time that a wrong login takes", () => {
-  test("is that of one hash, whoever it is", async () => {
+  test("is that of one hash for every name", async () => {
     await using subject = await AuthSubject.open();
     await subject.addUser("alice", "wonderland");
     const path = await htpasswd({ bob: "looking-glass" });
@@ -399,7 +399,7 @@ describe("the time that a wrong login takes", () => {
     expect(await hashesBy(subject.logins(settings))).toEqual(hashes);
   });
 
-  test("does not let somebody in whose guess fits the hash that stands for nobody", async () => {
+  test("refuses a guess that fits the dummy hash", async () => {
     await using subject = await AuthSubject.open();
     const path = await htpasswd({ bob: "looking-glass" });
     const logins = subject.logins({ htpasswd: { path } });
@@ -408,7 +408,7 @@ describe("the time that a wrong login takes", () => {
   });
 });
 
-describe("whoever guesses", () => {
+describe("a client that guesses", () => {
   test("does not lock out the right password, which gets in within a second, also from the same address", async () => {
     await using subject = await AuthSubject.open();
     await subject.addUser("alice", "wonderland");
@@ -440,7 +440,7 @@ describe("whoever guesses", () => {
     expect(await outcome(logins.login("alice", "wonderland"))).toBe("alice");
   });
 
-  test("is slowed for passwords alone: who has a stale token keeps out nobody, wherever they are", async () => {
+  test("is slowed for passwords alone: a client with a stale token keeps out no user, wherever it is", async () => {
     await using subject = await AuthSubject.open();
     await subject.addUser("alice", "wonderland");
     const { token } = await subject.robots.create("ci", [], undefined);

@@ -65,7 +65,7 @@ describe("a certificate", () => {
     }
   });
 
-  test("is not trusted with a critical extension that nobody knows, nor by way of one that has it", () => {
+  test("is not trusted with an unknown critical extension, nor by way of one that has it", () => {
     const root = new Authority("root");
     expect(isTrusted(root.issue("token server", { riddle: true }), root)).toBeFalse();
     expect(isTrusted(...line({}, { riddle: true }))).toBeFalse();

@@ -1,4 +1,4 @@
-/** The cache of sessions: what it may need of memory, whoever fills it. */
+/** The cache of sessions: its bound in memory, whatever fills it. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { heapStats } from "bun:jsc";
 import { Authentication } from "./authentication.ts";

@@ -1,4 +1,4 @@
-/** What is computed for names that nobody has. */
+/** What is computed for unknown user names. */
 import { describe, expect, test } from "bun:test";
 import { DUMMY_HASH, decoyFor } from "./decoy-hashes.ts";
 import type { HashClass } from "./decoy-hashes.ts";

@@ -88,7 +88,7 @@ function der(pem: string): string {
 }
 
 describe("a token of another server", () => {
-  test("says who somebody is and what that one may do, until it expires", async () => {
+  test("names the principal and what it may do, until it expires", async () => {
     const exp = Math.floor(clock.ms / 1000) + 300;
     expect(await withSet({ exp })).toMatchObject({
       principal: { kind: "user", name: "alice", groups: [], generation: "external" },
@@ -97,7 +97,7 @@ describe("a token of another server", () => {
     });
   });
 
-  test("may be for nobody, and may allow nothing", async () => {
+  test("may be anonymous, and may allow nothing", async () => {
     expect(await withSet({ sub: "", access: undefined })).toMatchObject({ principal: undefined, access: [] });
     expect((await withSet({ access: "all" }))?.access).toEqual([]);
     const odd = [
@@ -213,7 +213,7 @@ describe("the key of a token", () => {
     expect(await verify(verifier, await signed(await keyOf(below), { x5c: chain.toReversed() }))).toBeUndefined();
   });
 
-  test("is not that of a certificate that nobody vouches for, or nobody who may, or not at this time", async () => {
+  test("is not that of a certificate without a trusted issuer, or outside its validity", async () => {
     const verifier = tokens({ rootcertbundle: await file(root.cert) });
     const foreign = new Authority("root").issue("token server");
     const usurper = new Authority("usurper", { parent: root, mayVouch: false });
@@ -267,7 +267,7 @@ describe("the key of a token", () => {
     }
   });
 
-  test("is trusted beside others of kinds that are not understood, which nobody dies of", async () => {
+  test("is trusted beside others of kinds that are not understood, which are skipped", async () => {
     const odd = root.issue("odd", { curve: "P-224" });
     const off = { ...own.jwk, x: "AA", kid: "off" }; // no point of its curve
     const verifier = tokens({

@@ -37,7 +37,7 @@ describe("an htpasswd file", () => {
   });
 
   for (const hash of ["{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=", "$apr1$x$y", "secret", "", "$2y$05$short", "$6$salt$hash"]) {
-    test(`says that nobody can log in by ${JSON.stringify(hash)}, and does not say what it is`, () => {
+    test(`says that no user can log in by ${JSON.stringify(hash)}, and does not say what it is`, () => {
       const { entries, warnings } = parseHtpasswd(`alice:${BCRYPT}\nbob:${hash}\n`);
       expect([...entries.keys()]).toEqual(["alice"]);
       expect(warnings).toEqual([expect.stringMatching(/^line 2: the password of bob has a hash that is neither/)]);
@@ -50,7 +50,7 @@ describe("an htpasswd file", () => {
     ["argon2id of 1 GiB", ARGON2ID.replace("m=8,", "m=1048576,")],
     ["argon2id of many passes", ARGON2ID.replace("t=1,", "t=1000000,")],
   ] as const) {
-    test(`says that nobody can log in by ${what}: whoever tries to would make the server compute it`, () => {
+    test(`says that no user can log in by ${what}: each attempt would make the server compute it`, () => {
       const { entries, warnings } = parseHtpasswd(`alice:${BCRYPT}\nbob:${hash}\n`);
       expect([...entries.keys()]).toEqual(["alice"]);
       expect(warnings).toEqual([expect.stringMatching(/^line 2: the password of bob has a hash whose cost/)]);

@@ -1,4 +1,4 @@
-/** Guessing of passwords is slowed, whoever guesses what from where, and nobody is locked out. */
+/** Guessing of passwords is slowed, for every name and address, and no user is locked out. */
 import { describe, expect, test } from "bun:test";
 import { LoginThrottle, THROTTLE_MS } from "./login-throttle.ts";
 import type { Attempt } from "./login-throttle.ts";
@@ -88,13 +88,13 @@ describe("failed logins for an account from an address", () => {
     expect(verified((number) => guess("alice", `2001:db8:0:${number.toString(16)}::1`))).toBe(1000);
   });
 
-  test("are not those that nobody could verify", () => {
+  test("are not those that could not be verified", () => {
     const { throttle, guess } = throttled();
     for (let number = 0; number < 1000; number++) begin(throttle, "alice", "x", HERE)?.forgive();
     expect(verified(() => guess("alice", HERE))).toBe(10);
   });
 
-  test("keep nobody out when the clock is set back", () => {
+  test("keep no user out when the clock is set back", () => {
     const { clock, guess } = throttled();
     verified(() => guess("alice", HERE));
     clock.ms -= 86_400_000;
@@ -127,7 +127,7 @@ describe("an address that invents a name for each guess", () => {
     expect(verified(inventing(guess))).toBe(200);
   });
 
-  test("keeps out nobody whose credentials were good in the last month", () => {
+  test("keeps out no user whose credentials were good in the last month", () => {
     const { clock, throttle, guess } = throttled();
     const users = Array.from({ length: 10 }, (_, number) => `user ${number}`);
     for (const name of users) begin(throttle, name, `secret of ${name}`, HERE)?.succeed();
@@ -194,7 +194,7 @@ describe("credentials that were good", () => {
       expect(begin(throttle, "alice", "wonderland", address)).toBeDefined();
     }
     expect(begin(throttle, "alice", "wonderlan", HERE)).toBeUndefined();
-    expect(begin(throttle, "alic", "ewonderland", HERE)).toBeDefined(); // another account, which nobody tried
+    expect(begin(throttle, "alic", "ewonderland", HERE)).toBeDefined(); // another account, without a failure
     clock.ms += 30 * 86_400_000 - 1;
     floods();
     expect(begin(throttle, "alice", "wonderland", HERE)).toBeDefined();

@@ -67,7 +67,7 @@ function base64url(value: object): string {
   return Buffer.from(JSON.stringify(value)).toString("base64url");
 }
 
-/** Undefined when the token is not good; rejects when nobody knows. */
+/** Undefined when the token is not good; rejects when that is unknown. */
 async function proofFor(who: OidcVerifier, password: string): Promise<Proof | undefined> {
   const verdict = await who.verify({ kind: "basic", name: "oidc", password });
   if (verdict.kind === "rejection" && verdict.refusal) throw verdict.refusal;
@@ -114,7 +114,7 @@ describe("a job", () => {
 describe("a token of a job is good for nothing", () => {
   for (const [what, claims] of [
     ["for another audience", { aud: "other.example.com" }],
-    ["for nobody in particular", { aud: undefined }],
+    ["without an audience", { aud: undefined }],
     ["of another issuer", { iss: "https://ci.example.com" }],
     ["without an issuer", { iss: undefined }],
     ["that has expired", { exp: 1_699_999_980 }],
@@ -149,7 +149,7 @@ describe("a token of a job is good for nothing", () => {
     expect(await identify({ ...future, exp: clock.ms / 1000 - 60 }, { lifetime: 3_600_000 })).toBe("nobody");
   });
 
-  test("that is no token, or somebody else's handwriting", async () => {
+  test("that is no token, or has another signer's signature", async () => {
     const good = await issuer.token(CLAIMS, clock.ms);
     const [header = "", payload = "", signature = ""] = good.split(".");
     const forged = Buffer.from(
@@ -294,7 +294,7 @@ describe("the keys of an issuer", () => {
     expect(await outcome(identityOf(who, old))).toBe("nobody");
   });
 
-  test("that cannot be fetched make nobody somebody: 503, and the issuer is left in peace for a while", async () => {
+  test("that cannot be fetched authenticate no client: 503, and no request to the issuer for a while", async () => {
     issuer.isUp = false;
     const who = jobs();
     const token = await issuer.token(CLAIMS, clock.ms);
@@ -323,13 +323,13 @@ describe("the keys of an issuer", () => {
 
   for (const [what, unusable] of [
     ["no point of its curve", { kty: "EC", crv: "P-256", x: "AA", y: "AA" }],
-    ["of a curve that nobody knows", { kty: "EC", crv: "P-1", x: "AA", y: "AA" }],
+    ["of an unknown curve", { kty: "EC", crv: "P-1", x: "AA", y: "AA" }],
     ["without its numbers", { kty: "RSA" }],
     ["with numbers of the wrong kind", { kty: "RSA", n: 7, e: {} }],
     ["too short for its algorithm", { kty: "RSA", n: Buffer.alloc(64, 255).toString("base64url"), e: "AQAB" }],
     ["a secret", { kty: "oct", k: "c2VjcmV0" }],
     ["for something else than signatures", { kty: "OKP", crv: "X25519", x: Buffer.alloc(32, 9).toString("base64url") }],
-    ["of a kind that nobody knows", { kty: "XYZ" }],
+    ["of an unknown kind", { kty: "XYZ" }],
   ] as const) {
     test(`may be unusable (${what}): a token that names one is refused, and the others are good`, async () => {
       for (const alg of ["RS256", "ES256", "EdDSA"]) {

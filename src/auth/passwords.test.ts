@@ -19,7 +19,7 @@ for (const [hash, label, isAffordable] of [
   [`$argon2id$v=19$m=8,t=4000000000,p=1${ARGON2}`, "argon2id 8 4000000000 1", false],
   [`$argon2id$v=19$m=${"9".repeat(400)},t=0,p=1${ARGON2}`, `argon2id ${"9".repeat(400)} 0 1`, false],
 ] as const) {
-  test(`${hash.slice(0, 40)} may${isAffordable ? "" : " not"} be computed for whoever tries to log in`, () => {
+  test(`${hash.slice(0, 40)} may${isAffordable ? "" : " not"} be computed at a login`, () => {
     expect(hashCost(hash)).toEqual({ label, isAffordable });
   });
 }

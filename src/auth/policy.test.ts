@@ -3,14 +3,14 @@ import * as fc from "fast-check";
 import type { Action, Identity, Principal } from "./identity.ts";
 import { Policy, nameOf } from "./policy.ts";
 
-function somebody(kind: Identity["kind"], name: string, more: Partial<Identity> = {}): Identity {
+function identity(kind: Identity["kind"], name: string, more: Partial<Identity> = {}): Identity {
   return { kind, name, groups: [], generation: "1", ...more };
 }
 
-const alice = somebody("user", "alice");
-const dev = somebody("user", "bob", { groups: ["dev"] });
-const admin = somebody("user", "root", { groups: ["admin"] });
-const robot = somebody("robot", "ci");
+const alice = identity("user", "alice");
+const dev = identity("user", "bob", { groups: ["dev"] });
+const admin = identity("user", "root", { groups: ["admin"] });
+const robot = identity("robot", "ci");
 const anonymous = undefined;
 
 const ACTIONS: readonly Action[] = ["pull", "push", "delete", "admin"];
@@ -23,12 +23,12 @@ function actionsOf(policy: Policy, who: Principal, repository: string): readonly
 describe("without policies", () => {
   const policy = new Policy();
 
-  test("whoever proved who they are may do everything", () => {
+  test("every authenticated principal may do everything", () => {
     for (const who of [alice, dev, robot]) expect(actionsOf(policy, who, "any/thing")).toEqual(ACTIONS);
     expect(policy.allowsSomePull(alice)).toBeTrue();
   });
 
-  test("nobody else may do anything", () => {
+  test("anonymous clients may do nothing", () => {
     expect(actionsOf(policy, anonymous, "any/thing")).toEqual([]);
     expect(policy.allowsSomePull(anonymous)).toBeFalse();
     expect(policy.knowsAnonymous).toBeFalse();
@@ -40,10 +40,10 @@ function aliceMay(action: Action, repositories: string): Policy {
 }
 
 function boundTo(repositories: string): Identity {
-  return somebody("robot", "ci", { bound: [{ repositories, actions: ["admin"] }] });
+  return identity("robot", "ci", { bound: [{ repositories, actions: ["admin"] }] });
 }
 
-test("administrators are whoever may do everything everywhere", () => {
+test("administrators are principals that may do everything everywhere", () => {
   expect([alice, anonymous].map((who) => new Policy().isAdministrator(who))).toEqual([true, false]);
   expect([alice, dev, admin].map((who) => new Policy([]).isAdministrator(who))).toEqual([false, false, true]);
   expect(aliceMay("admin", "**").isAdministrator(alice)).toBeTrue();
@@ -53,7 +53,7 @@ test("administrators are whoever may do everything everywhere", () => {
 });
 
 describe("an empty list of policies", () => {
-  test("allows nobody anything but administrators", () => {
+  test("allows only administrators anything", () => {
     const policy = new Policy([]);
     for (const who of [anonymous, alice, dev, robot]) expect(actionsOf(policy, who, "a")).toEqual([]);
     expect(actionsOf(policy, admin, "a")).toEqual(ACTIONS);
@@ -62,16 +62,16 @@ describe("an empty list of policies", () => {
 
 describe("a rule", () => {
   const cases: readonly [who: string, allows: readonly Principal[], others: readonly Principal[]][] = [
-    ["alice", [alice], [anonymous, dev, robot, somebody("robot", "alice"), somebody("user", "alice2")]],
-    ["user:alice", [alice], [anonymous, dev, somebody("robot", "alice")]],
-    ["group:dev", [dev], [anonymous, alice, somebody("user", "dev"), somebody("user", "group:dev")]],
-    ["robot:ci", [robot], [anonymous, somebody("user", "ci"), somebody("user", "robot:ci")]],
-    ["anonymous", [anonymous], [alice, dev, robot, somebody("user", "anonymous")]],
+    ["alice", [alice], [anonymous, dev, robot, identity("robot", "alice"), identity("user", "alice2")]],
+    ["user:alice", [alice], [anonymous, dev, identity("robot", "alice")]],
+    ["group:dev", [dev], [anonymous, alice, identity("user", "dev"), identity("user", "group:dev")]],
+    ["robot:ci", [robot], [anonymous, identity("user", "ci"), identity("user", "robot:ci")]],
+    ["anonymous", [anonymous], [alice, dev, robot, identity("user", "anonymous")]],
     ["authenticated", [alice, dev, robot], [anonymous]],
     ["everyone", [anonymous, alice, dev, robot], []],
   ];
   for (const [name, allowed, others] of cases) {
-    test(`for ${name} is for nobody else`, () => {
+    test(`for ${name} is for no other principal`, () => {
       const policy = new Policy([{ who: [name], repositories: ["**"], actions: ["pull"] }]);
       expect([...allowed, ...others].filter((who) => policy.allows(who, "pull", "a/b"))).toEqual([...allowed]);
       expect([...allowed, ...others].filter((who) => policy.allowsSomePull(who))).toEqual([...allowed]);
@@ -102,7 +102,7 @@ describe("a bound", () => {
 
   test("is what a machine may do: no rule is needed, and none adds to it", () => {
     for (const kind of ["robot", "job"] as const) {
-      const machine = somebody(kind, "ci", { bound, groups: ["admin"] });
+      const machine = identity(kind, "ci", { bound, groups: ["admin"] });
       for (const policy of [
         new Policy(),
         new Policy([]),
@@ -143,7 +143,7 @@ describe("a decision", () => {
   });
 
   test("names people and machines as rules do", () => {
-    expect([anonymous, alice, robot, somebody("job", "x")].map(nameOf)).toEqual([
+    expect([anonymous, alice, robot, identity("job", "x")].map(nameOf)).toEqual([
       "anonymous",
       "alice",
       "robot:ci",

@@ -67,7 +67,7 @@ describe("a file by which clients log in", () => {
     ["an htpasswd file that is a folder", `auth: {htpasswd: {path: ${FOLDER}}}`, /htpasswd\.path: .*is a folder/],
     ["an htpasswd file below a file", `auth: {htpasswd: {path: ${EMPTY}/x}}`, /htpasswd\.path: .*is not a folder/],
   ] as const) {
-    test(`stops the start when nobody could: ${what}`, () => {
+    test(`stops the start when no user could: ${what}`, () => {
       const settings = settingsOf(text);
       expect(() => checkAccessFiles(settings)).toThrow(CommandError);
       expect(() => checkAccessFiles(settings)).toThrow(said);
@@ -87,22 +87,22 @@ describe("a file by which clients log in", () => {
 describe("at the start", () => {
   for (const [what, text, said] of [
     [
-      "nobody in the database",
+      "no user in the database",
       "auth: {users: {enabled: true}}",
       [/^auth\.users\.enabled: .*no users.* nobody can log in: /],
     ],
     [
-      "nobody in the database, but in a file",
+      "no user in the database, but in a file",
       `auth: {users: {enabled: true}, htpasswd: {path: ${USERS}}}`,
       [/no users and no robots in the database: /],
     ],
     [
-      "nobody in the file",
+      "no user in the file",
       `auth: {htpasswd: {path: ${EMPTY}}}`,
       [/^auth\.htpasswd\.path: no user .* nobody can log in: .*htpasswd -B/],
     ],
     [
-      "nobody in the file whose hash is understood",
+      "no user in the file whose hash is understood",
       `auth: {htpasswd: {path: ${OLD_USERS}}}`,
       [/line 1: the password of alice has a hash that is neither/, /^auth\.htpasswd\.path: no user/],
     ],

@@ -14,7 +14,7 @@ const OPEN: Greeted = {
 };
 
 describe("the start warns", () => {
-  test("of an address beyond the machine where nobody has to prove anything", () => {
+  test("of an address beyond the machine without authentication", () => {
     for (const url of ["http://0.0.0.0:5000", "http://[::]:5000", "http://registry.lan:5000", "https://10.0.0.1:443"]) {
       expect(exposures({ ...OPEN, url })).toEqual([expect.stringContaining(`everyone who reaches ${url} can`)]);
       expect(greeting({ ...OPEN, url })).toContain("Everyone who reaches this address can read, write and delete");

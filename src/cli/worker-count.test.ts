@@ -16,7 +16,7 @@ describe("the number of workers", () => {
     [17, 16],
     [128, 16],
   ] as const) {
-    test(`is ${count} on ${cores} cores, when nobody says anything`, () => {
+    test(`is ${count} on ${cores} cores, without a setting`, () => {
       expect(countWorkers(Settings.parse({}), { platform: "linux", cores })).toEqual({ count });
     });
   }

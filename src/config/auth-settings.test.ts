@@ -1,4 +1,4 @@
-/** Settings of who somebody is: distribution's as they are, and our own. */
+/** Settings of authentication: distribution's as they are, and our own. */
 import { describe, expect, test } from "bun:test";
 import { tokenServerOf } from "./auth-settings.ts";
 import type { Settings } from "./schema.ts";
@@ -21,8 +21,8 @@ function complaint(text: string, environment: Readonly<Record<string, string>> =
   throw new Error(`these settings were taken: ${text}`);
 }
 
-describe("the settings of who somebody is", () => {
-  test("ask nobody who they are unless told to", () => {
+describe("the settings of authentication", () => {
+  test("authenticate no client unless told to", () => {
     for (const text of ["", "auth: none", "auth: {none: {}}", "auth: {none: }", "auth: ", "auth: {}"]) {
       expect(auth(text)).toEqual({ users: { enabled: false }, oidc: [] });
     }
@@ -125,7 +125,7 @@ describe("the settings of who somebody is", () => {
       `auth: {oidc: [{issuer: 'http://ci.example.com', audience: b, rules: [${RULE}]}]}`,
       "https://",
     ],
-    ["tokens for anybody", `auth: {oidc: [{issuer: 'https://a', rules: [${RULE}]}]}`, "audience"],
+    ["tokens for any audience", `auth: {oidc: [{issuer: 'https://a', rules: [${RULE}]}]}`, "audience"],
     [
       "an action that is none",
       `auth: {oidc: [{issuer: 'https://a', audience: b, rules: [{claims: {a: b}, repositories: [x], actions: [write]}]}]}`,

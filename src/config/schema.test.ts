@@ -21,7 +21,7 @@ describe("the settings", () => {
     expect(new Set(SETTING_PATHS).size).toBe(SETTING_PATHS.length);
   });
 
-  test("are complete without a word from anybody", () => {
+  test("are complete without a setting", () => {
     expect(Settings.parse({})).toMatchObject({
       log: { level: "info" },
       http: { addr: "127.0.0.1:5000" },

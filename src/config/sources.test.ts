@@ -154,7 +154,7 @@ describe("a settings file", () => {
     ["is a number", "5000"],
     ["names an anchor that is not there", "http: *nowhere"],
     ["holds itself", "http: &http {addr: *http}"],
-    ["holds itself in a section that nobody knows", "a: &a {b: *a}"],
+    ["holds itself in an unknown section", "a: &a {b: *a}"],
     ["holds itself in a list", "storage: {inline: &list [*list]}"],
     ["would become too large", EXPLODING],
   ];
@@ -313,7 +313,7 @@ describe("a variable of the environment", () => {
     expect(load(undefined, { REGISTRY_http_addr: ":5001" }).settings.http.addr).toBe(":5001");
   });
 
-  test("that is not set, or is nobody's, means nothing", () => {
+  test("that is not set, or is unknown, means nothing", () => {
     const environment = {
       REGISTRY_HTTP_ADDR: undefined,
       REGISTRY_STORAGE_DELETE_ENABLED: undefined,

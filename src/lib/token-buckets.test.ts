@@ -19,7 +19,7 @@ test("names have nothing to do with each other", () => {
   expect([buckets.take("a"), buckets.take("b"), buckets.take("a") > 0]).toEqual([0, 0, true]);
 });
 
-test("a bucket holds no more than a minute's worth, however long nobody comes", () => {
+test("a bucket holds no more than a minute's worth, however long no request comes", () => {
   const buckets = new TokenBuckets(2, clock);
   buckets.take("a");
   clock.ms += 3_600_000;

@@ -1,4 +1,4 @@
-/** The log's way to a file: lines arrive whole and in order, or are dropped and counted, and nobody waits for it. */
+/** The log's way to a file: lines arrive whole and in order, or are dropped and counted; no request waits. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { once } from "node:events";
 import { openSync, readFileSync } from "node:fs";
@@ -102,7 +102,7 @@ describe("a pipe", () => {
     expect(numbersIn(await fifo.readUntil(/lost .*\n/))).toHaveLength(100);
   });
 
-  test("whose reader stalls is not fed with lines that nobody has put together", async () => {
+  test("whose reader stalls does not build the lines that it drops", async () => {
     using fifo = await openFifo();
     const { writer, dropped } = writerOf(fifo.file);
     while (dropped.lines === 0) writer.write(LINE);

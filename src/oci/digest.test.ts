@@ -27,7 +27,7 @@ const HEX128 = ABC512.slice("sha512:".length);
 
 const algorithm = fc.constantFrom<Algorithm>("sha256", "sha512");
 
-/** Any digest, made of bytes that nobody hashed. */
+/** Any digest, not computed from any bytes. */
 const anyDigest = algorithm.chain((name) => {
   const size = name === "sha256" ? 32 : 64;
   return fc

@@ -55,7 +55,7 @@ describe("an image", () => {
     expect(read({ ...IMAGE, layers: [] }).layers).toEqual([]);
   });
 
-  test("may hold digests of different algorithms, and of some that nobody computes", () => {
+  test("may hold digests of different algorithms, and of unknown ones", () => {
     const layers = [LAYER, { ...LAYER, digest: `sha512:${"0".repeat(128)}` }, { ...LAYER, digest: "blake3:00" }];
     expect(read({ ...IMAGE, layers }).layers).toEqual(layers);
   });
@@ -85,7 +85,7 @@ describe("an index", () => {
     expect(read({ ...INDEX, manifests: [] }).children).toEqual([]);
   });
 
-  test("may hold indexes, and manifests of types that nobody knows", () => {
+  test("may hold indexes, and manifests of unknown types", () => {
     const manifests = [descriptorOf(OCI_INDEX, "a"), descriptorOf("application/vnd.example", "b")];
     expect(read({ ...INDEX, manifests }).children).toEqual(manifests);
   });
@@ -115,7 +115,7 @@ describe("the type of a manifest", () => {
     expect(read({ ...ARTIFACT, mediaType: undefined }, OCI_ARTIFACT).mediaType).toBe(OCI_ARTIFACT);
   });
 
-  test("is seen in the manifest when nobody says it: an index has manifests", () => {
+  test("is seen in the manifest when no media type is given: an index has manifests", () => {
     expect(read({ ...IMAGE, mediaType: undefined }).mediaType).toBe(OCI_MANIFEST);
     expect(read({ ...INDEX, mediaType: undefined }).mediaType).toBe(OCI_INDEX);
   });
@@ -289,7 +289,7 @@ describe("a manifest is refused by the place when it has", () => {
     expect(() => readManifest(Buffer.from(text), OCI_INDEX, ignoreDeviations)).toThrow(refusalAt("manifests"));
   });
 
-  test("a key twice in an annotation, which is nobody's business", () => {
+  test("a key twice in an annotation, which the registry ignores", () => {
     const text = JSON.stringify({ ...IMAGE, annotations: {} }).replace(
       '"annotations":{}',
       '"annotations":{"a":"1","a":"2"}',
@@ -395,7 +395,7 @@ describe("reading a manifest", () => {
     fc.assert(fc.property(spoiled, declaredType(), expectOnlyRefusals), { numRuns: 500 });
   });
 
-  test("takes 4 MiB and more: the limit belongs to whoever takes the bytes in", () => {
+  test("takes 4 MiB and more: the limit belongs to the caller that reads the bytes", () => {
     expect(MAX_MANIFEST_SIZE).toBe(4_194_304);
     const annotations = { filler: "x".repeat(MAX_MANIFEST_SIZE) };
     expect(read({ ...IMAGE, annotations }).layers).toHaveLength(1);

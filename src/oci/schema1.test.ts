@@ -53,7 +53,7 @@ describe("a signed manifest", () => {
       fc.property(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 }), (at, flip) => {
         const changed = Buffer.from(bytes);
         changed[at]! ^= flip;
-        // A signature's key id, how its key is written, and white space around the signatures are signed by nobody.
+        // A signature's key id, how its key is written, and white space around the signatures are not signed.
         if (sameMeaning(changed, bytes)) return;
         expect(refusalOf(changed)).toMatch(/^MANIFEST_(?:INVALID|UNVERIFIED): /);
       }),
@@ -120,7 +120,7 @@ describe("a signed manifest", () => {
   });
 });
 
-/** Whether the change touched only what nobody signs: white space, and the name of the key. */
+/** Whether the change touched only unsigned parts: white space, and the name of the key. */
 function sameMeaning(changed: Uint8Array, original: Uint8Array): boolean {
   try {
     return withoutKeyIds(changed) === withoutKeyIds(original);

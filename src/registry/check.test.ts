@@ -179,7 +179,7 @@ test("bytes that change while a repair reads them are not taken for those that i
   await push(opened);
   const path = fileOf(opened, LAYER_DIGEST);
   query(opened, "update blob set state = 'damaged'");
-  await utimes(path, 1_000_000_000, 1_000_000_000); // somebody put the file back
+  await utimes(path, 1_000_000_000, 1_000_000_000); // another process put the file back
   const onRead = async (): Promise<void> => {
     await writeFile(path, new Uint8Array(LAYER.length));
     await utimes(path, 1_000_000_001, 1_000_000_001);
@@ -239,7 +239,7 @@ test("nothing is found while pushes, deletes and collection go on", async () => 
     for (let turn = 0; !ending.signal.aborted; turn++) {
       const content = bytes(`${turn % 3} ${client % 2} `.repeat(turn % 2 === 0 ? 10 : 9000));
       await push(opened, content);
-      // Somebody else may have taken it away already.
+      // Another process may have removed it already.
       if (turn % 4 === 0) await blobs.delete(digestOf(content)).catch(() => undefined);
     }
   });

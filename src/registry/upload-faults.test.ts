@@ -114,7 +114,7 @@ describe("a fault at the end of an upload", () => {
       }
     }
 
-    test(`behind the rename leaves no file for good of ${which} that nobody goes on with`, async () => {
+    test(`behind the rename leaves no file for good of ${which} that no client resumes`, async () => {
       const subject = await openSubject();
       await failBehindRename(subject, takenOver);
       subject.clock.ms += DEFAULT_LIMITS.uploadExpiryMs;

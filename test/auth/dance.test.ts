@@ -128,7 +128,7 @@ describe("a challenge", () => {
   });
 });
 
-describe("somebody who is known and may not", () => {
+describe("a known user without permission", () => {
   test("is told so with 403 where no token could help", async () => {
     const reply = await ask("GET", "/v2/other/app/tags/list", ALICE);
     expect(reply.headers.has("www-authenticate")).toBeFalse();
@@ -137,7 +137,7 @@ describe("somebody who is known and may not", () => {
   });
 });
 
-describe("nobody in particular", () => {
+describe("an anonymous client", () => {
   test("reads what is open to all: with an anonymous token, and without one", async () => {
     const token = bearer(await tokenFor(guarded.url, ["repository:public/app:pull"]));
     for (const headers of [token, {}, basic("", "")]) {

@@ -1,4 +1,4 @@
-/** A repository that somebody may not pull does not exist for them. */
+/** A repository that a principal may not pull does not exist for it. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { user } from "../../src/auth/testing/listed-accounts.ts";
 import { digestOf } from "../support/content.ts";
@@ -142,7 +142,7 @@ describe("a manifest", () => {
   });
 });
 
-describe("what somebody was given", () => {
+describe("what a client was given", () => {
   test("is not given to others who ask for the same, however lately and often it was", async () => {
     const token = bearer(await tokenFor(guarded.url, ["repository:hidden/app:pull"], OPERATOR));
     const gone = bearer(await tokenFor(guarded.url, ["repository:hidden/app:pull"], basic("leaver", "secret")));
@@ -194,8 +194,8 @@ describe("who may push and not pull", () => {
   });
 });
 
-describe("what nobody promised to who only reads", () => {
-  test("is not kept longer by his looking at it", async () => {
+describe("what was never promised to a reader", () => {
+  test("is not kept longer because the reader asks for it", async () => {
     const old = await startGuarded({
       accounts: [user("operator", "secret", ["admin"])],
       policies: [{ who: ["everyone"], repositories: ["public/*"], actions: ["pull"] }],

@@ -1,4 +1,4 @@
-/** Tags that nobody moves or removes over HTTP, once they are there. */
+/** Immutable tags: no client moves or removes them over HTTP. */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { protectionOf } from "../../src/auth/protected-tags.ts";
 import { user } from "../../src/auth/testing/listed-accounts.ts";

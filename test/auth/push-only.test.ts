@@ -35,7 +35,7 @@ async function asBob(method: string, path: string, headers: Record<string, strin
   });
 }
 
-test("no blob, manifest, tag or name of a repository is told to whoever may only push", async () => {
+test("no blob, manifest, tag or name of a repository is shown to a principal that may only push", async () => {
   const paths = [`blobs/${box.blob}`, `manifests/${box.image}`, "tags/list", `referrers/${box.image}`];
   for (const path of [...paths.map((each) => `drop/box/${each}`), "_catalog"]) {
     for (const method of ["GET", "HEAD"]) expect([path, (await asBob(method, path)).status]).toEqual([path, 403]);

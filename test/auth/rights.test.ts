@@ -61,7 +61,7 @@ for (const [kind, credentialsOf] of Object.entries(CREDENTIALS)) {
         expect(statuses).toEqual(Object.fromEntries(expected));
       });
 
-      test(`${endpoint.name} of somebody else's repository is refused, whether it is there or not`, async () => {
+      test(`${endpoint.name} of another user's repository is refused, whether it is there or not`, async () => {
         const absent = { ...foreign, name: "foreign/nil", upload: foreign.upload.replace("/app/", "/nil/") };
         for (const right of RIGHTS) {
           const there = await refusal(endpoint, foreign, await credentialsOf(right, foreign.name));
@@ -98,7 +98,7 @@ describe("credentials that are not good", () => {
     "none at all": async () => ({}),
     "an empty name and an empty password": async () => basic("", ""),
     "a wrong password": async () => basic("operator", "wrong"),
-    "a name that nobody has": async () => basic("nobody", PASSWORD),
+    "an unknown user name": async () => basic("nobody", PASSWORD),
     "a scheme that is not ours": async () => ({ authorization: `Digest username="operator"` }),
     "what is no base64": async () => ({ authorization: "Basic ???" }),
     "what is no token": async () => bearer("operator"),

@@ -15,7 +15,7 @@ setDefaultTimeout(60_000);
 
 const ADDRESS = { kind: "tcp", hostname: "127.0.0.1", port: 0 } as const;
 
-test("are verified once; long ones each time, so that nobody decides how much is kept", async () => {
+test("are verified once; long ones each time, so that no client decides how much is cached", async () => {
   const verified: string[] = [];
   await using registry = await createRegistry({
     storage: "memory",

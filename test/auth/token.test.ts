@@ -108,7 +108,7 @@ describe("GET /token", () => {
     ["a class", "scope=repository(plugin):team/a:pull", [["team/a", ["pull"]]]],
     ["more than may be had", "scope=repository:team/a:pull,delete", [["team/a", ["pull"]]]],
     ["what may not be had", "scope=repository:other/a:pull", []],
-    ["an action that nobody knows", "scope=repository:team/a:fly", []],
+    ["an unknown action", "scope=repository:team/a:fly", []],
     ["a name that cannot be", "scope=repository:host:5000/TEAM:pull", []],
     ["what is no scope", "scope=repository&scope=::&scope=&scope=a:b", []],
     ["no scope", "", []],
@@ -119,7 +119,7 @@ describe("GET /token", () => {
     });
   }
 
-  test("gives everybody what everybody may have, and nobody the catalog who may pull nothing", async () => {
+  test("grants the catalog to a user who may pull, and anonymous clients what all may have", async () => {
     const catalog = { type: "registry", name: "catalog", actions: ["*"] };
     expect(await accessFor("scope=registry:catalog:*")).toEqual([catalog]);
     expect(await accessFor("scope=repository:public/a:pull,push", {})).toEqual([
@@ -154,7 +154,7 @@ describe("GET /token", () => {
       });
     }
 
-    test("gives a token to whoever logs in, however little it allows", async () => {
+    test("gives a token to every user who logs in, however little it allows", async () => {
       const query = "scope=repository:other/app:pull";
       expect(claimsOf((await tokenOf(await get(query, { ...ALICE, ...HERE }))).token)).toMatchObject({ access: [] });
     });
@@ -188,7 +188,7 @@ describe("GET /token", () => {
     });
   });
 
-  test("takes an empty name with an empty password for nobody in particular", async () => {
+  test("takes an empty name with an empty password for an anonymous client", async () => {
     const { token } = await tokenOf(await get("scope=repository:public/a:pull", basic("", "")));
     expect(claimsOf(token)).toMatchObject({ sub: "", access: [{ name: "public/a" }] });
   });
@@ -240,7 +240,7 @@ describe("POST /token", () => {
     }
   });
 
-  test("gives nobody in particular nothing that renews", async () => {
+  test("gives an anonymous client no refresh token", async () => {
     expect((await tokenOf(await get("offline_token=true"))).refresh_token).toBeUndefined();
   });
 
@@ -263,7 +263,7 @@ describe("POST /token", () => {
 });
 
 describe("where nothing says that tokens are renewed", () => {
-  test("nobody gets what renews them, however it is asked for, and none is taken", async () => {
+  test("no client gets a refresh token, however it asks, and none is accepted", async () => {
     await using plain = await startGuarded({ accounts: [user("alice", "secret")] });
     const form = { grant_type: "password", username: "alice", password: "secret", access_type: "offline" };
     const postPlain = (body: Readonly<Record<string, string>>): Promise<Response> =>
@@ -293,7 +293,7 @@ describe("an account that went", () => {
   });
 });
 
-describe("a registry that asks nobody", () => {
+describe("a registry without authentication", () => {
   test("issues no tokens", async () => {
     const { createRegistry } = await import("../../src/create-registry.ts");
     await using registry = await createRegistry({ storage: "memory" });

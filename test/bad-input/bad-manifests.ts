@@ -123,7 +123,7 @@ function twice(text: string, member: string): string {
   return `{${member},${text.slice(1)}`;
 }
 
-/** Good in themselves, and pushed by nobody. */
+/** Good in themselves, and never pushed. */
 const UNPUSHED_IMAGE = image({ annotations: { sent: "under another type" } });
 const UNPUSHED_INDEX = index({ annotations: { sent: "under another type" } });
 

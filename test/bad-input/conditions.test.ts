@@ -139,7 +139,7 @@ describe("a write whose If-Match does not hold: 412 UNSUPPORTED, and nothing cha
   }
 
   for (const value of [`"${IMAGE.digest}"`, IMAGE.digest, "*"]) {
-    test(`PUT of a tag that nobody set, under ${value.slice(0, 16)}`, async () => {
+    test(`PUT of a new tag, under ${value.slice(0, 16)}`, async () => {
       await expectRefused(witness().registry, put("refused", { "If-Match": value }), "412 UNSUPPORTED");
     });
   }

@@ -113,15 +113,15 @@ describe("a manifest whose content is not what its digest says: 400 DIGEST_INVAL
 
 describe("content that is not here", () => {
   const rows: readonly (readonly [title: string, path: string, expected: BadRequest["expected"]])[] = [
-    ["a blob that nobody pushed", `${REPOSITORY}/blobs/${UNKNOWN_DIGEST}`, "404 BLOB_UNKNOWN"],
-    ["a blob of sha512 that nobody pushed", `${REPOSITORY}/blobs/${digestOf("x", "sha512")}`, "404 BLOB_UNKNOWN"],
+    ["a blob that was never pushed", `${REPOSITORY}/blobs/${UNKNOWN_DIGEST}`, "404 BLOB_UNKNOWN"],
+    ["a blob of sha512 that was never pushed", `${REPOSITORY}/blobs/${digestOf("x", "sha512")}`, "404 BLOB_UNKNOWN"],
     // The bytes are here, but under another digest: identity is per algorithm.
     ["a blob under its sha512", `${REPOSITORY}/blobs/${digestOf(LAYER_BYTES, "sha512")}`, "404 BLOB_UNKNOWN"],
     ["a blob of another repository", `${REPOSITORY}/blobs/${OTHER_BLOB.digest}`, "404 BLOB_UNKNOWN"],
     ["a blob of no repository", `${ABSENT}/blobs/${LAYER.digest}`, "404 BLOB_UNKNOWN"],
-    ["a tag that nobody set", `${REPOSITORY}/manifests/v2`, "404 MANIFEST_UNKNOWN"],
+    ["an unknown tag", `${REPOSITORY}/manifests/v2`, "404 MANIFEST_UNKNOWN"],
     ["a tag in other case", `${REPOSITORY}/manifests/V1`, "404 MANIFEST_UNKNOWN"],
-    ["a manifest that nobody pushed", `${REPOSITORY}/manifests/${UNKNOWN_DIGEST}`, "404 MANIFEST_UNKNOWN"],
+    ["a manifest that was never pushed", `${REPOSITORY}/manifests/${UNKNOWN_DIGEST}`, "404 MANIFEST_UNKNOWN"],
     [
       "a manifest under its sha512",
       `${REPOSITORY}/manifests/${digestOf(IMAGE_TEXT, "sha512")}`,

@@ -174,7 +174,7 @@ describe("what is no HTTP at all is refused by the parser: 400, and the connecti
   for (const [title, bytes] of rows) {
     test(title, async () => {
       const reply = await send(bytes);
-      // Without an answer is as good as 400: there is nobody on the other side who could read it.
+      // Without an answer is as good as 400: there is no client on the other side to read it.
       expect(reply.status).toBeOneOf([0, 400, 505]);
       expect(reply.body).toBe("");
       expect(reply.closed).toBe(true);
@@ -355,7 +355,7 @@ describe("a client that cannot be trusted with its own headers", () => {
     ["a method in a header", "X-HTTP-Method-Override: DELETE"],
     ["a path in a header", "X-Original-URL: /v2/_catalog"],
     ["an Upgrade", "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"],
-    ["an Authorization that nobody asked for", "Authorization: Basic Og=="],
+    ["an Authorization without a challenge", "Authorization: Basic Og=="],
     ["a Range of bytes beyond ASCII", "Range: bytes=\u00b2-\u00b3"],
   ];
   for (const [title, header] of rows) {

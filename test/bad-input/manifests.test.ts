@@ -49,7 +49,7 @@ function put(repository: string, reference: string, { body, mediaType = OCI_MANI
   };
 }
 
-/** Asserts that a manifest is refused by tag and by digest, with the place that is wrong, and that nobody can get it. */
+/** Asserts that a manifest is refused by tag and by digest, with the place that is wrong, and is not served. */
 async function expectInvalid(row: BadManifest, repositories: readonly string[] = [REPOSITORY, ABSENT]): Promise<void> {
   const { registry } = witness();
   const digest = digestOf(row.body);
@@ -76,7 +76,7 @@ for (const [title, rows] of [
   });
 }
 
-/** A layer that nobody pushed. */
+/** A layer that was never pushed. */
 function absent(seed: string): typeof LAYER {
   return descriptorOf(LAYER.mediaType, `${seed} was never pushed`);
 }
@@ -132,7 +132,7 @@ describe("content that is not in the repository: 400 MANIFEST_BLOB_UNKNOWN, one 
     { title: "a blob of another repository", body: image({ layers: [OTHER_BLOB] }), digests: [OTHER_BLOB.digest] },
     { title: "a layer under its sha512", body: image({ layers: [{ ...LAYER, digest: sha512 }] }), digests: [sha512] },
     {
-      title: "a layer of an algorithm that is grammatical, and computed by nobody",
+      title: "a layer of an algorithm that is grammatical, and unknown",
       body: image({
         layers: [{ ...LAYER, digest: "multihash+base58:QmRZxt2b1FVZPNqd8hsiykDL3TdBDeTSPX9Kv46HmX4Gx8" }],
       }),
@@ -307,14 +307,17 @@ describe("strange manifests that are manifests", () => {
       title: "an unknown type of layer",
       body: image({ layers: [{ ...LAYER, mediaType: "application/x.nobody-knows" }] }),
     },
-    { title: "a key that is twice in a part nobody reads", body: image({}).replace("{", '{"more":{"a":1,"a":2},') },
+    {
+      title: "a key that is twice in a part the registry ignores",
+      body: image({}).replace("{", '{"more":{"a":1,"a":2},'),
+    },
     { title: "text that looks like a second key", body: image({ annotations: { a: '","layers":[],"' } }) },
     { title: "spaces and line breaks", body: `\n\t ${JSON.stringify(JSON.parse(IMAGE_TEXT), undefined, "\r\n\t")}\n` },
     {
       title: "data that is what it says",
       body: image({ config: { ...descriptorOf(CONFIG.mediaType, "{}"), data: "e30=" } }),
     },
-    { title: "a subject that nobody has", body: image({ subject: { ...IMAGE, digest: UNKNOWN_DIGEST } }) },
+    { title: "a subject that was never pushed", body: image({ subject: { ...IMAGE, digest: UNKNOWN_DIGEST } }) },
   ];
   for (const row of rows) {
     test(`${row.title}: 201, and given back byte by byte`, async () => {
@@ -326,7 +329,7 @@ describe("strange manifests that are manifests", () => {
     });
   }
 
-  test("arrays in a property nobody reads, 100,000 deep: taken as they are, or refused with 400", async () => {
+  test("arrays in a property the registry ignores, 100,000 deep: taken as they are, or refused with 400", async () => {
     const { registry } = witness();
     const nested = "[".repeat(100_000) + "]".repeat(100_000);
     const row = { title: "", body: image({ more: "HERE" }).replace('"HERE"', nested) };

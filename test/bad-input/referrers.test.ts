@@ -51,8 +51,8 @@ describe("a digest that is none: 400 DIGEST_INVALID", () => {
 
 describe("referrers of what is not here: 200 and an empty list, never 404", () => {
   const rows: readonly (readonly [title: string, path: string])[] = [
-    ["a digest that nobody pushed", `${REPOSITORY}/referrers/${UNKNOWN_DIGEST}`],
-    ["a sha512 that nobody pushed", `${REPOSITORY}/referrers/${digestOf("x", "sha512")}`],
+    ["a digest that was never pushed", `${REPOSITORY}/referrers/${UNKNOWN_DIGEST}`],
+    ["a sha512 that was never pushed", `${REPOSITORY}/referrers/${digestOf("x", "sha512")}`],
     ["a digest of zeros, as oras asks for", `${REPOSITORY}/referrers/sha256:${"0".repeat(64)}`],
     ["a blob", `${REPOSITORY}/referrers/${CONFIG.digest}`],
     ["a manifest of another repository", `library/other/referrers/${IMAGE.digest}`],
@@ -81,7 +81,7 @@ describe("strange queries of referrers", () => {
     });
   }
 
-  test("a filter that nobody knows is ignored, and not named as applied", async () => {
+  test("an unknown filter is ignored, and not named as applied", async () => {
     const list = await getReferrers(`${path}?annotation=a&ArtifactType=a/b&artifactType[]=a/b`);
     expect(list.manifests.length).toBe(1);
     expect(list.filters).toBeNull();

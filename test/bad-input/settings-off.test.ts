@@ -45,9 +45,9 @@ describe("a delete is refused with 405 UNSUPPORTED", () => {
   }
 
   const absent: readonly (readonly [title: string, path: string])[] = [
-    ["a tag that nobody set", `${REPOSITORY}/manifests/v2`],
-    ["a manifest that nobody pushed", `${REPOSITORY}/manifests/${UNKNOWN_DIGEST}`],
-    ["a blob that nobody pushed", `${REPOSITORY}/blobs/${UNKNOWN_DIGEST}`],
+    ["an unknown tag", `${REPOSITORY}/manifests/v2`],
+    ["a manifest that was never pushed", `${REPOSITORY}/manifests/${UNKNOWN_DIGEST}`],
+    ["a blob that was never pushed", `${REPOSITORY}/blobs/${UNKNOWN_DIGEST}`],
     ["a tag of no repository", `${ABSENT}/manifests/v1`],
     ["a blob of no repository", `${ABSENT}/blobs/${LAYER.digest}`],
   ];

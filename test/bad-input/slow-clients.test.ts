@@ -1,4 +1,4 @@
-/** Clients that are slow, silent or speak something else: they cost little, and nobody else notices them. */
+/** Clients that are slow, silent or speak something else: they cost little, and other clients do not notice them. */
 import { describe, expect, test } from "bun:test";
 import { readdir } from "node:fs/promises";
 import { connect } from "node:net";
@@ -63,7 +63,7 @@ async function openHandles(): Promise<number> {
   return (await readdir(`/proc/${witness().registry.pid}/fd`)).length;
 }
 
-/** Somebody else pushes and pulls an image meanwhile. */
+/** Another client pushes and pulls an image meanwhile. */
 async function expectServesOthers(seed: string): Promise<void> {
   const { url } = witness().registry;
   const image = await pushImage(url, "others/app", seed, seed);

@@ -198,7 +198,7 @@ describe("strange pages of a tag list that are pages", () => {
     ["another case of the name", "N=abc", all, false],
     ["the name with brackets", "n[]=1", all, false],
     ["an empty query", "", all, false],
-    ["a parameter that nobody knows", "page=2", all, false],
+    ["an unknown parameter", "page=2", all, false],
     ["last twice: the last one counts", "last=zzz&last=all", ["stable", "v1"], false],
     ["last twice: the last one counts, the other way round", "last=all&last=stable", ["v1"], false],
     ["an empty last", "last=", all, false],

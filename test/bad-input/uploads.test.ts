@@ -39,7 +39,7 @@ describe("a session that is not there: 404 BLOB_UPLOAD_UNKNOWN", () => {
   const uploads = `/v2/${REPOSITORY}/blobs/uploads`;
 
   const ids: readonly (readonly [title: string, id: string])[] = [
-    ["an id that nobody was given", "0b5a2e0e-3f5e-4a53-9d0f-3f6f0f8f1a11"],
+    ["an id that was never given out", "0b5a2e0e-3f5e-4a53-9d0f-3f6f0f8f1a11"],
     ["an id of zeros", "00000000-0000-0000-0000-000000000000"],
     ["a word", "not-an-id"],
     ["a number", "0"],
@@ -255,18 +255,18 @@ describe("a POST that names an algorithm which is not computed here: 400 DIGEST_
 
 describe("a mount that cannot be is an ordinary session: 202, never an error and never 201", () => {
   const rows: readonly (readonly [title: string, query: string])[] = [
-    ["a blob that nobody has", `mount=${UNKNOWN_DIGEST}&from=${OTHER_REPOSITORY}`],
-    ["a blob that nobody has, from nowhere", `mount=${UNKNOWN_DIGEST}`],
-    ["a blob that nobody has, from no repository", `mount=${UNKNOWN_DIGEST}&from=${ABSENT}`],
-    ["a blob that nobody has, from a name that is none", `mount=${UNKNOWN_DIGEST}&from=..%2f..%2fetc`],
-    ["a blob that nobody has, from an empty name", `mount=${UNKNOWN_DIGEST}&from=`],
+    ["a blob that was never pushed", `mount=${UNKNOWN_DIGEST}&from=${OTHER_REPOSITORY}`],
+    ["a blob that was never pushed, from nowhere", `mount=${UNKNOWN_DIGEST}`],
+    ["a blob that was never pushed, from no repository", `mount=${UNKNOWN_DIGEST}&from=${ABSENT}`],
+    ["a blob that was never pushed, from a name that is none", `mount=${UNKNOWN_DIGEST}&from=..%2f..%2fetc`],
+    ["a blob that was never pushed, from an empty name", `mount=${UNKNOWN_DIGEST}&from=`],
     ["a blob that the other repository has not", `mount=${LAYER.digest}&from=${OTHER_REPOSITORY}`],
     ["an empty digest", `mount=&from=${OTHER_REPOSITORY}`],
     ["a digest without a value", `mount&from=${OTHER_REPOSITORY}`],
     ["two digests", `mount=${UNKNOWN_DIGEST}&mount=sha256:zz&from=${OTHER_REPOSITORY}`],
     ["two names", `mount=${UNKNOWN_DIGEST}&from=${OTHER_REPOSITORY}&from=${ABSENT}`],
     ["a name without a blob", `from=${OTHER_REPOSITORY}`],
-    ["an origin that nobody knows", `mount=${UNKNOWN_DIGEST}&from=${OTHER_REPOSITORY}&origin=example.org`],
+    ["an unknown origin", `mount=${UNKNOWN_DIGEST}&from=${OTHER_REPOSITORY}&origin=example.org`],
     ...[...BAD_DIGESTS, ...COLONLESS_DIGESTS].map(
       ({ title, text }) => [title, `mount=${text}&from=${OTHER_REPOSITORY}`] as const,
     ),

@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** A folder for certificates that nobody has used yet. */
+/** A new folder for certificates. */
 const freshCache = (): Promise<string> => mkdtemp(join(folder, "cache-"));
 
 type Environment = Readonly<Record<string, string>>;

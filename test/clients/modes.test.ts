@@ -1,4 +1,4 @@
-/** Every client under every way of asking who somebody is: what it pushes comes back. */
+/** Every client under every way of authentication: what it pushes comes back. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { SHOW_NO_CERTIFICATE } from "./support/access.ts";
 import { MODES } from "./support/modes.ts";
@@ -7,7 +7,7 @@ import { ROUND_TRIPS } from "./support/round-trips.ts";
 import { WatchedRegistry } from "./support/watched-registry.ts";
 
 for (const mode of MODES) {
-  // That nobody is asked anything is what all the other tests are about.
+  // All the other tests run without authentication.
   if (mode === "anonymous") continue;
   describe(`in the mode "${mode}"`, () => {
     let registry: WatchedRegistry;
@@ -35,13 +35,13 @@ for (const mode of MODES) {
       test(`${client} pushes and pulls`, async () => {
         await using resources = new AsyncDisposableStack();
         const to = mode.endsWith("tls") ? registry.nameWithoutWire : registry.name;
-        // By another name nobody has logged in.
+        // By another name no client has logged in.
         const from = mode === "open pull" ? to.replace("127.0.0.1", "localhost") : to;
         await trip({ registry, to, from }, resources);
       });
     }
 
-    test("the registry asked who somebody is, and answered nothing with a fault of its own", async () => {
+    test("the registry authenticated clients, and answered nothing with an internal error", async () => {
       registry.expectNoFaults();
       if (mode.endsWith("tls")) {
         await expect(fetch(`http://${registry.nameWithoutWire}/v2/`)).rejects.toThrow();

@@ -63,7 +63,7 @@ test("what skopeo signed skopeo and podman verify, and nothing else gets through
   await tools.podman("pull", "--signature-policy", tools.file("policy.json"), `${registry.name}/signed/app:v1`);
 });
 
-test("a signature is kept byte for byte, and one of somebody else is added to it", async () => {
+test("a signature is kept byte for byte, and one of another signer is added to it", async () => {
   await copy("twice/app:v1", "--sign-by", SIGNER);
   await copy("twice/app:v1", "--sign-by", OTHER);
   const out = tools.file("twice");

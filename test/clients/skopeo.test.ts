@@ -126,7 +126,7 @@ describe("skopeo copy of one image", () => {
     await files.expectIn(tools.file("archive-root"));
   });
 
-  test("encrypted layers are stored for whoever has the key", async () => {
+  test("encrypted layers are stored for the owner of the key", async () => {
     const { publicKey, privateKey } = generateKeyPairSync("rsa", {
       modulusLength: 2048,
       publicKeyEncoding: { type: "spki", format: "pem" },

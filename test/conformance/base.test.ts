@@ -211,7 +211,7 @@ describe("requests of an unusual form", () => {
     expect((await encoded.get("%74ags/list")).status).not.toBe(500);
   });
 
-  test("parameters that nobody knows are ignored", async () => {
+  test("unknown parameters are ignored", async () => {
     const image = await pushImage(registry().url, "base/unknown-parameters", "v1");
     const unknown = repository("base/unknown-parameters");
     for (const path of ["manifests/v1", `blobs/${image.config.digest}`, "tags/list", `referrers/${image.digest}`]) {

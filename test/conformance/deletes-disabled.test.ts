@@ -41,7 +41,7 @@ describe("DELETE is refused with 405, and nothing is deleted", () => {
   });
 });
 
-test("a session can be cancelled all the same: it takes nothing away from anybody", async () => {
+test("a session can be cancelled all the same: it takes nothing away from other clients", async () => {
   for (const location of [await openSession(repository()), await sessionWith(repository(), "bytes")]) {
     expect((await repository().delete(location)).status).toBe(204);
     await expectRefused(await repository().get(location), 404, "BLOB_UPLOAD_UNKNOWN");

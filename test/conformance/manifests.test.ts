@@ -267,10 +267,10 @@ describe("GET and HEAD (end-3)", () => {
 
   test("a repository that does not exist is not found", async () => {
     // "An attempt to pull a nonexistent repository MUST return response code 404 Not Found."
-    const nobody = repository("manifests/nobody");
+    const absent = repository("manifests/nobody");
     for (const reference of ["v1", UNKNOWN]) {
-      await expectRefused(await nobody.get(`manifests/${reference}`), 404, "MANIFEST_UNKNOWN");
-      expect((await nobody.head(`manifests/${reference}`)).status).toBe(404);
+      await expectRefused(await absent.get(`manifests/${reference}`), 404, "MANIFEST_UNKNOWN");
+      expect((await absent.head(`manifests/${reference}`)).status).toBe(404);
     }
   });
 

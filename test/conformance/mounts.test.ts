@@ -92,7 +92,7 @@ for (const algorithm of ["sha256", "sha512"] as const) {
 const BLOB = bytesOf("mounts", 600);
 const DIGEST = digestOf(BLOB);
 
-test("from may be encoded or not, and come with parameters that nobody knows", async () => {
+test("from may be encoded or not, and come with unknown parameters", async () => {
   const source = repository("mounts/spelled/source");
   await POST_PUT.push(source, BLOB, DIGEST);
   const queries = [

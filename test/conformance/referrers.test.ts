@@ -372,7 +372,7 @@ describe("the artifactType filter (end-12b)", () => {
     [`?artifactType=${SBOM}&artifactType=${encodeURIComponent(SIGNATURE)}`, "sbom", "other", "signature"],
     [`?artifactType=${SBOM}&artifactType=${SBOM}`, "sbom", "other"],
     [`?artifactType=application/vnd.example.nobody&artifactType=${encodeURIComponent(OCI_CONFIG)}`, "config"],
-    // Filters that nobody knows are not applied, and not named.
+    // Unknown filters are not applied, and not named.
     [`?annotation=x&artifactType=${SBOM}&n=1`, "sbom", "other"],
   ];
   for (const [query, ...kinds] of rows) {

@@ -10,7 +10,7 @@ const HEADER = "x-registry-supports-signatures";
 describe("switched off, as it is by default", () => {
   const registry = useRegistry();
 
-  test("nobody is told of it, and there is nothing at its path", async () => {
+  test("no client is told of it, and there is nothing at its path", async () => {
     const { digest } = await pushImage(registry().url, "team/app", "latest");
     expect((await fetch(`${registry().url}/v2/`)).headers.get(HEADER)).toBeNull();
     const address = `${registry().url}/extensions/v2/team/app/signatures/${digest}`;
@@ -67,7 +67,7 @@ describe("switched on", () => {
     expect(await listOf(digest)).toEqual({ signatures: [signature(digest)] });
   });
 
-  test("signatures go with their manifest, and nobody else's are shown", async () => {
+  test("signatures go with their manifest, and no other manifest's are shown", async () => {
     const [digest, other] = [await image(), await image()];
     await put(digest, signature(digest));
     expect(await listOf(other)).toEqual({ signatures: [] });

@@ -70,7 +70,7 @@ for (const algorithm of ["sha256", "sha512"] as const) {
       }
     });
 
-    test("takes encoded and repeated tags, and parameters that nobody knows", async () => {
+    test("takes encoded and repeated tags, and unknown parameters", async () => {
       const target = repository(`tags-on-push/${algorithm}/spelled`);
       const body = index("spelled");
       const digest = digestOf(body, algorithm);

@@ -356,7 +356,7 @@ describe("DELETE cancels a session (end-14)", () => {
 });
 
 describe("PUT closes a session (end-6)", () => {
-  test("with a query in any order, and parameters that nobody knows", async () => {
+  test("with a query in any order, and unknown parameters", async () => {
     const uploads = repository("uploads/query");
     for (const query of [
       `x=1&digest=${DIGEST}`,

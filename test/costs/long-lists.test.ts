@@ -30,7 +30,7 @@ test("who has taken the beginning has made the registry read the beginning", asy
   const body = reply.body!.getReader();
   const atFirst = await log.during(async () => {
     await body.read();
-    for (let turn = 0; turn < 100; turn++) await nextTurn(); // time to read on, if nobody has to ask for more
+    for (let turn = 0; turn < 100; turn++) await nextTurn(); // time to read on, if the reader need not ask for more
   });
   expect(atFirst.length).toBeLessThan(10); // of 100 pages
   const atEnd = await log.during(async () => {

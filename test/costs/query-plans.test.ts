@@ -1,6 +1,6 @@
 /**
  * How SQLite finds the rows of each statement: by a key, never by looking through a whole table, which is quick in every
- * test and slow for whoever has a million rows.
+ * test and slow for an operator with a million rows.
  */
 import { beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
@@ -56,7 +56,7 @@ function wasRun(written: string): boolean {
   return statements.some((statement) => pieces.every((piece) => statement.includes(piece)));
 }
 
-/** What a plan says when rows are looked through, or put into order, that nobody asked for. */
+/** What a plan says when rows are looked through, or put into order, that the request does not need. */
 const WALKS: readonly RegExp[] = [
   /^SCAN (?!CONSTANT ROW|json_each )/, // all of a table, or all of an index; a list of the statement itself is none
   /\bAUTOMATIC\b/, // all of a table, to make an index of it for this once

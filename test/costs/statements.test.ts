@@ -186,7 +186,7 @@ test("a deletion asks for no tags that might hold what goes, when no tags are pr
   expect(Math.min(costs.blob.statements, costs.manifest.statements)).toBeGreaterThan(2); // else nothing was counted
 });
 
-describe("what is known is adapted to whoever has it already, or wants a part of it", () => {
+describe("cached responses are adapted to conditional and range requests", () => {
   test.each([
     ["a part of a blob in a file", 206, "blobs/LAYER", { range: "bytes=10-19" }],
     ["a part that is not there", 416, "blobs/LAYER", { range: "bytes=60000-" }],

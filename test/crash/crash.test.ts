@@ -181,7 +181,7 @@ async function deleteEverything(servers: Servers, ledgers: readonly Ledger[], ra
   expect(checked).toMatchObject({ exitCode: 0, stderr: "" });
 }
 
-/** Nothing is left but uploads: those that were acknowledged, and those that nobody was told of. */
+/** Nothing is left but uploads: those that were acknowledged, and those that no client was told of. */
 async function expectEmpty(dataDir: string, ledgers: readonly Ledger[]): Promise<void> {
   // What a writer was about to make when it was killed is in the trash for a while; here that is over.
   queryFolder(dataDir, "update trash set after = 1");

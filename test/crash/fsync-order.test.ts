@@ -104,7 +104,7 @@ test("a folder that another server made is durable before the row that names wha
     const push = (url: string): Promise<Response> =>
       send("POST", `${url}/v2/app/blobs/uploads/?digest=${digestOf(LARGE)}`, LARGE);
     await push(other.url);
-    // The other one may have died before it synced what it made: nobody can see that.
+    // The other one may have died before it synced what it made: the trace cannot show that.
     const { calls: all, replies } = await traced(dataDir, push);
     const [reply] = replies as [SystemCall];
     const calls = all.filter(({ start }) => start < reply.start);

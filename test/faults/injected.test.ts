@@ -43,7 +43,7 @@ const FAULTS: readonly Fault[] = [
   { name: "a full disk", codes: ["ENOSPC", "SQLITE_FULL"], refusal: FULL },
   { name: "a read-only disk", codes: ["EROFS", "SQLITE_READONLY"], refusal: TROUBLED },
   { name: "too many open files", codes: ["EMFILE", "SQLITE_CANTOPEN"], refusal: TROUBLED },
-  { name: "a folder of somebody else", codes: ["EACCES", "SQLITE_CANTOPEN"], refusal: TROUBLED },
+  { name: "a folder of another user", codes: ["EACCES", "SQLITE_CANTOPEN"], refusal: TROUBLED },
 ];
 
 /** Calls that change something, of which each must have failed. */
@@ -132,7 +132,7 @@ function breaking(fault: Fault, at: number, folder: string) {
 /** Whether a call that fails is carried out all the same. */
 function happens({ isDone = false }: Fault, call: Call): boolean {
   if (call === "part.dispose") return true; // a file that cannot be closed is closed then
-  // What opens gives nothing to close when it fails, and SQLite shows nobody what it could not commit.
+  // What opens gives nothing to close when it fails, and SQLite shows no connection what it could not commit.
   return isDone && call !== "store.begin" && call !== "store.resume" && call !== "database.write";
 }
 

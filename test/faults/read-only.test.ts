@@ -1,4 +1,4 @@
-/** A folder that has become read-only, and one that belongs to somebody else: 503 for pushes, pulls go on, and back. */
+/** A folder that has become read-only, and one that belongs to another user: 503 for pushes, pulls go on, and back. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmod, chown, mkdir, mkdtemp, readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -114,7 +114,7 @@ async function expectKept(client: RepositoryClient, { blob, manifest }: Kept): P
   expect(digestOf(await (await client.get("manifests/kept")).bytes())).toBe(manifest);
 }
 
-/** Neither a finding, nor a part file that nobody will ever go on with. */
+/** Neither a finding, nor a part file that no upload will ever resume. */
 async function expectNothingLeft(dataDir: string): Promise<void> {
   expect(await runProgram(dataDir, ["gc"])).toMatchObject({ exitCode: 0, stderr: "" });
   expect(await runProgram(dataDir, ["check", "--deep"])).toMatchObject({ exitCode: 0, stderr: "" });

@@ -1,5 +1,5 @@
 /**
- * Requests that nobody would send, by the thousand. The rules: no 5xx, no crash, nothing of the server's inside in an
+ * Requests that no client would send, by the thousand. The rules: no 5xx, no crash, nothing of the server's inside in an
  * answer, memory bounded, and what was there stays as it was.
  *
  * `STOWAGE_FUZZ_SECONDS` (60), `STOWAGE_FUZZ_REQUESTS` (no limit) and `STOWAGE_FUZZ_SEED` (of the clock) make a longer

@@ -3,7 +3,7 @@ import type { Random } from "../support/random.ts";
 import { formatRequest } from "../support/raw-request.ts";
 import type { RawRequest } from "../support/raw-request.ts";
 
-/** Words that have broken somebody's parser. */
+/** Words that have broken parsers. */
 const WORDS: readonly string[] = [
   "",
   " ",

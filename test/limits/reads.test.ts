@@ -8,7 +8,7 @@ setDefaultTimeout(60_000);
 
 const env = { REGISTRY_LIMITS_READS_ANONYMOUSPERMINUTE: "3" };
 
-test("whoever reads too much is told when to come back, and may push all the time", async () => {
+test("a client over the read rate limit is told when to retry, and may push all the time", async () => {
   await using registry = await startRegistry({ env });
   await pushImage(registry.url, "team/app", "latest");
   const app = new RepositoryClient(registry.url, "team/app");
@@ -22,7 +22,7 @@ test("whoever reads too much is told when to come back, and may push all the tim
   await pushImage(registry.url, "team/app", "next", 2);
 });
 
-test("behind a proxy that is trusted each client has its own bound, and nobody else can claim to be another", async () => {
+test("behind a proxy that is trusted each client has its own limit, and no other sender can claim its address", async () => {
   await using behind = await startRegistry({ env: { ...env, REGISTRY_HTTP_TRUSTEDPROXIES: '["127.0.0.0/8"]' } });
   for (let read = 0; read < 3; read++) expect((await readAs("203.0.113.7", behind.url)).status).toBe(404);
   expect((await readAs("203.0.113.7", behind.url)).status).toBe(429);

@@ -1,4 +1,4 @@
-/** Responses that clients do not read: they cost little memory, and hold up nobody else. */
+/** Responses that clients do not read: they cost little memory, and hold up no other client. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:http2";

@@ -112,7 +112,7 @@ test("a login that fails and a permission that is missing have a line with the n
   expect(await ask("/v2/", { headers: basic("oidc", future) })).toBe(401);
   expect(await ask("/v2/team/app/blobs/uploads/", { ...alice, method: "POST" })).toBe(403);
   expect(await ask("/v2/other/app/manifests/v1", alice)).toBe(403);
-  // None: what is allowed, whoever shows nothing, and what is not there.
+  // None: what is allowed, anonymous clients, and what is not there.
   expect(await ask("/v2/", alice)).toBe(200);
   expect(await ask("/v2/team/app/manifests/v1", alice)).toBe(404);
   expect(await ask("/v2/team/app/manifests/v1", {})).toBe(401);

@@ -1,4 +1,4 @@
-/** Every way to prove who somebody is, through the real program and its settings. */
+/** Every way to authenticate, through the real program and its settings. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
@@ -77,7 +77,7 @@ describe("auth.htpasswd", () => {
   });
 });
 
-describe("whoever guesses passwords", () => {
+describe("a client that guesses passwords", () => {
   test("gets 429 and the seconds to wait, for that account from there", async () => {
     const path = join(scratch, "guessed");
     await writeFile(

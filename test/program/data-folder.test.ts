@@ -211,7 +211,7 @@ describe("a data folder that was there before", () => {
   });
 
   test.skipIf(!isRoot)(
-    "is served when nobody may change owners, as on NFS, and refused when root may not write",
+    "is served when no user may change owners, as on NFS, and refused when root may not write",
     async () => {
       const dataDir = freshFolder();
       await mkdir(dataDir);

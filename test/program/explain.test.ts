@@ -1,4 +1,4 @@
-/** `stowage explain`: whether somebody may do something, and which rule decides. */
+/** `stowage explain`: whether a principal may do something, and which rule decides. */
 import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -94,13 +94,13 @@ describe("stowage explain", () => {
     expect([exitCode, stdout]).toEqual([1, expect.stringMatching(/^no: quotas\.0: .*team\/app/)]);
   });
 
-  test("says that everybody may do everything where nobody is asked", async () => {
+  test("says that every client may do everything without authentication", async () => {
     const { exitCode, stdout } = await stowage("explain", "anonymous", "delete", "any/thing");
     expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/^yes: /)]);
   });
 
   for (const [what, words, said] of [
-    ["a name that nobody has", ["bob", "pull", "team/app"], "there is no user bob"],
+    ["an unknown user name", ["bob", "pull", "team/app"], "there is no user bob"],
     ["an action that there is not", ["alice", "fly", "team/app"], "fly is not an action"],
     ["a repository that cannot be", ["alice", "pull", "Team"], "Team is not a repository name"],
     ["a repository that cannot be, with a tag", ["alice", "pull", "Team:v1"], "Team is not a repository name"],

@@ -42,7 +42,7 @@ async function pullStatus({ url }: Listening, headers: Headers = {}): Promise<nu
 const EVERYBODY_PULLS = { who: ["everyone"], repositories: ["**"], actions: ["pull"] };
 
 describe("policies", () => {
-  test("are in force without any other setting: whoever has no rule can only do what is for everybody", async () => {
+  test("are in force without any other setting: a user without a rule can only do what all may do", async () => {
     await using server = await serverWith({ policies: [EVERYBODY_PULLS] });
     expect(await pullStatus(server)).toBe(404);
     expect((await put(server, "v1", 1)).status).toBe(401);

@@ -1,4 +1,4 @@
-/** What commands print: whole, whoever reads it and however slowly, and without orders to a terminal. */
+/** What commands print: whole, however slow the reader, and without orders to a terminal. */
 import { Database } from "bun:sqlite";
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { utimes, writeFile } from "node:fs/promises";

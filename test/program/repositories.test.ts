@@ -56,7 +56,7 @@ describe("stowage repo", () => {
     expect(await status("gone/app2/manifests/v1")).toBe(200);
   });
 
-  test("deletes nothing where there is nobody to ask, and no yes", async () => {
+  test("deletes nothing without a terminal and without --yes", async () => {
     await pushImage(server.url, "kept/app", "v1");
     const { exitCode, stderr } = await runProgram(server.dataDir, ["repo", "delete", "kept/app"]);
     expect(exitCode).toBe(1);

@@ -69,7 +69,7 @@ test("a server that is killed in the middle of an upload goes on with it where i
   const where = await fetch(rest);
   expect([where.status, where.headers.get("range")]).toEqual([204, "0-99999"]);
 
-  // The system says that the process has died: nobody waits for it.
+  // The system says that the process has died: no process waits for it.
   const headers = { "content-range": "100000-299999" };
   const taken = await fetch(rest, { method: "PATCH", headers, body: LARGE.subarray(100_000) });
   expect([taken.status, taken.headers.get("range")]).toEqual([202, "0-299999"]);

@@ -139,7 +139,7 @@ describe.each(["1", "2"])("SIGHUP (workers: %s)", (workers) => {
 
 describe("a server that is told to stop before it serves", () => {
   test("ends at once, with exit code 0", async () => {
-    // Nobody can connect there, which takes its time to find out: the start waits for a certificate.
+    // No client can connect there, which takes its time to find out: the start waits for a certificate.
     const letsencrypt = {
       email: "me@example.org",
       hosts: ["registry.example.org"],

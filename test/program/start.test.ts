@@ -104,7 +104,7 @@ describe("an address that cannot be had", () => {
 });
 
 describe("what can only be meant otherwise", () => {
-  test("is said in the log: settings of TLS without a certificate, and users without anybody", async () => {
+  test("is said in the log: settings of TLS without a certificate, and an empty list of users", async () => {
     await using server = await startListening({
       env: { REGISTRY_HTTP_TLS_MINIMUMTLS: "tls1.3", REGISTRY_AUTH_USERS_ENABLED: "true" },
     });

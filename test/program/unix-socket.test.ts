@@ -45,7 +45,7 @@ test("a socket that a killed server left behind is replaced", async () => {
   expect(await ping(path)).toBe(200);
 });
 
-test("a socket that somebody listens on is left to him", async () => {
+test("a socket that another process listens on is left alone", async () => {
   const path = freshSocket();
   const env = { REGISTRY_HTTP_ADDR: `unix:${path}` };
   await using first = await startListening({ env });

@@ -26,14 +26,14 @@ function user(words: readonly string[], input: string = ""): Promise<Ended> {
   return runProgram(servers[0].dataDir, ["user", ...words], USERS, input);
 }
 
-/** What each server says to somebody with that password. */
+/** What each server answers to a user with that password. */
 async function logins(name: string, password: string): Promise<readonly number[]> {
   const replies = await Promise.all(servers.map(({ url }) => fetch(`${url}/v2/`, { headers: basic(name, password) })));
   return replies.map(({ status }) => status);
 }
 
 describe("stowage user", () => {
-  test("adds somebody who can log in at once, at every server", async () => {
+  test("adds a user who can log in at once, at every server", async () => {
     expect(await logins("alice", "wonderland")).toEqual([401, 401]);
     expect(await user(["add", "alice", "--password-stdin"], "wonderland\n")).toEqual({
       exitCode: 0,
@@ -52,7 +52,7 @@ describe("stowage user", () => {
     expect(await logins("bob", "second-password")).toEqual([200, 200]);
   });
 
-  test("removes somebody, who is logged out with it everywhere: the password, and the tokens too", async () => {
+  test("removes a user, who is logged out with it everywhere: the password, and the tokens too", async () => {
     await user(["add", "carol", "--password-stdin"], "wonderland");
     expect(await logins("carol", "wonderland")).toEqual([200, 200]);
     const reply = await fetch(`${servers[0].url}/token?service=stowage`, { headers: basic("carol", "wonderland") });
@@ -120,14 +120,14 @@ describe("stowage user", () => {
     });
   }
 
-  test("gives nobody a password that would be taken for the token of a robot", async () => {
+  test("gives no user a password that would be taken for the token of a robot", async () => {
     await user(["add", "judy", "--password-stdin"], "wonderland");
     const { exitCode, stderr } = await user(["passwd", "judy", "--password-stdin"], "stw_wonderland");
     expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: expect.stringContaining("begin with stw_") });
     expect(await logins("judy", "wonderland")).toEqual([200, 200]);
   });
 
-  test("adds nobody twice", async () => {
+  test("adds no user twice", async () => {
     await user(["add", "frank", "--password-stdin"], "wonderland");
     const again = await user(["add", "frank", "--password-stdin"], "looking-glass");
     expect(again.exitCode).toBe(1);

@@ -132,7 +132,7 @@ describe("workers end", () => {
     expect((await fetch(again)).headers.get("range")).toBe("0-199999");
   });
 
-  test("and are replaced when nobody told them to", async () => {
+  test("and are replaced after SIGKILL or SIGTERM", async () => {
     await using server = await startListening({ env });
     const before = await childrenOf(server.pid);
     const [killed = 0, stopped = 0] = before;
@@ -202,7 +202,7 @@ async function askAtOnce(socket: Socket, uris: readonly string[]): Promise<void>
   await closed;
 }
 
-/** Resolves when the process has answered somebody who came to the port. */
+/** Resolves when the process has answered a request to the port. */
 async function serves(pid: number, port: number): Promise<void> {
   for (let found = false; !found;) {
     const socket = await ask(port);

@@ -95,7 +95,7 @@ describe("S3: memory", () => {
     await store.close();
   });
 
-  test("clients that trickle keep nobody from pushing: their bytes are set aside while others wait", async () => {
+  test("clients that trickle keep no other from pushing: their bytes are set aside while others wait", async () => {
     await using proxy = await FaultyS3.open(s3.url);
     const uploadMemoryBytes = 2 * MIN_PART_BYTES;
     const options = s3.options({ endpoint: proxy.url, partBytes: MIN_PART_BYTES, uploadMemoryBytes });

@@ -18,7 +18,7 @@ export interface CertificateWishes {
   readonly curve?: string;
   /** Bits of its key usage, the first of which is the highest; for anything when absent. */
   readonly usage?: number;
-  /** A critical extension that nobody knows. */
+  /** An unknown critical extension. */
   readonly riddle?: boolean;
 }
 
@@ -29,7 +29,7 @@ export interface AuthorityWishes {
   readonly pathLength?: number;
   /** Bits of its key usage, the first of which is the highest: that of an authority when absent. */
   readonly usage?: number;
-  /** A critical extension that nobody knows. */
+  /** An unknown critical extension. */
   readonly riddle?: boolean;
 }
 

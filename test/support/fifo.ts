@@ -10,7 +10,7 @@ export interface Fifo extends Disposable {
   read(): string;
   /** Reads until what was read in all matches; gives all of it. */
   readUntil(pattern: RegExp): Promise<string>;
-  /** From now on nobody reads: writing fails. */
+  /** From now on no process reads: writing fails. */
   leave(): void;
   /** Reads again. */
   comeBack(): void;

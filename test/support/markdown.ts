@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 
 export const ROOT = resolve(import.meta.dir, "../..");
 
-/** Those for whoever runs or changes the program, as paths in the project. The history in CHANGELOG.md is not among them. */
+/** Those for operators and contributors, as paths in the project. The history in CHANGELOG.md is not among them. */
 export const DOCUMENTS: readonly string[] = ["*.md", "docs/**/*.md"]
   .flatMap((pattern) => [...new Bun.Glob(pattern).scanSync(ROOT)])
   .filter((path) => path !== "CHANGELOG.md")

@@ -9,7 +9,7 @@ export const ROOT: string = resolve(import.meta.dir, "../..");
 /** The program as a user starts it. */
 export const PROGRAM: string = join(ROOT, "bin/stowage");
 
-/** How many workers a server of a test has, on every machine; whoever runs the tests may say otherwise. */
+/** How many workers a server of a test has, on every machine; a developer may say otherwise. */
 export const WORKERS: string = process.env["REGISTRY_WORKERS"] ?? "1";
 
 export interface RegistryOptions {

@@ -90,7 +90,7 @@ test("a repository that exists for an upload alone ends with it, for both at onc
   }
 });
 
-test("a folder that the other server made is used, and made again by either when somebody removed it", async () => {
+test("a folder that the other server made is used, and made again by either after its removal", async () => {
   const contents = inOneFolder(8);
   const folder = join(dataDir, "blobs/sha256/ab");
   const [first, second] = [one(), other()];
@@ -106,7 +106,7 @@ test("a folder that the other server made is used, and made again by either when
   }
 });
 
-test("empty folders that somebody tidied away are made again, whichever server needs them", async () => {
+test("empty folders that another process removed are made again, whichever server needs them", async () => {
   for (const [at, server] of [one(), other(), other(), one()].entries()) {
     await collect();
     for (const folder of ["blobs", "uploads"]) await rm(join(dataDir, folder), { recursive: true });

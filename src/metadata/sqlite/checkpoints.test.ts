@@ -1,4 +1,4 @@
-/** The log of a database stays small, whatever is written, and nobody waits for that but the thread that sees to it. */
+/** The log of a database stays small, whatever is written, and only the checkpoint thread waits for that. */
 import { Database } from "bun:sqlite";
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm, stat } from "node:fs/promises";
@@ -73,7 +73,7 @@ test("two who have the database open keep its log small together", async () => {
   for (const engine of engines) await engine.close();
 });
 
-test("a database that nobody else can open makes its checkpoints by itself", async () => {
+test("a database that no other process can open makes its checkpoints by itself", async () => {
   const path = join(root, "alone.db");
   const engine = await SqliteEngine.open(path, { alone: true });
   await commitUntilAnew(engine, path);

@@ -85,7 +85,7 @@ describe("a data folder", () => {
     await (await openDataFolder(folder, { alone: true })).close();
   });
 
-  test("is held by whoever holds the lock of its lock.db", async () => {
+  test("is held by the process that holds the lock of its lock.db", async () => {
     const folder = freshFolder();
     await (await openDataFolder(folder, { alone: false })).close();
     const lock = new Database(join(folder, "lock.db"));

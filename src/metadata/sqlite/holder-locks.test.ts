@@ -60,7 +60,7 @@ test("a holder whose process was killed with SIGKILL has ended at once; one that
   expect(await readdir(folder)).toEqual([]);
 });
 
-test("a holder that nobody has heard of has ended", async () => {
+test("an unknown holder has ended", async () => {
   const { here } = await openFolder();
   expect(await here.hasEnded("00000000-0000-4000-8000-000000000000")).toBe(true);
 });

@@ -268,7 +268,7 @@ describe("several writers on one file", () => {
     await engine.close();
   });
 
-  test("a file that is used alone is used by nobody else", async () => {
+  test("a file that is used alone is used by no other process", async () => {
     const path = freshPath();
     const engine = await SqliteEngine.open(path, { alone: true });
     await engine.write(() => insert("mine"));

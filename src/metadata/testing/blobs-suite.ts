@@ -140,7 +140,7 @@ function testLinks(open: OpenMetadata): void {
 }
 
 function testDamage(open: OpenMetadata): void {
-  test("a damaged blob is shown to nobody", async () => {
+  test("a corrupt blob is shown to no client", async () => {
     await using subject = await Subject.open(open);
     const { store } = subject;
     const layer = await subject.push("flipped");
@@ -210,7 +210,7 @@ function testDamage(open: OpenMetadata): void {
     expect(await store.trash.due(10)).toEqual([bad.key]);
   });
 
-  test("bytes that somebody may be about to open are kept for a moment", async () => {
+  test("bytes that a reader may be about to open are kept for a moment", async () => {
     await using subject = await Subject.open(open);
     const bad = await subject.push("flipped");
     await subject.store.blobs.markCorrupt(bad.digest, bad.key);

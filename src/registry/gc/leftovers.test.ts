@@ -27,7 +27,7 @@ const EXPIRY_MS = DEFAULT_LIMITS.uploadExpiryMs;
 
 describe.each([...ENGINES])("on %s", (kind) => {
   describe("uploads", () => {
-    test("that nobody goes on with expire, and their part files with them", async () => {
+    test("that no client resumes expire, and their part files with them", async () => {
       await using subject = await CollectionSubject.open(kind);
       const upload = await subject.repository().blobs.upload();
       await upload.append(once(bytes(LAYER)));
@@ -40,7 +40,7 @@ describe.each([...ENGINES])("on %s", (kind) => {
       expect(await subject.repository().blobs.resume(upload.id)).toBeUndefined();
     });
 
-    test("that somebody goes on with expire later", async () => {
+    test("that a client resumes expire later", async () => {
       await using subject = await CollectionSubject.open(kind);
       const upload = await subject.repository().blobs.upload();
       await upload.append(once(bytes(LAYER)));
@@ -85,7 +85,7 @@ describe.each([...ENGINES])("on %s", (kind) => {
       await subject.push(LAYER);
       const before = await subject.files();
       await subject.push(LAYER);
-      subject.later(MINUTE_MS); // somebody may have been about to read it
+      subject.later(MINUTE_MS); // a request may have been about to read it
       expect(await subject.due()).toMatchObject({ files: 1 });
       const after = await subject.files();
       expect(after).toHaveLength(1);

@@ -70,7 +70,7 @@ export function testFiles(open: OpenContract): void {
       });
 
       for (const noticed of [true, false]) {
-        test(`is put right by the next push, ${noticed ? "when somebody had asked for it" : "when nobody had"}`, async () => {
+        test(`is put right by the next push, ${noticed ? "after a request for it" : "before any request"}`, async () => {
           await using subject = await open();
           const [here, there] = [subject.namespace.repository(APP), subject.namespace.repository(OTHER)];
           await push(here, CONTENT);

@@ -314,7 +314,7 @@ function testEnds(open: OpenContract): void {
     expect(await pull(repository, digestOf(WHOLE))).toEqual(WHOLE);
   });
 
-  test("an upload that nobody goes on with ends when its time is over, each request moves that", async () => {
+  test("an upload that no client resumes ends when its time is over, each request moves that", async () => {
     await using subject = await open({ uploadExpiryMs: 1000 });
     const { blobs } = subject.namespace.repository(APP);
     const upload = await blobs.upload();

@@ -17,7 +17,7 @@ test("without an origin in the settings there is none", () => {
 describe("one origin", () => {
   const one = CrossOrigin.of({ "access-control-allow-origin": [UI] });
 
-  test("is named on every reply, whoever asks", () => {
+  test("is named on every response to every client", () => {
     expect(one?.headers()).toMatchObject({ "access-control-allow-origin": UI });
     expect(one?.headers()).not.toHaveProperty("vary");
     expect(one?.headersFor(from(UI))).toBeUndefined();

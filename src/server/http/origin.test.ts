@@ -66,7 +66,7 @@ describe("the caller's address", () => {
     expect(behind.callerOf(asked, "::ffff:10.0.0.1").address).toBe("203.0.113.7");
   });
 
-  test("comes from whoever connects to a Unix socket when that is trusted", () => {
+  test("comes from the client of a Unix socket when that is trusted", () => {
     const asked = request({ "x-forwarded-for": "203.0.113.7" });
     expect(new Origins({ trustedProxies: ["unix"] }).callerOf(asked, undefined).address).toBe("203.0.113.7");
   });

@@ -20,13 +20,13 @@ describe("the plain address beside TLS", () => {
     }
   });
 
-  test("knows no token that nobody waits for, and does not send on who asks for one", async () => {
+  test("answers 404 for an unknown token, and does not redirect", async () => {
     for (const token of ["", "other", "token/", "token/../other", "%74oken"]) {
       expect(await at(`http://registry.example/.well-known/acme-challenge/${token}`)).toMatchObject({ status: 404 });
     }
   });
 
-  test("sends nobody on to an address that is too long for a header", async () => {
+  test("redirects no client to an address that is too long for a header", async () => {
     expect(await at(`http://registry.example/${"a".repeat(10_000)}`)).toMatchObject({ status: 414 });
   });
 

@@ -32,7 +32,7 @@ test("a check fails after its threshold of failures in a row, and passes at the 
   expect(failingAt.slice(0, 9)).toEqual([false, false, false, false, false, false, true, true, false]);
 });
 
-test("an HTTP check wants the status, by HEAD with the headers, and fails when nobody answers", async () => {
+test("an HTTP check wants the status, by HEAD with the headers, and fails when no server answers", async () => {
   const asked: string[] = [];
   let status = 200;
   using server = Bun.serve({

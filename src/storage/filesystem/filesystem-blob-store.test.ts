@@ -72,7 +72,7 @@ describe("files: the tree", () => {
 });
 
 describe("files: what others do to the tree", () => {
-  test("a folder that somebody tidied away is made once more", async () => {
+  test("a folder that another process removed is made once more", async () => {
     const { folder, store } = await openFresh();
     const content = Buffer.from("pushed again");
     const first = await push(store, content, randomUUID());

@@ -227,7 +227,7 @@ function testTakingOver(open: () => Promise<BlobStore>, large: number): void {
 }
 
 function testCommitting(open: () => Promise<BlobStore>, large: number): void {
-  test("nobody sees a blob before it is committed, and nobody a part of it", async () => {
+  test("no reader sees a blob before it is committed, or a part of it", async () => {
     const store = await open();
     const content = noise(large);
     const part = freshPart(store);

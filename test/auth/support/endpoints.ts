@@ -1,4 +1,4 @@
-/** Every endpoint of a repository: a request that works for whoever has the right, and which right that is. */
+/** Every endpoint of a repository: a request that works with the permission, and which permission that is. */
 import { digestOf, imageManifest, descriptorOf, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST } from "../../support/content.ts";
 
 export interface AskedRequest {
@@ -152,7 +152,7 @@ export const ENDPOINTS: readonly Endpoint[] = [
   },
 ];
 
-/** Sends a request as somebody. No redirect is followed. */
+/** Sends a request as a user. No redirect is followed. */
 export function send(
   url: string,
   asked: AskedRequest,
@@ -163,7 +163,7 @@ export function send(
   return fetch(`${url}${path}`, body === undefined ? init : { ...init, body });
 }
 
-/** Puts what the requests are about into a repository, as somebody who may. */
+/** Puts what the requests are about into a repository, as a user with permission. */
 export async function fill(
   url: string,
   name: string,

@@ -14,7 +14,7 @@ import { listen } from "../../../src/server/listen/listen.ts";
 
 export interface GuardedRegistryOptions {
   readonly accounts: readonly ListedAccount[];
-  /** Whoever logs in may do everything when absent. */
+  /** Every user who logs in may do everything when absent. */
   readonly policies?: readonly Rule[];
   /** Clients are asked for a password in this realm, instead of for a token. */
   readonly basicRealm?: string;
@@ -76,7 +76,7 @@ export async function startGuarded(options: GuardedRegistryOptions): Promise<Gua
 
 export type Headers = Readonly<Record<string, string>>;
 
-/** The header of somebody who shows a name and a password. */
+/** The header of a client with a name and a password. */
 export function basic(name: string, password: string): Headers {
   return { authorization: `Basic ${Buffer.from(`${name}:${password}`).toString("base64")}` };
 }

@@ -24,7 +24,7 @@ export async function cached(name: string, fill: (folder: string) => Promise<voi
   return target;
 }
 
-/** Runs a tool that builds or installs, with the settings of whoever runs the tests; rejects with all that it printed. */
+/** Runs a tool that builds or installs, with the developer's settings; rejects with all that it printed. */
 export async function make(tool: string, words: readonly string[], cwd: string, env: Environment = {}): Promise<void> {
   const path = Bun.which(tool); // which a path is, too
   if (path === null) throw new Error(`The program ${tool} is missing: ${SOURCES[tool] ?? "install it"}`);

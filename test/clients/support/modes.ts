@@ -1,4 +1,4 @@
-/** The ways in which a registry may ask who somebody is: the same clients do the same under each of them. */
+/** The ways in which a registry may authenticate clients: the same clients do the same under each of them. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ import type { ClientName } from "./clients.ts";
 import type { WireTls } from "./wire.ts";
 
 /**
- * `anonymous`: nobody is asked anything; `open pull`: only who pushes is asked; `tls`: tokens in secret; `mutual tls`: only
+ * `anonymous`: no authentication; `open pull`: only for pushes; `tls`: tokens in secret; `mutual tls`: only
  * who shows a certificate gets a connection.
  */
 export const MODES = ["anonymous", "password", "token", "open pull", "tls", "mutual tls"] as const;
@@ -33,7 +33,7 @@ const POLICIES = [
   { who: [USER.name], repositories: ["**"], actions: ["pull", "push", "delete"] },
 ];
 
-/** The mode of every test that says none: `STOWAGE_CLIENT_MODE`, or nobody is asked anything. */
+/** The mode of every test that says none: `STOWAGE_CLIENT_MODE`, or no authentication. */
 export function usualMode(): Mode {
   const name = process.env["STOWAGE_CLIENT_MODE"] ?? "anonymous";
   const mode = MODES.find((each) => each === name);

@@ -20,7 +20,7 @@ import type { Output } from "./programs.ts";
 import { makeScratchFolder } from "./scratch-folder.ts";
 import type { WatchedRegistry } from "./watched-registry.ts";
 
-/** Where something goes, and by which name of the same registry it comes back: there somebody else may ask. */
+/** Where something goes, and by which name of the same registry it comes back: there another client may ask. */
 export interface Places {
   readonly registry: WatchedRegistry;
   readonly to: string;

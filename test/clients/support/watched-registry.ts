@@ -66,7 +66,7 @@ export class WatchedRegistry implements AsyncDisposable {
   }
 
   /**
-   * In a mode that asks who somebody is, clients speak to a second program on the same data, which does; the first one is
+   * In a mode with authentication, clients speak to a second program on the same data, which does; the first one is
    * for the tests themselves. `more` is what both find in their environment besides.
    */
   static async start(mode: Mode = usualMode(), more: Environment = {}): Promise<WatchedRegistry> {
@@ -108,7 +108,10 @@ export class WatchedRegistry implements AsyncDisposable {
     return this.#running.dataDir;
   }
 
-  /** A second way to it, which does harm. Where clients speak TLS it reads none, and leads to the program that asks nobody. */
+  /**
+   * A second way to it, which does harm. Where clients speak TLS it reads none, and leads to the program without
+   * authentication.
+   */
   async openFaultyWire(): Promise<FaultyWire> {
     if (!this.#guard || !this.#guarded || this.#guard.wireTls) return await FaultyWire.open(this.port);
     const wire = await FaultyWire.open(this.#guarded.port);
@@ -160,7 +163,7 @@ export class WatchedRegistry implements AsyncDisposable {
     return (index as { readonly manifests: readonly Referrer[] }).manifests;
   }
 
-  /** Fails when the registry answered any request with a fault of its own, or asked nobody who they are where it should. */
+  /** Fails when the registry answered a request with an internal error, or authenticated no client where it should. */
   expectNoFaults(): void {
     const { exchanges } = this.wire;
     const faults = exchanges.filter(({ status }) => status >= 500);

@@ -31,7 +31,7 @@ export interface WireTls {
   readonly server: Issued;
   /** Who vouches for the registry. */
   readonly ca: string;
-  /** Who vouches for clients, and what the wire shows as one of them; nobody has to show anything when absent. */
+  /** Who vouches for clients, and what the wire shows as one of them; clients need no certificate when absent. */
   readonly clients?: { readonly ca: string; readonly own: Issued } | undefined;
 }
 

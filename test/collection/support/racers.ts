@@ -127,7 +127,7 @@ async function pushImage(send: Send, random: Random, push: Push): Promise<Image 
     if (relied.includes(true)) tally.relied++;
     return { repository, digest, blobs };
   }
-  // Whoever is told "exists" may count on that for half of the lease: with less left it would have been renewed.
+  // A client that is told "exists" may count on that for half of the lease: with less left it would have been renewed.
   const text = await put.text();
   const isBroken = !text.includes("MANIFEST_BLOB_UNKNOWN") || took < leaseMs / 2;
   if (isBroken) tally.wrong.push(`PUT manifest after ${Math.round(took)} ms: ${put.status} ${text}`);

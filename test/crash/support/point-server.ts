@@ -37,4 +37,4 @@ for await (const line of createInterface(process.stdin)) {
   await registry.collect();
   process.stdout.write("collected\n");
 }
-die(); // whoever started it is gone
+die(); // the process that started it is gone

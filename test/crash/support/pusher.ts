@@ -110,7 +110,7 @@ export class Pusher {
       size + (size > 2 ? this.#random.between(0, 9) : 0),
       algorithm,
     );
-    // Whoever pushes few bytes pushes the same as others do.
+    // A pusher of few bytes pushes the same as others do.
     return content.bytes.length > 2 ? content : (this.#random.pick(this.#around.common) ?? content);
   }
 

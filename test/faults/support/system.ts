@@ -39,7 +39,7 @@ export async function mountDisk(mebibytes: number, inodes?: number): Promise<Sma
 }
 
 /**
- * Makes a folder read-only for whatever is opened from now on: the system makes nothing read-only that somebody holds open
+ * Makes a folder read-only for whatever is opened from now on: the system makes nothing read-only that a process holds open
  * for writing, as a server does its database. Disposing it makes it writable again.
  */
 export async function makeReadOnly(folder: string): Promise<AsyncDisposable> {

@@ -1,4 +1,4 @@
-/** The ports below a registry, with somebody who sees every call before it is made: to refuse it, to slow it, to die. */
+/** The ports below a registry, with a watcher of every call before it is made: to refuse it, to slow it, to die. */
 import type { SqlEngine } from "../../../src/metadata/sql.ts";
 import type { BlobStore, PartWriter } from "../../../src/storage/blob-store.ts";
 

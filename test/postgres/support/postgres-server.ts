@@ -16,7 +16,7 @@ const PROGRAMS = "/usr/lib/postgresql";
 export interface PostgresServerOptions {
   /** Lines of `postgresql.conf`. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** What `pg_hba.conf` says; anybody from this machine when absent. */
+  /** What `pg_hba.conf` says; any client on this machine when absent. */
   readonly hba?: string;
   /** Files of the data folder, which only the server may read. */
   readonly files?: Readonly<Record<string, string>>;

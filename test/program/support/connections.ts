@@ -10,7 +10,7 @@ export async function openConnection(port: number): Promise<Socket> {
   return socket;
 }
 
-/** Resolves when nobody listens on the port any more. */
+/** Resolves when no process listens on the port any more. */
 export async function refusesConnections(port: number): Promise<void> {
   for (;;) {
     const socket = connect(port, "127.0.0.1");
