@@ -6,6 +6,7 @@ import { createRegistry } from "../../src/create-registry.ts";
 import { TarArchive } from "../../src/lib/tar-archive.ts";
 import { digest as parsedDigest } from "../../src/oci/digest.ts";
 import { repositoryName } from "../../src/oci/repository-name.ts";
+import type { Namespace } from "../../src/registry/namespace.ts";
 import { pushImage } from "../../src/registry/push-image.ts";
 import { bytesOf, descriptorOf, digestOf, imageManifest, OCI_CONFIG, OCI_LAYER } from "../support/content.ts";
 import { runProgram } from "../support/program.ts";
@@ -28,6 +29,15 @@ async function fill(folder: string) {
     subject: index,
     artifactType: "application/x.signature",
   });
+  const { manifests } = JSON.parse(await manifestText(namespace, index.digest)) as {
+    manifests: { mediaType: string; digest: string; size: number }[];
+  };
+  const [platform] = manifests;
+  if (!platform) throw new Error("the index lists no manifest");
+  const ofPlatform = await pushImage(namespace, "my.team/app", {
+    subject: platform,
+    artifactType: "application/x.sbom",
+  });
   const more = await pushImage(namespace, "my.team/app", { subject: signature, artifactType: "application/x.more" });
   const repository = namespace.repository(repositoryName("other"));
   const content = "content by sha512";
@@ -48,7 +58,12 @@ async function fill(folder: string) {
   const manifest = Buffer.from(imageManifest(config, [layer]));
   const other = digestOf(manifest, "sha512");
   await repository.manifests.put(manifest, { digest: parsedDigest(other) });
-  return { index, signature, more, other };
+  return { index, signature, more, other, platform, ofPlatform };
+}
+
+async function manifestText(namespace: Namespace, digest: string): Promise<string> {
+  const found = await namespace.repository(repositoryName("my.team/app")).manifests.find(parsedDigest(digest));
+  return Buffer.from(found?.payload ?? []).toString();
 }
 
 async function get(folder: string, ...paths: readonly string[]) {
@@ -66,13 +81,15 @@ const filled = await fill(data);
 const words = ["my.team/app", `other@${filled.other}`];
 
 test("what export writes comes back by import, by folder and by tar archive, with index, referrers and sha512", async () => {
-  const { index, signature, more, other } = filled;
+  const { index, signature, more, other, platform, ofPlatform } = filled;
   const paths = [
     "_catalog",
     "my.team/app/manifests/v1",
     "my.team/app/manifests/latest",
     `my.team/app/referrers/${index.digest}`,
     `my.team/app/referrers/${signature.digest}`,
+    `my.team/app/referrers/${platform.digest}`,
+    `my.team/app/manifests/${ofPlatform.digest}`,
     `my.team/app/manifests/${more.digest}`,
     `other/manifests/${other}`,
   ];
@@ -105,7 +122,7 @@ test("a folder keeps what is right in it, mends what is not, and keeps its other
     expect(digestOf(await readFile(join(folder, "blobs/sha256", name)))).toBe(`sha256:${name}`);
   }
   const { manifests } = JSON.parse(await readFile(join(folder, "index.json"), "utf8")) as { manifests: unknown[] };
-  expect(manifests).toHaveLength(5); // v1, latest, the other image and two referrers
+  expect(manifests).toHaveLength(6); // v1, latest, the other image and three referrers
   await writeFile(at("there.tar"), "text");
   expect((await runProgram(data, ["export", "--to", at("there.tar")])).exitCode).toBe(1);
   expect(await readFile(at("there.tar"), "utf8")).toBe("text");

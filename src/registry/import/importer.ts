@@ -138,8 +138,10 @@ export class Importer {
       // A child of BuildKit's caches is a layer.
       const isThere = (await this.#source.digestOf(from, digest)) !== undefined;
       const child = parseDigest(digest);
-      if (isThere) await this.#manifest(from, target, digest, { depth: depth + 1 });
-      else if (child !== undefined) await this.#blob(from, target, child, false);
+      if (isThere) {
+        const copied = await this.#manifest(from, target, digest, { depth: depth + 1 });
+        await this.#referrers(from, target, copied, depth + 1);
+      } else if (child !== undefined) await this.#blob(from, target, child, false);
     }
     const digest = wanted ?? digestOf(payload);
     await target.manifests.put(payload, { digest, tags, ...(mediaType === undefined ? {} : { mediaType }) });
@@ -172,7 +174,7 @@ export class Importer {
   async #referrers(from: string, target: Repository, subject: Digest, depth: number): Promise<void> {
     if (depth > MAX_DEPTH) return;
     for (const digest of await this.#source.referrers(from, subject)) {
-      await this.#manifest(from, target, digest, {});
+      await this.#manifest(from, target, digest, { depth });
       await this.#referrers(from, target, digest, depth + 1);
     }
   }
