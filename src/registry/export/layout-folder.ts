@@ -25,7 +25,7 @@ export async function openLayoutFolder(folder: string): Promise<LayoutWriter> {
   const entries =
     (await files.size("index.json")) === undefined ? [] : itemsOf(fieldsOf(await indexOf(folder))["manifests"]);
   return {
-    entries: entries as readonly IndexEntry[],
+    entries: entries.filter((entry) => typeof fieldsOf(entry)["digest"] === "string") as readonly IndexEntry[],
     async has(digest, size) {
       return (
         (await files.size(blobFile(digest))) === size && (await isIntact(join(folder, blobFile(digest)), digest, size))
