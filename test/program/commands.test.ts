@@ -43,6 +43,8 @@ describe("stowage", () => {
     "check",
     "backup",
     "restore",
+    "import",
+    "export",
     "user",
     "token",
     "repo",
