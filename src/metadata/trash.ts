@@ -20,7 +20,8 @@ const DUE = query(
   { storageKey: text },
   `
   select storage_key from trash
-  where after <= $1 + $2 and not exists (select 1 from lease where name = '${BACKUP_LEASE}' and until > $1)
+  where after <= cast($1 as bigint) + $2
+    and not exists (select 1 from lease where name = '${BACKUP_LEASE}' and until > $1)
   order by after, storage_key limit $3`,
 );
 
