@@ -55,6 +55,7 @@ export const bytes: Column<Uint8Array> = (value) => {
 export const truth: Column<boolean> = (value) => {
   if (typeof value === "boolean") return value;
   if (value === 0 || value === 1) return value === 1;
+  if (value === "0" || value === "1") return value === "1"; // a bigint of PostgreSQL
   throw wrongType("a truth value", value);
 };
 
