@@ -118,12 +118,12 @@ const DUE = query(DEAD, `select ${DEAD_COLUMNS} from dead_event where endpoint =
 
 const MARK_DUE = query(
   { id: integer },
-  `update dead_event set due = 1 where id in (select value from json_each($1)) returning id`,
+  `update dead_event set due = 1 where id in (select cast(value as bigint) from json_each($1)) returning id`,
 );
 const DIED_AGAIN = `update dead_event set due = 0, died_at = $2, attempts = attempts + $3, reason = $4 where id = $1`;
 const REMOVE_DEAD = query(
   { id: integer },
-  `delete from dead_event where id in (select value from json_each($1)) returning id`,
+  `delete from dead_event where id in (select cast(value as bigint) from json_each($1)) returning id`,
 );
 
 const STATES = query(
