@@ -73,7 +73,7 @@ const NEWEST = query(
   `
   select ${COLUMNS} from (select * from audit where id < $1 order by id desc limit $2) as newest
   where ($3 is null or who = $3) and ($4 is null or repository = $4) and ($5 is null or action = $5)
-    and ($6 is null or at >= $6)
+    and ($6 is null or at >= cast($6 as bigint))
   order by id desc`,
 );
 const OLDEST_OF_PAGE = query(
