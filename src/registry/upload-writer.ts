@@ -54,6 +54,10 @@ export class UploadWriter implements AsyncDisposable {
   #reserved = 0;
   #content: Content;
   #part: Part;
+  /** The state of the part that the row names. */
+  #recorded: PartState | undefined;
+  /** Whether the part has a state of this writer that no record can name: `rollBack` makes the store forget it. */
+  #isUnrecorded = false;
   /** Tells the blob's key from those that earlier writers of the part had announced. */
   #attempt: string;
   /** Hashes all bytes from the first on; undefined when another process took some of them. */
@@ -71,7 +75,8 @@ export class UploadWriter implements AsyncDisposable {
     this.#intents = plan.intents;
     this.#announced = plan.announced;
     this.#content = { kind: "staged", pieces: record.staged ? [record.staged] : [] };
-    this.#part = { key: record.partKey as PartKey, state: record.partState as PartState | undefined };
+    this.#recorded = record.partState as PartState | undefined;
+    this.#part = { key: record.partKey as PartKey, state: this.#recorded };
     this.#attempt = record.finalKey === undefined ? "" : freshSuffix();
     this.#version = record.version;
     this.#received = record.received;
@@ -126,6 +131,7 @@ export class UploadWriter implements AsyncDisposable {
     await this.#resume();
     const { metadata, clock, limits, hashStates } = this.#backend;
     if (this.#content.kind === "open") await this.#checkpoint(this.#content.writer);
+    this.#isUnrecorded = false; // whatever is heard of the statement, it may be recorded
     const saved = allowedByQuotas(
       await metadata.uploads.save({
         id: this.#record.id,
@@ -148,6 +154,10 @@ export class UploadWriter implements AsyncDisposable {
   async rollBack(): Promise<void> {
     if (this.#before) this.#backend.hashStates.set(this.#record.id, this.#version, this.#before);
     await this.#end().catch(() => undefined);
+    if (!this.#isUnrecorded) return;
+    this.#isUnrecorded = false;
+    // What stays is found by the integrity check.
+    await this.#backend.store.forget(this.#part, this.#recorded).catch(() => undefined);
   }
 
   /**
@@ -284,6 +294,7 @@ export class UploadWriter implements AsyncDisposable {
     if (part.key === this.#part.key) return true;
     if (!(await metadata.uploads.move(id, this.#version, part))) throw busyUpload(id);
     this.#part = part;
+    this.#recorded = part.state;
     this.#attempt = "";
     return true;
   }
@@ -299,6 +310,7 @@ export class UploadWriter implements AsyncDisposable {
     if (this.#content.kind !== "open") return;
     const { writer } = this.#content;
     await this.#checkpoint(writer);
+    this.#isUnrecorded = true;
     await writer[Symbol.asyncDispose]();
     this.#content = { kind: "suspended" };
     this.#reserved = 0;
@@ -387,6 +399,7 @@ export class UploadWriter implements AsyncDisposable {
     const storageKey = this.#finalKey(digest);
     const { size, fingerprint } = await writer.commit(storageKey);
     if (size !== this.#received) throw new Error(`${storageKey} has ${size} bytes instead of ${this.#received}`);
+    this.#isUnrecorded = false;
     await writer[Symbol.asyncDispose]();
     const location = { kind: "stored", storageKey, fingerprint } as const;
     this.#content = { kind: "committed", location };

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { createRegistry } from "../../src/create-registry.ts";
 import type { Registry } from "../../src/create-registry.ts";
 import { digestOf } from "../../src/oci/digest.ts";
+import type { StoredKey } from "../../src/storage/blob-store.ts";
 import { S3BlobStore } from "../../src/storage/s3/s3-blob-store.ts";
 import { MIN_PART_BYTES } from "../../src/storage/s3-options.ts";
 import type { S3Options } from "../../src/storage/s3-options.ts";
@@ -187,6 +188,64 @@ describe("a multipart upload that nothing names", () => {
     expect(findings.map(({ kind }) => kind)).toEqual(["unknown file"]);
     expect(await uploads()).toBe(1);
     expect(await pull(registry, LARGE)).toBe(true);
+  });
+});
+
+async function kept({ options }: Subject): Promise<StoredKey[]> {
+  return await Array.fromAsync(new S3BlobStore(options).list());
+}
+
+async function multipartUploads(subject: Subject): Promise<number> {
+  return (await kept(subject)).filter(({ isUpload }) => isUpload).length;
+}
+
+/** Sends more than a part into an upload, and falls silent until it is suspended. */
+async function fallSilent(subject: Subject) {
+  const { registry } = subject;
+  const begun = await ask(registry, "POST", "/v2/app/blobs/uploads/");
+  const location = begun.headers.get("location") ?? "";
+  const body = new TransformStream<Uint8Array, Uint8Array>();
+  const client = body.writable.getWriter();
+  const url = `http://registry.example${location}`;
+  const patched = registry.fetch(new Request(url, { method: "PATCH", body: body.readable, duplex: "half" }));
+  for (let at = 0; at < LARGE.length; at += 65_536) await client.write(LARGE.subarray(at, at + 65_536));
+  while (!(await kept(subject)).some(({ key }) => key.startsWith("uploads/"))) await Bun.sleep(200); // its tail
+  return { location, patched, send: (bytes: Uint8Array) => client.write(bytes) };
+}
+
+describe("a multipart upload of a client that fell silent", () => {
+  test("is aborted when another request takes the upload", async () => {
+    await using subject = await openSubject();
+    const silent = await fallSilent(subject);
+    expect(await multipartUploads(subject)).toBe(1);
+    const close = `${silent.location}${silent.location.includes("?") ? "&" : "?"}digest=${digestOf(SMALL)}`;
+    expect((await ask(subject.registry, "PUT", close, SMALL)).status).toBe(201);
+    expect((await silent.patched).status).toBe(409);
+    expect(await multipartUploads(subject)).toBe(0);
+    expect(await kept(subject)).toHaveLength(1); // the blob
+    expect(await pull(subject.registry, SMALL)).toBe(true);
+  });
+
+  test("is found by the integrity check when another server closed the upload, and then the client comes back", async () => {
+    await using subject = await openSubject();
+    const silent = await fallSilent(subject);
+    const storage = { folder: subject.folder, s3: subject.options };
+    await using other = await createRegistry({ storage, limits: { inlineBytes: 0 } });
+    const close = `${silent.location}${silent.location.includes("?") ? "&" : "?"}digest=${digestOf(SMALL)}`;
+    for (;;) {
+      const { status } = await ask(other, "PUT", close, SMALL);
+      if (status === 201) break;
+      expect(status).toBe(409); // until the claim is given up
+      await Bun.sleep(50);
+    }
+    expect(await multipartUploads(subject)).toBe(1);
+    const findings = await Array.fromAsync(other.check({ repair: true, deep: false, unknownAfterMs: -3_600_000 }));
+    expect(findings.map(({ kind }) => kind)).toContain("unknown file");
+    expect(await multipartUploads(subject)).toBe(0);
+    await silent.send(SMALL);
+    expect((await silent.patched).status).toBe(404);
+    expect(await kept(subject)).toHaveLength(1);
+    expect(await pull(other, SMALL)).toBe(true);
   });
 });
 

@@ -149,6 +149,9 @@ export class FilesystemBlobStore implements BlobStore {
     return statOf(await stat(to));
   }
 
+  /** There are no states. */
+  async forget(): Promise<void> {}
+
   async stat(key: StorageKey): Promise<BlobStat | undefined> {
     const found = await stat(this.#path(key)).catch(ignoreMissing);
     return found?.isFile() ? statOf(found) : undefined;

@@ -97,6 +97,9 @@ export class MemoryBlobStore implements BlobStore {
     return { key: fresh, state };
   }
 
+  /** There are no states. */
+  async forget(): Promise<void> {}
+
   async stat(key: StorageKey): Promise<BlobStat | undefined> {
     const kept = this.#blobs.get(key);
     return kept && { size: kept.bytes.length, fingerprint: kept.fingerprint };

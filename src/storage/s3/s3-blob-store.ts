@@ -9,6 +9,7 @@ import type {
   Ending,
   Part,
   PartKey,
+  PartState,
   PartWriter,
   StorageKey,
   StoredKey,
@@ -115,6 +116,15 @@ export class S3BlobStore implements BlobStore {
     }
     const copied = await copyParts(this.#objects, state, key, fresh);
     return { key: fresh, state: writePartState({ ...state, ...copied, tail }) };
+  }
+
+  async forget({ key, state: text }: Part, recordedText: PartState | undefined): Promise<void> {
+    const state = text === undefined ? undefined : parsePartState(text);
+    if (state?.kind !== "multipart") return; // an object has the key of the blob, which the next writer writes to
+    const parsed = recordedText === undefined ? undefined : parsePartState(recordedText);
+    const recorded = parsed?.kind === "multipart" ? parsed : undefined;
+    if (state.tail !== undefined && state.tail !== recorded?.tail) await this.#objects.delete(state.tail);
+    if (state.upload !== recorded?.upload) await this.#objects.abortUpload(blobKey(key), state.upload);
   }
 
   async stat(key: StorageKey): Promise<BlobStat | undefined> {

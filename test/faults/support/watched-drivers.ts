@@ -25,6 +25,7 @@ export function watchedStore(store: BlobStore, watch: Watcher): BlobStore {
         return part && watchedPart(part, watch);
       }),
     takeOver: (part, fresh, ending) => watch("store.takeOver", () => store.takeOver(part, fresh, ending)),
+    forget: (part, recorded) => watch("store.forget", () => store.forget(part, recorded)),
     stat: (key) => watch("store.stat", () => store.stat(key)),
     read: (key, range) => watchedPieces(store.read(key, range), "store.read", watch),
     list: () => watchedPieces(store.list(), "store.list", watch),
