@@ -1,6 +1,6 @@
 /** The executable: the program with its runtime in one file, and nothing else of the project beside it. */
 import { beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { stat, writeFile } from "node:fs/promises";
+import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import manifest from "../../package.json";
 import { buildExecutable, targetHere } from "../../tools/build-executable.ts";
@@ -40,6 +40,21 @@ test("serves with workers, from a settings file, and ends when it is told to", a
   expect(run("check", "--deep", ...data)).toMatchObject({ exitCode: 0 });
   expect(await server.stop()).toBe(0);
 });
+
+test.skipIf(process.platform !== "linux")(
+  "serves with the runtime's limit of requests raised, or as it was set",
+  async () => {
+    for (const [env, limit] of [
+      [{}, "8192"],
+      [{ BUN_CONFIG_MAX_HTTP_REQUESTS: "300" }, "300"],
+    ] as const) {
+      await using server = await startListening({ program, env });
+      const variables = await readFile(`/proc/${server.pid}/environ`, "utf8"); // as the process was started
+      expect(variables.split("\0")).toContain(`BUN_CONFIG_MAX_HTTP_REQUESTS=${limit}`);
+      expect(await server.stop()).toBe(0);
+    }
+  },
+);
 
 test("its thread for checkpoints moves pages from the log into the database", async () => {
   await using server = await startListening({ program, env: { REGISTRY_STORAGE_INLINE: "1MiB" } });

@@ -1,0 +1,15 @@
+/** How many requests the runtime sends at a time. */
+
+/** Bun sends 256, so that as many clients that stop reading from S3 would hold up all others. `bin/stowage` says the same. */
+const HTTP_REQUESTS = "8192";
+const VARIABLE = "BUN_CONFIG_MAX_HTTP_REQUESTS";
+
+/**
+ * The runtime reads the variable once, before the program runs. A start script sets it; an executable has none, and replaces
+ * itself by itself with the variable set, in the same process. Does nothing when somebody has set it.
+ */
+export function raiseRequestLimit(): void {
+  if (!Bun.isStandaloneExecutable || process.env[VARIABLE] !== undefined || !process.execve) return;
+  const words = [process.argv0, ...process.argv.slice(2)];
+  process.execve(process.execPath, words, { ...process.env, [VARIABLE]: HTTP_REQUESTS });
+}
