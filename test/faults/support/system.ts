@@ -47,9 +47,16 @@ export async function makeReadOnly(folder: string): Promise<AsyncDisposable> {
   await run("mount", "-o", "remount,bind,ro", folder);
   return {
     async [Symbol.asyncDispose]() {
-      await run("umount", folder);
+      // A server keeps files that it has sent open for a second.
+      while (await run("umount", folder).then(() => false, isBusy)) await Bun.sleep(50);
     },
   };
+}
+
+/** Whether a file below a mount is open; rejects with any other error. */
+function isBusy(error: unknown): true {
+  if (!String(error).includes("target is busy")) throw error;
+  return true;
 }
 
 /** Takes all room that there is on a disk but `leave` bytes. Disposing it gives it back. */
