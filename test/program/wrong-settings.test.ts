@@ -29,6 +29,7 @@ const WORDS: Readonly<Record<string, readonly string[]>> = {
   quota: ["list"],
   config: ["check"],
   events: ["status"],
+  export: ["team/app:latest", "--to", join(scratch, "layout")],
 };
 
 /** The commands that `run.ts` knows: it loads each from the file of its name. */
