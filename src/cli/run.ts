@@ -28,7 +28,7 @@ export const HELP = `Stowage ${VERSION}: an OCI registry for container images
   stowage check [--deep]          integrity check: compare the database with the files
   stowage backup FOLDER           copy the registry into a folder
   stowage restore FOLDER          create a data folder from a backup
-  stowage import URL|PATH [REPO…] copy images from another registry, an OCI image layout, docker save
+  stowage import SOURCE [REPO…]   copy images from another registry, an OCI image layout, docker save
   stowage export --to PATH        copy images into an OCI image layout, or an archive for docker load
   stowage export-links            write the links of distribution, to go back to it
 
