@@ -5,8 +5,8 @@ const HTTP_REQUESTS = "8192";
 const VARIABLE = "BUN_CONFIG_MAX_HTTP_REQUESTS";
 
 /**
- * The runtime reads the variable once, before the program runs. A start script sets it; an executable has none, and replaces
- * itself by itself with the variable set, in the same process. Does nothing when somebody has set it.
+ * The runtime reads the variable once, before the program runs. A start script sets it; an executable has none, and starts
+ * itself again with the variable set, in the same process. Does nothing when it is set.
  */
 export function raiseRequestLimit(): void {
   if (!Bun.isStandaloneExecutable || process.env[VARIABLE] !== undefined || !process.execve) return;

@@ -19,7 +19,7 @@ export interface CollectionRules {
 
 /** The same, and how long tag histories are kept. */
 export interface RetentionRules extends CollectionRules {
-  /** What a tag pointed at before is remembered for so many milliseconds after that, and for `undoMs` in any case … */
+  /** What a tag pointed at before is kept for so many milliseconds after that, and for `undoMs` in any case … */
   readonly historyMs: number;
   /** … and so many times, the last ones; more when more ended in the last `undoMs`. */
   readonly historyEntries: number;

@@ -102,7 +102,7 @@ export interface BlobStore {
   takeOver(part: CountedPart, fresh: PartKey, ending: Ending): Promise<Part | undefined>;
 
   /**
-   * Drops what belongs to a state of a part that nobody will record, and to none that the upload goes on from, which began at
+   * Drops what belongs to a state of a part that no row will record, and to none that the upload goes on from, which began at
    * `recorded`. The part itself, and what another writer has made of it since, stay.
    */
   forget(part: Part, recorded: PartState | undefined): Promise<void>;

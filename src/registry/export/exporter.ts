@@ -48,7 +48,7 @@ export type ExportedReference = { readonly tag: Tag } | { readonly digest: Diges
 const MAX_DEPTH = 8;
 /** Entries of `index.json`: as many as an import reads. */
 const MAX_ENTRIES = 100_000;
-/** Digests that are remembered as written; an archive has no more. */
+/** Digests that are known to be written; an archive has no more. */
 const MAX_BLOBS = 1_000_000;
 
 /** Annotations of entries (image-spec, annotations.md; containerd's image store). */

@@ -15,7 +15,7 @@ export interface ContractSubject extends AsyncDisposable {
   readonly namespace: Namespace;
   /** Stands still until it is moved; all that belongs to the subject goes by it. */
   readonly clock: ManualClock;
-  /** The same registry as another process has it: the same data, and nothing remembered. */
+  /** The same registry as another process has it: the same data, and empty caches. */
   another(): Promise<Namespace>;
   /** Ends uploads whose time is over and removes unreferenced bytes; gives the keys of all bytes that stay. */
   kept(): Promise<readonly string[]>;

@@ -297,7 +297,7 @@ create table robot_token (
 );
 create index robot_token_robot on robot_token (robot);
 
--- What all processes on this database know, and nobody else: made when it is first needed.
+-- Secrets that all processes on this database share: made when they are first needed.
 create table secret (
   name text collate "C" primary key,
   value bytea not null
@@ -392,7 +392,7 @@ create function upload_ended() returns trigger language plpgsql as $$ begin
 end $$;
 create trigger upload_ended after delete on upload for each row when (old.counted > 0) execute function upload_ended();
 
--- A tag holds its manifest: whoever deletes that waits for this transaction, and then sees the tag.
+-- A tag holds its manifest: a transaction that deletes it waits for this one, and then sees the tag.
 create function count_tag(of_manifest bigint) returns void language plpgsql as $$ begin
   perform 1 from manifest where id = of_manifest for key share;
   if not found then
@@ -441,7 +441,7 @@ create function manifest_tagged() returns trigger language plpgsql as $$ begin
 end $$;
 create trigger manifest_tagged before delete on manifest for each row execute function manifest_tagged();
 
--- A manifest needs blobs that its repository shows: whoever takes the link away waits for this transaction, and then sees it.
+-- A manifest needs blobs that its repository shows: a transaction that takes the link away waits for this one, and then sees the manifest.
 create function blob_needed() returns trigger language plpgsql as $$ begin
   perform 1 from repo_blob where repo = new.repo and blob = new.blob for key share;
   if not found then

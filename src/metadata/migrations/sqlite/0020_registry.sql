@@ -294,7 +294,7 @@ create table robot_token (
 ) strict, without rowid;
 create index robot_token_robot on robot_token (robot);
 
--- What all processes on this database know, and nobody else: made when it is first needed.
+-- Secrets that all processes on this database share: made when they are first needed.
 create table secret (
   name text primary key,
   value blob not null
