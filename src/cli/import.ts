@@ -3,8 +3,7 @@ import { existsSync } from "node:fs";
 import { text } from "node:stream/consumers";
 import { formatSize } from "../lib/size.ts";
 import { TarError } from "../lib/tar-archive.ts";
-import { parseRepositoryName, repositoryName } from "../oci/repository-name.ts";
-import type { RepositoryName } from "../oci/repository-name.ts";
+import { parseRepositoryName } from "../oci/repository-name.ts";
 import { parseTag } from "../oci/tag.ts";
 import type { Tag } from "../oci/tag.ts";
 import { silentLogger } from "../observe/logger.ts";
@@ -17,6 +16,7 @@ import type { RegistryCredentials } from "../registry/import/registry-client.ts"
 import { CommandError } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
 import { openRegistry } from "./open-registry.ts";
+import { repositoryIn } from "./parsed-names.ts";
 import { print, printError } from "./print.ts";
 import { showProgress } from "./progress.ts";
 import { recordOperation } from "./record-operation.ts";
@@ -76,7 +76,7 @@ async function importImages(
   if (!Number.isInteger(parallel) || parallel < 1 || parallel > MOST_PARALLEL) {
     throw new CommandError(`--parallel is a number from 1 to ${MOST_PARALLEL}`);
   }
-  const prefix = values.below === undefined ? "" : `${repositoryName(values.below)}/`;
+  const prefix = values.below === undefined ? "" : `${repositoryIn(values.below)}/`;
   const credentials =
     values.username === undefined
       ? undefined
@@ -149,7 +149,7 @@ function registryAt(word: string, { wanted, prefix, credentials }: Request): Ori
     async copy(importer) {
       try {
         for await (const { from, tags } of wanted.length > 0 ? wanted : repositoriesOf(source)) {
-          await importer.repository(from, targetOf(`${prefix}${from}`), tags);
+          await importer.repository(from, repositoryIn(`${prefix}${from}`), tags);
         }
       } catch (error) {
         if (!(error instanceof SourceError)) throw error;
@@ -177,7 +177,7 @@ async function archiveAt(path: string, { wanted, prefix, credentials }: Request)
     throw new CommandError(`${path} cannot be imported: ${error.message}`, { cause: error });
   });
   const copies = selected(images, only, path).map(({ repository = "", tag, digest }) => {
-    return { name: targetOf(`${prefix}${repository}`), tag, digest };
+    return { name: repositoryIn(`${prefix}${repository}`), tag, digest };
   });
   return {
     name: path,
@@ -213,12 +213,6 @@ function imageOf(word: string): Wanted {
     throw new CommandError(`${word} is no repository and no image: write team/app, or team/app:v1`);
   }
   return tag === undefined ? { from } : { from, tags: [tag] };
-}
-
-function targetOf(name: string): RepositoryName {
-  const parsed = parseRepositoryName(name);
-  if (parsed === undefined) throw new CommandError(`${name} is no name of a repository here`);
-  return parsed;
 }
 
 export { importImages as import };

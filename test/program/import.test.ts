@@ -1,5 +1,6 @@
 /** `stowage import` copies another registry, through tokens, pages and rate limits, and again without transferring anything. */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
 import { createRegistry } from "../../src/create-registry.ts";
 import { digestOf } from "../support/content.ts";
 import { runProgram } from "../support/program.ts";
@@ -98,4 +99,11 @@ test("import names what it cannot copy, copies the rest and exits with 1; a wron
   for (const wrong of [["registry.example.com"], [source.url, "Team/App"], [source.url, "--parallel", "0"], []]) {
     expect((await runProgram(folder, ["import", ...wrong])).exitCode).toBe(1);
   }
+});
+
+test("import names a prefix that is no repository name, and copies nothing", async () => {
+  const words = ["import", "https://127.0.0.1:1", "team/app", "--below", "A B"];
+  const { exitCode, stdout, stderr } = await runProgram(join(scratch, "absent"), words);
+  expect({ exitCode, stdout, lines: stderr.trim().split("\n").length }).toEqual({ exitCode: 1, stdout: "", lines: 1 });
+  expect(stderr).toContain("A B");
 });
