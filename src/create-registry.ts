@@ -179,28 +179,18 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       log.error({ err: error }, "quotas could not be counted in the background: the next push below one begins again");
     });
   }
-  if (identity) {
-    await confirmIdentity(identity, metadata).catch(async (error: unknown) => {
-      await Promise.all([store.close(), metadata.close()]);
-      throw error;
-    });
-  }
-  const cause = options.operator === undefined ? undefined : { who: options.operator, rule: OPERATOR_RULE };
-  const backend = createBackend({ store, metadata, clock, limits: options.limits, rules, cause });
-  const adoption =
-    tree &&
-    (await openAdoption(backend, tree, log).catch(async (error: unknown) => {
-      await metadata.close();
-      throw error;
-    }));
-  const namespace = new LocalNamespace(backend, adoption);
-  const origins = new Origins(options.origin);
-  const onLogin = requests && metrics.countLogin.bind(metrics);
-  const parts = { metadata, clock, log, origins, signaturesEnabled, onLogin };
   const closing = async (reason: unknown): Promise<never> => {
     await Promise.all([store.close(), metadata.close()]);
     throw reason;
   };
+  if (identity) await confirmIdentity(identity, metadata).catch(closing);
+  const cause = options.operator === undefined ? undefined : { who: options.operator, rule: OPERATOR_RULE };
+  const backend = createBackend({ store, metadata, clock, limits: options.limits, rules, cause });
+  const adoption = tree && (await openAdoption(backend, tree, log).catch(closing));
+  const namespace = new LocalNamespace(backend, adoption);
+  const origins = new Origins(options.origin);
+  const onLogin = requests && metrics.countLogin.bind(metrics);
+  const parts = { metadata, clock, log, origins, signaturesEnabled, onLogin };
   // Before anything is recorded: an endpoint that is new here begins behind what there is now.
   await metadata.outbox.begin(events.endpoints.map(({ name }) => name)).catch(closing);
   const access = await openAccess(options.access, parts).catch(closing);
