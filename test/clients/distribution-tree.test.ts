@@ -52,7 +52,7 @@ for (const [version, program] of Object.entries(VERSIONS)) {
         await expectServed(at, filled.images);
         await expectBlobs(port, filled);
         pushed = await push(at, filled);
-        await server.printed(/adoption is done/);
+        await untilAdopted(folder);
         await expectServed(at, [...filled.images, ...pushed]);
         for (const gone of filled.deleted) await expectAbsent(at(gone));
         expect(await server.stop()).toBe(0);
@@ -186,6 +186,18 @@ async function expectBlobs(port: number, { sha512, mounted }: Filled): Promise<v
   const reply = await new RepositoryClient(`http://127.0.0.1:${port}`, "team/app").get(`blobs/${sha512.digest}`);
   expect(reply.status).toBe(200);
   expect(new Uint8Array(await reply.arrayBuffer())).toEqual(sha512.bytes);
+}
+
+/** Waits until all of the tree is in the database, whichever server process wrote the last of it. */
+async function untilAdopted(folder: string): Promise<void> {
+  await until("the tree is adopted", async () => {
+    const { stdout } = await run(PROGRAM as `/${string}`, ["status", "--json", "--data", folder]);
+    return (JSON.parse(stdout) as Status).adoption.phase === "done";
+  });
+}
+
+interface Status {
+  readonly adoption: { readonly phase: string };
 }
 
 async function expectAbsent(image: string): Promise<void> {
