@@ -115,7 +115,7 @@ async function guardByTls(folder: string, mutual: boolean): Promise<Guard> {
 }
 
 /** An address of this machine beyond loopback, where docker and others take plain HTTP for granted. */
-function ownAddress(): string {
+export function ownAddress(): string {
   const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
   const found = all.find(({ family, internal }) => family === "IPv4" && !internal);
   if (!found) throw new Error("This machine has no address of IPv4 but loopback: give it one, for clients with TLS");

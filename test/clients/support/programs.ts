@@ -9,6 +9,7 @@ const DEBIAN_PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 const PACKAGE_OF = {
   buildah: "buildah",
   busybox: "busybox-static",
+  caddy: "caddy",
   containerd: "containerd",
   ctr: "containerd",
   docker: "docker.io",
@@ -16,6 +17,8 @@ const PACKAGE_OF = {
   dockerd: "docker.io",
   gpg: "gnupg",
   gpgconf: "gnupg",
+  haproxy: "haproxy",
+  nginx: "nginx",
   podman: "podman",
   skopeo: "skopeo",
   tar: "tar",
