@@ -128,7 +128,7 @@ async function chooseDrivers(storage: StorageOptions, log: Logger): Promise<Driv
 
 /** Blobs in the folder or in a bucket, metadata in PostgreSQL. */
 async function openWithPostgres(
-  { folder: given, mustExist = false, directWrites = false, s3 }: FolderStorage,
+  { folder: given, mustExist = false, directWrites = false, adopts = false, s3 }: FolderStorage,
   database: PostgresSettings,
 ): Promise<Drivers> {
   const { openPostgres } = await import("./metadata/postgres/open-postgres.ts");
@@ -141,13 +141,15 @@ async function openWithPostgres(
   const { HolderLocks } = await import("./metadata/sqlite/holder-locks.ts");
   const { BLOB_FOLDERS } = await import("./storage/filesystem/layout.ts");
   const { FilesystemBlobStore } = await import("./storage/filesystem/filesystem-blob-store.ts");
+  const { FolderFiles } = await import("./storage/filesystem/folder-files.ts");
   const folder = folderPath(given);
-  prepareBlobFolder(folder, { mustExist, blobFolders: BLOB_FOLDERS });
+  prepareBlobFolder(folder, { mustExist, blobFolders: BLOB_FOLDERS, adopts });
   const blobs = await FilesystemBlobStore.open(folder, { directWrites });
   const idFile = join(folder, STORE_ID);
   // Every process that opens the database has the folder, so its locks tell which of them run.
   const metadata = await openPostgres(database, new HolderLocks(folder));
-  return { blobs, metadata, identity: identityIn(folder, idFile, BLOB_FOLDERS, makeFileLikeFolder) };
+  const identity = identityIn(folder, idFile, BLOB_FOLDERS, makeFileLikeFolder);
+  return { blobs, metadata, identity, tree: new FolderFiles(folder) };
 }
 
 function identityIn(

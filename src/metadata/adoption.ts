@@ -9,10 +9,11 @@ import { digest, integer, optional, query, repositoryName, text, truth, word } f
 import { digestBytes, digestHex, listedDigests } from "./digest-bytes.ts";
 import { leaseAfter } from "./database.ts";
 import type { Database } from "./database.ts";
+import { lockNamed, lockTags, shareNamed } from "./locks.ts";
 import { beginRepository, findRepository } from "./repositories.ts";
 import type { ListedRepository, RepositoryRange } from "./repositories.ts";
 import { moveRepository } from "./revisions.ts";
-import { any, batch, first, rows, run, statement } from "./sql.ts";
+import { any, batch, bound, first, locked, rows, rowsOf, run, statement } from "./sql.ts";
 import type { Statement, Transaction } from "./sql.ts";
 
 /** What is being adopted: the names of repositories, what is in them, blobs of no repository; then every tag is checked. */
@@ -105,6 +106,9 @@ export interface LooseBlobs {
   readonly findings: readonly AdoptionFinding[];
 }
 
+/** The lock of an adoption: transactions that add something share it, and the end waits for them. */
+const ADOPTING = "adoption";
+
 const PHASE = word<AdoptionPhase>("names", "repositories", "blobs", "tags", "done");
 
 const FIND_PHASE = query({ phase: PHASE, position: text }, `select phase, position from adoption where id = 1`);
@@ -144,7 +148,7 @@ const PROGRESS = query(
 
 const NAME_REPOSITORIES = `
   insert into adopted_repository (name, has_manifests, done)
-  select value ->> 0, value ->> 1, 0 from json_each($1) where true on conflict (name) do nothing`;
+  select value ->> 0, cast(value ->> 1 as bigint), 0 from json_each($1) where true on conflict (name) do nothing`;
 
 const IS_DONE = `select 1 as found from adopted_repository where name = $1 and done = 1`;
 
@@ -315,7 +319,9 @@ export class Adoptions {
   /** Ends the adoption: nothing is looked up in the tree from then on. */
   end(): Promise<void> {
     const { engine, clock } = this.#database;
-    return engine.write(() => run(END, clock.now()));
+    return engine.write(function* (): Transaction<void> {
+      yield { ...statement(END, clock.now()), ignoresRows: true, locks: [lockNamed(ADOPTING)] };
+    });
   }
 
   /** Removes some of the names that were needed while the tree was adopted; returns how many. */
@@ -367,7 +373,10 @@ export class Adoptions {
   adopt(name: RepositoryName, part: AdoptedPart): Promise<boolean> {
     const database = this.#database;
     return database.engine.write(function* (): Transaction<boolean> {
-      const adoption = yield* first(FIND_PHASE);
+      // Otherwise what a client deleted once all was added might come back, by a transaction that began before.
+      const [adoption] = yield* rowsOf(
+        locked([shareNamed(ADOPTING), lockNamed(`${ADOPTING} ${name}`)], bound(FIND_PHASE)),
+      );
       if (!adoption || adoption.phase === "done" || (yield* any(IS_DONE, name))) return false;
       yield* addPart(database, name, part);
       if (part.isLast) yield* run(END_REPOSITORY, name);
@@ -444,8 +453,10 @@ function* addPart(database: Database, name: RepositoryName, part: AdoptedPart): 
   }
   let added = 0;
   if (tags.length > 0) {
+    const names = tags.map(({ name: tag }) => tag);
     const given = tags.map(({ name: tag, digest: target, updatedAt }) => [tag, digestHex(target), updatedAt]);
-    added = ((yield statement(ADD_TAGS, repo, JSON.stringify(given))) as readonly unknown[]).length;
+    const adding = locked([lockTags(name, names)], statement(ADD_TAGS, repo, JSON.stringify(given)));
+    added = ((yield adding) as readonly unknown[]).length;
   }
   yield* run(COUNT, manifests.length, added, blobs.length);
   yield* moveRepository(repo);
@@ -454,9 +465,10 @@ function* addPart(database: Database, name: RepositoryName, part: AdoptedPart): 
 function* addBlobs(blobs: readonly AdoptedBlob[], now: number, reviewAfter: number | null): Transaction<void> {
   if (blobs.length === 0) return;
   const given = blobs.map(({ digest: blob, size, storageKey, fingerprint, isIntact, createdAt }) => {
-    return [digestHex(blob), size, storageKey, fingerprint, isIntact ? "live" : "damaged", createdAt];
+    return [digestHex(blob), size, storageKey, fingerprint, isIntact ? "live" : "damaged", createdAt] as const;
   });
-  yield* run(ADD_BLOBS, JSON.stringify(given), now, reviewAfter);
+  const inOrder = given.toSorted(([one], [other]) => (one < other ? -1 : 1));
+  yield* run(ADD_BLOBS, JSON.stringify(inOrder), now, reviewAfter);
 }
 
 function* addManifests(repo: number, manifests: readonly AdoptedManifest[]): Transaction<void> {
@@ -498,6 +510,16 @@ function* supplyMissing(repo: number, digests: string): Transaction<void> {
 
 function* addFindings(findings: readonly AdoptionFinding[]): Transaction<void> {
   if (findings.length === 0) return;
-  const given = findings.map(({ repository, kind, subject, detail }) => [repository, kind, subject, detail]);
+  const given = findings.map(({ repository, kind, subject, detail }) => [
+    repository,
+    kind,
+    storable(subject),
+    storable(detail),
+  ]);
   yield* run(ADD_FINDING, JSON.stringify(given));
+}
+
+/** PostgreSQL takes neither NUL nor halves of surrogate pairs, which what stands in a tree may have. */
+function storable(found: string): string {
+  return found.toWellFormed().replaceAll("\0", "\uFFFD");
 }

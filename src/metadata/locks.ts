@@ -47,6 +47,13 @@ export function lockNamed(name: string): Statement {
   return statement(LOCK_NAMED, name);
 }
 
+const SHARE_NAMED = `select pg_advisory_xact_lock_shared(hashtextextended($1::text, 1))`;
+
+/** No other transaction does the work of this name alone; others that share it go on. */
+export function shareNamed(name: string): Statement {
+  return statement(SHARE_NAMED, name);
+}
+
 /** No other transaction reads what the tags point at in order to change it. */
 export function lockTags(name: RepositoryName, tags: readonly Tag[]): Statement {
   return statement(LOCK_TAGS, name, listed(tags));

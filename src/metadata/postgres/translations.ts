@@ -65,7 +65,7 @@ export function translate(text: string): string {
         /\bjson_each\(\s*(\$\d+)\s*\)/g,
         (_, value: string) => `${elements}(${value}::text::jsonb) as json_each(value)`,
       )
-      .replaceAll(/\bunhex\(value\)/g, "decode(value, 'hex')")
+      .replaceAll(/\bunhex\((value(?: ->> \d+)?)\)/g, "decode($1, 'hex')")
       // What a value that may be null is compared with says its type; where it is compared with nothing, it is text.
       .replaceAll(/\(\$(\d+) is null or (\w+) = \$\1\)/g, "(coalesce($$$1, $2) = $2)")
       .replaceAll(/\$(\d+) is null\b/g, "$$$1::text is null")

@@ -88,10 +88,14 @@ export async function openDataFolder(folder: string, options: DataFolderOptions)
  */
 export function prepareBlobFolder(
   folder: string,
-  { mustExist = false, blobFolders = [] }: Pick<DataFolderOptions, "mustExist" | "blobFolders">,
+  {
+    mustExist = false,
+    blobFolders = [],
+    adopts = false,
+  }: Pick<DataFolderOptions, "mustExist" | "blobFolders" | "adopts">,
 ): void {
   refuseLongPath(folder);
-  refuseForeignFolder(folder, STORE_ID, { blobFolders, adopts: false });
+  refuseForeignFolder(folder, STORE_ID, { blobFolders, adopts });
   if (!isAbsent(join(folder, DATABASE))) {
     throw new DataFolderError(
       `${folder} holds a registry with its metadata (${DATABASE}), which a registry with database.url would not see: ` +

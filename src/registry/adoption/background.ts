@@ -13,7 +13,7 @@ import { Lease } from "../gc/lease.ts";
 import type { Adoption } from "./adoption.ts";
 
 /** Should the process die in the midst of it, another one goes on after so long. */
-const LEASE_MS = 30_000;
+const LEASE_MS = 10_000;
 /** Milliseconds until work that failed is tried again, or until it is seen that another process no longer does it. */
 const RETRY_MS = 1000;
 /** Milliseconds between two log lines about how far it is. */
