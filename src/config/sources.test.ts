@@ -1,7 +1,7 @@
 /** Where settings come from, which source wins, and what a person is told when one of them is wrong. */
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { stringify } from "yaml";
+import { parse, stringify } from "yaml";
 import { SETTING_PATHS, Settings } from "./schema.ts";
 import { SettingsError, loadSettings } from "./sources.ts";
 import type { LoadedSettings } from "./sources.ts";
@@ -883,3 +883,22 @@ function expectSettingsOrOneLine(attempt: () => LoadedSettings): void {
 function isAboutDeleting(warning: string): boolean {
   return warning.includes("storage.delete.enabled");
 }
+
+test("a variable with a plain text is what YAML reads there, or the text itself where that is no text", () => {
+  const plain = fc.oneof(
+    fc.stringMatching(/^[\w./][\w./:-]{0,12}$/),
+    fc.constantFrom("...", "1:30", "0x1f", "null", "yes", "a:", "2001-12-14", "1e3", ".inf", "127.0.0.1:0"),
+  );
+  fc.assert(
+    fc.property(plain, (text) => {
+      const { settings } = load(undefined, { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: text });
+      let read: unknown;
+      try {
+        read = parse(text, { logLevel: "silent" });
+      } catch {
+        read = undefined;
+      }
+      expect(settings.storage.filesystem.rootdirectory).toBe(typeof read === "string" ? read : text);
+    }),
+  );
+});

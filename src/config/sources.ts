@@ -415,11 +415,8 @@ function variablesIn(
   return Object.entries(environment)
     .flatMap(([name, text]) => (text === undefined ? [] : [[name, text] as const]))
     .filter(([name]) => name.startsWith("REGISTRY_") && name !== FILE_VARIABLE)
-    .toSorted(([a], [b]) => collator.compare(a, b));
+    .toSorted(([a], [b]) => a.localeCompare(b, "en", { numeric: true })); // the tenth entry of a list after its second
 }
-
-/** So that the tenth entry of a list comes after its second. */
-const collator = new Intl.Collator("en", { numeric: true });
 
 /** A setting, or one place in its list or table, beside those that are there already. */
 function takeVariable(
@@ -439,9 +436,13 @@ function valueOf(path: string, text: string, name: string): unknown {
   if (kindOf(path) !== "text" && !(inTable && !text.startsWith("["))) {
     return readYaml(text, name, `expected a value such as ${EXAMPLES[path] ?? "true"}`);
   }
+  if (!inTable && PLAIN.test(text)) return text;
   const value = readLoosely(text);
   return typeof value === "string" || (inTable && ["number", "boolean"].includes(typeof value)) ? value : text;
 }
+
+/** Without quotes, escapes, comments and sections: as a text YAML reads this as it stands. */
+const PLAIN = /^[\w./][\w./:-]*$/;
 
 /** `place` with a value at `keys` below it; it stays as it is itself, because anchors may share it. */
 function overlaid(

@@ -37,8 +37,12 @@ export interface ParsedYaml {
   readonly lineOf: (keys: readonly string[]) => number | undefined;
 }
 
+/** What most variables of the environment are, and JSON reads as YAML does. */
+const SIMPLE = /^(?:true|false|0|[1-9]\d{0,14})$/;
+
 /** Throws `YamlError` alone. */
 export function parseYaml(text: string): unknown {
+  if (SIMPLE.test(text)) return JSON.parse(text);
   return parseYamlWithLines(text).value;
 }
 
