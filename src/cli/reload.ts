@@ -2,7 +2,8 @@
 import { changeOf, changeText, isReloaded } from "../config/reloading.ts";
 import type { Settings } from "../config/schema.ts";
 import type { Registry } from "../create-registry.ts";
-import type { Logger, ServerLogs } from "../observe/logger.ts";
+import type { Logger } from "../observe/logger.ts";
+import type { ServerLogs } from "../observe/logs.ts";
 import type { HealthChecks } from "../server/ops/health-checks.ts";
 import { accessOf } from "./access.ts";
 import { CommandError } from "./command-error.ts";

@@ -1,8 +1,9 @@
 /** What `stowage serve` and its workers share. */
 import type { Settings } from "../config/schema.ts";
 import type { Registry } from "../create-registry.ts";
-import { createLogs } from "../observe/logger.ts";
-import type { Logger, Logs, ServerLogs } from "../observe/logger.ts";
+import { createLogs } from "../observe/logs.ts";
+import type { Logger } from "../observe/logger.ts";
+import type { Logs, ServerLogs } from "../observe/logs.ts";
 import type { Listening } from "../server/listen/listen.ts";
 
 /** Logs on standard output, in the format of the settings. */

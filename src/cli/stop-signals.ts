@@ -1,6 +1,6 @@
 /** What ends a server: SIGTERM, SIGINT, and the end of the npm or of the terminal that it was started from. */
 import { isatty } from "node:tty";
-import type { ServerLogs } from "../observe/logger.ts";
+import type { ServerLogs } from "../observe/logs.ts";
 import { isStartedByNpm, watchNpm } from "./npm-parent.ts";
 
 export interface StopSignals {

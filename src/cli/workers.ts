@@ -2,7 +2,8 @@
 import type { Subprocess } from "bun";
 import type { Settings } from "../config/schema.ts";
 import { pause } from "../lib/pause.ts";
-import type { Logger, Logs } from "../observe/logger.ts";
+import type { Logger } from "../observe/logger.ts";
+import type { Logs } from "../observe/logs.ts";
 import type { Samples } from "../observe/metrics.ts";
 import { LIMITS } from "../server/http/limits.ts";
 import type { Address, Listening } from "../server/listen/listen.ts";

@@ -1,5 +1,5 @@
 /** One line for each request, with the names of fields that distribution's log has. */
-import type { Logger } from "pino";
+import type { Logger } from "./logger.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { Clock } from "../lib/clock.ts";
 import { escapeControlsInJson } from "../lib/control-characters.ts";

@@ -10,7 +10,7 @@ import { fileErrorReason } from "../../lib/file-error.ts";
 import { customerNetwork } from "../../lib/network.ts";
 import { OciError } from "../../oci/error.ts";
 import { Answered } from "../../observe/access-log.ts";
-import type { Logs } from "../../observe/logger.ts";
+import type { Logs } from "../../observe/logs.ts";
 import { openedOrRefused, refusalReply, unreadableReply } from "../http/error-reply.ts";
 import { CommonHeaders } from "../http/common-headers.ts";
 import type { Handler } from "../http/handler.ts";
