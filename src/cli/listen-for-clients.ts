@@ -1,16 +1,16 @@
 /** How the settings say that clients are listened for: by this process, or by workers that share a port. */
-import { parseAddress } from "../config/address.ts";
-import type { ListenAddress } from "../config/address.ts";
-import { Settings } from "../config/schema.ts";
+import { defaultOf } from "../config/schema.ts";
+import type { Settings } from "../config/schema.ts";
 import { OPTIONS } from "../config/sources.ts";
 import { variableOf } from "../config/variables.ts";
-import type { Logs } from "../observe/logger.ts";
+import type { Logs } from "../observe/logs.ts";
 import type { Handler } from "../server/http/handler.ts";
 import { CommonHeaders } from "../server/http/common-headers.ts";
 import { ListenError, listen } from "../server/listen/listen.ts";
 import type { Address, Listening } from "../server/listen/listen.ts";
 import { TlsError } from "../server/http/tls.ts";
 import type { TlsOptions } from "../server/http/tls.ts";
+import { addressOf } from "./address.ts";
 import { CommandError } from "./command-error.ts";
 
 /** Listens at `address` rather than where the settings say, and beside others, when it is given. */
@@ -40,26 +40,17 @@ export function refused(setting: string): (error: unknown) => never {
   };
 }
 
-export function addressOf(text: string): ListenAddress {
-  const address = parseAddress(text);
-  if (!address) throw new CommandError(`${text} is not an address`);
-  return address;
-}
-
 /** Settings of TLS that count for nothing, because there is no certificate; undefined when there are none. */
 export function idleTlsWarning({ http: { tls } }: Settings): string | undefined {
   if (tls.certificate !== undefined || tls.letsencrypt) return undefined;
-  const { minimumtls, ciphersuites, clientauth } = DEFAULTS.http.tls;
   const idle = [
-    tls.minimumtls === minimumtls ? [] : "http.tls.minimumtls",
-    tls.ciphersuites.length === ciphersuites.length ? [] : "http.tls.ciphersuites",
-    tls.clientauth === clientauth ? [] : "http.tls.clientauth",
+    tls.minimumtls === defaultOf("http.tls.minimumtls") ? [] : "http.tls.minimumtls",
+    tls.ciphersuites.length === 0 ? [] : "http.tls.ciphersuites",
+    tls.clientauth === defaultOf("http.tls.clientauth") ? [] : "http.tls.clientauth",
   ].flat();
   if (idle.length === 0) return undefined;
   return `${idle.join(", ")}: ignored, because there is no TLS without http.tls.certificate and http.tls.key`;
 }
-
-const DEFAULTS: Settings = Settings.parse({});
 
 /** Undefined when the settings name no certificate. */
 function tlsOf(tls: Settings["http"]["tls"]): TlsOptions | undefined {

@@ -12,8 +12,8 @@ import type { OriginOptions } from "../server/http/origin.ts";
 import type { RegistryLimits } from "../registry/backend.ts";
 import type { ReadLimitOptions } from "../server/access/read-limits.ts";
 import { s3OptionsOf } from "./s3-storage.ts";
+import { addressOf } from "./address.ts";
 import { CommandError } from "./command-error.ts";
-import { addressOf } from "./listen-for-clients.ts";
 import { operator } from "./record-operation.ts";
 import { urlRuleOf } from "./url-rule.ts";
 
