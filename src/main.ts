@@ -2,10 +2,7 @@
 import { inspect } from "node:util";
 import { environmentOf } from "./cli/environment.ts";
 import { printError } from "./cli/print.ts";
-import { raiseRequestLimit } from "./cli/request-limit.ts";
 import { run } from "./cli/run.ts";
-
-if (process.argv[2] === "serve") raiseRequestLimit();
 
 // Without a top-level await: the built program is a CommonJS file, which has none.
 void run(process.argv.slice(2), environmentOf(process.env))

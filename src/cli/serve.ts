@@ -28,6 +28,7 @@ import { notReadyBecause, startHealthChecks } from "./health.ts";
 import { openRegistry } from "./open-registry.ts";
 import { readAtScrapes } from "./readings.ts";
 import { Reloader, applySettings } from "./reload.ts";
+import { raiseRequestLimit } from "./request-limit.ts";
 import { countedBy, logsFor, stopListening } from "./serving.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 import { heedStopSignals } from "./stop-signals.ts";
@@ -56,6 +57,7 @@ export async function serve(
   const { values, positionals } = line;
   const read = () => settingsFrom(values, environment, positionals[0]);
   const { settings, warnings } = read();
+  raiseRequestLimit(settings);
   const logs = await logsFor(settings);
   try {
     const signals = heedStopSignals(logs, environment);
