@@ -15,6 +15,7 @@ import { DEFAULT_RULES } from "./database.ts";
 import type { Database, Periods, Quota } from "./database.ts";
 import { Jobs } from "./job-steps.ts";
 import { HolderLeases } from "./holder-leases.ts";
+import { Inventory } from "./inventory.ts";
 import { Leases } from "./leases.ts";
 import { Manifests } from "./manifests.ts";
 import { Outbox } from "./outbox.ts";
@@ -65,6 +66,7 @@ export class Metadata {
   readonly outbox: Outbox;
   readonly overview: OverviewOfAll;
   readonly adoptions: Adoptions;
+  readonly inventory: Inventory;
   readonly #engine: SqlEngine;
   readonly #revisions: RevisionSource;
 
@@ -100,6 +102,7 @@ export class Metadata {
     this.outbox = new Outbox(database);
     this.overview = new OverviewOfAll(database);
     this.adoptions = new Adoptions(database);
+    this.inventory = new Inventory(database);
   }
 
   /** Everything that was changed before is durable when it resolves. */

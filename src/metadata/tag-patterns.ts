@@ -27,3 +27,8 @@ export function likeOf(pattern: string): string {
 export function likePatterns(patterns: readonly string[]): string {
   return JSON.stringify(patterns.map(likeOf));
 }
+
+/** Returns the part of a pattern of LIKE, with `escape '!'`, that stands for the text itself. */
+export function likeText(text: string): string {
+  return text.replaceAll(/[%_!]/g, "!$&");
+}

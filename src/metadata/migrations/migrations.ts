@@ -1,10 +1,12 @@
 /** The steps by which a database got its present shape: numbered, forward only. */
 import postgres0001 from "./postgres/0001_registry.sql" with { type: "text" };
 import postgres0002 from "./postgres/0002_events.sql" with { type: "text" };
+import postgres0003 from "./postgres/0003_pushes.sql" with { type: "text" };
 import sqlite0020 from "./sqlite/0020_registry.sql" with { type: "text" };
 import sqlite0020Triggers from "./sqlite/0020_usage.sql" with { type: "text" };
 import sqlite0021 from "./sqlite/0021_adoption.sql" with { type: "text" };
 import sqlite0022 from "./sqlite/0022_events.sql" with { type: "text" };
+import sqlite0023 from "./sqlite/0023_pushes.sql" with { type: "text" };
 
 /** The version that the first of the steps makes out of nothing. Older ones were never released. */
 export const FIRST_VERSION = 20;
@@ -14,7 +16,12 @@ export const SQLITE_TABLES: string = sqlite0020;
 export const SQLITE_TRIGGERS: string = sqlite0020Triggers;
 
 /** The statements that make each version out of the one before. */
-export const SQLITE_MIGRATIONS: readonly string[] = [`${SQLITE_TABLES}\n${SQLITE_TRIGGERS}`, sqlite0021, sqlite0022];
+export const SQLITE_MIGRATIONS: readonly string[] = [
+  `${SQLITE_TABLES}\n${SQLITE_TRIGGERS}`,
+  sqlite0021,
+  sqlite0022,
+  sqlite0023,
+];
 
 /** The version after all steps. */
 export const SCHEMA_VERSION: number = FIRST_VERSION + SQLITE_MIGRATIONS.length - 1;
@@ -33,6 +40,7 @@ export interface PostgresMigration {
 export const POSTGRES_MIGRATIONS: readonly PostgresMigration[] = [
   { text: postgres0001, compatibleFrom: 1 },
   { text: postgres0002, compatibleFrom: 2 },
+  { text: postgres0003, compatibleFrom: 2 },
 ];
 
 /** A database that this program cannot use: a person has to do something first. */

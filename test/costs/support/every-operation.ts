@@ -30,6 +30,7 @@ export async function everyOperation(subject: Subject): Promise<void> {
   await manifests(subject);
   await tags(subject);
   await referrers(subject);
+  await inventory(subject);
   await quotas(subject);
   await accounts(subject);
   await collection(subject);
@@ -176,6 +177,25 @@ async function referrers(subject: Subject): Promise<void> {
   await store.pins.add(APP, image, "kept");
   await store.pins.list(APP, PAGE);
   await store.pins.remove(APP, image);
+}
+
+async function inventory(subject: Subject): Promise<void> {
+  const { inventory: lists } = subject.store;
+  const layer = await subject.push("layer");
+  const image = await subject.image("listed", { blobs: [needs(layer)], tags: [LATEST] });
+  await subject.begin();
+  await lists.repositories("", 10, { letters: "a" });
+  await lists.repository(APP);
+  await lists.counts(APP);
+  await lists.links(APP, 0, 10);
+  await lists.tags(APP, [LATEST]);
+  await lists.aliases(APP, [image], 10);
+  await lists.referrerTypes(APP, [image], 10);
+  await lists.manifests(APP, { pushedAt: Number.MAX_SAFE_INTEGER, id: 0 }, 10);
+  await lists.manifest(APP, image);
+  await lists.payloads(APP, [image], 1000);
+  await lists.usersOf([layer.digest], 10);
+  await lists.uploads(APP, "", 10);
 }
 
 async function quotas({ store, engine, clock }: Subject): Promise<void> {
