@@ -22,12 +22,13 @@ import { openDrivers } from "./open-drivers.ts";
 import type { StorageOptions } from "./open-drivers.ts";
 import { openAdoption } from "./registry/adoption/open-adoption.ts";
 import { DEFAULT_LIMITS, createBackend } from "./registry/backend.ts";
-import type { RegistryLimits } from "./registry/backend.ts";
+import type { Backend, RegistryLimits } from "./registry/backend.ts";
 import { createEvents } from "./registry/events/events.ts";
 import type { AuditOptions, EventsOptions } from "./registry/events/events.ts";
 import { emptyTrash } from "./registry/gc/trash.ts";
 import { createMaintenance } from "./registry/maintenance.ts";
 import type { Maintenance } from "./registry/maintenance.ts";
+import type { Inventory } from "./registry/inventory/inventory.ts";
 import { confirmIdentity } from "./registry/store-identity.ts";
 import { LocalNamespace } from "./registry/namespace.ts";
 import type { Namespace } from "./registry/namespace.ts";
@@ -204,6 +205,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const readiness = new ReadinessWatch({ check: () => namespace.checkReady(), log });
   const commonHeaders = new CommonHeaders(options.headers);
   const { crossOrigin } = commonHeaders;
+  let inventory: Promise<Inventory> | undefined;
   const serverOptions: ServerOptions = {
     live,
     maxCatalogPage: options.pages?.catalog ?? LIMITS.maxCatalogPage,
@@ -219,6 +221,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     recordsChanges: recorder !== undefined,
     pulls: events.pulls,
     events: events.forReaders ? metadata.outbox : undefined,
+    api: { inventory: () => (inventory ??= loadInventory(backend, namespace)) },
     onChange: options.onChange,
     readiness,
     auditFails: options.auditFails,
@@ -275,4 +278,10 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Loaded when a request needs it, because most servers are never asked. */
+async function loadInventory(backend: Backend, namespace: Namespace): Promise<Inventory> {
+  const loaded = await import("./registry/inventory/inventory.ts");
+  return new loaded.Inventory(backend, namespace);
 }

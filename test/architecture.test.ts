@@ -74,6 +74,7 @@ const SERVER_MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   listen: ["http"],
   pipeline: [
     "v2",
+    "api",
     "token",
     "ops",
     "context",
@@ -87,17 +88,19 @@ const SERVER_MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "routes",
   ],
   v2: ["context", "http", "routes"],
+  api: ["api-resources", "context", "access", "http", "routes"],
   token: ["context", "access", "http"],
   ops: ["context", "http"],
   audit: ["change-event", "context", "access", "http", "routes"],
   pulls: ["context", "http", "parsed-request"],
   "response-cache": ["parsed-request", "http"],
-  "parsed-request": ["context", "access", "http", "routes"],
+  "parsed-request": ["context", "access", "http", "routes", "api-resources"],
   context: ["change-event", "access", "http"],
   "change-event": [],
-  access: ["http", "routes"],
+  access: ["http", "routes", "api-resources"],
   http: [],
-  routes: [],
+  routes: ["api-resources"],
+  "api-resources": [],
 };
 
 /** Where Bun's own modules and its global may appear: the rest runs on other runtimes too. */

@@ -23,6 +23,7 @@ const STATUSES: Readonly<Record<ErrorCode, number>> = {
   PAGINATION_NUMBER_INVALID: 400,
   TAG_INVALID: 400,
   // Those of the signature extension.
+  REQUEST_INVALID: 400,
   SIGNATURE_INVALID: 400,
   SIGNATURE_EXISTS: 409,
   UNAVAILABLE: 503,

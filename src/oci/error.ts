@@ -23,6 +23,7 @@ const CATALOGUE = {
   MANIFEST_UNVERIFIED: [400, "manifest failed signature verification"],
   PAGINATION_NUMBER_INVALID: [400, "invalid number of results requested"],
   TAG_INVALID: [400, "invalid tag"],
+  REQUEST_INVALID: [400, "invalid request"],
   SIGNATURE_INVALID: [400, "signature invalid"],
   SIGNATURE_EXISTS: [409, "signature already exists"],
   UNAVAILABLE: [503, "service unavailable"],

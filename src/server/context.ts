@@ -3,6 +3,7 @@ import type { Authorization } from "../auth/authorization.ts";
 import type { TokenService } from "../auth/token-service.ts";
 import type { EventReader } from "../registry/events/events.ts";
 import type { PullEvents } from "../registry/events/pulls.ts";
+import type { Inventory } from "../registry/inventory/inventory.ts";
 import type { Namespace } from "../registry/namespace.ts";
 import type { ReadinessWatch } from "../registry/readiness.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -46,6 +47,8 @@ export interface ServerOptions {
   readonly recordsChanges: boolean;
   /** The outbox, for readers; absent where events are not kept for them. */
   readonly events?: EventReader | undefined;
+  /** What the JSON API works with; absent where it is not served. */
+  readonly api?: ApiServices | undefined;
   /** Tells endpoints of pulls; absent where none wants to know. */
   readonly pulls?: PullEvents | undefined;
   /** Called for each change by a client. */
@@ -60,6 +63,12 @@ export interface ServerOptions {
   readonly notReady?: (() => string | undefined) | undefined;
   /** The program's version, for people. */
   readonly version: string;
+}
+
+/** What operations of the API work with, beside the namespace. */
+export interface ApiServices {
+  /** What it lists; loaded when it is first asked for. */
+  inventory(): Promise<Inventory>;
 }
 
 /** The metrics of a registry, and those of its requests. */

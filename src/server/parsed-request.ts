@@ -2,6 +2,7 @@
 import { OciError } from "../oci/error.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { requiredPermission } from "./access/required-permission.ts";
+import { apiMethod, methodsOf } from "./api-resources.ts";
 import type { RequiredPermission } from "./access/required-permission.ts";
 import type { ServerOptions } from "./context.ts";
 import type { HeaderMap } from "./http/common-headers.ts";
@@ -37,15 +38,15 @@ export function parseRequest(request: Request, options: ServerOptions): ParsedRe
   const path = registryPath(request, options);
   const route = parseRoute(path, method);
   if (!route || !isServed(route, options)) throw unknownPath(path);
-  const allowed = METHODS[route.kind];
+  const allowed = "resource" in route ? methodsOf(route.resource) : METHODS[route.kind];
   const commonHeaders = options.commonHeaders.at(path);
   if (method === "OPTIONS" && options.commonHeaders.crossOrigin) {
     return { route: { kind: "preflight", methods: allowed }, required: { kind: "nothing" }, commonHeaders };
   }
   if (!allowed.includes(method)) throw unsupportedMethod(method, allowed);
   if (options.live.readOnly && isWrite(method, route)) throw readOnly(allowed.filter((each) => !isWrite(each, route)));
-  if (method === "DELETE" && route.kind !== "upload" && !options.live.deleteEnabled) {
-    throw deleteDisabled(allowed.filter((each) => each !== "DELETE"));
+  if (deletesContent(method, route) && !options.live.deleteEnabled) {
+    throw deleteDisabled(allowed.filter((each) => !deletesContent(each, route)));
   }
   if (!isNamed(route)) throw route.refusal;
   return { route, required: requiredPermission(request, route), commonHeaders };
@@ -60,9 +61,11 @@ export function registryPath({ url }: Request, { origins }: ServerOptions): stri
 }
 
 /** Whether the settings leave this endpoint on. */
-function isServed({ kind }: Pick<Route, "kind">, options: ServerOptions): boolean {
+function isServed(route: Route | InvalidRoute, options: ServerOptions): boolean {
+  const { kind } = route;
   if (kind === "signatures") return options.signaturesEnabled;
-  if (kind === "events") return options.events !== undefined;
+  if (kind === "api" && options.api === undefined) return false;
+  if ("resource" in route && route.resource === "events") return options.events !== undefined;
   return (kind !== "token" && kind !== "keys") || options.tokens !== undefined;
 }
 
@@ -85,6 +88,12 @@ function unsupportedMethod(method: string, allowed: readonly string[]): RefusedW
 /** Whether a request changes what is stored: all but those that read, and that ask for a token. */
 function isWrite(method: string, { kind }: Pick<Route, "kind">): boolean {
   return method !== "GET" && method !== "HEAD" && kind !== "token";
+}
+
+/** Whether a request deletes content of the registry. */
+function deletesContent(method: string, route: Route | InvalidRoute): boolean {
+  if ("resource" in route) return apiMethod(route.resource, method)?.deletes ?? false;
+  return method === "DELETE" && route.kind !== "upload";
 }
 
 function readOnly(others: readonly string[]): RefusedWithHeaders {

@@ -16,13 +16,13 @@ import { withDefaults } from "./http/common-headers.ts";
 import { RefusedWithHeaders, internalErrorReply, refusalIn, refusalReply } from "./http/error-reply.ts";
 import type { Handler } from "./http/handler.ts";
 import { belowPrefix } from "./http/links.ts";
+import { problemReply } from "./http/problem-reply.ts";
 import { fullReply, replyTo } from "./http/representation.ts";
 import type { Representation } from "./http/representation.ts";
 import { empty } from "./http/reply.ts";
 import type { Reply } from "./http/reply.ts";
 import { requestIdOf } from "./http/request-id.ts";
 import { parametersOf, targetOf } from "./http/request-target.ts";
-import { getEvents } from "./ops/events.ts";
 import { getHealth, getReady } from "./ops/health.ts";
 import { getWelcome } from "./ops/welcome.ts";
 import { parseRequest, registryPath } from "./parsed-request.ts";
@@ -30,6 +30,7 @@ import type { ParsedRequest } from "./parsed-request.ts";
 import { tellPull } from "./pulls.ts";
 import { ResponseCache, replyFrom } from "./response-cache.ts";
 import type { CachedResponse } from "./response-cache.ts";
+import { isApiPath } from "./routes.ts";
 import type { Route } from "./routes.ts";
 import { getKeys } from "./token/keys.ts";
 import { getToken, postToken } from "./token/token.ts";
@@ -176,7 +177,12 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
     const [cause, headers] = error instanceof RefusedWithHeaders ? [error.cause, error.headers] : [error, {}];
     const refusal = refusalIn(cause);
     if (!refusal || refusal.cause !== undefined) logCause(log, asked, cause);
-    const reply = refusal ? refusalReply(refusal, headers) : internalErrorReply();
+    const isOfApi = isApiPath(registryPath(asked.request, options));
+    const reply = isOfApi
+      ? problemReply(refusal, headers, asked.id)
+      : refusal
+        ? refusalReply(refusal, headers)
+        : internalErrorReply();
     if (!(error instanceof AccessRefusal)) return reply;
     auditRefusal(error, asked, log);
     const { rejected, denied, user } = error.client;
@@ -275,8 +281,10 @@ async function handle(context: Context, route: Route): Promise<Reply | Represent
       return await (method === "POST" ? postToken : getToken)(context);
     case "keys":
       return await getKeys(context);
-    case "events":
-      return await getEvents(context);
+    case "api": {
+      const { answerApi } = await import("./api/api.ts"); // loaded with the first request to it
+      return await answerApi(context, route);
+    }
     case "welcome":
       return getWelcome(context);
     case "health":

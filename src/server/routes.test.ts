@@ -4,6 +4,7 @@ import * as fc from "fast-check";
 import { digest as digestIn } from "../oci/digest.ts";
 import { repositoryName } from "../oci/repository-name.ts";
 import { tag as tagIn } from "../oci/tag.ts";
+import { API_RESOURCES } from "./api-resources.ts";
 import { METHODS, parseRoute, pathBelow, spellRoute } from "./routes.ts";
 import type { SpelledRoute } from "./routes.ts";
 
@@ -290,8 +291,11 @@ function pathOf(route: SpelledRoute): string {
       return "/token";
     case "keys":
       return "/.well-known/jwks.json";
-    case "events":
-      return "/api/v1/events";
+    case "api":
+      return `/api/v1${API_RESOURCES[route.resource].path}`.replaceAll(
+        /\{(\w+)\}/g,
+        (_, part: string) => route.parts[part] ?? "",
+      );
     case "welcome":
       return "/";
     case "health":

@@ -8,6 +8,8 @@ import { repositoryName } from "../oci/repository-name.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
 import { tag as tagIn } from "../oci/tag.ts";
 import { manifestUnknown, uploadUnknown } from "../oci/unknown.ts";
+import { API_PATH, spellApiPath } from "./api-resources.ts";
+import type { SpelledApiPath } from "./api-resources.ts";
 
 /** An endpoint; `Name`, `Digest_` and `Reference_` are what its parts are: parsed values, or texts. */
 type Endpoint<Name, Digest_, Reference_> =
@@ -22,7 +24,8 @@ type Endpoint<Name, Digest_, Reference_> =
   | { readonly kind: "signatures"; readonly name: Name; readonly digest: Digest_ }
   | { readonly kind: "token" }
   | { readonly kind: "keys" }
-  | { readonly kind: "events" }
+  | ({ readonly kind: "api" } & SpelledApiPath)
+  | ({ readonly kind: "api"; readonly name: Name } & SpelledApiPath)
   | { readonly kind: "welcome" }
   | { readonly kind: "health" }
   | { readonly kind: "ready" };
@@ -34,7 +37,7 @@ export type SpelledRoute = Endpoint<string, string, string>;
 
 export type RouteKind = Route["kind"];
 
-/** What can be done at each endpoint. */
+/** What can be done at each endpoint; at one of the API, `methodsOf` says what of it. */
 export const METHODS: Readonly<Record<RouteKind, readonly string[]>> = {
   base: ["GET", "HEAD"],
   catalog: ["GET", "HEAD"],
@@ -47,7 +50,7 @@ export const METHODS: Readonly<Record<RouteKind, readonly string[]>> = {
   signatures: ["GET", "HEAD", "PUT"],
   token: ["GET", "HEAD", "POST"],
   keys: ["GET", "HEAD"],
-  events: ["GET", "HEAD"],
+  api: ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
   welcome: ["GET", "HEAD"],
   health: ["GET", "HEAD"],
   ready: ["GET", "HEAD"],
@@ -102,6 +105,8 @@ function parseParts(spelled: RepositoryEndpoint, name: RepositoryName, method: s
     case "upload":
       if (UPLOAD_ID.test(spelled.id)) return { kind: "upload", name, id: spelled.id };
       throw uploadUnknown(spelled.id.slice(0, 128));
+    case "api":
+      return { ...spelled, name };
     case "uploads":
     case "tags":
       return { kind: spelled.kind, name };
@@ -133,8 +138,6 @@ export function spellRoute(path: string): SpelledRoute | undefined {
       return { kind: "catalog" };
     case TOKEN_PATH:
       return { kind: "token" };
-    case "/api/v1/events":
-      return { kind: "events" };
     case "/.well-known/jwks.json":
       return { kind: "keys" };
     case "/":
@@ -145,8 +148,20 @@ export function spellRoute(path: string): SpelledRoute | undefined {
       return { kind: "ready" };
     default:
       if (path.startsWith("/v2/")) return spellRepositoryRoute(segmentsAfter("/v2/", path));
+      if (isApiPath(path)) return spellApiRoute(path);
       return path.startsWith(EXTENSIONS) ? spellExtensionRoute(segmentsAfter(EXTENSIONS, path)) : undefined;
   }
+}
+
+/** Whether a path below the prefix is of the API, where errors are problems (RFC 9457). */
+export function isApiPath(path: string): boolean {
+  return path.startsWith(`${API_PATH}/`);
+}
+
+function spellApiRoute(path: string): SpelledRoute | undefined {
+  const spelled = spellApiPath(path);
+  const name = spelled?.parts["name"];
+  return spelled && { kind: "api", ...spelled, ...(name !== undefined && { name }) };
 }
 
 /**

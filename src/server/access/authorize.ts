@@ -126,6 +126,7 @@ function kindOf({ proof: { principal, access } }: Session): SessionKind {
 function isMet(required: RequiredPermission, authorization: Authorization, kind: SessionKind): boolean {
   switch (required.kind) {
     case "nothing":
+    case "anyone":
       return true;
     case "credentials":
       // Most clients learn here, and only here, that credentials may be needed later: so also where much is open to all.

@@ -63,6 +63,7 @@ function isRead(method: string, { kind }: { readonly kind: string }): boolean {
     case "referrers":
     case "signatures":
     case "catalog":
+    case "api":
       return true;
     default:
       return false;

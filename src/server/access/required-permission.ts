@@ -3,12 +3,13 @@ import type { ResourceActions } from "../../auth/scope.ts";
 import type { Action } from "../../auth/identity.ts";
 import { parseRepositoryName } from "../../oci/repository-name.ts";
 import type { RepositoryName } from "../../oci/repository-name.ts";
+import { apiMethod } from "../api-resources.ts";
 import { parametersOf, targetOf } from "../http/request-target.ts";
 import type { InvalidRoute, Route } from "../routes.ts";
 
-/** None, any login, an action in a repository, or all actions everywhere. */
+/** None, valid credentials or none at all, any login, an action in a repository, or all actions everywhere. */
 export type RequiredPermission =
-  | { readonly kind: "nothing" | "credentials" | "catalog" | "administration" }
+  | { readonly kind: "nothing" | "anyone" | "credentials" | "catalog" | "administration" }
   | {
       readonly kind: "action";
       readonly action: Action;
@@ -32,8 +33,8 @@ export function requiredPermission(request: Request, route: Route | InvalidRoute
       return { kind: "credentials" };
     case "catalog":
       return { kind: "catalog" };
-    case "events":
-      return { kind: "administration" };
+    case "api":
+      return permissionOfApi(request, route);
     case "tags":
     case "referrers":
       return rightTo(route.name, "pull");
@@ -48,6 +49,21 @@ export function requiredPermission(request: Request, route: Route | InvalidRoute
       return rightTo(route.name, "push");
     case "uploads":
       return { ...rightTo(route.name, "push"), from: mountedFrom(request) };
+  }
+}
+
+function permissionOfApi({ method }: Request, route: Route | InvalidRoute<RepositoryName>): RequiredPermission {
+  const requires = "resource" in route ? apiMethod(route.resource, method)?.requires : undefined;
+  switch (requires) {
+    case undefined:
+      return { kind: "administration" };
+    case "nothing":
+    case "anyone":
+    case "catalog":
+    case "administration":
+      return { kind: requires };
+    default:
+      return "name" in route ? rightTo(route.name, requires) : { kind: "administration" };
   }
 }
 
