@@ -169,6 +169,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     metadata: engine,
     identity,
     tree,
+    adopts = false,
   } = await openDrivers(options.storage, log, observerOfAll([requests && metrics.calls, options.observer]));
   const clock = options.clock ?? engine.clock ?? systemClock;
   const rules = { ...DEFAULT_RULES, ...options.collection };
@@ -187,7 +188,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   if (identity) await confirmIdentity(identity, metadata).catch(closing);
   const cause = options.operator === undefined ? undefined : { who: options.operator, rule: OPERATOR_RULE };
   const backend = createBackend({ store, metadata, clock, limits: options.limits, rules, cause });
-  const adoption = tree && (await openAdoption(backend, tree, log).catch(closing));
+  const adoption = tree && (await openAdoption(backend, tree, { mayBegin: adopts }, log).catch(closing));
   const namespace = new LocalNamespace(backend, adoption);
   const origins = new Origins(options.origin);
   const onLogin = requests && metrics.countLogin.bind(metrics);

@@ -20,6 +20,8 @@ export interface Drivers {
   readonly identity?: StoreIdentity | undefined;
   /** Where a tree of distribution may lie, whose files the store has under their paths; absent when none can. */
   readonly tree?: WritableTreeFiles;
+  /** Whether such a tree is adopted by a registry without content; it is refused when absent. */
+  readonly adopts?: boolean;
 }
 
 /** A registry in a folder. */
@@ -35,7 +37,7 @@ export interface FolderStorage {
   readonly database?: PostgresSettings | undefined;
   /** A bucket for the bytes of blobs, instead of files in the folder. */
   readonly s3?: S3Options | undefined;
-  /** Whether a folder of distribution (`registry:2`, `registry:3`) is adopted; it is refused when absent. */
+  /** Whether what distribution (`registry:2`, `registry:3`) left in the folder or bucket is adopted; it is refused when absent. */
   readonly adopts?: boolean;
 }
 
@@ -110,20 +112,21 @@ async function chooseDrivers(storage: StorageOptions, log: Logger): Promise<Driv
   const { FilesystemBlobStore } = await import("./storage/filesystem/filesystem-blob-store.ts");
   const { FolderFiles } = await import("./storage/filesystem/folder-files.ts");
   const folder = folderPath(storage.folder);
+  const { adopts = false } = storage;
   const metadata = await openDataFolder(folder, {
     alone: storage.singleProcess ?? false,
     mustExist: storage.mustExist ?? false,
     blobFolders: BLOB_FOLDERS,
     onConversion: (table) => log.info({ table }, "the database is being converted to a new schema"),
-    adopts: storage.adopts === true && !storage.s3, // the blobs of its tree are files
+    adopts: adopts && !storage.s3, // the blobs of its tree are files
   });
   if (storage.s3) {
     const { S3BlobStore } = await import("./storage/s3/s3-blob-store.ts");
     const s3 = new S3BlobStore(storage.s3);
-    return { blobs: s3, metadata, identity: s3.identity };
+    return { blobs: s3, metadata, identity: s3.identity, tree: s3.files, adopts };
   }
   const blobs = await FilesystemBlobStore.open(folder, { directWrites: storage.directWrites ?? false });
-  return { blobs, metadata, tree: new FolderFiles(folder) };
+  return { blobs, metadata, tree: new FolderFiles(folder), adopts };
 }
 
 /** Blobs in the folder or in a bucket, metadata in PostgreSQL. */
@@ -135,7 +138,8 @@ async function openWithPostgres(
   if (s3) {
     const { S3BlobStore } = await import("./storage/s3/s3-blob-store.ts");
     const blobs = new S3BlobStore(s3);
-    return { blobs, metadata: await openPostgres(database), identity: blobs.identity };
+    const { identity, files: tree } = blobs;
+    return { blobs, metadata: await openPostgres(database), identity, tree, adopts };
   }
   const { STORE_ID, makeFileLikeFolder, prepareBlobFolder } = await import("./metadata/sqlite/data-folder.ts");
   const { HolderLocks } = await import("./metadata/sqlite/holder-locks.ts");
@@ -149,7 +153,7 @@ async function openWithPostgres(
   // Every process that opens the database has the folder, so its locks tell which of them run.
   const metadata = await openPostgres(database, new HolderLocks(folder));
   const identity = identityIn(folder, idFile, BLOB_FOLDERS, makeFileLikeFolder);
-  return { blobs, metadata, identity, tree: new FolderFiles(folder) };
+  return { blobs, metadata, identity, tree: new FolderFiles(folder), adopts };
 }
 
 function identityIn(

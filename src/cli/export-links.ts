@@ -10,12 +10,12 @@ import { showProgress } from "./progress.ts";
 import { recordOperation } from "./record-operation.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
-const HELP = `stowage export-links [options]: writes the links of distribution (registry:2, registry:3) into the data folder, so
-that it serves everything again, also what was pushed to Stowage
+const HELP = `stowage export-links [options]: writes the links of distribution (registry:2, registry:3) into the data folder or bucket,
+so that it serves everything again, also what was pushed to Stowage
 
-Stop the server first: what is pushed later is not exported. Blobs are hard-linked into the tree docker/registry/v2 of the data folder,
-manifests and inline blobs are written as files, and links of what was deleted are removed. What adoption reported as damaged stays as it
-was. When the command is interrupted, repeat it: it goes on with what is missing.
+Stop the server first: what is pushed later is not exported. Blobs are hard-linked into the tree docker/registry/v2 of the data folder
+(copied in a bucket), manifests and inline blobs are written as files, and links of what was deleted are removed. What adoption reported as
+damaged stays as it was. When the command is interrupted, repeat it: it goes on with what is missing.
 
   --dry-run             say what would be written and removed, and do neither
   --json                print a JSON object
@@ -59,9 +59,11 @@ async function run(
   if (values.json) print(`${JSON.stringify(report)}\n`);
   else {
     const would = isDryRun ? "would be " : "";
+    const { s3 } = settings.storage;
+    const place = s3 ? `the bucket ${s3.bucket}` : `${folder}/docker/registry/v2`;
     print(
       `${count(repositories)} repositories: ${count(links)} links ${would}written, ${count(files)} files (${formatSize(bytes)}) ` +
-        `${would}added to ${folder}/docker/registry/v2, ${count(removed)} links of deleted content ${would}removed.\n`,
+        `${would}added to ${place}, ${count(removed)} links of deleted content ${would}removed.\n`,
     );
     for (const digest of corrupt) print(`${digest} is corrupt, and not in the tree: push it again\n`);
   }

@@ -19,6 +19,7 @@ import { urlRuleOf } from "./url-rule.ts";
 
 /** Errors whose message is meant for the person who starts the program. */
 const EXPLAINED: ReadonlySet<string> = new Set([
+  "AdoptionError",
   "DataFolderError",
   "FolderPathError",
   "PostgresAddressError",

@@ -296,6 +296,11 @@ export class Adoptions {
     });
   }
 
+  /** Whether a repository or a blob is here. */
+  hasContent(): Promise<boolean> {
+    return this.#database.engine.read(() => any(HAS_CONTENT));
+  }
+
   /** Returns the phase and where it goes on; undefined when no tree was ever adopted. */
   phase(): Promise<{ readonly phase: AdoptionPhase; readonly position: string } | undefined> {
     return this.#database.engine.read(() => first(FIND_PHASE));

@@ -83,11 +83,11 @@ export interface Maintenance {
   /** What was found damaged in the adopted tree. */
   adoptionFindings(): AsyncIterable<AdoptionFinding>;
   /**
-   * Writes the links by which distribution finds what is here, into its tree in the data folder. Rejects with `UNAVAILABLE` while that
-   * tree is being adopted, and with `UNSUPPORTED` when the registry is in no folder.
+   * Writes the links by which distribution finds what is here, into its tree in the data folder or bucket. Rejects with `UNAVAILABLE`
+   * while that tree is being adopted, and with `UNSUPPORTED` when there is no place for one.
    */
   exportLinks(options?: LinkExportOptions): Promise<LinkExportReport>;
-  /** Adopts the tree in the data folder, if there is one, until all is done or `signal` says stop. */
+  /** Adopts the tree in the data folder or bucket, if there is one, until all is done or `signal` says stop. */
   adoptInBackground(signal: AbortSignal): Promise<void>;
   /** How much lies below the prefix of a quota; undefined while a server has not begun to count it. */
   quotaUsage(prefix: string): Promise<QuotaUsage | undefined>;
@@ -210,7 +210,7 @@ export function createMaintenance(
     },
     async exportLinks(exported) {
       await whenAdopted("writing the links");
-      if (!tree) throw new OciError("UNSUPPORTED", { message: "the registry is not in a folder" });
+      if (!tree) throw new OciError("UNSUPPORTED", { message: "the registry is neither in a folder nor in a bucket" });
       return await exportLinks(backend, tree, exported);
     },
     async adoptInBackground(signal) {

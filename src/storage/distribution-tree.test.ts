@@ -15,9 +15,19 @@ import {
 import type { Link } from "./distribution-tree.ts";
 import type { TreeEntry, TreeFiles } from "./tree-files.ts";
 
-/** Files in memory, by their paths. */
-function filesOf(contents: ReadonlyMap<string, string>): TreeFiles {
+/** Files in memory, by their paths. `lists` says whether all of a folder can be listed at once, as objects can. */
+function filesOf(contents: ReadonlyMap<string, string>, { lists = false } = {}): TreeFiles {
+  const below = (folder: string): readonly string[] =>
+    [...contents.keys()].filter((path) => path.startsWith(`${folder}/`));
   return {
+    place: "memory",
+    isUnreadable: () => false,
+    holdsFile: async (folder) => below(folder).length > 0,
+    ...(lists && {
+      async *listAll(folder: string) {
+        for (const path of below(folder)) yield { path, size: Buffer.byteLength(contents.get(path) ?? ""), mtimeMs: 1 };
+      },
+    }),
     async list(folder) {
       const entries = new Map<string, TreeEntry>();
       for (const path of contents.keys()) {
@@ -34,7 +44,7 @@ function filesOf(contents: ReadonlyMap<string, string>): TreeFiles {
     async read(path, maxBytes) {
       const content = contents.get(path);
       if (content === undefined) return undefined;
-      return Buffer.byteLength(content) > maxBytes ? "too large" : Buffer.from(content);
+      return Buffer.byteLength(content) > maxBytes ? "too large" : { bytes: Buffer.from(content) };
     },
   };
 }
@@ -42,6 +52,11 @@ function filesOf(contents: ReadonlyMap<string, string>): TreeFiles {
 const digests = fc
   .tuple(fc.uint8Array({ maxLength: 8 }), fc.constantFrom("sha256" as const, "sha512" as const))
   .map(([bytes, algorithm]) => digestOf(bytes, algorithm));
+
+/** What a damaged link may hold. One of the size of a digest is not read where a listing says the size. */
+const contents = fc
+  .string({ maxLength: 90 })
+  .filter((text) => Buffer.byteLength(text) !== digestOf(new Uint8Array()).length);
 
 /** Names as they are, and others that lie beside them. */
 const components = fc.oneof(fc.stringMatching(/^[a-z0-9]{1,3}$/), fc.constantFrom("A", "a..b", "-", "x_", "é", "a b"));
@@ -95,20 +110,30 @@ describe("distribution's tree", () => {
     const [name, v1] = [parseRepositoryName("team/app"), tag("v1")];
     if (!name) throw new Error("no name");
     await fc.assert(
-      fc.asyncProperty(digests, fc.option(fc.string({ maxLength: 90 })), async (digest, damaged) => {
+      fc.asyncProperty(digests, fc.option(contents), async (digest, damaged) => {
         const content = damaged ?? digest;
-        const links = [layerLinkPath(name, digest), revisionLinkPath(name, digest), tagLinkPath(name, v1)];
-        const tree = new DistributionTree(filesOf(new Map(links.map((path) => [path, content]))));
+        const linkPaths = [layerLinkPath(name, digest), revisionLinkPath(name, digest), tagLinkPath(name, v1)];
+        const files = new Map(linkPaths.map((path) => [path, content]));
         const linked = parseDigest(content);
-        const expected: Link = linked === undefined ? { kind: "bad" } : { kind: "link", digest: linked };
-        expect(await tree.layerLink(name, digest)).toEqual(expected);
-        expect(await tree.revisionLink(name, digest)).toEqual(expected);
-        expect(await tree.tagLink(name, v1)).toEqual(expected);
-        expect([await tree.tagTime(name, v1), await tree.revisionTime(name, digest)]).toEqual([1, 1]);
-        expect(await tree.tagLink(name, tag("v2"))).toEqual({ kind: "absent" });
-        expect(await tree.revisions(name)).toEqual([{ item: digest }]);
-        expect(await tree.layers(name)).toEqual([{ item: digest }]);
-        expect(await tree.tags(name)).toEqual([{ item: v1 }]);
+        const expected: Link["kind"] = linked === undefined ? "bad" : "link";
+        for (const lists of [false, true]) {
+          const tree = new DistributionTree(filesOf(files, { lists }));
+          const { tags, revisions, layers, links: listed } = await tree.content(name);
+          for (const links of [listed, tree.links(name)]) {
+            const found = [await links.layerLink(digest), await links.revisionLink(digest), await links.tagLink(v1)];
+            for (const link of found)
+              expect({ digest: linked, ...link }).toMatchObject({ kind: expected, digest: linked });
+            expect(await links.tagLink(tag("v2"))).toEqual({ kind: "absent" });
+            expect(await links.layerLink(digestOf(Buffer.from("another")))).toEqual({ kind: "absent" });
+          }
+          expect([await tree.tagTime(name, v1), await tree.revisionTime(name, digest)]).toEqual([1, 1]);
+          expect({ tags, revisions, layers }).toEqual({
+            tags: [{ item: v1 }],
+            revisions: [{ item: digest }],
+            layers: [{ item: digest }],
+          });
+          expect(await tree.revisions(name)).toEqual(revisions);
+        }
       }),
     );
   });
@@ -118,23 +143,24 @@ describe("distribution's tree", () => {
     if (!name) throw new Error("no name");
     const below = `${TREE_REPOSITORIES}/a`;
     const id = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
-    const tree = new DistributionTree(
-      filesOf(
-        new Map([
-          [`${below}/_layers/md5/0123/link`, ""],
-          [`${below}/_manifests/revisions/tarsum/v1+sha256/link`, ""],
-          [`${below}/_manifests/tags/.hidden/current/link`, ""],
-          [`${below}/_manifests/tags/leftover.tmp`, ""],
-          [`${below}/_uploads/${id}/startedat`, "2020-01-02T03:04:05Z"],
-          [`${below}/_uploads/${id}/hashstates/sha256/10`, "x"],
-          [`${below}/_uploads/elsewhere/data`, "x"],
-        ]),
-      ),
-    );
-    expect(await tree.layers(name)).toEqual([{ strange: "md5/0123" }]);
-    expect(await tree.revisions(name)).toEqual([{ strange: "tarsum/v1+sha256" }]);
-    expect(await tree.tags(name)).toEqual([{ strange: ".hidden" }]);
-    const files = [`${below}/_uploads/${id}/startedat`, `${below}/_uploads/${id}/hashstates/sha256/10`];
-    expect(await tree.uploads(name)).toEqual([{ files, startedAt: Date.UTC(2020, 0, 2, 3, 4, 5) }]);
+    const written = new Map([
+      [`${below}/_layers/md5/0123/link`, ""],
+      [`${below}/_manifests/revisions/tarsum/v1+sha256/link`, ""],
+      [`${below}/_manifests/tags/.hidden/current/link`, ""],
+      [`${below}/_manifests/tags/leftover.tmp`, ""],
+      [`${below}/_uploads/${id}/startedat`, "2020-01-02T03:04:05Z"],
+      [`${below}/_uploads/${id}/hashstates/sha256/10`, "x"],
+      [`${below}/_uploads/elsewhere/data`, "x"],
+    ]);
+    for (const lists of [false, true]) {
+      const tree = new DistributionTree(filesOf(written, { lists }));
+      expect(await tree.content(name)).toMatchObject({
+        layers: [{ strange: "md5/0123" }],
+        revisions: [{ strange: "tarsum/v1+sha256" }],
+        tags: [{ strange: ".hidden" }],
+      });
+      const files = ["startedat", "hashstates/sha256/10", "data"].map((path) => `${below}/_uploads/${id}/${path}`);
+      expect(await tree.uploads(name)).toEqual([{ files, startedAt: Date.UTC(2020, 0, 2, 3, 4, 5) }]);
+    }
   });
 });

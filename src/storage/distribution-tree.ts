@@ -21,7 +21,7 @@ import type { RepositoryName } from "../oci/repository-name.ts";
 import { parseTag } from "../oci/tag.ts";
 import type { Tag } from "../oci/tag.ts";
 import type { StorageKey } from "./blob-store.ts";
-import type { TreeEntry, TreeFiles } from "./tree-files.ts";
+import type { TreeEntry, TreeFileStat, TreeFiles } from "./tree-files.ts";
 
 /** Where the tree lies below the folder that distribution calls `rootdirectory`. */
 export const TREE = "docker/registry/v2";
@@ -43,6 +43,11 @@ export function treeBlobKey(digest: Digest): StorageKey {
 /** Whether a storage key names a file of the tree. */
 export function isTreeKey(key: string): boolean {
   return key.startsWith(`${TREE}/`);
+}
+
+/** Whether a storage key names the bytes of an upload that distribution did not finish. */
+export function isTreeUploadKey(key: string): boolean {
+  return key.startsWith(`${TREE_REPOSITORIES}/`) && /\/_uploads\/[0-9a-f-]+\/data$/.test(key);
 }
 
 export function repositoryFolder(name: RepositoryName): string {
@@ -85,13 +90,36 @@ export function parseLink(content: Uint8Array): Digest | undefined {
 
 /** What a link file says. */
 export type Link =
-  | { readonly kind: "link"; readonly digest: Digest }
+  | {
+      readonly kind: "link";
+      readonly digest: Digest;
+      /** When it was written, in milliseconds since 1970; undefined when that is to be asked for. */
+      readonly writtenAt?: number | undefined;
+    }
   | { readonly kind: "absent" }
   /** Empty, or no digest. */
   | { readonly kind: "bad" };
 
 /** A name in a listing that is what belongs there, or one that is not. */
 export type Listed<Item> = { readonly item: Item } | { readonly strange: string };
+
+/** The links of one repository, by what they are of. */
+export interface RepositoryLinks {
+  tagLink(tag: Tag): Promise<Link>;
+  revisionLink(digest: Digest): Promise<Link>;
+  layerLink(digest: Digest): Promise<Link>;
+}
+
+/** All that a repository has, with its links. */
+export interface RepositoryContent {
+  /** In byte order, as the others. */
+  readonly tags: readonly Listed<Tag>[];
+  /** Its manifests. */
+  readonly revisions: readonly Listed<Digest>[];
+  /** Its blobs. */
+  readonly layers: readonly Listed<Digest>[];
+  readonly links: RepositoryLinks;
+}
 
 /** Half an upload, which only distribution could go on with. */
 export interface TreeUpload {
@@ -103,6 +131,9 @@ export interface TreeUpload {
 
 const UPLOAD_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
+/** Folders of repositories that are listed at the same time. */
+const LISTED_AT_ONCE = 16;
+
 /** Reads the tree. It changes nothing. */
 export class DistributionTree {
   readonly #files: TreeFiles;
@@ -111,23 +142,36 @@ export class DistributionTree {
     this.#files = files;
   }
 
-  /** Every folder that holds a repository, in byte order of the path components; in `strange` those whose name is none. */
-  async *repositories(): AsyncGenerator<Listed<RepositoryName>> {
-    yield* this.#repositoriesBelow("");
+  /** Whether an error is about one file of the tree, which stays unreadable when it is read again. */
+  isUnreadable(error: unknown): boolean {
+    return this.#files.isUnreadable(error);
   }
 
-  async *#repositoriesBelow(path: string): AsyncGenerator<Listed<RepositoryName>> {
-    const folder = path === "" ? TREE_REPOSITORIES : `${TREE_REPOSITORIES}/${path}`;
-    const entries = await this.#files.list(folder);
+  /** Every folder that holds a repository, in byte order of the path components; in `strange` those whose name is none. */
+  async *repositories(): AsyncGenerator<Listed<RepositoryName>> {
+    yield* this.#repositoriesBelow("", this.#files.list(TREE_REPOSITORIES));
+  }
+
+  async *#repositoriesBelow(
+    path: string,
+    listing: Promise<readonly TreeEntry[]>,
+  ): AsyncGenerator<Listed<RepositoryName>> {
+    const entries = await listing;
     if (path !== "" && entries.some(holdsContent)) {
       const name = parseRepositoryName(path);
       yield name === undefined ? { strange: path } : { item: name };
     }
-    const below = entries.filter(({ name, isFolder }) => isFolder && !name.startsWith("_"));
-    for (const { name } of below.toSorted(byName)) {
+    const below = entries.filter(({ name, isFolder }) => isFolder && !name.startsWith("_")).toSorted(byName);
+    const listed = inAdvance(below, LISTED_AT_ONCE, ({ name }) => {
       const deeper = path === "" ? name : `${path}/${name}`;
       // No name is longer, so nothing below is one; a link that leads back to a folder above ends here too.
-      if (deeper.length <= MAX_NAME_LENGTH) yield* this.#repositoriesBelow(deeper);
+      const isName = deeper.length <= MAX_NAME_LENGTH;
+      const deeperEntries = isName ? this.#files.list(`${TREE_REPOSITORIES}/${deeper}`) : undefined;
+      deeperEntries?.catch(() => undefined); // it is awaited when its turn comes
+      return { deeper, deeperEntries };
+    });
+    for (const { deeper, deeperEntries } of listed) {
+      if (deeperEntries) yield* this.#repositoriesBelow(deeper, deeperEntries);
       else yield { strange: deeper };
     }
   }
@@ -138,21 +182,61 @@ export class DistributionTree {
   }
 
   /** Whether a repository has a tag or a revision, so that lists of repositories show it. */
-  async hasManifests(name: RepositoryName): Promise<boolean> {
-    const folder = `${repositoryFolder(name)}/_manifests/revisions`;
-    for (const { name: algorithm } of await this.#files.list(folder)) {
-      if ((await this.#files.list(`${folder}/${algorithm}`)).length > 0) return true;
-    }
-    return false;
+  hasManifests(name: RepositoryName): Promise<boolean> {
+    return this.#files.holdsFile(`${repositoryFolder(name)}/_manifests/revisions`);
+  }
+
+  /** The links of a repository, each of which is looked up when it is asked for. */
+  links(name: RepositoryName): RepositoryLinks {
+    return {
+      tagLink: (tag) => this.#link(tagLinkPath(name, tag)),
+      revisionLink: (digest) => this.#link(revisionLinkPath(name, digest)),
+      layerLink: (digest) => this.#link(layerLinkPath(name, digest)),
+    };
+  }
+
+  /** Lists all of a repository. */
+  async content(name: RepositoryName): Promise<RepositoryContent> {
+    if (this.#files.listAll) return await this.#listedContent(name);
+    const [tags, revisions, layers] = await Promise.all([this.tags(name), this.revisions(name), this.layers(name)]);
+    return { tags, revisions, layers, links: this.links(name) };
+  }
+
+  /** As `content`, from a listing that says the size and time of each link: so few of them are read. */
+  async #listedContent(name: RepositoryName): Promise<RepositoryContent> {
+    const folder = repositoryFolder(name);
+    const [manifests, layers] = await Promise.all([
+      this.#listed(`${folder}/_manifests`),
+      this.#listed(`${folder}/_layers`),
+    ]);
+    const digests = (files: Files, below: string): readonly Listed<Digest>[] =>
+      foldersIn(files, below, 2).map((path) =>
+        digestIn(path.slice(0, path.indexOf("/")), path.slice(path.indexOf("/") + 1)),
+      );
+    const links = this.links(name);
+    return {
+      tags: foldersIn(manifests, tagsFolder(name), 1).map(listedTag),
+      revisions: digests(manifests, `${folder}/_manifests/revisions`),
+      layers: digests(layers, `${folder}/_layers`),
+      links: {
+        tagLink: async (tag) => (manifests.has(tagLinkPath(name, tag)) ? await links.tagLink(tag) : { kind: "absent" }),
+        revisionLink: (digest) =>
+          listedLink(manifests, revisionLinkPath(name, digest), digest, () => links.revisionLink(digest)),
+        layerLink: (digest) => listedLink(layers, layerLinkPath(name, digest), digest, () => links.layerLink(digest)),
+      },
+    };
+  }
+
+  async #listed(folder: string): Promise<Files> {
+    const files = new Map<string, TreeFileStat>();
+    for await (const { path, size, mtimeMs } of this.#files.listAll?.(folder) ?? []) files.set(path, { size, mtimeMs });
+    return files;
   }
 
   /** The tags of a repository, in byte order. */
   async tags(name: RepositoryName): Promise<readonly Listed<Tag>[]> {
     const entries = (await this.#files.list(tagsFolder(name))).filter(({ isFolder }) => isFolder);
-    return entries.toSorted(byName).map((entry) => {
-      const tag = parseTag(entry.name);
-      return tag === undefined ? { strange: entry.name } : { item: tag };
-    });
+    return entries.toSorted(byName).map((entry) => listedTag(entry.name));
   }
 
   /** The digests of the manifests of a repository, in byte order. */
@@ -176,23 +260,12 @@ export class DistributionTree {
     return listed;
   }
 
-  tagLink(name: RepositoryName, tag: Tag): Promise<Link> {
-    return this.#link(tagLinkPath(name, tag));
-  }
-
-  revisionLink(name: RepositoryName, digest: Digest): Promise<Link> {
-    return this.#link(revisionLinkPath(name, digest));
-  }
-
-  layerLink(name: RepositoryName, digest: Digest): Promise<Link> {
-    return this.#link(layerLinkPath(name, digest));
-  }
-
   async #link(path: string): Promise<Link> {
     const content = await this.#files.read(path, MAX_LINK_BYTES);
     if (content === undefined) return { kind: "absent" };
-    const digest = content === "too large" ? undefined : parseLink(content);
-    return digest === undefined ? { kind: "bad" } : { kind: "link", digest };
+    if (content === "too large") return { kind: "bad" };
+    const digest = parseLink(content.bytes);
+    return digest === undefined ? { kind: "bad" } : { kind: "link", digest, writtenAt: wholeTime(content) };
   }
 
   /** When a tag was last moved, in milliseconds since 1970; 0 when it is not there. */
@@ -206,12 +279,13 @@ export class DistributionTree {
   }
 
   async #timeOf(path: string): Promise<number> {
-    return Math.round((await this.#files.stat(path))?.mtimeMs ?? 0);
+    return wholeTime((await this.#files.stat(path)) ?? {}) ?? 0;
   }
 
   /** The bytes of a blob, up to `maxBytes`. */
-  readBlob(digest: Digest, maxBytes: number): ReturnType<TreeFiles["read"]> {
-    return this.#files.read(treeBlobKey(digest), maxBytes);
+  async readBlob(digest: Digest, maxBytes: number): Promise<Uint8Array | "too large" | undefined> {
+    const found = await this.#files.read(treeBlobKey(digest), maxBytes);
+    return typeof found === "object" ? found.bytes : found;
   }
 
   /** The folders below which blobs lie, such as `sha256/ab`, in byte order; those of algorithms that are not computed are left out. */
@@ -244,9 +318,12 @@ export class DistributionTree {
       if (!entry.isFolder || !UPLOAD_ID.test(entry.name)) continue;
       const files: string[] = [];
       for await (const path of this.#filesBelow(`${folder}/${entry.name}`)) files.push(path);
+      // In a bucket it is not seen while it is a multipart upload.
+      const bytes = `${folder}/${entry.name}/data`;
+      if (!files.includes(bytes)) files.push(bytes);
       const started = await this.#files.read(`${folder}/${entry.name}/startedat`, MAX_LINK_BYTES);
-      const said = started instanceof Uint8Array ? Date.parse(Buffer.from(started).toString()) : Number.NaN;
-      const data = await this.#files.stat(`${folder}/${entry.name}/data`);
+      const said = typeof started === "object" ? Date.parse(Buffer.from(started.bytes).toString()) : Number.NaN;
+      const data = await this.#files.stat(bytes);
       uploads.push({ files, startedAt: Number.isNaN(said) ? Math.round(data?.mtimeMs ?? 0) : said });
     }
     return uploads;
@@ -265,6 +342,46 @@ export class DistributionTree {
 function digestIn(algorithm: string, hex: string): Listed<Digest> {
   const digest = parseDigest(`${algorithm}:${hex}`);
   return digest === undefined ? { strange: `${algorithm}/${hex}` } : { item: digest };
+}
+
+/** Files by their paths. */
+type Files = ReadonlyMap<string, TreeFileStat>;
+
+/** The names of the folders that lie so deep below a folder, as paths, in byte order. */
+function foldersIn(files: Files, below: string, depth: number): readonly string[] {
+  const paths = [...files.keys()].filter((path) => path.startsWith(`${below}/`));
+  const names = paths.map((path) => path.slice(below.length + 1).split("/"));
+  const folders = names.filter((parts) => parts.length > depth).map((parts) => parts.slice(0, depth).join("/"));
+  return [...new Set(folders)].toSorted();
+}
+
+/** What a link says. It is read when its size and place do not tell that. */
+async function listedLink(files: Files, path: string, digest: Digest, read: () => Promise<Link>): Promise<Link> {
+  const found = files.get(path);
+  if (!found) return { kind: "absent" };
+  // What is under a SHA-256 is linked under that alone; a link that has another size is damaged.
+  if (algorithmOf(digest) !== "sha256" || found.size !== digest.length) return await read();
+  return { kind: "link", digest, writtenAt: wholeTime(found) };
+}
+
+function listedTag(name: string): Listed<Tag> {
+  const tag = parseTag(name);
+  return tag === undefined ? { strange: name } : { item: tag };
+}
+
+function wholeTime({ mtimeMs }: { readonly mtimeMs?: number | undefined }): number | undefined {
+  return mtimeMs === undefined || Number.isNaN(mtimeMs) ? undefined : Math.round(mtimeMs);
+}
+
+/** Yields what `begin` makes of each item, which is called up to `many` items in advance. */
+function* inAdvance<Item, Begun>(items: readonly Item[], many: number, begin: (item: Item) => Begun): Generator<Begun> {
+  const begun: Begun[] = [];
+  for (const item of items) {
+    begun.push(begin(item));
+    if (begun.length < many) continue;
+    yield begun.shift() as Begun;
+  }
+  yield* begun;
 }
 
 function holdsContent({ name, isFolder }: TreeEntry): boolean {

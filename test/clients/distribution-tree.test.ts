@@ -1,6 +1,6 @@
 /**
- * A registry moves from distribution to Stowage on the same data folder, and back: filled by clients, adopted while it is killed,
- * pushed to, and served by distribution again.
+ * A registry moves from distribution to Stowage on the same data folder or bucket, and back: filled by clients, adopted while it is
+ * killed, pushed to, and served by distribution again.
  */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash } from "node:crypto";
@@ -14,6 +14,7 @@ import { RepositoryClient } from "../support/repository-client.ts";
 import { scratchFolder } from "../support/scratch.ts";
 import { startProcess } from "../support/server-process.ts";
 import type { ServerProcess } from "../support/server-process.ts";
+import { BUCKET, KEYS, startS3 } from "../s3/support/s3-server.ts";
 import { goClient } from "./support/go-clients.ts";
 import { writeRandomArchive } from "./support/image-files.ts";
 import { locate, run } from "./support/programs.ts";
@@ -25,41 +26,65 @@ const scratch = await scratchFolder();
 const crane = await goClient("crane");
 const oras = await goClient("oras");
 
-/** The versions that people have, and how each is started. */
+const s3 = await startS3();
+
+/** The versions that people have, how each is started, and where it keeps its tree. */
 const VERSIONS = {
-  "2.8": () => Promise.resolve(locate("docker-registry")),
-  "3.1": () => goPeer("distribution"),
+  "a data folder of distribution 2.8": {
+    program: () => Promise.resolve(locate("docker-registry")),
+    storage: (folder: string) => ({ filesystem: { rootdirectory: folder } }),
+  },
+  "a data folder of distribution 3.1": {
+    program: () => goPeer("distribution"),
+    storage: (folder: string) => ({ filesystem: { rootdirectory: folder } }),
+  },
+  "a bucket of distribution 3.1": {
+    program: () => goPeer("distribution"),
+    storage: () => ({
+      s3: {
+        bucket: BUCKET,
+        region: "us-east-1",
+        regionendpoint: s3.url,
+        forcepathstyle: true,
+        rootdirectory: "/some/registry",
+        accesskey: KEYS.accessKeyId,
+        secretkey: KEYS.secretAccessKey,
+      },
+    }),
+  },
 } as const;
 
-for (const [version, program] of Object.entries(VERSIONS)) {
-  describe(`a data folder of distribution ${version}`, () => {
+for (const [tree, { program, storage }] of Object.entries(VERSIONS)) {
+  describe(tree, () => {
     test("is served by Stowage, also after kill -9 while it is indexed, and by distribution again", async () => {
       const folder = await mkdtemp(join(scratch, "tree-"));
       const [port = 0] = await freePorts(1);
       const at = (name: string): string => `127.0.0.1:${port}/${name}`;
+      const settings = join(folder, "config.yml");
+      await writeFile(settings, JSON.stringify(settingsFor(storage(folder))));
       let filled: Filled;
       {
-        await using _ = await startDistribution(await program(), folder, port);
+        await using _ = await startDistribution(await program(), settings, port);
         filled = await fill(at);
       }
       let pushed: readonly string[];
       {
-        const killed = await startStowage(folder, port);
+        const killed = await startStowage(settings, folder, port);
         await Promise.all([expectServed(at, filled.images.slice(0, 3)), killed.printed(/is being indexed|adoption/)]);
         killed.signal("SIGKILL");
         await killed.ended;
-        await using server = await startStowage(folder, port);
+        await using server = await startStowage(settings, folder, port);
         await expectServed(at, filled.images);
         await expectBlobs(port, filled);
         pushed = await push(at, filled);
-        await untilAdopted(folder);
+        await untilAdopted(settings, folder);
         await expectServed(at, [...filled.images, ...pushed]);
         for (const gone of filled.deleted) await expectAbsent(at(gone));
         expect(await server.stop()).toBe(0);
       }
-      const report = await run(PROGRAM as `/${string}`, ["export-links", "--json", "--data", folder]);
+      const report = await run(PROGRAM as `/${string}`, ["export-links", "--json", ...ofRegistry(settings, folder)]);
       expect(JSON.parse(report.stdout)).toMatchObject({ corrupt: [] });
-      await using _ = await startDistribution(await program(), folder, port);
+      await using _ = await startDistribution(await program(), settings, port);
       await expectServed(at, [...filled.images, ...pushed]);
       await expectBlobs(port, filled);
       for (const gone of filled.deleted) await expectAbsent(at(gone));
@@ -180,18 +205,20 @@ async function expectServed(at: (name: string) => string, images: readonly strin
 }
 
 async function expectBlobs(port: number, { sha512, mounted }: Filled): Promise<void> {
-  const fork = new RepositoryClient(`http://127.0.0.1:${port}`, "fork");
-  expect((await fork.get(`blobs/${mounted}`)).status).toBe(200);
-  if (!sha512) return;
-  const reply = await new RepositoryClient(`http://127.0.0.1:${port}`, "team/app").get(`blobs/${sha512.digest}`);
-  expect(reply.status).toBe(200);
-  expect(new Uint8Array(await reply.arrayBuffer())).toEqual(sha512.bytes);
+  const pulled = async (repository: string, digest: string): Promise<Uint8Array> => {
+    const reply = await new RepositoryClient(`http://127.0.0.1:${port}`, repository).get(`blobs/${digest}`);
+    const redirected = reply.status === 307 ? await fetch(reply.headers.get("location") ?? "") : reply;
+    expect(redirected.status).toBe(200);
+    return await redirected.bytes();
+  };
+  expect(digestOf(await pulled("fork", mounted))).toBe(mounted);
+  if (sha512) expect(await pulled("team/app", sha512.digest)).toEqual(sha512.bytes);
 }
 
 /** Waits until all of the tree is in the database, whichever server process wrote the last of it. */
-async function untilAdopted(folder: string): Promise<void> {
+async function untilAdopted(settings: string, folder: string): Promise<void> {
   await until("the tree is adopted", async () => {
-    const { stdout } = await run(PROGRAM as `/${string}`, ["status", "--json", "--data", folder]);
+    const { stdout } = await run(PROGRAM as `/${string}`, ["status", "--json", ...ofRegistry(settings, folder)]);
     return (JSON.parse(stdout) as Status).adoption.phase === "done";
   });
 }
@@ -204,29 +231,30 @@ async function expectAbsent(image: string): Promise<void> {
   expect(run(crane, ["digest", image])).rejects.toThrow(/404|MANIFEST_UNKNOWN/);
 }
 
-function startStowage(folder: string, port: number): Promise<ServerProcess> {
-  return serving(port, {
-    dataDir: folder,
-    env: {
-      REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: folder,
-      REGISTRY_HTTP_ADDR: `127.0.0.1:${port}`,
-      REGISTRY_LOG_FORMATTER: "json",
-    },
-  });
+/** The settings of distribution, which Stowage reads too. */
+function settingsFor(storage: object): object {
+  return { version: 0.1, storage: { ...storage, delete: { enabled: true } } };
 }
 
-async function startDistribution(program: string, folder: string, port: number): Promise<ServerProcess> {
-  const settings = join(scratch, "distribution.yml");
-  await writeFile(
-    settings,
-    JSON.stringify({
-      version: 0.1,
-      storage: { filesystem: { rootdirectory: folder }, delete: { enabled: true } },
-      http: { addr: `127.0.0.1:${port}` },
-    }),
-  );
-  const env = { OTEL_TRACES_EXPORTER: "none", REGISTRY_HTTP_ADDR: `127.0.0.1:${port}` };
-  return await serving(port, { program, words: ["serve", settings], dataDir: folder, env });
+/** Words by which a command finds Stowage's registry: its database is in the folder, wherever the blobs are. */
+function ofRegistry(settings: string, folder: string): readonly string[] {
+  return ["--config", settings, "--data", folder];
+}
+
+function startStowage(settings: string, folder: string, port: number): Promise<ServerProcess> {
+  const words = ["serve", ...ofRegistry(settings, folder)];
+  return serving(port, { words, dataDir: folder, env: { REGISTRY_LOG_FORMATTER: "json", ...addressOf(port) } });
+}
+
+function startDistribution(program: string, settings: string, port: number): Promise<ServerProcess> {
+  const env = { OTEL_TRACES_EXPORTER: "none", ...addressOf(port) };
+  // It would take the folder for a second place of storage.
+  const wrapper = ["env", "-u", "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY"];
+  return serving(port, { wrapper, program, words: ["serve", settings], env });
+}
+
+function addressOf(port: number): Record<string, string> {
+  return { REGISTRY_HTTP_ADDR: `127.0.0.1:${port}` };
 }
 
 /** Starts a server, and resolves when it answers. */

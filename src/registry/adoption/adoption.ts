@@ -11,7 +11,7 @@ import type { RepositoryName } from "../../oci/repository-name.ts";
 import type { Tag } from "../../oci/tag.ts";
 import type { DistributionTree } from "../../storage/distribution-tree.ts";
 import type { Backend } from "../backend.ts";
-import { RepositoryReader, emptyPart } from "./tree-reader.ts";
+import { RepositoryReader, emptyPart, readEach } from "./tree-reader.ts";
 import type { ReadPart } from "./tree-reader.ts";
 
 /** Things of one repository that are read at the same time. */
@@ -105,7 +105,7 @@ export class Adoption {
     for (let at = 0; at < digests.length; at += PART_SIZE) {
       const some = digests.slice(at, at + PART_SIZE);
       await this.#lookUp(name, `${name}@@${some.join()}`, (reader, part) =>
-        readEach(some, (digest) => reader.blob(digest, part)),
+        readEach(some, (digest) => reader.blob(digest, part), READ_AT_ONCE),
       );
     }
   }
@@ -121,12 +121,8 @@ export class Adoption {
   /** Reads what of a repository is not here yet, in parts to be added one after the other. None when it is done. */
   async *parts(name: RepositoryName, sizeOf: () => number = () => PART_SIZE): AsyncGenerator<AdoptedPart, void> {
     if (await this.#adoptions.isDone(name)) return;
-    const reader = new RepositoryReader(this.#backend, this.tree, name);
-    const [revisions, tags, layers] = await Promise.all([
-      this.tree.revisions(name),
-      this.tree.tags(name),
-      this.tree.layers(name),
-    ]);
+    const { revisions, tags, layers, links } = await this.tree.content(name);
+    const reader = new RepositoryReader(this.#backend, this.tree, name, links);
     let part = emptyPart();
     const strange = (kind: "bad name" | "unsupported digest", subject: string): void => {
       part.findings.push({ repository: name, kind, subject, detail: "it is not taken for what lies there" });
@@ -143,24 +139,33 @@ export class Adoption {
           async (digest) => {
             if (!(await reader.manifest(digest, part))) failed.add(digest);
           },
+          READ_AT_ONCE,
         );
       }),
       inSteps(tags, (some) =>
-        readEach(some, async (each) => {
-          if ("strange" in each) return strange("bad name", each.strange);
-          const found = await reader.tag(each.item, part);
-          if (!found) return;
-          if (known.has(found.digest) && !failed.has(found.digest)) return void part.tags.push(found);
-          const isKnown = known.has(found.digest);
-          const detail = `it points at ${found.digest}, which is ${isKnown ? "damaged" : "not in the repository"}`;
-          part.findings.push({ repository: name, kind: "missing revision", subject: each.item, detail });
-        }),
+        readEach(
+          some,
+          async (each) => {
+            if ("strange" in each) return strange("bad name", each.strange);
+            const found = await reader.tag(each.item, part);
+            if (!found) return;
+            if (known.has(found.digest) && !failed.has(found.digest)) return void part.tags.push(found);
+            const isKnown = known.has(found.digest);
+            const detail = `it points at ${found.digest}, which is ${isKnown ? "damaged" : "not in the repository"}`;
+            part.findings.push({ repository: name, kind: "missing revision", subject: each.item, detail });
+          },
+          READ_AT_ONCE,
+        ),
       ),
       inSteps(layers, (some) =>
-        readEach(some, async (each) => {
-          if ("strange" in each) strange("unsupported digest", each.strange);
-          else await reader.blob(each.item, part);
-        }),
+        readEach(
+          some,
+          async (each) => {
+            if ("strange" in each) strange("unsupported digest", each.strange);
+            else await reader.blob(each.item, part);
+          },
+          READ_AT_ONCE,
+        ),
       ),
     ];
     for (const step of steps) {
@@ -212,12 +217,4 @@ async function* inSteps<Item>(
     await read(items.slice(at, at + READ_AT_ONCE));
     yield;
   }
-}
-
-async function readEach<Item>(items: readonly Item[], read: (item: Item) => Promise<void | boolean>): Promise<void> {
-  const left = items.values();
-  const readLeft = async (): Promise<void> => {
-    for (const item of left) await read(item);
-  };
-  await Promise.all(Array.from({ length: Math.min(READ_AT_ONCE, items.length) }, readLeft));
 }

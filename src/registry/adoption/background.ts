@@ -22,6 +22,8 @@ const REPORT_MS = 10_000;
 const STEP = { least: 16, most: 100, stepMs: 4 };
 /** Blobs of no repository that are added in one transaction. */
 const LOOSE_AT_ONCE = 200;
+/** Repositories that are read at the same time. */
+const REPOSITORIES_AT_ONCE = 4;
 /** Findings that are logged, each with a line of its own; `stowage status` has all of them. */
 const LOGGED_FINDINGS = 1000;
 
@@ -90,7 +92,7 @@ class Run {
     const { adoptions } = this.#backend.metadata;
     if ((await this.#phase()) !== "repositories") return;
     let skipped: RepositoryName | undefined;
-    for await (const { name, part } of ahead(this.#parts())) {
+    for await (const { name, part } of new Ahead(this.#parts())) {
       if (this.#ending.aborted) return;
       if (skipped === name) continue;
       const isAdded = await this.#pace.step((size) => {
@@ -105,13 +107,28 @@ class Run {
     if (!this.#ending.aborted) await adoptions.goTo("blobs");
   }
 
+  /** Reads repositories in their order, the next ones meanwhile: reading waits for a disk or a bucket most of the time. */
   async *#parts(): AsyncGenerator<{ readonly name: RepositoryName; readonly part: AdoptedPart }, void> {
     const { adoptions } = this.#backend.metadata;
     for (let after = ""; ;) {
       const names = await adoptions.open(after, NAMES_AT_ONCE);
-      for (const name of names) {
-        for await (const part of this.#adoption.parts(name, () => this.#size)) yield { name, part };
-        after = name;
+      const reading: { readonly name: RepositoryName; readonly parts: Ahead<AdoptedPart> }[] = [];
+      const left = names.values();
+      const readNext = (): void => {
+        const { value: name } = left.next();
+        if (name === undefined) return;
+        reading.push({ name, parts: new Ahead(this.#adoption.parts(name, () => this.#size)) });
+      };
+      try {
+        for (let at = 0; at < REPOSITORIES_AT_ONCE; at++) readNext();
+        for (let first = reading.shift(); first; first = reading.shift()) {
+          readNext();
+          const { name, parts } = first;
+          for await (const part of parts) yield { name, part };
+          after = name;
+        }
+      } finally {
+        await Promise.all(reading.map(({ parts }) => parts.end()));
       }
       if (names.length < NAMES_AT_ONCE) return;
     }
@@ -155,6 +172,7 @@ class Run {
       if (stored.size <= MAX_MANIFEST_SIZE && isManifest(await tree.readBlob(digest, MAX_MANIFEST_SIZE))) return;
       blobs.push({ digest, ...stored, storageKey: treeBlobKey(digest), isIntact: true, createdAt });
     } catch (error) {
+      if (!tree.isUnreadable(error)) throw error;
       const detail = (error as Error).message;
       findings.push({ repository: "", kind: "unreadable", subject: digest, detail });
     }
@@ -242,19 +260,38 @@ function isManifest(bytes: Uint8Array | "too large" | undefined): boolean {
   }
 }
 
-/** Yields items of which the next one is being made meanwhile. */
-async function* ahead<Item>(items: AsyncGenerator<Item, void>): AsyncGenerator<Item, void> {
-  let next = items.next();
-  try {
-    for (;;) {
-      const { done, value } = await next;
-      if (done) return;
-      next = items.next();
-      next.catch(() => undefined); // it is awaited in the next round
-      yield value;
+/** Items of which the next one is being made meanwhile, the first one from now on. */
+class Ahead<Item> implements AsyncIterable<Item> {
+  readonly #items: AsyncGenerator<Item, void>;
+  #next: Promise<IteratorResult<Item, void>>;
+
+  constructor(items: AsyncGenerator<Item, void>) {
+    this.#items = items;
+    this.#next = this.#make();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Item, void> {
+    try {
+      for (;;) {
+        const { done, value } = await this.#next;
+        if (done) return;
+        this.#next = this.#make();
+        yield value;
+      }
+    } finally {
+      await this.end();
     }
-  } finally {
-    await next.catch(() => undefined);
-    await items.return();
+  }
+
+  /** Ends the making, for items that are not asked for. */
+  async end(): Promise<void> {
+    await this.#next.catch(() => undefined);
+    await this.#items.return();
+  }
+
+  #make(): Promise<IteratorResult<Item, void>> {
+    const next = this.#items.next();
+    next.catch(() => undefined); // it is awaited when it is asked for
+    return next;
   }
 }

@@ -19,7 +19,7 @@ import {
   tagLinkPath,
   treeBlobKey,
 } from "../../storage/distribution-tree.ts";
-import type { WritableTreeFiles } from "../../storage/tree-files.ts";
+import type { TreeFile, WritableTreeFiles } from "../../storage/tree-files.ts";
 import type { Backend } from "../backend.ts";
 import type { Manifest } from "../manifests.ts";
 import { PAGE_SIZE, paged } from "../pages.ts";
@@ -46,6 +46,8 @@ export interface LinkExportReport {
   readonly corrupt: readonly Digest[];
 }
 
+/** Files that are looked at or written at the same time: each waits for the disk or the bucket. */
+const WRITTEN_AT_ONCE = 16;
 /** Corrupt blobs that a report names. */
 const MOST_NAMED = 100;
 /** Findings of one repository that are looked at. */
@@ -67,6 +69,9 @@ class Run {
   readonly #files: WritableTreeFiles;
   readonly #tree: DistributionTree;
   readonly #options: LinkExportOptions;
+  /** What is being written. */
+  readonly #writing = new Set<Promise<void>>();
+  #failure: { readonly error: unknown } | undefined;
   #done = 0;
   report: LinkExportReport = { repositories: 0, links: 0, files: 0, bytes: 0, removed: 0, corrupt: [] };
 
@@ -87,19 +92,19 @@ class Run {
     );
     for await (const { digest, size, location, corrupt } of all) {
       this.#step();
-      const path = treeBlobKey(digest);
       if (corrupt) {
         if (this.report.corrupt.length < MOST_NAMED) {
           this.report = { ...this.report, corrupt: [...this.report.corrupt, digest] };
         }
       } else if (location.kind === "stored") {
-        const isMissing = location.storageKey !== path && (await this.#files.stat(path))?.size !== size;
-        if (isMissing && !this.#options.isDryRun) await this.#files.link(location.storageKey, path, size);
-        if (isMissing) this.#countFile(size);
+        await this.#start(() => this.#file(location.storageKey, treeBlobKey(digest), size));
       } else {
-        await this.#bytes(digest, (await blobs.inlinePayload(digest)) ?? new Uint8Array());
+        await this.#start(
+          async () => await this.#bytes(digest, (await blobs.inlinePayload(digest)) ?? new Uint8Array()),
+        );
       }
     }
+    await this.#written();
   }
 
   async repositories(): Promise<void> {
@@ -125,8 +130,10 @@ class Run {
     for await (const { digest } of repository.manifests.all()) {
       const manifest = await repository.manifests.find(digest);
       if (!manifest) continue;
-      await this.#bytes(digest, manifest.payload);
-      await this.#link(revisionLinkPath(name, digest), digest);
+      await this.#start(async () => {
+        await this.#bytes(digest, manifest.payload);
+        await this.#link(revisionLinkPath(name, digest), digest);
+      });
       const subject = subjectOf(manifest);
       if (subject !== undefined) subjects.add(subject);
     }
@@ -136,15 +143,19 @@ class Run {
       const linked = await adoptions.linkedBlobs(name, after, PAGE_SIZE);
       for (const { digest } of linked) {
         blobs.add(digest);
-        await this.#link(layerLinkPath(name, digest), digest);
+        await this.#start(() => this.#link(layerLinkPath(name, digest), digest));
       }
       after = linked.at(-1)?.id ?? after;
       if (linked.length < PAGE_SIZE) break;
     }
+    await this.#written(); // tags come last
     for await (const { name: tag, digest } of repository.tags.list()) {
-      await this.#link(tagIndexPath(name, tag, digest), digest);
-      await this.#link(tagLinkPath(name, tag), digest);
+      await this.#start(async () => {
+        await this.#link(tagIndexPath(name, tag, digest), digest);
+        await this.#link(tagLinkPath(name, tag), digest);
+      });
     }
+    await this.#written();
     const made = new Set<string>();
     for (const subject of subjects) for (const each of await this.#referrersTag(repository, subject)) made.add(each);
     await this.#removeOthers(name, blobs, made);
@@ -198,6 +209,29 @@ class Run {
     }
   }
 
+  /** Begins to write, once there is room among what is being written. Throws what has failed before. */
+  async #start(write: () => Promise<void>): Promise<void> {
+    while (this.#writing.size >= WRITTEN_AT_ONCE) await Promise.race(this.#writing);
+    if (this.#failure) await this.#written();
+    const writing: Promise<void> = write()
+      .catch((error: unknown) => void (this.#failure ??= { error }))
+      .finally(() => this.#writing.delete(writing));
+    this.#writing.add(writing);
+  }
+
+  /** Resolves when all is written that was begun. */
+  async #written(): Promise<void> {
+    await Promise.all(this.#writing);
+    if (this.#failure) throw this.#failure.error;
+  }
+
+  /** Gives a stored blob its path in the tree. */
+  async #file(key: string, path: string, size: number): Promise<void> {
+    if (key === path || (await this.#files.stat(path))?.size === size) return;
+    if (!this.#options.isDryRun) await this.#files.link(key, path, size);
+    this.#countFile(size);
+  }
+
   async #bytes(digest: Digest, bytes: Uint8Array): Promise<void> {
     const path = treeBlobKey(digest);
     const isThere = (await this.#files.stat(path))?.size === bytes.length;
@@ -231,8 +265,8 @@ function subjectOf({ payload, mediaType }: Manifest): Digest | undefined {
   return subject && parseDigest(subject.digest);
 }
 
-function isEqual(found: Uint8Array | "too large" | undefined, content: Uint8Array): boolean {
-  return found instanceof Uint8Array && Buffer.compare(found, content) === 0;
+function isEqual(found: TreeFile | "too large" | undefined, content: Uint8Array): boolean {
+  return typeof found === "object" && Buffer.compare(found.bytes, content) === 0;
 }
 
 function folderOf(linkPath: string): string {

@@ -17,13 +17,13 @@ import type { RepositoryName } from "../../oci/repository-name.ts";
 import { isSchema1 } from "../../oci/schema1.ts";
 import type { Tag } from "../../oci/tag.ts";
 import { treeBlobKey } from "../../storage/distribution-tree.ts";
-import type { DistributionTree } from "../../storage/distribution-tree.ts";
+import type { DistributionTree, RepositoryLinks } from "../../storage/distribution-tree.ts";
 import type { Backend } from "../backend.ts";
 import { hashInTurns } from "../hash-turns.ts";
 import { isElsewhere } from "../pushed-manifest.ts";
 
-/** Errors of files that this process may not read, or that a disk does not give. */
-const UNREADABLE: ReadonlySet<string | undefined> = new Set(["EACCES", "EPERM", "EIO", "ELOOP", "ENAMETOOLONG"]);
+/** Blobs of one manifest that are looked at at the same time. */
+const BLOBS_AT_ONCE = 4;
 
 const WRONG_BLOB = "the bytes of the blob do not have this digest";
 
@@ -43,14 +43,21 @@ export function emptyPart(): ReadPart {
 export class RepositoryReader {
   readonly name: RepositoryName;
   readonly #tree: DistributionTree;
+  readonly #links: RepositoryLinks;
   readonly #backend: Pick<Backend, "store" | "clock">;
   readonly #now: number;
   /** What is known of blobs of the repository: whether they are linked. */
   readonly #blobs = new Map<Digest, Promise<boolean>>();
 
-  constructor(backend: Pick<Backend, "store" | "clock">, tree: DistributionTree, name: RepositoryName) {
+  constructor(
+    backend: Pick<Backend, "store" | "clock">,
+    tree: DistributionTree,
+    name: RepositoryName,
+    links: RepositoryLinks = tree.links(name),
+  ) {
     this.#backend = backend;
     this.#tree = tree;
+    this.#links = links;
     this.name = name;
     this.#now = backend.clock.now();
   }
@@ -73,9 +80,11 @@ export class RepositoryReader {
   /** Returns what a tag points at, and when that was written; undefined, with a finding, when that cannot be said. */
   async tag(tag: Tag, part: ReadPart): Promise<AdoptedTag | undefined> {
     return await this.#reading(tag, part, async () => {
-      const link = await this.#tree.tagLink(this.name, tag);
-      if (link.kind === "link")
-        return { name: tag, digest: link.digest, updatedAt: await this.#tree.tagTime(this.name, tag) };
+      const link = await this.#links.tagLink(tag);
+      if (link.kind === "link") {
+        const updatedAt = link.writtenAt ?? (await this.#tree.tagTime(this.name, tag));
+        return { name: tag, digest: link.digest, updatedAt };
+      }
       if (link.kind === "bad") this.#find(part, "bad link", tag, "the link of the tag holds no digest");
       else this.#find(part, "missing link", tag, "the tag has no link that says what it points at");
       return undefined;
@@ -91,15 +100,14 @@ export class RepositoryReader {
     try {
       return await read();
     } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      if (!UNREADABLE.has(code)) throw error;
-      this.#find(part, "unreadable", subject, message);
+      if (!this.#tree.isUnreadable(error)) throw error;
+      this.#find(part, "unreadable", subject, (error as Error).message);
       return undefined;
     }
   }
 
   async #manifest(digest: Digest, part: ReadPart): Promise<boolean> {
-    const link = await this.#tree.revisionLink(this.name, digest);
+    const link = await this.#links.revisionLink(digest);
     if (link.kind === "absent") return false;
     if (link.kind === "bad") {
       this.#find(part, "bad link", digest, "the link of the manifest holds no digest");
@@ -107,26 +115,34 @@ export class RepositoryReader {
     }
     const [payload, pushedAt] = await Promise.all([
       this.#tree.readBlob(link.digest, MAX_MANIFEST_SIZE),
-      this.#tree.revisionTime(this.name, digest),
+      link.writtenAt ?? this.#tree.revisionTime(this.name, digest),
     ]);
     const content = this.#contentOf(digest, payload, part);
     if (!content) return false;
     const { config, layers, children } = content.manifest;
     const named = [...(config ? [config] : []), ...layers];
-    for (const { digest: text, size, ...more } of named) {
-      const blob = parseDigest(text);
-      const isLinked = blob !== undefined && (await this.blob(blob, part, size));
-      if (isLinked || isElsewhere({ digest: text, size, ...more })) continue;
-      if (blob === undefined) this.#find(part, "unsupported digest", text.slice(0, 255), `${digest} names it`);
-      else this.#find(part, "missing blob", text, `${digest} needs it, and it is not in the repository`);
-    }
-    for (const { digest: text, size } of children) {
-      const child = parseDigest(text);
-      const isHere =
-        child !== undefined &&
-        ((await this.#tree.revisionLink(this.name, child)).kind === "link" || (await this.blob(child, part, size)));
-      if (!isHere) this.#find(part, "missing manifest", text.slice(0, 255), `${digest} lists it`);
-    }
+    await readEach(
+      named,
+      async ({ digest: text, size, ...more }) => {
+        const blob = parseDigest(text);
+        const isLinked = blob !== undefined && (await this.blob(blob, part, size));
+        if (isLinked || isElsewhere({ digest: text, size, ...more })) return;
+        if (blob === undefined) this.#find(part, "unsupported digest", text.slice(0, 255), `${digest} names it`);
+        else this.#find(part, "missing blob", text, `${digest} needs it, and it is not in the repository`);
+      },
+      BLOBS_AT_ONCE,
+    );
+    await readEach(
+      children,
+      async ({ digest: text, size }) => {
+        const child = parseDigest(text);
+        const isHere =
+          child !== undefined &&
+          ((await this.#links.revisionLink(child)).kind === "link" || (await this.blob(child, part, size)));
+        if (!isHere) this.#find(part, "missing manifest", text.slice(0, 255), `${digest} lists it`);
+      },
+      BLOBS_AT_ONCE,
+    );
     const { mediaType, artifactType, subject, annotations } = content.manifest;
     part.manifests.push({
       digest,
@@ -181,14 +197,16 @@ export class RepositoryReader {
   }
 
   async #blob(digest: Digest, part: ReadPart, size: number | undefined): Promise<boolean> {
-    const link = await this.#tree.layerLink(this.name, digest);
+    const { store } = this.#backend;
+    // Nearly every link leads to what its own path says.
+    const expected = treeBlobKey(digest);
+    const [link, found] = await Promise.all([this.#links.layerLink(digest), store.stat(expected)]);
     if (link.kind === "absent") return false;
     if (link.kind === "bad") {
       this.#find(part, "bad link", digest, "the link of the blob holds no digest");
       return false;
     }
-    const { store } = this.#backend;
-    const stat = await store.stat(treeBlobKey(link.digest));
+    const stat = link.digest === digest ? found : await store.stat(treeBlobKey(link.digest));
     if (!stat) {
       this.#find(part, "missing bytes", digest, "the bytes of the blob are not in the tree");
       return false;
@@ -198,7 +216,7 @@ export class RepositoryReader {
     const isSuspect = stat.size === 0 || (size !== undefined && size !== stat.size);
     const isIntact = !isSuspect || (await this.#hasDigest(digest));
     if (!isIntact) this.#find(part, "wrong content", digest, WRONG_BLOB);
-    part.blobs.push({ digest, ...stat, storageKey: treeBlobKey(digest), isIntact, createdAt: this.#now });
+    part.blobs.push({ digest, ...stat, storageKey: expected, isIntact, createdAt: this.#now });
     return true;
   }
 
@@ -236,3 +254,16 @@ export class RepositoryReader {
 
 /** Blobs of a repository in the cache, so that images which share them read them once. */
 const MOST_KNOWN = 100_000;
+
+/** Reads items, up to `atOnce` at the same time. */
+export async function readEach<Item>(
+  items: readonly Item[],
+  read: (item: Item) => Promise<void | boolean>,
+  atOnce: number,
+): Promise<void> {
+  const left = items.values();
+  const readLeft = async (): Promise<void> => {
+    for (const item of left) await read(item);
+  };
+  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, readLeft));
+}

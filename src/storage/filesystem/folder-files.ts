@@ -4,7 +4,7 @@ import { constants } from "node:fs";
 import { copyFile, link, open, readFile, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { InheritedPermissions } from "../../lib/inherited-permissions.ts";
-import type { TreeEntry, TreeFileStat, WritableTreeFiles } from "../tree-files.ts";
+import type { TreeEntry, TreeFile, TreeFileStat, WritableTreeFiles } from "../tree-files.ts";
 
 /** What says that a path does not lead to a file, or to a folder. */
 const ABSENT: ReadonlySet<string | undefined> = new Set(["ENOENT", "ENOTDIR", "EISDIR"]);
@@ -18,7 +18,11 @@ const MOST_KNOWN = 100_000;
 /** Errors of file systems, or pairs of them, without hard links. */
 const NO_LINK: ReadonlySet<string | undefined> = new Set(["EXDEV", "EPERM", "ENOTSUP", "EMLINK"]);
 
+/** Errors of files that this process may not read, or that a disk does not give. */
+const UNREADABLE: ReadonlySet<string | undefined> = new Set(["EACCES", "EPERM", "EIO", "ELOOP", "ENAMETOOLONG"]);
+
 export class FolderFiles implements WritableTreeFiles {
+  readonly place = "data folder";
   readonly #root: string;
   readonly #permissions: InheritedPermissions;
   /** Folders that this object has seen. */
@@ -45,19 +49,32 @@ export class FolderFiles implements WritableTreeFiles {
     return found?.isFile() ? { size: found.size, mtimeMs: found.mtimeMs } : undefined;
   }
 
-  async read(path: string, maxBytes: number): Promise<Uint8Array | "too large" | undefined> {
+  async holdsFile(folder: string): Promise<boolean> {
+    for (const { name, isFolder } of await this.list(folder)) {
+      if (!isFolder || (await this.holdsFile(`${folder}/${name}`))) return true;
+    }
+    return false;
+  }
+
+  async read(path: string, maxBytes: number): Promise<TreeFile | "too large" | undefined> {
+    let mtimeMs: number | undefined;
     if (maxBytes > SMALL) {
       const found = await this.stat(path);
       if (!found) return undefined;
       if (found.size > maxBytes) return "too large";
+      ({ mtimeMs } = found);
     }
     const bytes = await readFile(`${this.#root}/${path}`).catch(ignoreAbsent);
-    return bytes && bytes.length > maxBytes ? "too large" : bytes;
+    return bytes && (bytes.length > maxBytes ? "too large" : { bytes, mtimeMs });
+  }
+
+  isUnreadable(error: unknown): boolean {
+    return UNREADABLE.has((error as NodeJS.ErrnoException).code);
   }
 
   async write(path: string, content: Uint8Array): Promise<boolean> {
     const found = await this.read(path, content.length);
-    if (found instanceof Uint8Array && Buffer.compare(found, content) === 0) return false;
+    if (typeof found === "object" && Buffer.compare(found.bytes, content) === 0) return false;
     await this.#replace(path, async (temporary) => {
       const file = await open(temporary, "wx", this.#permissions.fileMode);
       try {

@@ -1,6 +1,7 @@
 /** Where objects lie below the prefix. */
 import { randomUUID } from "node:crypto";
 import type { PartKey, StorageKey } from "../blob-store.ts";
+import { isTreeUploadKey } from "../distribution-tree.ts";
 
 /**
  * ```
@@ -8,6 +9,7 @@ import type { PartKey, StorageKey } from "../blob-store.ts";
  *   blobs/9f/<upload id>             a blob, or the bytes of an unfinished upload while they are fewer than a part
  *   uploads/<upload id>/<position>.<random>   a tail of an unfinished upload: what is behind its last whole part
  *   stowage.json                     which database the objects belong to
+ *   docker/registry/v2/…             what distribution has written, whose blobs keep their keys (`../distribution-tree.ts`)
  * ```
  * The key of a blob is chosen when its upload begins, before its digest is known: S3 cannot rename. So `storageKey` depends on
  * the part alone.
@@ -49,12 +51,15 @@ export function multipartKey(blob: string): PartKey {
 export type Meaning =
   | { readonly kind: "part"; readonly part: PartKey }
   | { readonly kind: "multipart"; readonly blob: string }
-  | { readonly kind: "object" };
+  | { readonly kind: "object" }
+  /** The bytes of an upload that distribution did not finish: an object, or a multipart upload to that key. */
+  | { readonly kind: "upload of distribution" };
 
 /** What is to be deleted under a key. */
 export function meaningOf(key: PartKey | StorageKey): Meaning {
   if (key.startsWith(MULTIPARTS)) return { kind: "multipart", blob: key.slice(MULTIPARTS.length) };
   if (key.startsWith(UPLOADS) && !key.slice(UPLOADS.length).includes("/"))
     return { kind: "part", part: key as PartKey };
+  if (isTreeUploadKey(key)) return { kind: "upload of distribution" };
   return { kind: "object" };
 }

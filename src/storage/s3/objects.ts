@@ -8,6 +8,8 @@ export interface ObjectStat {
   readonly size: number;
   /** Without its quotes. */
   readonly etag: string;
+  /** Milliseconds since 1970. */
+  readonly modifiedAt: number;
 }
 
 export interface ListedObject {
@@ -36,7 +38,8 @@ export class Objects {
   /** Undefined when there is no such object. */
   async head(key: string): Promise<ObjectStat | undefined> {
     const headers = await orAbsent(this.#client.headers({ method: "HEAD", key }));
-    return headers && { size: Number(headers.get("content-length")), etag: etagIn(headers) };
+    const modifiedAt = Date.parse(headers?.get("last-modified") ?? "");
+    return headers && { size: Number(headers.get("content-length")), etag: etagIn(headers), modifiedAt };
   }
 
   /** Writes a whole object; returns its ETag. */
@@ -108,21 +111,39 @@ export class Objects {
 
   /** All objects below a path, in byte order. */
   async *list(prefix: string, pageSize = 1000): AsyncGenerator<ListedObject> {
-    let token: string | undefined;
-    do {
-      const query = {
-        "list-type": "2",
-        prefix: this.#client.nameOf(prefix),
-        "max-keys": String(pageSize),
-        ...(token === undefined ? {} : { "continuation-token": token }),
-      };
-      const xml = await this.#client.text({ method: "GET", query });
+    for await (const xml of this.#pages({ prefix: this.#client.nameOf(prefix), "max-keys": String(pageSize) })) {
       for (const each of elementsIn(xml, "Contents")) {
         const key = this.#client.keyOf(required(each, "Key", "listing"));
         if (key === undefined) continue;
         const modifiedAt = Date.parse(textIn(each, "LastModified") ?? "");
         yield { key, size: Number(textIn(each, "Size")), modifiedAt };
       }
+    }
+  }
+
+  /** What lies directly below a path that ends with a slash, as if objects were files in folders. */
+  async *listFolder(prefix: string): AsyncGenerator<{ readonly name: string; readonly isFolder: boolean }> {
+    const below = this.#client.nameOf(prefix);
+    for await (const xml of this.#pages({ prefix: below, delimiter: "/" })) {
+      for (const each of elementsIn(xml, "CommonPrefixes")) {
+        const name = required(each, "Prefix", "listing").slice(below.length, -1);
+        if (name !== "") yield { name, isFolder: true };
+      }
+      for (const each of elementsIn(xml, "Contents")) {
+        const name = required(each, "Key", "listing").slice(below.length);
+        if (name !== "") yield { name, isFolder: false };
+      }
+    }
+  }
+
+  /** The documents of a list. */
+  async *#pages(asked: Readonly<Record<string, string>>): AsyncGenerator<string> {
+    let token: string | undefined;
+    do {
+      const more = token === undefined ? {} : { "continuation-token": token };
+      const xml = await this.#client.text({ method: "GET", query: { "list-type": "2", ...asked, ...more } });
+      refuseError(xml, "listing");
+      yield xml;
       token = nextOf(xml, "NextContinuationToken");
     } while (token !== undefined);
   }

@@ -15,6 +15,7 @@ import type {
   StoredKey,
   WriteOptions,
 } from "../blob-store.ts";
+import { BucketFiles } from "./bucket-files.ts";
 import { BLOBS, UPLOADS, blobKey, meaningOf, multipartKey, partKey, partOfKey, tailKey } from "./layout.ts";
 import { ObjectReader } from "./object-reader.ts";
 import { Objects } from "./objects.ts";
@@ -41,6 +42,8 @@ const DELETES_AT_ONCE = 8;
 
 export class S3BlobStore implements BlobStore {
   readonly identity: S3StoreIdentity;
+  /** What distribution has written to the bucket. */
+  readonly files: BucketFiles;
   readonly #client: S3Client;
   readonly #objects: Objects;
   readonly #reader: ObjectReader;
@@ -54,6 +57,7 @@ export class S3BlobStore implements BlobStore {
     this.#objects = new Objects(this.#client, options.objectHeaders);
     this.#reader = new ObjectReader(this.#client);
     this.identity = new S3StoreIdentity(this.#objects, this.#client);
+    this.files = new BucketFiles(this.#client, this.#objects);
     this.#redirects = options.redirect !== undefined;
     this.#context = {
       objects: this.#objects,
@@ -185,6 +189,9 @@ export class S3BlobStore implements BlobStore {
     const meaning = meaningOf(key);
     switch (meaning.kind) {
       case "object":
+        return await this.#objects.delete(key);
+      case "upload of distribution":
+        await this.#abortUploads(key);
         return await this.#objects.delete(key);
       case "multipart":
         return await this.#abortUploads(meaning.blob);
