@@ -57,6 +57,7 @@ export async function measureInTurns(
       try {
         if (round > 0) samples.push(await measure(row, server, contents, seconds));
         else if (row.kind === "load") {
+          await row.warmUp?.(server);
           await row.load(server, contents, WARM_UP_SECONDS);
           await comeToRest(server.pid);
         }

@@ -1,7 +1,9 @@
 /** Manifests: by tag and by digest, where there are few tags and many. */
 import { tagName } from "../contents.ts";
 import type { Collection } from "../contents.ts";
+import { Connection } from "../loads/connection.ts";
 import { head } from "../loads/head.ts";
+import { ACCEPT } from "../loads/load.ts";
 import { besidePushes } from "../loads/paced-pushes.ts";
 import { get } from "../loads/wrk.ts";
 import type { GetTarget } from "../loads/wrk.ts";
@@ -54,19 +56,27 @@ function targetsOfMany(contents: Contents): readonly GetTarget[] {
     .map(({ name, manifests: [manifest] }) => ({ path: `/v2/${name}/manifests/${manifest!.tags[0]!}` }));
 }
 
+/** A step without a common factor goes through all of them, in an order that no cache expects. */
+function pathsOfAllTags(): readonly string[] {
+  return Array.from({ length: 100_000 }, (_, at) => `/v2/bench/many/manifests/${tagName((at * 61_803) % 100_000)}`);
+}
+
 export const manifests: readonly LoadRow[] = [
   ...byPlace,
   {
     kind: "load",
     name: "manifest GET by any of 100,000 tags",
     needs: ["many"],
-    load({ port }, _contents, seconds) {
-      // A step without a common factor goes through all of them, in an order that no cache expects.
-      const targets = Array.from({ length: 100_000 }, (_, at) => ({
-        path: `/v2/bench/many/manifests/${tagName((at * 61_803) % 100_000)}`,
-      }));
-      return get({ port, targets, connections: CONNECTIONS, seconds });
+    async warmUp({ port }) {
+      const paths = pathsOfAllTags().values();
+      const once = async (): Promise<void> => {
+        using connection = await Connection.open(port);
+        for (const path of paths) await connection.request(200, "GET", path, [], `Accept: ${ACCEPT}\r\n`);
+      };
+      await Promise.all(Array.from({ length: CONNECTIONS }, once));
     },
+    load: ({ port }, _contents, seconds) =>
+      get({ port, targets: pathsOfAllTags().map((path) => ({ path })), connections: CONNECTIONS, seconds }),
   },
   {
     kind: "load",

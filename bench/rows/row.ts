@@ -23,6 +23,8 @@ export interface LoadRow extends Named {
   readonly inBytes?: boolean;
   /** Whether it pushes: then it gets a registry of its own. */
   readonly pushes?: boolean;
+  /** Called once before the load, where that would not warm everything up. */
+  warmUp?(server: PeerServer): Promise<void>;
   /** Called once to warm up, and then for each round. */
   load(server: PeerServer, contents: Contents, seconds: number): Promise<Load>;
 }

@@ -28,8 +28,8 @@ import { getWelcome } from "./ops/welcome.ts";
 import { parseRequest, registryPath } from "./parsed-request.ts";
 import type { ParsedRequest } from "./parsed-request.ts";
 import { tellPull } from "./pulls.ts";
+import type { CachedResponse } from "./cached-response.ts";
 import { ResponseCache, replyFrom } from "./response-cache.ts";
-import type { CachedResponse } from "./response-cache.ts";
 import { isApiPath } from "./routes.ts";
 import type { Route } from "./routes.ts";
 import { getKeys } from "./token/keys.ts";
@@ -167,7 +167,7 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
     if (made.cacheable === undefined || madeFrom === undefined) return replyTo(request, made);
     metrics?.countRead({ isCached: false });
     const full = addCommonHeaders(fullReply(made), asked);
-    const shared = { webHeaders: new Headers(full.headers), answered: {} };
+    const shared = { headers: { web: new Headers(full.headers) }, answered: {} };
     const response = { parsed, representation: made, full: { ...full, shared }, madeFrom };
     cache.set(request, response);
     return replyFrom(response, request);

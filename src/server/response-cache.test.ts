@@ -4,8 +4,8 @@ import { fullReply } from "./http/representation.ts";
 import type { Representation } from "./http/representation.ts";
 import { bytesBody } from "./http/reply.ts";
 import type { Reply } from "./http/reply.ts";
+import type { CachedResponse } from "./cached-response.ts";
 import { ResponseCache, replyFrom } from "./response-cache.ts";
-import type { CachedResponse } from "./response-cache.ts";
 
 const MIB = 1024 * 1024;
 

@@ -1,11 +1,13 @@
 /** Responses that are served again: most of what a registry is asked, it is asked again. */
 import { LruCache, textBytes } from "../lib/lru.ts";
-import type { Namespace, Revision, RevisionScope } from "../registry/namespace.ts";
+import type { Namespace, RevisionScope } from "../registry/namespace.ts";
 import { asksForAll, replyTo } from "./http/representation.ts";
 import type { Representation } from "./http/representation.ts";
 import type { Reply } from "./http/reply.ts";
 import { hasHostOfUrl } from "./http/request-target.ts";
 import type { ParsedRequest } from "./parsed-request.ts";
+import type { CachedResponse, ScopeRevision } from "./cached-response.ts";
+import { TagResponses } from "./tag-responses.ts";
 
 /** Bytes of all entries with short bodies together. */
 const MAX_BYTES = 16 * 1024 * 1024;
@@ -19,27 +21,11 @@ const MAX_LONG_BYTES = 10 * 1024 * 1024;
 /** Bytes of the longest body that is cached: the largest manifest, and the largest page of referrers. */
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
+/** Of so many responses that are found by tag, one is cached under its address too: of a tag that is often pulled, soon. */
+const FOUND_BY_TAG = 64;
+
 /** Bytes that an entry costs beside its address and its body, about: two kinds of headers, and what was parsed. */
 const ENTRY_BYTES = 2048;
-
-/**
- * A representation with what its address says and its full reply. It is data: a function would hold on to the request that it
- * was made for.
- */
-export interface CachedResponse {
-  readonly parsed: ParsedRequest;
-  readonly representation: Representation;
-  /** For a request without conditions and ranges, with all headers that do not depend on the request. */
-  readonly full: Reply;
-  /** The revision that it rests on. */
-  readonly madeFrom: ScopeRevision;
-}
-
-/** A revision of a scope; a scope that is undefined never changes. */
-export interface ScopeRevision {
-  readonly scope: RevisionScope | undefined;
-  readonly revision: Revision | undefined;
-}
 
 /** Copies of the URL in memory: the key, and two in each of the log lines for GET and HEAD. */
 const ADDRESS_COPIES = 5;
@@ -51,6 +37,8 @@ export class ResponseCache {
   readonly #validator: Validator;
   readonly #short = new LruCache<string, CachedResponse>(MAX_BYTES);
   readonly #long = new LruCache<string, CachedResponse>(MAX_LONG_BYTES);
+  readonly #byTag = new TagResponses();
+  #foundByTag = 0;
 
   constructor(validator: Validator) {
     this.#validator = validator;
@@ -62,7 +50,7 @@ export class ResponseCache {
   find(request: Request): CachedResponse | undefined {
     const { method } = request;
     if (method !== "GET" && method !== "HEAD") return undefined;
-    const cached = this.#short.get(request.url) ?? this.#long.get(request.url);
+    const cached = this.#ofAddress(request.url) ?? this.#findByTag(request.url);
     if (!cached || !hasHostOfUrl(request)) return undefined;
     return method === "HEAD" || cached.representation.body !== undefined ? cached : undefined;
   }
@@ -92,6 +80,23 @@ export class ResponseCache {
   set({ url }: Request, response: CachedResponse): void {
     const { body, cacheable } = response.representation;
     if (cacheable === undefined || (typeof body === "object" && "kind" in body && body.kind === "stream")) return;
+    const bodyBytes = bytesInMemory(body);
+    const isKept = bodyBytes < LONG_BODY_BYTES && this.#byTag.set(url, response, bodyBytes);
+    if (!isKept || this.#ofAddress(url) !== undefined) this.#setByAddress(url, response);
+  }
+
+  #ofAddress(url: string): CachedResponse | undefined {
+    return this.#short.get(url) ?? this.#long.get(url);
+  }
+
+  #findByTag(url: string): CachedResponse | undefined {
+    const found = this.#byTag.find(url);
+    if (found && ++this.#foundByTag % FOUND_BY_TAG === 0) this.#setByAddress(url, found);
+    return found;
+  }
+
+  #setByAddress(url: string, response: CachedResponse): void {
+    const { body } = response.representation;
     const bodyBytes = bytesInMemory(body);
     const [cache, other] = bodyBytes < LONG_BODY_BYTES ? [this.#short, this.#long] : [this.#long, this.#short];
     other.delete(url);

@@ -194,7 +194,7 @@ describe("a response to HEAD", () => {
   }
 
   test("out of the cache has a date, and leaves none to responses to GET", () => {
-    const shared = { webHeaders: new Headers({ "content-length": "4" }), answered: {} };
+    const shared = { headers: { web: new Headers({ "content-length": "4" }) }, answered: {} };
     const reply = { status: 200, headers: { "content-length": "4" }, body: "text", shared };
     expect(toResponse(reply, "HEAD", unopened).headers.has("date")).toBeTrue();
     expect(toResponse(reply, "GET", unopened).headers.has("date")).toBeFalse(); // the runtime adds the current one

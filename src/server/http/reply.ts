@@ -12,12 +12,16 @@ import { httpDate } from "./http-date.ts";
  */
 export type Body = string | Blob | ByteLocation;
 
+/** All headers of a reply as the web has them. */
+export interface SharedHeaders {
+  readonly web: Headers;
+  /** The same for HEAD, whose date is written here. */
+  head?: Headers;
+}
+
 /** What costs the most of a reply to make. */
 export interface Shared {
-  /** All headers of the reply as the web has them. */
-  readonly webHeaders: Headers;
-  /** The same for HEAD, whose date is written here. */
-  headHeaders?: Headers;
+  readonly headers: SharedHeaders;
   /** What the access log says of it, for each method. */
   readonly answered: { GET?: Answered; HEAD?: Answered };
 }
@@ -142,11 +146,11 @@ function responseOf(reply: Reply, method: string, openFile: OpenFile): Response 
   const { status, headers, shared } = reply;
   if (method === "HEAD") return new Response(null, { status, headers: dated(headHeadersOf(reply)) });
   const body = reply.body === undefined ? null : toBody(reply.body, openFile);
-  return new Response(body, { status, headers: shared?.webHeaders ?? headers });
+  return new Response(body, { status, headers: shared?.headers.web ?? headers });
 }
 
 function headHeadersOf({ headers, shared }: Reply): Headers {
-  return shared ? (shared.headHeaders ??= new Headers(headers)) : new Headers(headers);
+  return shared ? (shared.headers.head ??= new Headers(headers)) : new Headers(headers);
 }
 
 /** "An origin server with a clock MUST generate a Date header field" (RFC 9110, 6.6.1): the runtime forgets it on HEAD. */
