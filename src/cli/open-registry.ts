@@ -167,23 +167,11 @@ function measureOf({ http: { debug } }: Settings): RegistryOptions["measure"] {
 }
 
 /** Commands change things too: what they change is recorded as what clients change. */
-function eventsOf({
-  notifications,
-  events,
-  audit,
-  http,
-  database,
-}: Settings): Pick<RegistryOptions, "events" | "audit"> {
+function eventsOf({ notifications, events, audit, http }: Settings): Pick<RegistryOptions, "events" | "audit"> {
   const endpoints = notifications.endpoints.filter(({ disabled }) => !disabled).map(endpointOf);
   const { keep: readersMs, rows, bytes, deadletters: deadLetters } = events;
   const address = addressOf(http.addr);
   const isTelling = endpoints.length > 0 || readersMs > 0;
-  if (isTelling && database.url !== undefined) {
-    throw new CommandError(
-      "notifications and events.keep need the metadata in SQLite: the order of events is not kept in PostgreSQL yet; " +
-        "remove them, or database.url",
-    );
-  }
   return {
     ...(isTelling && {
       events: {

@@ -2,9 +2,8 @@
  * The outbox: events of changes, which are written in the transactions that make the changes, and read in their order by one
  * sender for each endpoint and by any number of readers.
  *
- * A reader goes on behind a cursor. On SQLite that is the number of an event, because one transaction writes at a time, so
- * numbers become visible in their order. On PostgreSQL they do not: there a cursor is `(xid, seq)`, and what an open transaction
- * may still come before (`xid < pg_snapshot_xmin(pg_current_snapshot())`) is not read yet.
+ * A reader goes on behind a cursor, which is the number of an event: numbers become visible in their order. On SQLite one
+ * transaction writes at a time; an engine with several gives them to what is committed (`SqlEngine.numberEvents`).
  */
 import { integer, optional, query, text, truth } from "./columns.ts";
 import type { Database } from "./database.ts";
@@ -193,14 +192,17 @@ export class Outbox {
   async begin(endpoints: readonly string[]): Promise<void> {
     if (endpoints.length === 0) return;
     const { engine } = this.#database;
+    await engine.numberEvents?.();
     const names = JSON.stringify(endpoints);
     if (!(await engine.read(() => any(UNKNOWN_ENDPOINTS, names)))) return;
     await engine.write(() => run(BEGIN, names));
   }
 
   /** Whether there is anything to send to an endpoint: an event, or a dead letter that is due. */
-  hasNext(endpoint: string): Promise<boolean> {
-    return this.#database.engine.read(() => any(HAS_AFTER, endpoint));
+  async hasNext(endpoint: string): Promise<boolean> {
+    const { engine } = this.#database;
+    await engine.numberEvents?.();
+    return await engine.read(() => any(HAS_AFTER, endpoint));
   }
 
   /** The next events for an endpoint, in their order. */
@@ -212,13 +214,17 @@ export class Outbox {
   }
 
   /** Events behind a number, for readers, in their order. */
-  after(seq: number, { limit, maxBytes }: EventPage): Promise<readonly StoredEvent[]> {
-    return this.#database.engine.read(() => rows(AFTER, seq, limit, maxBytes));
+  async after(seq: number, { limit, maxBytes }: EventPage): Promise<readonly StoredEvent[]> {
+    const { engine } = this.#database;
+    await engine.numberEvents?.();
+    return await engine.read(() => rows(AFTER, seq, limit, maxBytes));
   }
 
   /** The numbers of the oldest event that is here and of the newest; 0 when there never was one. */
-  range(): Promise<{ readonly first: number; readonly last: number }> {
-    return this.#database.engine.read(function* (): Transaction<{ readonly first: number; readonly last: number }> {
+  async range(): Promise<{ readonly first: number; readonly last: number }> {
+    const { engine } = this.#database;
+    await engine.numberEvents?.();
+    return await engine.read(function* (): Transaction<{ readonly first: number; readonly last: number }> {
       return { first: (yield* first(FIRST))?.seq ?? 0, last: (yield* first(LAST))?.seq ?? 0 };
     });
   }
@@ -275,8 +281,10 @@ export class Outbox {
   }
 
   /** How far endpoints are. It counts the events that wait. */
-  states(endpoints: readonly string[]): Promise<readonly EndpointState[]> {
-    return this.#database.engine.read(() => rows(STATES, JSON.stringify(endpoints)));
+  async states(endpoints: readonly string[]): Promise<readonly EndpointState[]> {
+    const { engine } = this.#database;
+    await engine.numberEvents?.();
+    return await engine.read(() => rows(STATES, JSON.stringify(endpoints)));
   }
 
   /** Whether `removeDelivered` would remove anything. */

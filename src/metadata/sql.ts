@@ -80,6 +80,12 @@ export interface SqlEngine {
    */
   lastCommit(): number;
 
+  /**
+   * Gives their numbers to the events that are committed. Absent for an engine with one writer at a time: events get theirs when they
+   * are inserted.
+   */
+  numberEvents?(): Promise<void>;
+
   /** Everything that was written before, by whatever process, is durable when it resolves. */
   flush(): Promise<void>;
 

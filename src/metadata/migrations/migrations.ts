@@ -2,6 +2,7 @@
 import postgres0001 from "./postgres/0001_registry.sql" with { type: "text" };
 import postgres0002 from "./postgres/0002_events.sql" with { type: "text" };
 import postgres0003 from "./postgres/0003_pushes.sql" with { type: "text" };
+import postgres0004 from "./postgres/0004_event_numbers.sql" with { type: "text" };
 import sqlite0020 from "./sqlite/0020_registry.sql" with { type: "text" };
 import sqlite0020Triggers from "./sqlite/0020_usage.sql" with { type: "text" };
 import sqlite0021 from "./sqlite/0021_adoption.sql" with { type: "text" };
@@ -41,6 +42,7 @@ export const POSTGRES_MIGRATIONS: readonly PostgresMigration[] = [
   { text: postgres0001, compatibleFrom: 1 },
   { text: postgres0002, compatibleFrom: 2 },
   { text: postgres0003, compatibleFrom: 2 },
+  { text: postgres0004, compatibleFrom: 2 },
 ];
 
 /** A database that this program cannot use: a person has to do something first. */

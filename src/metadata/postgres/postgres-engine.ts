@@ -11,6 +11,7 @@ import type { RevisionSource } from "../revision-source.ts";
 import type { Durability, Row, SqlEngine, Statement, Transaction } from "../sql.ts";
 import { ConnectionPool } from "./connection-pool.ts";
 import type { PooledConnection, PoolOptions } from "./connection-pool.ts";
+import { numberEvents } from "./event-numbering.ts";
 import { migrate } from "./migrator.ts";
 import type { PostgresMigration } from "../migrations/migrations.ts";
 import { PostgresRevisions } from "./postgres-revisions.ts";
@@ -112,6 +113,10 @@ export class PostgresEngine implements SqlEngine {
 
   lastCommit(): number {
     return this.#turn.get("turn");
+  }
+
+  numberEvents(): Promise<void> {
+    return numberEvents(this);
   }
 
   /** A commit that is durable makes all durable that were before it. Who comes while one runs shares the next. */

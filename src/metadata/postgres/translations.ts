@@ -20,8 +20,15 @@ export class Translations {
   }
 }
 
-/** Whole statements about usage, which is kept in another way (`usage-folding.ts`), by what they are in SQLite. */
+/**
+ * Whole statements, by what they are in SQLite: about usage, which is kept in another way (`usage-folding.ts`), and events, which get
+ * their numbers later (`event-numbering.ts`).
+ */
 export const REPLACED: ReadonlyMap<string, string> = new Map([
+  [
+    "insert into event (at, bytes, payload) values ($1, $2, $3)",
+    "insert into new_event (at, bytes, payload) values ($1, $2, $3)",
+  ],
   [
     // Without what was not moved yet: that is moved into the quota's row later, when the repository counts there.
     "select name, bytes, tags from repo where name > $1 and name < $2 order by name limit $3",

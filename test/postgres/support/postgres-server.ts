@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConnectionPool } from "../../../src/metadata/postgres/connection-pool.ts";
 import { openPostgres } from "../../../src/metadata/postgres/open-postgres.ts";
+import { PostgresEngine } from "../../../src/metadata/postgres/postgres-engine.ts";
+import { POSTGRES_MIGRATIONS } from "../../../src/metadata/migrations/migrations.ts";
 import { postgresAddress } from "../../../src/lib/postgres-address.ts";
 import { freePorts } from "../../support/free-ports.ts";
 
@@ -160,6 +162,12 @@ let shared: Promise<PostgresServer> | undefined;
 /** One server for all tests of the process. */
 export function sharedServer(): Promise<PostgresServer> {
   return (shared ??= PostgresServer.start());
+}
+
+/** An engine without what a server does in the background, by the driver of the runtime when none is named. */
+export function openEngine(url: string, driver?: "bun" | "pg"): Promise<PostgresEngine> {
+  const options = poolOptions({ migrations: POSTGRES_MIGRATIONS, connections: 4, driver });
+  return PostgresEngine.open(postgresAddress(url), options);
 }
 
 /** A pool as the engine has one. */
