@@ -95,7 +95,7 @@ const REPOSITORIES = query(
   `
   select r.name, r.tags, r.bytes, r.created_at, (
     select m.pushed_at from manifest m where m.repo = r.id order by m.pushed_at desc limit 1) as last_push
-  from (select name from repo where name > $1 and name < '~' order by name limit $2) some join repo r on r.name = some.name
+  from (select name from repo where name > $1 and name < '~' order by name limit $2) few join repo r on r.name = few.name
   where r.name like $3 escape '!'`,
 );
 
@@ -103,7 +103,7 @@ const LAST_REPOSITORY = query(
   { name: optional(text), count: integer },
   `
   select max(name) as name, count(*) as count
-  from (select name from repo where name > $1 and name < '~' order by name limit $2) some`,
+  from (select name from repo where name > $1 and name < '~' order by name limit $2) few`,
 );
 
 const ONE_REPOSITORY = query(
@@ -121,9 +121,9 @@ const COUNTS = query(
   { manifests: integer, blobs: integer, uploads: integer },
   `
   select
-    (select count(*) from (select 1 from manifest m where m.repo = r.id limit ${MOST_COUNTED_IN_REPOSITORY}) some) as manifests,
-    (select count(*) from (select 1 from repo_blob l where l.repo = r.id limit ${MOST_COUNTED_IN_REPOSITORY}) some) as blobs,
-    (select count(*) from (select 1 from upload u where u.repo = r.id limit ${MOST_COUNTED_IN_REPOSITORY}) some) as uploads
+    (select count(*) from (select 1 from manifest m where m.repo = r.id limit ${MOST_COUNTED_IN_REPOSITORY}) few) as manifests,
+    (select count(*) from (select 1 from repo_blob l where l.repo = r.id limit ${MOST_COUNTED_IN_REPOSITORY}) few) as blobs,
+    (select count(*) from (select 1 from upload u where u.repo = r.id limit ${MOST_COUNTED_IN_REPOSITORY}) few) as uploads
   from repo r where r.name = $1`,
 );
 
@@ -206,7 +206,7 @@ const USERS_OF_BLOB = query(
   { count: integer },
   `
   select count(*) as count from (
-    select 1 from blob b join manifest_blob e on e.blob = b.id where b.digest = $1 limit $2) some`,
+    select 1 from blob b join manifest_blob e on e.blob = b.id where b.digest = $1 limit $2) few`,
 );
 
 const UPLOADS = query(

@@ -98,8 +98,8 @@ const MAY_WALK: Readonly<Record<string, string>> = {
   "order by m.pushed_at desc limit 1) as last_push":
     "each ends at its first row, for as many repositories as the limit says",
   "select max(name) as name, count(*) as count from (select name from repo": "as many as the limit says",
-  "limit 10000) some) as manifests": "each ends at the limit",
-  "where b.digest = $1 limit $2) some": "it ends at the limit",
+  "limit 10000) few) as manifests": "each ends at the limit",
+  "where b.digest = $1 limit $2) few": "it ends at the limit",
   "from signing_key": "of those there are a few, however large the registry",
 };
 
