@@ -15,6 +15,7 @@ import type { Page } from "./page.ts";
 import { writeWithin } from "./quotas.ts";
 import type { QuotaProblem } from "./quotas.ts";
 import { TAG_IS_LIVE } from "./removed-tags.ts";
+import { digestBytes } from "./digest-bytes.ts";
 import { findManifest, findRepository } from "./repositories.ts";
 import { moveRepository } from "./revisions.ts";
 import { lockTags } from "./locks.ts";
@@ -77,7 +78,9 @@ const TARGETS = query(
 
 const MANIFEST = query(
   { mediaType: text, size: integer, payload: bytes },
-  `select media_type, size, payload from manifest where id = $1`,
+  `
+  select m.media_type, m.size, m.payload from repo r join manifest m on m.repo = r.id
+  where r.name = $1 and m.digest = $2`,
 );
 
 const PUT = `
@@ -268,37 +271,30 @@ export class Tags {
   }
 
   /** Points the tag at a manifest of the repository; "absent" when that is not here. */
-  put(
+  async put(
     name: RepositoryName,
     tag: Tag,
     manifest: Digest,
     { condition, immutable = false }: TagRules = {},
     cause?: Cause,
   ): Promise<ChangeResult | QuotaProblem> {
-    const { clock, periods, recorder } = this.#database;
-    return writeWithin(this.#database, name, { tags: [tag] }, function* (): Transaction<ChangeResult> {
+    const { engine, clock, periods, recorder } = this.#database;
+    // Its bytes are for the record, never change, and are not read while other writers wait.
+    const pushed = recorder && (await engine.read(() => first(MANIFEST, name, digestBytes(manifest))));
+    return await writeWithin(this.#database, name, { tags: [tag] }, function* (): Transaction<ChangeResult> {
       const repo = yield* findRepository(name);
       if (repo === undefined) return "absent";
       const targets = targetsOf(yield* rowsOf(targetsQuery(name, [tag])));
       const target = targets.live.get(tag)?.digest;
       if (immutable && target !== undefined && target !== manifest) return "immutable";
       const id = yield* findManifest(repo, manifest);
-      if (id === undefined) return "absent";
+      if (id === undefined || (recorder && !pushed)) return "absent";
       if (!conditionHolds(target, condition)) return "condition";
       const now = clock.now();
       yield* batch(...pointTags({ repo, id }, [tag], targets, now, now + periods.undoMs));
       yield* moveRepository(repo);
-      if (recorder) {
-        const found = yield* first(MANIFEST, id);
-        yield* record(recorder, cause, now, {
-          action: "push",
-          object: "manifest",
-          repository: name,
-          digest: manifest,
-          tags: [tag],
-          ...found,
-        });
-      }
+      const change = { action: "push", object: "manifest", repository: name, digest: manifest, tags: [tag] } as const;
+      yield* record(recorder, cause, now, { ...change, ...pushed });
       return "done";
     });
   }
