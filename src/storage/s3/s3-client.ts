@@ -138,8 +138,9 @@ export class S3Client {
         ...OF_BUN,
         ...(skipVerify ? { tls: { rejectUnauthorized: false } } : {}),
       });
+      const isClockWrong = this.#signer.learn(answer.headers.get("date"));
       if (answer.ok) return answer;
-      throw await refusalOf(request, answer);
+      throw await refusalOf(request, answer, isClockWrong);
     } catch (error) {
       if (error instanceof S3Error) throw error;
       throw new S3Error(nameOf(request), 0, "", toError(error).message, { cause: error }); // the network
@@ -161,10 +162,12 @@ export class S3Client {
   }
 }
 
-async function refusalOf(request: S3Request, answer: Response): Promise<S3Error> {
+async function refusalOf(request: S3Request, answer: Response, isClockWrong: boolean): Promise<S3Error> {
   const { status } = answer;
   const text = await answer.text().catch(() => "");
-  const [code = "", message = ""] = [textIn(text, "Code"), textIn(text, "Message")];
+  // An answer to HEAD has no body that says why.
+  const unnamed = status === 403 && isClockWrong ? "RequestTimeTooSkewed" : "";
+  const [code = unnamed, message = ""] = [textIn(text, "Code"), textIn(text, "Message")];
   return new S3Error(nameOf(request), status, code, message);
 }
 

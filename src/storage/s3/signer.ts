@@ -11,6 +11,12 @@ const PRESIGNED_SECONDS = 20 * 60;
 /** The least that a client needs to follow a redirect. */
 const LEAST_SECONDS = 30;
 
+/**
+ * By how many milliseconds the clocks of S3 and of this machine may differ before signatures take that into account: S3 refuses
+ * requests that were signed more than 15 minutes ago, or will be.
+ */
+const LEAST_SKEW_MS = 60_000;
+
 /** The bytes are not hashed a second time: TLS protects them on the way. */
 const UNSIGNED = "UNSIGNED-PAYLOAD";
 
@@ -42,6 +48,8 @@ export interface SignedParts {
 export class Signer {
   readonly #signer: SignatureV4;
   readonly #credentials: CredentialProvider;
+  /** S3's time less that of this machine. */
+  #skewMs = 0;
 
   constructor(region: string, credentials: CredentialProvider) {
     this.#credentials = credentials;
@@ -54,9 +62,20 @@ export class Signer {
     });
   }
 
+  /**
+   * Takes the time of S3 from the `Date` of an answer. Returns whether the clock of this machine proved wrong: a request that
+   * was signed before is to be signed again.
+   */
+  learn(date: string | null): boolean {
+    const skewMs = Date.parse(date ?? "") - systemClock.now();
+    if (Number.isNaN(skewMs) || Math.abs(skewMs - this.#skewMs) < LEAST_SKEW_MS) return false;
+    this.#skewMs = skewMs;
+    return true;
+  }
+
   /** Returns the headers of the request with its signature. */
   async sign(request: SignedParts): Promise<Record<string, string>> {
-    const { headers } = await this.#signer.sign(unsigned(request));
+    const { headers } = await this.#signer.sign(unsigned(request), { signingDate: new Date(this.#now()) });
     const { host: _, ...others } = headers; // fetch writes it
     return others;
   }
@@ -64,14 +83,22 @@ export class Signer {
   /** Returns a presigned address for GET, which is valid for a while without credentials. */
   async presign(url: URL): Promise<URL> {
     const { expiration } = await this.#credentials();
-    const left = expiration ? Math.floor((expiration.getTime() - systemClock.now()) / 1000) : Infinity;
+    const left = expiration ? Math.floor((expiration.getTime() - this.#now()) / 1000) : Infinity;
     const expiresIn = Math.max(LEAST_SECONDS, Math.min(PRESIGNED_SECONDS, left));
-    const { query } = await this.#signer.presign(unsigned({ method: "GET", url, headers: {} }), { expiresIn });
+    const { query } = await this.#signer.presign(unsigned({ method: "GET", url, headers: {} }), {
+      expiresIn,
+      signingDate: new Date(this.#now()),
+    });
     const signed = new URL(url);
     signed.search = Object.entries(query ?? {})
       .map(([name, value]) => `${encode(name)}=${encode(String(value))}`)
       .join("&");
     return signed;
+  }
+
+  /** What time it is for S3. */
+  #now(): number {
+    return systemClock.now() + this.#skewMs;
   }
 }
 
