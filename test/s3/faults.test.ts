@@ -1,5 +1,5 @@
 /** S3 that fails: nothing that was acknowledged is lost, and what cannot be done is not said to be done. */
-import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, setSystemTime, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
@@ -133,11 +133,18 @@ describe("a pull", () => {
     await using subject = await openSubject();
     const { registry } = subject;
     expect(await push(registry, SMALL)).toBe(201);
-    proxy.harm({ kind: "not found" }, (each) => each === "GET object");
+    proxy.harm({ kind: "not found" }, (each) => each === "GET object" || each === "HEAD object", 2);
     expect((await ask(registry, "GET", `/v2/app/blobs/${digestOf(SMALL)}`)).status).toBe(404);
     expect((await ask(registry, "HEAD", `/v2/app/blobs/${digestOf(SMALL)}`)).status).toBe(404);
     expect(await push(registry, SMALL)).toBe(201);
     expect(await pull(registry, SMALL)).toBe(true);
+  });
+
+  test("of an object that S3 denies once gives every byte", async () => {
+    await using subject = await openSubject();
+    expect(await push(subject.registry, SMALL)).toBe(201);
+    proxy.harm({ kind: "not found" }, (each) => each === "GET object");
+    expect(await pull(subject.registry, SMALL)).toBe(true);
   });
 
   test("is redirected to the bucket for GET alone, where the settings allow it", async () => {
@@ -153,6 +160,27 @@ describe("a pull", () => {
     const head = await ask(registry, "HEAD", path);
     expect([head.status, head.headers.get("content-length")]).toEqual([200, String(SMALL.length)]);
   });
+});
+
+describe("a clock that is two hours off", () => {
+  for (const redirect of [undefined, {}]) {
+    test(`costs one request that is signed again, ${redirect ? "with" : "without"} redirects`, async () => {
+      await using subject = await openSubject(redirect ? { redirect } : {});
+      const { registry } = subject;
+      expect(await push(registry, SMALL)).toBe(201);
+      setSystemTime(new Date(Date.now() + 2 * 3_600_000));
+      try {
+        await registry.namespace.checkReady();
+        expect(await push(registry, LARGE)).toBe(201);
+        const reply = await ask(registry, "GET", `/v2/app/blobs/${digestOf(LARGE)}`);
+        const address = reply.headers.get("location");
+        const pulled = address === null ? reply : await fetch(address);
+        expect(digestOf(await pulled.bytes())).toBe(digestOf(LARGE));
+      } finally {
+        setSystemTime();
+      }
+    });
+  }
 });
 
 describe("an S3 that does not answer", () => {

@@ -57,10 +57,23 @@ export class ObjectReader {
       ...(at === 0 && end === undefined ? {} : { range: `bytes=${at}-${end ?? ""}` }),
       ...(etag === undefined ? {} : { "if-match": etag }),
     };
+    const request = { method: "GET", key, headers, signal } as const;
     try {
-      return await this.#client.send({ method: "GET", key, headers, signal });
+      return await this.#client.send(request);
     } catch (error) {
-      if (isAbsent(error)) throw new MissingBlobError(key, { cause: error });
+      if (!isAbsent(error)) throw error;
+      // The caller records that the blob is missing, so one wrong answer must not be enough.
+      if (!(await this.#isThere(key, signal))) throw new MissingBlobError(key, { cause: error });
+      return await this.#client.send(request);
+    }
+  }
+
+  async #isThere(key: string, signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.#client.headers({ method: "HEAD", key, signal });
+      return true;
+    } catch (error) {
+      if (isAbsent(error)) return false;
       throw error;
     }
   }
