@@ -213,6 +213,47 @@ for (const driver of ["bun", "pg"] as const) {
       await engine.close();
     });
 
+    test("that a crash of the server undid is not taken for another one, which has its number since", async () => {
+      // What is not committed stays in memory, so that the crash loses it.
+      const server = await PostgresServer.start({ settings: { wal_writer_delay: "10s" } });
+      try {
+        const direct = await server.createDatabase();
+        await using proxy = await FaultProxy.open(server.port);
+        const engine = await openAt(proxy.url(direct), { driver, connections: 1, preparedStatements: false });
+        await engine.write(() => insert("a"));
+        const other = await openAt(direct, { driver });
+        const crashed = Promise.withResolvers<void>();
+        let isAway = false;
+        proxy.hooks = {
+          fromClient: (sent) => {
+            if (sent.includes("commit\0") && !isAway) {
+              isAway = true;
+              crashed.resolve();
+            }
+            return isAway ? "cut" : "pass";
+          },
+        };
+        const incremented = engine
+          .write(() => increment("a"))
+          .then(
+            () => "done",
+            (error: unknown) => (error instanceof BusyError ? "unknown" : error),
+          );
+        await crashed.promise;
+        await server.stop("crash");
+        await server.run();
+        for (let each = 0; each < 40; each++) await other.write(() => insert(`other ${each}`));
+        proxy.hooks = {};
+        expect(await incremented).toBe("unknown");
+        expect(await engine.read(() => rows("select amount from thing where name = 'a'"))).toEqual([{ amount: 0 }]);
+        expect(await engine.write(() => increment("a"))).toBe(1);
+        await engine.close();
+        await other.close();
+      } finally {
+        await server.end();
+      }
+    });
+
     test("whose connection breaks before the commit arrives is done once", async () => {
       const server = await sharedServer();
       const direct = await server.createDatabase();

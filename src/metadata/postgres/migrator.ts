@@ -4,6 +4,7 @@ import { SchemaError } from "../migrations/migrations.ts";
 import type { PostgresMigration } from "../migrations/migrations.ts";
 import type { PooledConnection } from "./connection-pool.ts";
 import type { Row } from "../sql.ts";
+import { rowsOf } from "./wire.ts";
 import type { WireStatement } from "./wire.ts";
 
 /** How long statements that change tables wait for others: statements behind them wait as long. */
@@ -65,8 +66,5 @@ async function versionOf(connection: PooledConnection, known: number): Promise<n
 }
 
 async function execute(connection: PooledConnection, statement: WireStatement): Promise<readonly Row[]> {
-  const [answer] = await connection.send([statement]);
-  if (!answer) throw new Error("PostgreSQL gave no answer to a statement");
-  if ("error" in answer) throw answer.error;
-  return answer.rows;
+  return rowsOf((await connection.send([statement]))[0]);
 }

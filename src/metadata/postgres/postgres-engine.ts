@@ -17,7 +17,8 @@ import type { PostgresMigration } from "../migrations/migrations.ts";
 import { PostgresRevisions } from "./postgres-revisions.ts";
 import { ServerClock } from "./server-clock.ts";
 import { Translations } from "./translations.ts";
-import { hasLostConnection, isConstraint, isTransient, WireError } from "./wire.ts";
+import { RUN, nameRun } from "./server-runs.ts";
+import { hasLostConnection, isConstraint, isTransient, rowsOf, WireError } from "./wire.ts";
 import type { Answer, WireStatement } from "./wire.ts";
 
 /** How long a transaction waits for the lock of another, before it begins anew. */
@@ -72,6 +73,8 @@ export class PostgresEngine implements SqlEngine {
   readonly #closing = new AbortController();
   readonly #repeated: Promise<void>[] = [];
   #flushing: Promise<void> | undefined;
+  /** The run of the server when it was last asked for. */
+  #run = "";
 
   private constructor(pool: ConnectionPool, options: PostgresEngineOptions) {
     this.#pool = pool;
@@ -86,6 +89,7 @@ export class PostgresEngine implements SqlEngine {
       const engine = new PostgresEngine(pool, options);
       await engine.#retry(() => pool.use((connection) => migrate(connection, options.migrations)));
       await engine.write(() => nothing());
+      await engine.#retry(() => engine.#learnRun());
       return engine;
     } catch (error) {
       await pool.close();
@@ -103,10 +107,11 @@ export class PostgresEngine implements SqlEngine {
 
   write<Result>(work: () => Transaction<Result>, durability: Durability = "durable"): Promise<Result> {
     return this.#retry(async (deadline) => {
+      const run = this.#run;
       const outcome = await this.#pool.use((connection) => this.#write(connection, work, durability));
       this.#turn.clear();
       if (!("unknown" in outcome)) return outcome.result;
-      if (await this.#wasCommitted(outcome.unknown, deadline)) return outcome.result;
+      if (await this.#wasCommitted(outcome.unknown, run, deadline)) return outcome.result;
       throw outcome.cause;
     });
   }
@@ -189,23 +194,32 @@ export class PostgresEngine implements SqlEngine {
     return new TransactionRun(connection, (each) => this.#translated(each), beginning, this.clock).run(work());
   }
 
-  /** Waits until the server knows what became of a transaction. */
-  async #wasCommitted(transaction: string, deadline: number): Promise<boolean> {
+  /**
+   * Waits until the server knows what became of a transaction that began in this run of it, or later. Rejects with `BusyError`
+   * when the server cannot say, because it crashed meanwhile.
+   */
+  async #wasCommitted(transaction: string, run: string, deadline: number): Promise<boolean> {
     for (let pauseMs = FIRST_RETRY_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_RETRY_MS)) {
       try {
-        const [row] = await this.#pool.use(async (connection) => {
-          const query = { text: "select pg_xact_status($1::xid8) as status", values: [transaction] };
-          return rowsOf((await connection.send([query]))[0]);
-        });
-        if (row?.["status"] === "committed") return true;
-        if (row?.["status"] === "aborted") return false;
+        const row = await this.#pool.use((connection) => findOutcome(connection, transaction));
+        if (row === "lost" || row?.["status"] === "aborted") return false;
+        if (row?.["status"] === "committed") {
+          if (row["run"] === run) return true;
+          await this.#learnRun();
+          // The number may be that of another transaction by now.
+          throw busy(new Error(`it crashed, and cannot say what became of transaction ${transaction}`));
+        }
       } catch (error) {
-        if (!isTransient(error)) throw error;
+        if (!isTransient(error) && !isStandby(error)) throw error;
         if (performance.now() > deadline) throw busy(error);
       }
       if (performance.now() > deadline) throw busy(new Error(`transaction ${transaction} is still in progress`));
       await sleep(pauseMs);
     }
+  }
+
+  async #learnRun(): Promise<void> {
+    this.#run = await this.#pool.use(nameRun);
   }
 
   #translated({ text: shared, values }: Statement): WireStatement {
@@ -333,10 +347,17 @@ function introduction(statementTimeoutMs: number, durability: Durability): WireS
   };
 }
 
-function rowsOf(answer: Answer | undefined): readonly Row[] {
-  if (!answer) throw new Error("PostgreSQL gave no answer to a statement");
-  if ("error" in answer) throw answer.error;
-  return answer.rows;
+/** "lost" when the number has not been given yet, so that the server crashed before any of the transaction was durable. */
+async function findOutcome(connection: PooledConnection, transaction: string): Promise<Row | "lost" | undefined> {
+  const query = { text: `select pg_xact_status($1::xid8) as status, ${RUN} as run`, values: [transaction] };
+  const [answer] = await connection.send([query]);
+  if (answer && "error" in answer && answer.error.code === "22023") return "lost"; // "is in the future"
+  return rowsOf(answer)[0];
+}
+
+/** A standby has no unlogged tables, until it takes over. */
+function isStandby(error: unknown): error is WireError {
+  return error instanceof WireError && error.code === "0A000";
 }
 
 function busy(cause: Error): BusyError {

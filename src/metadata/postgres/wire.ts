@@ -107,3 +107,10 @@ export function isConstraint(error: WireError): boolean {
 export function hasLostConnection(error: WireError): boolean {
   return error.code.startsWith("08") || /^57P0[1-5]$/.test(error.code) || error.code === "25P03";
 }
+
+/** Returns the rows of an answer; throws the error that it is. */
+export function rowsOf(answer: Answer | undefined): readonly Row[] {
+  if (!answer) throw new Error("PostgreSQL gave no answer to a statement");
+  if ("error" in answer) throw answer.error;
+  return answer.rows;
+}
