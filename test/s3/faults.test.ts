@@ -83,6 +83,15 @@ describe("a push", () => {
     }
   }
 
+  for (const call of ["POST create", "POST complete"] as const) {
+    test(`succeeds when the answer to ${call} breaks off`, async () => {
+      await using subject = await openSubject();
+      proxy.harm({ kind: "truncated", afterBytes: 10 }, (each) => each === call);
+      expect(await push(subject.registry, LARGE)).toBe(201);
+      expect(await pull(subject.registry, LARGE)).toBe(true);
+    });
+  }
+
   test("whose every request is refused gets 503, and the same push succeeds later", async () => {
     await using subject = await openSubject({ requestDeadlineMs: 500 });
     proxy.harm({ kind: "slow down" }, (each) => each.startsWith("PUT"), 10_000);

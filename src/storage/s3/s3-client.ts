@@ -78,21 +78,30 @@ export class S3Client {
    * Resolves with the answer once its status is known, when that is 2xx; its body must be read or cancelled. Throws `S3Error` for
    * what S3 refuses; repeats what failed for a while, with growing pauses, and throws the last error then.
    */
-  async send(request: S3Request): Promise<Response> {
+  send(request: S3Request): Promise<Response> {
+    return this.#insist(request, () => this.#try(request));
+  }
+
+  /** As `send`, and reads the answer as text; one that breaks off is asked for again. */
+  text(request: S3Request): Promise<string> {
+    return this.#insist(request, async () => {
+      const answer = await this.#try(request);
+      return await answer.text().catch((error: unknown) => {
+        throw new S3Error(nameOf(request), 0, "", toError(error).message, { cause: error });
+      });
+    });
+  }
+
+  async #insist<Answer extends Response | string>(request: S3Request, attempt: () => Promise<Answer>): Promise<Answer> {
     const deadline = performance.now() + this.#deadlineOf(request);
     for (let tries = 1; ; tries++) {
-      const answer = await this.#try(request).catch((error: unknown) => toError(error));
-      if (answer instanceof Response) return answer;
+      const answer = await attempt().catch((error: unknown) => toError(error));
+      if (!(answer instanceof Error)) return answer;
       const ended = this.#stopping.signal.aborted || request.signal?.aborted;
       const pause = (randomInt(1000) / 1000) * Math.min(FIRST_PAUSE_MS * 2 ** tries, LONGEST_PAUSE_MS);
       if (ended || !isTemporary(answer) || performance.now() + pause > deadline) throw answer;
       await sleep(pause, undefined, { signal: this.#stopping.signal });
     }
-  }
-
-  /** As `send`, and reads the answer as text. */
-  async text(request: S3Request): Promise<string> {
-    return await (await this.send(request)).text();
   }
 
   /** As `send`, and returns the headers of the answer. */
