@@ -130,30 +130,41 @@ async function chooseDrivers(storage: StorageOptions, log: Logger): Promise<Driv
 }
 
 /** Blobs in the folder or in a bucket, metadata in PostgreSQL. */
-async function openWithPostgres(
-  { folder: given, mustExist = false, directWrites = false, adopts = false, s3 }: FolderStorage,
-  database: PostgresSettings,
-): Promise<Drivers> {
+async function openWithPostgres(storage: FolderStorage, database: PostgresSettings): Promise<Drivers> {
   const { openPostgres } = await import("./metadata/postgres/open-postgres.ts");
+  const { mustExist = false, adopts = false } = storage;
+  if (storage.s3) return { ...(await openBlobs(storage)), metadata: await openPostgres(database), adopts };
+  const { prepareBlobFolder } = await import("./metadata/sqlite/data-folder.ts");
+  const { HolderLocks } = await import("./metadata/sqlite/holder-locks.ts");
+  const { BLOB_FOLDERS } = await import("./storage/filesystem/layout.ts");
+  const folder = folderPath(storage.folder);
+  prepareBlobFolder(folder, { mustExist, blobFolders: BLOB_FOLDERS, adopts });
+  const blobs = await openBlobs(storage);
+  // Every process that opens the database has the folder, so its locks tell which of them run.
+  const metadata = await openPostgres(database, new HolderLocks(folder));
+  return { ...blobs, metadata, adopts };
+}
+
+/** The store of the blobs alone, in a bucket or in a folder that is there; and what says of which database they are. */
+export async function openBlobs({
+  folder: given,
+  directWrites = false,
+  s3,
+}: FolderStorage): Promise<Required<Pick<Drivers, "blobs" | "identity" | "tree">>> {
   if (s3) {
     const { S3BlobStore } = await import("./storage/s3/s3-blob-store.ts");
     const blobs = new S3BlobStore(s3);
     const { identity, files: tree } = blobs;
-    return { blobs, metadata: await openPostgres(database), identity, tree, adopts };
+    return { blobs, identity, tree };
   }
-  const { STORE_ID, makeFileLikeFolder, prepareBlobFolder } = await import("./metadata/sqlite/data-folder.ts");
-  const { HolderLocks } = await import("./metadata/sqlite/holder-locks.ts");
+  const { STORE_ID, makeFileLikeFolder } = await import("./metadata/sqlite/data-folder.ts");
   const { BLOB_FOLDERS } = await import("./storage/filesystem/layout.ts");
   const { FilesystemBlobStore } = await import("./storage/filesystem/filesystem-blob-store.ts");
   const { FolderFiles } = await import("./storage/filesystem/folder-files.ts");
   const folder = folderPath(given);
-  prepareBlobFolder(folder, { mustExist, blobFolders: BLOB_FOLDERS, adopts });
   const blobs = await FilesystemBlobStore.open(folder, { directWrites });
-  const idFile = join(folder, STORE_ID);
-  // Every process that opens the database has the folder, so its locks tell which of them run.
-  const metadata = await openPostgres(database, new HolderLocks(folder));
-  const identity = identityIn(folder, idFile, BLOB_FOLDERS, makeFileLikeFolder);
-  return { blobs, metadata, identity, tree: new FolderFiles(folder), adopts };
+  const identity = identityIn(folder, join(folder, STORE_ID), BLOB_FOLDERS, makeFileLikeFolder);
+  return { blobs, identity, tree: new FolderFiles(folder) };
 }
 
 function identityIn(

@@ -14,6 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cli: [
     "create-registry",
     "open-access",
+    "open-drivers",
     "version",
     "config",
     "server",

@@ -1,6 +1,7 @@
 /** Opens the registry that the settings describe. */
 import type { Settings } from "../config/schema.ts";
 import { createRegistry } from "../create-registry.ts";
+import type { Drivers, FolderStorage } from "../open-drivers.ts";
 import type { LiveRegistryOptions, Registry, RegistryOptions } from "../create-registry.ts";
 import { isLoopbackHost } from "../lib/network.ts";
 import type { PostgresSettings } from "../metadata/postgres-settings.ts";
@@ -39,6 +40,8 @@ export interface OpenOptions {
   readonly serving?: boolean;
   /** Whether the quotas of the settings apply, and are counted; as `serving` when absent. */
   readonly quotas?: boolean;
+  /** What the registry is opened on, when the caller has opened it; it is closed with the registry. */
+  readonly drivers?: Drivers | undefined;
   /** Whether lines of the audit are lost now: then the registry is not ready. */
   readonly auditFails?: () => boolean;
   /** Observes calls to database and storage. */
@@ -47,24 +50,32 @@ export interface OpenOptions {
   readonly notReady?: () => string | undefined;
 }
 
+/** Where the settings say that the registry is. */
+export function storageOf(
+  settings: Settings,
+  { mustExist, adopts }: { mustExist: boolean; adopts: boolean },
+): FolderStorage {
+  const { filesystem } = settings.storage;
+  return {
+    folder: filesystem.rootdirectory,
+    singleProcess: filesystem.singleprocess,
+    directWrites: filesystem.directwrites,
+    database: databaseOf(settings),
+    mustExist,
+    s3: s3OptionsOf(settings),
+    adopts,
+  };
+}
+
 export async function openRegistry(
   settings: Settings,
   log: Logger,
-  { mustExist = false, serving = false, quotas = serving, auditFails, notReady, observer }: OpenOptions = {},
+  { mustExist = false, serving = false, quotas = serving, drivers, auditFails, notReady, observer }: OpenOptions = {},
 ): Promise<Registry> {
-  const { filesystem } = settings.storage;
   const { lease, grace, undo, fresh, untagged, history } = settings.gc;
   const access = serving ? accessOf(settings) : undefined;
   return await createRegistry({
-    storage: {
-      folder: filesystem.rootdirectory,
-      singleProcess: filesystem.singleprocess,
-      directWrites: filesystem.directwrites,
-      database: databaseOf(settings),
-      mustExist,
-      s3: s3OptionsOf(settings),
-      adopts: serving && !mustExist,
-    },
+    storage: drivers ?? storageOf(settings, { mustExist, adopts: serving && !mustExist }),
     ...(await liveOptionsOf(settings, { serving })),
     pages: { catalog: settings.catalog.maxentries, tags: settings.tags.maxtags },
     signaturesEnabled: settings.signatures.enabled,
@@ -133,7 +144,7 @@ function platformRuleOf({ validation }: Settings): Pick<RegistryLimits, "mayBeMi
   };
 }
 
-function databaseOf({ database }: Settings): PostgresSettings | undefined {
+export function databaseOf({ database }: Settings): PostgresSettings | undefined {
   const { url, passwordfile, connections, timeout, preparedstatements } = database;
   if (url === undefined) return undefined;
   return {
@@ -214,7 +225,7 @@ function readLimitsOf({ limits: { reads } }: Settings): ReadLimitOptions {
 }
 
 /** Passes an error on as one line for a person when it has one. */
-function explained(error: unknown): never {
+export function explained(error: unknown): never {
   if (error instanceof Error && EXPLAINED.has(error.name)) throw new CommandError(error.message, { cause: error });
   throw error;
 }

@@ -28,6 +28,7 @@ export const HELP = `Stowage ${VERSION}: an OCI registry for container images
   stowage check [--deep]          integrity check: compare the database with the files
   stowage backup FOLDER           copy the registry into a folder
   stowage restore FOLDER          create a data folder from a backup
+  stowage migrate --from --to     copy the registry to another database or store
   stowage import SOURCE [REPO…]   copy images from another registry, an OCI image layout, docker save
   stowage export --to PATH        copy images into an OCI image layout, or an archive for docker load
   stowage export-links            write the links of distribution, to go back to it
@@ -82,6 +83,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   check: async () => (await import("./check.ts")).check,
   backup: async () => (await import("./backup.ts")).backup,
   restore: async () => (await import("./restore.ts")).restore,
+  migrate: async () => (await import("./migrate.ts")).migrate,
   import: async () => (await import("./import.ts")).import,
   export: async () => (await import("./export.ts")).export,
   "export-links": async () => (await import("./export-links.ts")).exportLinks,

@@ -67,7 +67,8 @@ function booleanOf(text: string): unknown {
   return text === "true" ? true : text === "false" ? false : text;
 }
 
-function readSettings(path: string): string {
+/** The text of a settings file. Throws `CommandError` when it cannot be read. */
+export function readSettings(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {

@@ -8,7 +8,8 @@ export class StoreIdentityError extends Error {
   override readonly name = "StoreIdentityError";
 }
 
-const SECRET = "store id";
+/** The secret of the database that the store has too, as hexadecimal digits. */
+export const STORE_ID_SECRET = "store id";
 
 /**
  * Gives an empty store the id of the database. Throws `StoreIdentityError` when they belong to different registries, or one is
@@ -16,7 +17,7 @@ const SECRET = "store id";
  */
 export async function confirmIdentity(identity: StoreIdentity, metadata: Metadata): Promise<void> {
   const { place, setting } = identity;
-  const id = Buffer.from(await metadata.secrets.get(SECRET)).toString("hex");
+  const id = Buffer.from(await metadata.secrets.get(STORE_ID_SECRET)).toString("hex");
   const found = await identity.read();
   if (found === id) return;
   if (found !== undefined) {

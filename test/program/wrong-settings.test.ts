@@ -32,11 +32,14 @@ const WORDS: Readonly<Record<string, readonly string[]>> = {
   export: ["team/app:latest", "--to", join(scratch, "layout")],
 };
 
+/** Takes the settings of two registries, and no others. */
+const MIGRATE = "migrate";
+
 /** The commands that `run.ts` knows: it loads each from the file of its name. */
 const COMMANDS: readonly string[] = Array.from(
   readFileSync(join(CLI, "run.ts"), "utf8").matchAll(/^ {2}(\w+): async \(\) => \(await import\(/gm),
   ([, name = ""]) => name,
-);
+).filter((name) => name !== MIGRATE);
 
 type Environment = Readonly<Record<string, string>>;
 
@@ -101,4 +104,17 @@ describe("a wrong setting", () => {
       });
     }
   }
+});
+
+test.each([
+  [[], "migrate takes --from and --to"],
+  [["--from", "old.yml"], "migrate takes --from and --to"],
+  [["--from", BROKEN, "--to", EMPTY], "broken.yml: line 2, column 1: a line is indented with a tab"],
+  [["--from", EMPTY, "--to", join(scratch, "none.yml")], "none.yml cannot be read: it does not exist"],
+  [["--from", DATA, "--to", DATA], "mean the same database"],
+  [["--from", DATA, "--to", join(scratch, "other")], `there is no registry in ${DATA}`],
+] as const)("stowage migrate %p is refused in words, and makes no folder", async (words, said) => {
+  const { migrate } = await import("../../src/cli/migrate.ts");
+  await expect(migrate(words)).rejects.toThrow(said);
+  expect([existsSync(DATA), existsSync(join(scratch, "other"))]).toEqual([false, false]);
 });

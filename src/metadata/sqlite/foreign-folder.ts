@@ -40,8 +40,8 @@ export function refuseForeignFolder(
   if (sizeOf(join(folder, database)) > 0) return;
   if (existsSync(join(folder, UNFINISHED_COPY))) {
     throw new DataFolderError(
-      `${folder} holds an incomplete copy of a registry (${UNFINISHED_COPY}), because a restore or backup was ` +
-        "interrupted: delete the folder, and restore again",
+      `${folder} holds an incomplete copy of a registry (${UNFINISHED_COPY}), because a restore, backup or migration was ` +
+        "interrupted: delete the folder and restore again, or run stowage migrate again",
     );
   }
   const sign = SIGNS.find(([path]) => existsSync(join(folder, path)));

@@ -5,11 +5,28 @@ import { constants } from "node:fs";
 import { dirname, join } from "node:path";
 import { Connection } from "./connection.ts";
 import { DATABASE } from "../database-file.ts";
+import { digestBytes } from "../digest-bytes.ts";
+import type { Row, SqlEngine, Transaction } from "../sql.ts";
+import type { Digest } from "../../oci/digest.ts";
 import { makeFileLikeFolder } from "./data-folder.ts";
 import { SqliteEngine } from "./sqlite-engine.ts";
 
 /** What of a copied database makes no sense elsewhere: bytes that were arriving, work under way. */
 const FORGET = [`delete from upload`, `delete from holder`, `delete from trash`, `delete from lease`];
+
+const RELOCATE = `update blob set storage_key = $2, fingerprint = $3, state = $4 where digest = $1`;
+
+const MOMENT = `
+  select coalesce((select max(number) from change), 0) || ' ' || (select sum(number) from revision) as moment`;
+
+/** Where the bytes of a blob are in the store of a copy. */
+export interface RelocatedBlob {
+  readonly digest: Digest;
+  readonly storageKey: string;
+  readonly fingerprint: string;
+  /** Whether the bytes are missing or wrong there. */
+  readonly corrupt: boolean;
+}
 
 /** Bytes that are copied in one step. */
 const STEP = 1024 * 1024;
@@ -182,6 +199,31 @@ export async function openCopy(path: string): Promise<SqliteEngine> {
     for (const text of FORGET) yield { text, values: [] };
   });
   return engine;
+}
+
+/** Records in a copy where the bytes of blobs are. */
+export async function relocateBlobs(copy: SqlEngine, blobs: readonly RelocatedBlob[]): Promise<void> {
+  await copy.write(function* () {
+    for (const { digest, storageKey, fingerprint, corrupt } of blobs) {
+      const values = [digestBytes(digest), storageKey, fingerprint, corrupt ? "damaged" : "live"];
+      yield { text: RELOCATE, values };
+    }
+  }, "soon");
+}
+
+/** How many blobs a copy names, and how many bytes they have. */
+export async function blobTotals(copy: SqlEngine): Promise<{ readonly blobs: number; readonly bytes: number }> {
+  const text = "select count(*) as blobs, coalesce(sum(size), 0) as bytes from blob";
+  const [row] = await copy.read(function* () {
+    return (yield { text, values: [] }) as readonly Row[];
+  });
+  return { blobs: Number(row?.["blobs"]), bytes: Number(row?.["bytes"]) };
+}
+
+/** The state of the revisions of a database, or of a copy of it: another one after every change that readers can see. */
+export function* momentOf(): Transaction<string> {
+  const [row] = (yield { text: MOMENT, values: [] }) as readonly Row[];
+  return String(row?.["moment"]);
 }
 
 /** Gives a copy that is closed its final name, durable: from then on the folder holds a registry. */

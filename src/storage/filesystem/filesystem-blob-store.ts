@@ -66,7 +66,7 @@ export class FilesystemBlobStore implements BlobStore {
   }
 
   /** The store in `root`, to read from: nothing in it is made or changed, so it may lie on a medium that cannot be written. */
-  static reading(root: string): Pick<FilesystemBlobStore, "putInto"> {
+  static reading(root: string): Pick<FilesystemBlobStore, "putInto" | "read" | "stat"> {
     return new FilesystemBlobStore(resolve(root));
   }
 
