@@ -59,7 +59,9 @@ class Deliveries {
   readonly #parts: SenderParts;
   readonly #held: HeldLease;
   readonly #ending: AbortSignal;
-  /** The last write of the endpoint's place, and whether it has ended. */
+  /** The last event that was settled. */
+  #place = -1;
+  /** The writes of the endpoint's place, and whether they are under way. */
   #advance: Promise<void> = Promise.resolve();
   #isAdvancing = false;
 
@@ -119,21 +121,30 @@ class Deliveries {
         return true;
       }
     }
-    await this.#moveTo(stored.seq);
+    this.#moveTo(stored.seq);
     return true;
   }
 
   /**
-   * Records the endpoint's place while the next event is sent, and waits only when the record before is still being written: so
-   * after a kill a few events are delivered again at the most.
+   * Records the endpoint's place while the next events are sent: one write at a time, of the place that is the last then. So
+   * after a kill those are delivered again that were sent while one write was made.
    */
-  async #moveTo(seq: number): Promise<void> {
-    if (this.#isAdvancing) await this.#advance;
+  #moveTo(seq: number): void {
+    this.#place = seq;
+    if (this.#isAdvancing) return;
     this.#isAdvancing = true;
-    this.#advance = this.#parts.backend.metadata.outbox.advance(this.#parts.endpoint.name, seq).finally(() => {
+    this.#advance = this.#recordPlace().finally(() => {
       this.#isAdvancing = false;
     });
     this.#advance.catch(() => undefined); // the next caller that awaits it gets the error
+  }
+
+  async #recordPlace(): Promise<void> {
+    const { backend, endpoint } = this.#parts;
+    for (let recorded = -1; recorded < this.#place;) {
+      recorded = this.#place;
+      await backend.metadata.outbox.advance(endpoint.name, recorded);
+    }
   }
 
   /** Dead letters that an operator wants to be sent again. */
