@@ -132,6 +132,25 @@ describe("direct writes", () => {
     expect(opened).toEqual([join(folders[0]!, "large")]);
   });
 
+  test.each(Object.entries(WAYS))("the caller may use its bytes again: %s", async (_way, { buffers, ...way }) => {
+    const path = join(folders[0]!, crypto.randomUUID());
+    const context = { buffers: buffers(), ...way, checkRoom: async () => {}, syncName: async () => {} };
+    const pieces = [1000, BUFFER_BYTES, 2 * BUFFER_BYTES, 1000];
+    {
+      await using file = new FilesystemPartFile(path, await open(path, "w"), 0, context);
+      let at = 0;
+      for (const length of pieces) {
+        const piece = new Uint8Array(CONTENT.subarray(at, at + length));
+        await file.append(piece);
+        piece.fill(0);
+        at += length;
+      }
+      await file.sync();
+    }
+    const written = await readFile(path);
+    expect(written.equals(CONTENT.subarray(0, written.length))).toBeTrue();
+  });
+
   test("an error of the disk is thrown, and the part file can be cut off and written again", async () => {
     let isFull = true;
     const path = join(folders[0]!, "full");

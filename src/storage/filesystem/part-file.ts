@@ -8,6 +8,9 @@ import type { WriteBuffers } from "./write-buffers.ts";
 /** Bytes in the page cache after which a sync is started while more arrive, so that the final sync is short. */
 const SYNC_EVERY = 8 * 1024 * 1024;
 
+/** Bytes of a piece that is written as it came: a copy into a buffer costs more than a write of its own. */
+const LONG_PIECE = 128 * 1024;
+
 /** Opens a file a second time, for direct writes; rejects where the system or the file system has none. */
 export type OpenDirect = (path: string) => Promise<FileHandle>;
 
@@ -23,8 +26,8 @@ export interface PartFileContext {
 }
 
 /**
- * Writes a file from a position on, a buffer at a time: while one is on its way to the disk, the next is filled. An error is
- * thrown by the call that comes next.
+ * Writes a file from a position on. Short pieces are gathered in a buffer: while one is on its way to the disk, the next is
+ * filled. Long ones are written as they come. An error is thrown by the call that comes next.
  *
  * With direct writes, a full buffer goes to the disk past the page cache (`O_DIRECT`). What is shorter goes through the
  * cache: the tail, a small file, the bytes up to the next multiple of the buffer's size when an upload goes on somewhere
@@ -55,6 +58,11 @@ export class FilesystemPartFile implements AsyncDisposable {
 
   /** Adds bytes at the end. The buffer may be used again when it resolves. */
   async append(bytes: Uint8Array): Promise<void> {
+    if (bytes.length >= LONG_PIECE && !this.#context.openDirect) {
+      await this.#writeBuffer();
+      await this.#appendUnbuffered(bytes);
+      return;
+    }
     let rest = bytes;
     while (rest.length > 0) {
       this.#buffer ??= this.#context.buffers.lend();
@@ -123,7 +131,7 @@ export class FilesystemPartFile implements AsyncDisposable {
     this.#writing.catch(() => undefined); // thrown by the call that awaits it next
   }
 
-  /** All buffers are lent: the bytes go to the page cache as they came. */
+  /** The bytes go to the page cache as they came, for the piece is long, or all buffers are lent. */
   async #appendUnbuffered(bytes: Uint8Array): Promise<void> {
     await this.#writing;
     const position = this.#position;
