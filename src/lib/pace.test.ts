@@ -109,3 +109,53 @@ test("pieces of work rest when they took as long as a step together", async () =
   }
   expect(rested).toEqual([2, 2]);
 });
+
+/** Steps of two milliseconds, each with its rest; returns how long each rest was, 0 for one that was left out. */
+async function restsOf(pace: Pace, steps: number): Promise<readonly number[]> {
+  const rests: number[] = [];
+  for (let step = 0; step < steps; step++) {
+    const before = rested.length;
+    await take(pace, 0.2);
+    await pace.rest();
+    rests.push(rested.slice(before).reduce((sum, restMs) => sum + restMs, 0));
+  }
+  return rests;
+}
+
+test("four of five rests are left out once nobody else has written for a quarter of a second", async () => {
+  let commits = 0;
+  const pace = new Pace({ least: 10, most: 10, commits: () => commits });
+  expect(await restsOf(pace, 3)).toEqual([2, 2, 2]);
+  nowMs += 250;
+  expect(await restsOf(pace, 10)).toEqual([0, 0, 0, 0, 2, 0, 0, 0, 0, 2]);
+  await take(pace, 0.2);
+  commits++;
+  await pace.rest();
+  expect(rested.splice(-2)).toEqual([2, 8]);
+  expect(await restsOf(pace, 2)).toEqual([2, 2]);
+});
+
+test("no rest is left out while others use the thread, or where it is not known whether others write", async () => {
+  const pace = new Pace({ least: 10, most: 10, commits: () => 0 });
+  await restsOf(pace, 1);
+  nowMs += 250;
+  const timers: ReturnType<typeof setImmediate>[] = [];
+  const work = (): void => void timers.push(setImmediate(() => ((nowMs += 1), work())));
+  work();
+  expect(await restsOf(pace, 5)).toEqual([2, 2, 2, 2, 2]);
+  for (const timer of timers) clearImmediate(timer);
+  const unknown = new Pace({ least: 10, most: 10 });
+  await restsOf(unknown, 1);
+  nowMs += 250;
+  expect(await restsOf(unknown, 5)).toEqual([2, 2, 2, 2, 2]);
+});
+
+test("a signal ends it also where a rest is left out", async () => {
+  const ending = new AbortController();
+  const pace = new Pace({ least: 10, most: 10, commits: () => 0, signal: ending.signal });
+  await restsOf(pace, 1);
+  nowMs += 250;
+  await take(pace, 0.2);
+  ending.abort();
+  expect(await pace.rest()).toBeFalse();
+});

@@ -1,4 +1,8 @@
-/** Bulk work beside requests: in small steps, each followed by a rest that is as long as the step took, or longer. */
+/**
+ * Bulk work beside requests: in small steps, each followed by a rest that is as long as the step took, or longer. Where nobody
+ * else has anything to do, some steps follow each other with one empty turn of the event loop between them.
+ */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { pause } from "./pause.ts";
 
 export interface PaceOptions {
@@ -9,7 +13,7 @@ export interface PaceOptions {
   readonly stepMs?: number;
   /**
    * Returns another number when anything was committed to the database since it returned the last one, by whatever process. What
-   * others commit during a rest makes the rest longer: they need the time.
+   * others commit during a rest makes the rest longer: they need the time. Without it no rest is left out.
    */
   readonly commits?: () => number;
   /** Ends each rest. */
@@ -21,6 +25,12 @@ const STEP_MS = 2;
 const MOST_REST_MS = 250;
 /** A rest is so many times as long as its step when others write. */
 const BUSY_REST = 5;
+/** So long after others wrote they are expected to write again. */
+const QUIET_AFTER_MS = 250;
+/** A rest comes after so many steps at the latest: another process may be waiting for the lock of the database. */
+const STEPS_WITHOUT_REST = 5;
+/** A turn of the event loop in which nothing was done is over sooner. */
+const EMPTY_TURN_MS = 0.2;
 
 /** Runs steps, each as large as fits into its time. For one caller at a time. */
 export class Pace {
@@ -28,6 +38,10 @@ export class Pace {
   #size: number;
   #tookMs = 0;
   #commits: number | undefined;
+  /** Since when no rest has seen others write; undefined before the first. */
+  #quietSince: number | undefined;
+  /** What steps have taken since the last rest. */
+  #unrestedMs = 0;
   /** When the pieces of work since the last rest began. */
   #since = performance.now();
 
@@ -59,12 +73,35 @@ export class Pace {
 
   /** Rests from the last step; false when the signal said stop before that was over. */
   async rest(): Promise<boolean> {
-    const { commits, signal } = this.#options;
+    const { signal } = this.#options;
+    this.#unrestedMs += this.#tookMs;
+    if (await this.#isAlone()) return signal?.aborted !== true;
+    this.#unrestedMs = 0;
     const restMs = Math.min(Math.round(this.#tookMs), MOST_REST_MS);
     const isRested = await pause(restMs, signal);
-    const othersWrite = commits !== undefined && commits() !== this.#commits;
-    if (!isRested || !othersWrite) return isRested;
-    return await pause(restMs * (BUSY_REST - 1), signal);
+    if (!this.#othersWrote()) {
+      this.#quietSince ??= performance.now();
+      return isRested;
+    }
+    this.#quietSince = undefined;
+    return isRested && (await pause(restMs * (BUSY_REST - 1), signal));
+  }
+
+  /** Whether the next step keeps nobody waiting: there is no sign of anybody else, in this process or in others. */
+  async #isAlone(): Promise<boolean> {
+    const { commits, stepMs } = this.#options;
+    const started = performance.now();
+    const isQuiet = this.#quietSince !== undefined && started - this.#quietSince >= QUIET_AFTER_MS;
+    if (!isQuiet || !commits || this.#unrestedMs >= STEPS_WITHOUT_REST * stepMs) return false;
+    await nextTurn(); // ends this turn, so that the one behind it is a whole one
+    const begun = performance.now();
+    await nextTurn();
+    return performance.now() - begun < EMPTY_TURN_MS && !this.#othersWrote();
+  }
+
+  #othersWrote(): boolean {
+    const { commits } = this.#options;
+    return commits !== undefined && commits() !== this.#commits;
   }
 
   /**
