@@ -92,19 +92,19 @@ describe("an example of the documents", () => {
 });
 
 describe("for a compiler", () => {
-  for (const lib of [["esnext"], ["esnext", "dom", "dom.iterable"]]) {
-    test(`the types say what there is, to modules and CommonJS with ${lib.join(", ")}`, async () => {
-      const { exitCode, stdout } = await compile({ "typed.mts": TYPED, "typed.cts": TYPED }, { lib });
-      expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: "" });
-    });
-  }
+  const files = { "typed.mts": TYPED, "typed.cts": TYPED };
 
-  test("a wrong use is found", async () => {
+  test("the types say what there is, to modules and CommonJS with esnext, dom, dom.iterable", async () => {
+    const { exitCode, stdout } = await compile(files, { lib: ["esnext", "dom", "dom.iterable"] });
+    expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: "" });
+  });
+
+  test("the types say what there is, to modules and CommonJS with esnext, and a wrong use is all that is found", async () => {
     const wrong = `import { createRegistry } from "stowage";\nawait createRegistry({ storage: "tape" });\n`;
-    const { exitCode, stdout } = await compile({ "wrong.mts": wrong });
+    const { exitCode, stdout } = await compile({ ...files, "wrong.mts": wrong }, { lib: ["esnext"] });
     expect(exitCode).not.toBe(0);
-    expect(stdout).toContain("wrong.mts(2,");
-    expect(stdout).toContain("tape");
+    const errors = stdout.split("\n").filter((line) => /^\S+\(\d+,/.test(line));
+    expect(errors).toEqual([expect.stringMatching(/^(?:.*\/)?wrong\.mts\(2,.*tape/)]);
   });
 });
 
