@@ -1,7 +1,7 @@
 /** Leases of holders of uploads, and what each of them holds. */
 import { integer, query, text } from "./columns.ts";
 import type { Database } from "./database.ts";
-import type { Holder } from "./holders.ts";
+import type { Holder, HolderFate } from "./holders.ts";
 import { listed, rows, run } from "./sql.ts";
 import type { Transaction } from "./sql.ts";
 
@@ -34,9 +34,9 @@ export class HolderLeases {
     return this.#database.engine.holders.announce();
   }
 
-  /** Whether the holder has certainly ended; false also when that cannot be known, and then its lease decides. */
-  hasEnded(id: string): Promise<boolean> {
-    return this.#database.engine.holders.hasEnded(id);
+  /** What is known of the holder beside its lease. */
+  fateOf(id: string): Promise<HolderFate> {
+    return this.#database.engine.holders.fateOf(id);
   }
 
   /** Makes the lease of a holder last until `until`. Durable after `flush`. */

@@ -12,12 +12,17 @@ export interface Holder extends AsyncDisposable {
   readonly id: string;
 }
 
+/**
+ * What is known of a holder. "ended": it certainly ended. "disconnected": it is out of reach, so its uploads are free, but it may
+ * still write. "runs": also when nothing is known, and then its lease decides.
+ */
+export type HolderFate = "runs" | "disconnected" | "ended";
+
 /** What the system knows of the processes that share a database. */
 export interface Holders {
   /** Returns a new holder, which belongs to this process. */
   announce(): Promise<Holder>;
-  /** Whether the holder has certainly ended; false also when that cannot be known, and then its lease decides. */
-  hasEnded(id: string): Promise<boolean>;
+  fateOf(id: string): Promise<HolderFate>;
 }
 
 /** Holders of a database that no other process can open: all others that it names have ended. */
@@ -30,7 +35,7 @@ export class HoldersOfThisProcess implements Holders {
     return { id, [Symbol.asyncDispose]: async () => void this.#running.delete(id) };
   }
 
-  async hasEnded(id: string): Promise<boolean> {
-    return !this.#running.has(id);
+  async fateOf(id: string): Promise<HolderFate> {
+    return this.#running.has(id) ? "runs" : "ended";
   }
 }

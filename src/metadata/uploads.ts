@@ -58,8 +58,8 @@ export interface UploadClaim {
   /** The version that the claimer has seen. */
   readonly version: number;
   readonly holder: string;
-  /** A holder that is known to have ended: what it held is free, whatever its lease says. */
-  readonly ended?: string | undefined;
+  /** A holder that is known to have ended, or to be out of reach: what it held is free, whatever its lease says. */
+  readonly gone?: string | undefined;
   /** Renews the lease of `holder` in the same transaction, until this time. */
   readonly leaseUntil?: number | undefined;
   readonly expiresAt: number;
@@ -310,13 +310,13 @@ export class Uploads {
 
   /** The new version; undefined when another holder that runs has the upload, or it was changed since `version`. */
   async claim(claim: UploadClaim): Promise<number | undefined> {
-    const { id, version, holder, ended = null, expiresAt, finalKey = null, leaseUntil } = claim;
+    const { id, version, holder, gone = null, expiresAt, finalKey = null, leaseUntil } = claim;
     const { engine, clock } = this.#database;
     return await engine.write(function* (): Transaction<number | undefined> {
       const now = clock.now();
       if (leaseUntil !== undefined) yield* renewHolder(holder, leaseUntil, now);
       const before = yield* first(FINAL_KEY, id, version);
-      const claimed = yield* first(CLAIM, now, id, version, holder, expiresAt, finalKey, ended);
+      const claimed = yield* first(CLAIM, now, id, version, holder, expiresAt, finalKey, gone);
       if (claimed) yield* discardCommitted(before?.finalKey, finalKey, now);
       return claimed?.version;
     });

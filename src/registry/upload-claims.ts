@@ -5,7 +5,7 @@
  * bytes the first wins, by the version in the row. Before a part file is opened the claim is **held** in the row, in the
  * name of this process (`metadata/holders.ts`).
  *
- * - A holder that has ended is taken over at once.
+ * - A holder that has ended, or is out of reach, is taken over at once.
  * - A holder that runs keeps what it holds, whatever its requests do: a timer renews its lease.
  * - A writer that has received nothing for `silenceMs` is suspended: it closes its part file and gives its claim up, and
  *   takes it again when bytes come, unless another writer has it. So a half-open connection blocks no other writer.
@@ -107,14 +107,14 @@ export class UploadClaims implements AsyncDisposable {
     const { id: holder } = await this.#announced();
     const { id, version, claimedBy } = facts;
     const isOwn = claimedBy === undefined || claimedBy === holder;
-    const hasEnded = !isOwn && (await metadata.holders.hasEnded(claimedBy));
+    const fate = isOwn ? "runs" : await metadata.holders.fateOf(claimedBy);
     const now = clock.now();
     const leaseUntil = this.#isLeaseDue(now) ? now + limits.leaseMs : undefined;
     const claimed = await metadata.uploads.claim({
       id,
       version,
       holder,
-      ...(hasEnded ? { ended: claimedBy } : {}),
+      ...(fate === "runs" ? {} : { gone: claimedBy }),
       ...(leaseUntil === undefined ? {} : { leaseUntil }),
       ...(finalKey === undefined ? {} : { finalKey }),
       expiresAt: now + limits.uploadExpiryMs,
@@ -122,7 +122,7 @@ export class UploadClaims implements AsyncDisposable {
     if (leaseUntil !== undefined) this.#leaseUntil = leaseUntil;
     if (claimed === undefined) return undefined;
     this.#unreleased.delete(id);
-    return { version: claimed, mayBeWritten: !isOwn && !hasEnded };
+    return { version: claimed, mayBeWritten: !isOwn && fate !== "ended" };
   }
 
   async #release(id: string): Promise<boolean> {

@@ -204,7 +204,7 @@ export class LocalUpload implements BlobUpload {
     const deadline = performance.now() + WRITER_ENDS_MS;
     while (performance.now() < deadline) {
       const holder = (await metadata.uploads.find(this.#name, this.id))?.claimedBy;
-      const isHeld = holder !== undefined && !(await metadata.holders.hasEnded(holder));
+      const isHeld = holder !== undefined && (await metadata.holders.fateOf(holder)) === "runs";
       if (!isHeld && !claims.isAtWork(this.id)) return;
       await sleep(WRITER_POLL_MS);
     }

@@ -24,6 +24,7 @@ import { descriptorOf, digestOf, imageManifest, OCI_CONFIG, OCI_LAYER, OCI_MANIF
 import { runProgram } from "../support/program.ts";
 import { Random } from "../support/random.ts";
 import { Replicas } from "./support/replicas.ts";
+import type { Replica } from "./support/replicas.ts";
 import { Trouble } from "./support/trouble.ts";
 import { Writer, blobOf } from "./support/writer.ts";
 
@@ -103,6 +104,34 @@ test(`${CLIENTS} writers on three replicas lose no tag, and each is seen by ever
   }
   expect(latest.size).toBe(1);
   expect(replicas.errors()).toEqual([]);
+});
+
+test("an upload of a replica on S3 that was killed goes on at another one, whatever its lease says", async () => {
+  await using proxy = await FaultyS3.open(s3.url);
+  const options = s3.options({ partBytes: MIN_PART_BYTES });
+  await using subject = await openSubject({ storage: bucketSettings(options, proxy.url) });
+  const [one, other] = subject.replicas.all as [Replica, Replica];
+  const { bytes, digest } = blobOf("large", LARGE);
+  const half = MIN_PART_BYTES + 300_000;
+  const begun = await fetch(`${one.url}/v2/app/blobs/uploads/`, { method: "POST" });
+  const path = new URL(begun.headers.get("location") ?? "", one.url).pathname;
+  const first = { method: "PATCH", body: bytes.slice(0, half) };
+  expect((await fetch(`${one.url}${path}`, first)).status).toBe(202);
+  const held = proxy.held("PUT part");
+  const lost = fetch(`${one.url}${path}`, { method: "PATCH", body: bytes.slice(half) }).catch(() => undefined);
+  await held;
+  const database = new URL(subject.databaseUrl).pathname.slice(1);
+  await postgres.query("update holder set until = until + 3600000", database);
+  await subject.replicas.kill(one);
+  await lost;
+  proxy.reset();
+  expect((await fetch(`${other.url}${path}`)).headers.get("range")).toBe(`0-${half - 1}`);
+  const close = { method: "PUT", body: bytes.slice(half), headers: { "content-range": `${half}-${LARGE - 1}` } };
+  let closed = await fetch(`${other.url}${path}?digest=${digest}`, close);
+  // PostgreSQL sees a moment later that its client is gone.
+  while (closed.status === 409) closed = await fetch(`${other.url}${path}?digest=${digest}`, close);
+  expect(closed.status).toBe(201);
+  expect(digestOf(await (await fetch(`${other.url}/v2/app/blobs/${digest}`)).bytes())).toBe(digest);
 });
 
 test("replicas that are restarted one after the other collect each thing once", async () => {

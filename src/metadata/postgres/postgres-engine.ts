@@ -6,7 +6,7 @@ import { OncePerTurn } from "../../lib/once-per-turn.ts";
 import { pause } from "../../lib/pause.ts";
 import type { PostgresAddress } from "../../lib/postgres-address.ts";
 import { integer, text } from "../columns.ts";
-import type { Holder, Holders } from "../holders.ts";
+import type { Holder, HolderFate, Holders } from "../holders.ts";
 import type { RevisionSource } from "../revision-source.ts";
 import type { Durability, Row, SqlEngine, Statement, Transaction } from "../sql.ts";
 import { ConnectionPool } from "./connection-pool.ts";
@@ -18,6 +18,7 @@ import { PostgresRevisions } from "./postgres-revisions.ts";
 import { ServerClock } from "./server-clock.ts";
 import { Translations } from "./translations.ts";
 import { RUN, nameRun } from "./server-runs.ts";
+import { SessionHolders } from "./session-holders.ts";
 import { hasLostConnection, isConstraint, isTransient, rowsOf, WireError } from "./wire.ts";
 import type { Answer, WireStatement } from "./wire.ts";
 
@@ -47,7 +48,7 @@ export interface PostgresEngineOptions extends PoolOptions {
   readonly migrations: readonly PostgresMigration[];
   /** How long work is retried before its caller gets the error that the database is busy. */
   readonly retryLimitMs: number;
-  /** What knows which holders run, when all of them are on this machine; leases alone decide when absent. */
+  /** What knows which holders run, when all of them are on this machine; when absent, the connections of holders tell, and their leases. */
   readonly holders?: Holders | undefined;
 }
 
@@ -79,7 +80,7 @@ export class PostgresEngine implements SqlEngine {
   private constructor(pool: ConnectionPool, options: PostgresEngineOptions) {
     this.#pool = pool;
     this.#options = options;
-    this.holders = options.holders ?? new HoldersByLease();
+    this.holders = options.holders ?? (options.preparedStatements ? new SessionHolders(pool) : new HoldersByLease());
   }
 
   /** Connects, and brings the schema up to date. Rejects when the server cannot be reached, or the schema is not ours. */
@@ -377,16 +378,13 @@ function* writeToLog(): Transaction<void> {
   yield { text: "select pg_logical_emit_message(true, 'stowage', '')", values: [], ignoresRows: true };
 }
 
-/** Holders on any machines: their leases in the database decide alone. */
+/** Holders on any machines, behind a pool that lends sessions: their leases in the database decide alone. */
 class HoldersByLease implements Holders {
-  readonly #ended = new Set<string>();
-
   async announce(): Promise<Holder> {
-    const id = randomUUID();
-    return { id, [Symbol.asyncDispose]: async () => void this.#ended.add(id) };
+    return { id: randomUUID(), [Symbol.asyncDispose]: async () => undefined };
   }
 
-  async hasEnded(id: string): Promise<boolean> {
-    return this.#ended.has(id);
+  async fateOf(): Promise<HolderFate> {
+    return "runs";
   }
 }

@@ -32,11 +32,11 @@ test("a holder counts as running until it is disposed of, for itself and for oth
   const { here, there, folder } = await openFolder();
   const holder = await here.announce();
   const another = await here.announce();
-  for (const locks of [here, there]) expect(await locks.hasEnded(holder.id)).toBe(false);
+  for (const locks of [here, there]) expect(await locks.fateOf(holder.id)).toBe("runs");
   await holder[Symbol.asyncDispose]();
   await holder[Symbol.asyncDispose]();
-  for (const locks of [here, there]) expect(await locks.hasEnded(holder.id)).toBe(true);
-  expect(await there.hasEnded(another.id)).toBe(false);
+  for (const locks of [here, there]) expect(await locks.fateOf(holder.id)).toBe("ended");
+  expect(await there.fateOf(another.id)).toBe("runs");
   await another[Symbol.asyncDispose]();
   expect(await readdir(folder)).toEqual([]);
 });
@@ -44,25 +44,25 @@ test("a holder counts as running until it is disposed of, for itself and for oth
 test("asking does not end it, however often and by however many at once", async () => {
   const { here, there } = await openFolder();
   await using holder = await here.announce();
-  const answers = await Promise.all(Array.from({ length: 50 }, () => there.hasEnded(holder.id)));
-  expect(new Set(answers)).toEqual(new Set([false]));
+  const answers = await Promise.all(Array.from({ length: 50 }, () => there.fateOf(holder.id)));
+  expect(new Set(answers)).toEqual(new Set(["runs"]));
 });
 
 test("a holder whose process was killed with SIGKILL has ended at once; one that sleeps has not", async () => {
   const { here, data, folder } = await openFolder();
   const { child, id } = await startHolder(data);
-  expect(await here.hasEnded(id)).toBe(false);
+  expect(await here.fateOf(id)).toBe("runs");
   child.kill("SIGSTOP");
-  expect(await here.hasEnded(id)).toBe(false);
+  expect(await here.fateOf(id)).toBe("runs");
   child.kill("SIGKILL");
   await child.exited;
-  expect(await here.hasEnded(id)).toBe(true);
+  expect(await here.fateOf(id)).toBe("ended");
   expect(await readdir(folder)).toEqual([]);
 });
 
 test("an unknown holder has ended", async () => {
   const { here } = await openFolder();
-  expect(await here.hasEnded("00000000-0000-4000-8000-000000000000")).toBe(true);
+  expect(await here.fateOf("00000000-0000-4000-8000-000000000000")).toBe("ended");
 });
 
 test("a new holder removes the files of those that died, and leaves those that run", async () => {

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { existsSync, readdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { InheritedPermissions } from "../../lib/inherited-permissions.ts";
-import type { Holder, Holders } from "../holders.ts";
+import type { Holder, HolderFate, Holders } from "../holders.ts";
 import { Connection, sqliteCode } from "./connection.ts";
 
 /** The folder inside the data folder with a file for each holder. */
@@ -40,7 +40,12 @@ export class HolderLocks implements Holders {
     throw new Error(`no file in ${this.#folder} can be locked`);
   }
 
-  async hasEnded(id: string): Promise<boolean> {
+  /** The system knows: a holder runs, or has ended. */
+  async fateOf(id: string): Promise<HolderFate> {
+    return this.#hasEnded(id) ? "ended" : "runs";
+  }
+
+  #hasEnded(id: string): boolean {
     const path = this.#path(id);
     if (!existsSync(path)) return true;
     try {
@@ -69,7 +74,7 @@ export class HolderLocks implements Holders {
 
   /** Removes the files of processes that died. */
   #removeEnded(): void {
-    for (const id of readdirSync(this.#folder)) void this.hasEnded(id);
+    for (const id of readdirSync(this.#folder)) this.#hasEnded(id);
   }
 
   /** Locks the file of a holder. Undefined when another connection has locked it. */

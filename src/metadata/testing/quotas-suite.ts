@@ -119,7 +119,7 @@ export function testQuotas(open: OpenMetadata, { isSqlite }: { readonly isSqlite
     const id = await begin(store, APP);
     const version = await subject.claim(id);
     await store.uploads.reserve(id, version, 10, 80);
-    await subject.claim(id, { version, holder: "another", ended: HOLDER });
+    await subject.claim(id, { version, holder: "another", gone: HOLDER });
     expect(await usage(subject, "team")).toMatchObject({ bytes: 0 });
   });
 

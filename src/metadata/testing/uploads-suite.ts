@@ -88,8 +88,8 @@ function testClaims(open: OpenMetadata): void {
     const id = await subject.begin();
     const version = await subject.claim(id);
     const other = { ...subject.claimTerms(id), holder: "another", version };
-    expect(await store.uploads.claim({ ...other, ended: "somebody else" })).toBeUndefined();
-    const taken = await store.uploads.claim({ ...other, ended: HOLDER });
+    expect(await store.uploads.claim({ ...other, gone: "somebody else" })).toBeUndefined();
+    const taken = await store.uploads.claim({ ...other, gone: HOLDER });
     expect(taken).toBeGreaterThan(version);
     expect(await store.uploads.find(APP, id)).toMatchObject({ claimedBy: "another" });
   });
@@ -167,7 +167,7 @@ function testClaims(open: OpenMetadata): void {
     }
     expect(await store.holders.lostUploads(HOLDER, held)).toEqual([]);
     const [kept, taken, cancelled, released] = held;
-    await store.uploads.claim({ ...subject.claimTerms(taken!.id), ...taken, holder: "another", ended: HOLDER });
+    await store.uploads.claim({ ...subject.claimTerms(taken!.id), ...taken, holder: "another", gone: HOLDER });
     await store.uploads.cancel(APP, cancelled!.id);
     await store.uploads.release(released!.id, HOLDER);
     const lost = await store.holders.lostUploads(HOLDER, held);
