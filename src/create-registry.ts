@@ -25,6 +25,7 @@ import { DEFAULT_LIMITS, createBackend } from "./registry/backend.ts";
 import type { Backend, RegistryLimits } from "./registry/backend.ts";
 import { createEvents } from "./registry/events/events.ts";
 import type { AuditOptions, EventsOptions } from "./registry/events/events.ts";
+import { CollectionRuns } from "./registry/gc/collection-runs.ts";
 import { emptyTrash } from "./registry/gc/trash.ts";
 import { createMaintenance } from "./registry/maintenance.ts";
 import type { Maintenance } from "./registry/maintenance.ts";
@@ -206,6 +207,9 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const readiness = new ReadinessWatch({ check: () => namespace.checkReady(), log });
   const commonHeaders = new CommonHeaders(options.headers);
   const { crossOrigin } = commonHeaders;
+  const userAgent = `stowage/${VERSION}`;
+  const maintenance = createMaintenance(backend, { log, metrics }, { adoption, tree, events, userAgent });
+  const collections = new CollectionRuns(maintenance, () => clock.now(), log);
   let inventory: Promise<Inventory> | undefined;
   const serverOptions: ServerOptions = {
     live,
@@ -222,7 +226,20 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     recordsChanges: recorder !== undefined,
     pulls: events.pulls,
     events: events.forReaders ? metadata.outbox : undefined,
-    api: { inventory: () => (inventory ??= loadInventory(backend, namespace)) },
+    api: {
+      inventory: () => (inventory ??= loadInventory(backend, namespace)),
+      async deletions(name, by) {
+        await adoption?.addRepository(name);
+        const loaded = await import("./registry/inventory/deletions.ts");
+        return new loaded.Deletions({ ...backend, cause: by }, name);
+      },
+      async deleteRepository(name, by) {
+        await adoption?.addRepository(name);
+        return await metadata.repositories.delete(name, by);
+      },
+      maintenance,
+      collections,
+    },
     onChange: options.onChange,
     readiness,
     auditFails: options.auditFails,
@@ -240,6 +257,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const listeners = new Set<RegistryListener>();
   const close = async (): Promise<void> => {
     readiness[Symbol.dispose]();
+    collections[Symbol.dispose]();
     await Promise.all(Array.from(listeners, (listener) => listener.close()));
     await backend.claims[Symbol.asyncDispose]();
     await store.close();
@@ -274,7 +292,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     },
     fetch: async (request) =>
       toResponse(await openedOrRefused(await handle(request), request.method, log), request.method, streamFile),
-    ...createMaintenance(backend, { log, metrics }, { adoption, tree, events, userAgent: `stowage/${VERSION}` }),
+    ...maintenance,
     explain: (...asked) => access.explain(...asked),
     close,
     [Symbol.asyncDispose]: close,

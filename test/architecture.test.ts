@@ -90,7 +90,7 @@ const SERVER_MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "routes",
   ],
   v2: ["context", "http", "routes"],
-  api: ["api-resources", "context", "access", "http", "routes"],
+  api: ["api-resources", "audit", "change-event", "context", "access", "http", "routes"],
   token: ["context", "access", "http"],
   ops: ["context", "http"],
   audit: ["change-event", "context", "access", "http", "routes"],

@@ -202,6 +202,13 @@ const PAYLOADS = query(
   where r.name = $1 and m.digest in (select unhex(value) from json_each($2)) and m.size <= $3`,
 );
 
+const PRESENT = query(
+  { digest },
+  `
+  select m.digest from repo r join manifest m on m.repo = r.id
+  where r.name = $1 and m.digest in (select unhex(value) from json_each($2))`,
+);
+
 const USERS_OF_BLOB = query(
   { count: integer },
   `
@@ -299,6 +306,12 @@ export class Inventory {
   /** The bytes of those of the manifests that are there and have at most `maxBytes` each, in no order. */
   payloads(name: RepositoryName, manifests: readonly string[], maxBytes: number): Promise<readonly ManifestPayload[]> {
     return this.#database.engine.read(() => rows(PAYLOADS, name, listedDigests(manifests), maxBytes));
+  }
+
+  /** Those of the manifests that are there. */
+  async present(name: RepositoryName, manifests: readonly Digest[]): Promise<ReadonlySet<Digest>> {
+    const found = await this.#database.engine.read(() => rows(PRESENT, name, listedDigests(manifests)));
+    return new Set(found.map((each) => each.digest));
   }
 
   /** For each of the blobs, how many manifests of all repositories reference it; counted up to `limit`. */

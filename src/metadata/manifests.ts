@@ -427,19 +427,21 @@ export class Manifests {
 
   /**
    * Removes the manifest and every tag that points at it, unless an immutable tag needs it: one that matches a pattern, such as
-   * `v*`.
+   * `v*`. With `unlessTagged` it stays when any tag points at it.
    */
   delete(
     name: RepositoryName,
     manifest: Digest,
     immutableTags: readonly string[] = [],
     cause?: Cause,
-  ): Promise<DeleteResult> {
+    { unlessTagged = false }: { readonly unlessTagged?: boolean } = {},
+  ): Promise<DeleteResult | "tagged"> {
     const { engine, clock, periods, recorder } = this.#database;
-    return engine.write(function* (): Transaction<DeleteResult> {
+    return engine.write(function* (): Transaction<DeleteResult | "tagged"> {
       const repo = yield* findRepository(name);
       const id = repo === undefined ? undefined : yield* findManifest(repo, manifest);
       if (repo === undefined || id === undefined) return "absent";
+      if (unlessTagged && (yield* tagsOf(id, { limit: 1 })).tags.length > 0) return "tagged";
       const hold = yield* holdOnManifest(repo, id, immutableTags);
       if (hold !== undefined) return hold;
       const now = clock.now();

@@ -14,6 +14,7 @@ import type { ChangeRecorder } from "./changes.ts";
 import { DEFAULT_RULES } from "./database.ts";
 import type { Database, Periods, Quota } from "./database.ts";
 import { Jobs } from "./job-steps.ts";
+import { DeletionPreviews } from "./deletion-preview.ts";
 import { HolderLeases } from "./holder-leases.ts";
 import { Inventory } from "./inventory.ts";
 import { Leases } from "./leases.ts";
@@ -67,6 +68,7 @@ export class Metadata {
   readonly overview: OverviewOfAll;
   readonly adoptions: Adoptions;
   readonly inventory: Inventory;
+  readonly deletionPreviews: DeletionPreviews;
   readonly #engine: SqlEngine;
   readonly #revisions: RevisionSource;
 
@@ -103,6 +105,7 @@ export class Metadata {
     this.overview = new OverviewOfAll(database);
     this.adoptions = new Adoptions(database);
     this.inventory = new Inventory(database);
+    this.deletionPreviews = new DeletionPreviews(database);
   }
 
   /** Everything that was changed before is durable when it resolves. */

@@ -28,21 +28,33 @@ export interface ApiResourceRecord {
 export const API_PATH = "/api/v1";
 
 const PULL = { requires: "pull" } as const;
+const PUSH = { requires: "push" } as const;
+const DELETE = { requires: "delete", deletes: true } as const;
 const ADMINISTRATION = { requires: "administration" } as const;
 
 export const API_RESOURCES = {
   description: { path: "/openapi.json", methods: { GET: { requires: "nothing" } } },
   session: { path: "/me", methods: { GET: { requires: "anyone" } } },
   repositories: { path: "/repositories", methods: { GET: { requires: "catalog" } } },
-  repository: { path: "/repositories/{name}", methods: { GET: PULL } },
+  repository: {
+    path: "/repositories/{name}",
+    methods: { GET: PULL, DELETE: { requires: "admin", deletes: true } },
+  },
+  deletions: { path: "/repositories/{name}/-/deletions", methods: { POST: DELETE } },
+  copies: { path: "/repositories/{name}/-/copies", methods: { POST: PUSH } },
+  uploads: { path: "/repositories/{name}/-/uploads", methods: { GET: PUSH } },
+  upload: { path: "/repositories/{name}/-/uploads/{id}", methods: { DELETE: PUSH } },
   shares: { path: "/repositories/{name}/-/shares", methods: { GET: PULL } },
   tags: { path: "/repositories/{name}/-/tags", methods: { GET: PULL } },
-  tag: { path: "/repositories/{name}/-/tags/{tag}", methods: { GET: PULL } },
+  tag: { path: "/repositories/{name}/-/tags/{tag}", methods: { GET: PULL, PUT: PUSH, DELETE } },
   tagHistory: { path: "/repositories/{name}/-/tags/{tag}/history", methods: { GET: PULL } },
   manifests: { path: "/repositories/{name}/-/manifests", methods: { GET: PULL } },
-  manifest: { path: "/repositories/{name}/-/manifests/{digest}", methods: { GET: PULL } },
+  manifest: { path: "/repositories/{name}/-/manifests/{digest}", methods: { GET: PULL, DELETE } },
   image: { path: "/repositories/{name}/-/manifests/{digest}/image", methods: { GET: PULL } },
   referrers: { path: "/repositories/{name}/-/manifests/{digest}/referrers", methods: { GET: PULL } },
+  collection: { path: "/collection", methods: { GET: ADMINISTRATION, POST: ADMINISTRATION } },
+  collectionPreview: { path: "/collection/preview", methods: { GET: ADMINISTRATION } },
+  jobs: { path: "/jobs", methods: { GET: ADMINISTRATION } },
   events: { path: "/events", methods: { GET: ADMINISTRATION } },
 } as const satisfies Readonly<Record<string, ApiResourceRecord>>;
 

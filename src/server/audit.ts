@@ -19,7 +19,12 @@ import type { Route } from "./routes.ts";
 type AuditedRequest = Pick<Context, "request" | "caller" | "options">;
 
 /** What a request changed. */
-type Change = Pick<ChangeEvent, "action" | "object" | "repository" | "digest" | "tags">;
+export type Change = Pick<ChangeEvent, "action" | "object" | "repository" | "digest" | "tags">;
+
+/** A reply that says what the request changed, where route and method do not. */
+export interface AuditedReply extends Reply {
+  readonly changes?: readonly Change[];
+}
 
 const RIGHTS: Readonly<Record<ChangeEvent["action"], Action>> = {
   push: "push",
@@ -29,9 +34,12 @@ const RIGHTS: Readonly<Record<ChangeEvent["action"], Action>> = {
 };
 
 /** Looks whether the request that was answered so changed something, and tells of it. */
-export function auditChange(context: Context, route: Route, reply: Reply, log: Logger): void {
+export function auditChange(context: Context, route: Route, reply: AuditedReply, log: Logger): void {
   const change = changeIn(context, route, reply);
-  if (!change) return;
+  for (const each of change ? [change] : (reply.changes ?? [])) auditOne(context, each, log);
+}
+
+function auditOne(context: Context, change: Change, log: Logger): void {
   const { authorization, options } = context;
   const event: ChangeEvent = {
     ...change,

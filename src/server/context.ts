@@ -3,8 +3,12 @@ import type { Authorization } from "../auth/authorization.ts";
 import type { TokenService } from "../auth/token-service.ts";
 import type { EventReader } from "../registry/events/events.ts";
 import type { PullEvents } from "../registry/events/pulls.ts";
+import type { CollectionRuns } from "../registry/gc/collection-runs.ts";
+import type { Deletions } from "../registry/inventory/deletions.ts";
 import type { Inventory } from "../registry/inventory/inventory.ts";
-import type { Namespace } from "../registry/namespace.ts";
+import type { Maintenance } from "../registry/maintenance.ts";
+import type { Cause, Namespace } from "../registry/namespace.ts";
+import type { RepositoryName } from "../oci/repository-name.ts";
 import type { ReadinessWatch } from "../registry/readiness.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -69,6 +73,12 @@ export interface ServerOptions {
 export interface ApiServices {
   /** What it lists; loaded when it is first asked for. */
   inventory(): Promise<Inventory>;
+  /** Deletes in a repository; `cause` is recorded. */
+  deletions(name: RepositoryName, cause: Cause | undefined): Promise<Deletions>;
+  /** Deletes a repository; false when nothing is in it. */
+  deleteRepository(name: RepositoryName, cause: Cause | undefined): Promise<boolean>;
+  readonly maintenance: Pick<Maintenance, "backlog" | "collectable" | "jobs" | "recordOperation">;
+  readonly collections: CollectionRuns;
 }
 
 /** The metrics of a registry, and those of its requests. */
@@ -102,6 +112,8 @@ export interface Context {
   readonly caller: Caller;
   /** The authorization of the principal. */
   readonly authorization: Authorization;
+  /** Who makes the change, for what is recorded of it; undefined where nothing is recorded. */
+  readonly cause: Cause | undefined;
   readonly body: RequestBody;
   readonly parameters: URLSearchParams;
 }

@@ -10,6 +10,7 @@ import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Namespace } from "../registry/namespace.ts";
 import { AccessRefusal } from "./access/access-refusal.ts";
 import { auditChange, auditRefusal, causeOf } from "./audit.ts";
+import type { AuditedReply } from "./audit.ts";
 import type { Context, ServerOptions } from "./context.ts";
 import { RequestBody } from "./http/body.ts";
 import { withDefaults } from "./http/common-headers.ts";
@@ -155,10 +156,9 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
     body.begin();
     const madeFrom = isRead(request) ? await cache.currentRevision(parsed) : undefined;
     const parameters = parametersOf(targetOf(request.url));
-    const changed = isRecorded(asked, route)
-      ? namespace.causedBy(causeOf(asked, authorization, route.name))
-      : namespace;
-    const context: Context = { namespace: changed, options, request, caller, authorization, body, parameters };
+    const cause = isRecorded(asked, route) ? causeOf(asked, authorization, route.name) : undefined;
+    const changed = cause ? namespace.causedBy(cause) : namespace;
+    const context: Context = { namespace: changed, options, request, caller, authorization, cause, body, parameters };
     const made = await handle(context, route);
     if ("status" in made) {
       auditChange(context, route, made, log);
@@ -240,7 +240,7 @@ function bodyOf(asked: PendingRequest): RequestBody {
   return (asked.body ??= new RequestBody(asked.request, asked.onBodyReceived));
 }
 
-async function handle(context: Context, route: Route): Promise<Reply | Representation> {
+async function handle(context: Context, route: Route): Promise<AuditedReply | Representation> {
   const { method } = context.request;
   switch (route.kind) {
     case "base":

@@ -3,17 +3,18 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { createRegistry } from "../../src/create-registry.ts";
 import type { Registry } from "../../src/create-registry.ts";
 import {
-  digestOf,
-  imageIndex,
-  imageManifest,
-  descriptorOf,
   OCI_CONFIG,
   OCI_INDEX,
   OCI_LAYER,
   OCI_MANIFEST,
+  descriptorOf,
+  digestOf,
+  imageIndex,
+  imageManifest,
 } from "../support/content.ts";
 import type { TestDescriptor } from "../support/content.ts";
 import { ApiClient } from "./support/api-client.ts";
+import { configOf, pushImage, pushManifest } from "./support/content.ts";
 
 setDefaultTimeout(30_000);
 
@@ -26,39 +27,6 @@ beforeAll(async () => {
 });
 afterAll(() => registry.close());
 
-async function push(path: string, type: string, body: string): Promise<void> {
-  const init = { method: "PUT", headers: { "content-type": type }, body };
-  const reply = await registry.fetch(new Request(`http://registry.test/v2/${path}`, init));
-  expect(reply.status).toBe(201);
-}
-
-async function pushBlob(repository: string, bytes: string): Promise<void> {
-  const url = `http://registry.test/v2/${repository}/blobs/uploads/?digest=${digestOf(bytes)}`;
-  expect((await registry.fetch(new Request(url, { method: "POST", body: bytes }))).status).toBe(201);
-}
-
-interface Image {
-  readonly config: string;
-  readonly layers: readonly string[];
-  readonly tag?: string;
-  readonly more?: Record<string, unknown>;
-}
-
-async function pushImage(repository: string, { config, layers, tag, more }: Image): Promise<TestDescriptor> {
-  for (const blob of [config, ...layers]) await pushBlob(repository, blob);
-  const manifest = imageManifest(
-    descriptorOf(OCI_CONFIG, config),
-    layers.map((layer) => descriptorOf(OCI_LAYER, layer)),
-    more,
-  );
-  await push(`${repository}/manifests/${tag ?? digestOf(manifest)}`, OCI_MANIFEST, manifest);
-  return descriptorOf(OCI_MANIFEST, manifest);
-}
-
-function configOf(architecture: string, more: object = {}): string {
-  return JSON.stringify({ os: "linux", architecture, config: { Cmd: ["/bin/sh"], Labels: { a: "<b>" } }, ...more });
-}
-
 describe("repositories", () => {
   test("are listed in pages by name, found by letters, and sorted by size, tags and push", async () => {
     for (const [name, layer] of [
@@ -66,9 +34,9 @@ describe("repositories", () => {
       ["list/b", "2".repeat(500)],
       ["list/c", "3".repeat(50)],
     ] as const) {
-      await pushImage(name, { config: configOf("amd64"), layers: [layer], tag: "v1" });
+      await pushImage(registry, name, { config: configOf("amd64"), layers: [layer], tag: "v1" });
     }
-    await pushImage("list/c", { config: configOf("amd64"), layers: ["3"], tag: "v2" });
+    await pushImage(registry, "list/c", { config: configOf("amd64"), layers: ["3"], tag: "v2" });
     const names = async (query: string): Promise<string[]> => {
       const found: string[] = [];
       for (let cursor = ""; ;) {
@@ -88,8 +56,8 @@ describe("repositories", () => {
   });
 
   test("say what is in them, and what of it is their own", async () => {
-    await pushImage("shares/a", { config: configOf("s390x"), layers: ["shared", "own"], tag: "v1" });
-    await pushImage("shares/b", { config: configOf("s390x"), layers: ["shared"], tag: "v1" });
+    await pushImage(registry, "shares/a", { config: configOf("s390x"), layers: ["shared", "own"], tag: "v1" });
+    await pushImage(registry, "shares/b", { config: configOf("s390x"), layers: ["shared"], tag: "v1" });
     const { body } = await api.get("/repositories/shares/a");
     expect(body).toMatchObject({ name: "shares/a", tags: 1, manifests: 1, blobs: 3, uploads: 0 });
     expect(body.permissions).toEqual(["pull", "push", "delete", "admin"]);
@@ -137,13 +105,14 @@ describe("repositories", () => {
 
 describe("tags", () => {
   test("are in the order of versions, with aliases, platforms and sizes", async () => {
-    const amd64 = await pushImage("team/app", { config: configOf("amd64"), layers: ["l1"], tag: "1.9" });
-    await push(
+    const amd64 = await pushImage(registry, "team/app", { config: configOf("amd64"), layers: ["l1"], tag: "1.9" });
+    await pushManifest(
+      registry,
       "team/app/manifests/1.10",
       OCI_MANIFEST,
       imageManifest(descriptorOf(OCI_CONFIG, configOf("amd64")), [descriptorOf(OCI_LAYER, "l1")]),
     );
-    await pushImage("team/app", { config: configOf("arm64"), layers: ["l2"], tag: "1.8" });
+    await pushImage(registry, "team/app", { config: configOf("arm64"), layers: ["l2"], tag: "1.8" });
     const { body } = await api.get("/repositories/team/app/-/tags?limit=2");
     expect(body.total).toBe(3);
     expect(body.items.map(({ name }: { name: string }) => name)).toEqual(["1.10", "1.9"]);
@@ -165,9 +134,9 @@ describe("tags", () => {
   });
 
   test("have a history, and signatures show beside them", async () => {
-    const first = await pushImage("team/signed", { config: configOf("amd64"), layers: ["a"], tag: "v1" });
-    const second = await pushImage("team/signed", { config: configOf("amd64"), layers: ["b"], tag: "v1" });
-    await pushImage("team/signed", {
+    const first = await pushImage(registry, "team/signed", { config: configOf("amd64"), layers: ["a"], tag: "v1" });
+    const second = await pushImage(registry, "team/signed", { config: configOf("amd64"), layers: ["b"], tag: "v1" });
+    await pushImage(registry, "team/signed", {
       config: "{}",
       layers: ["signature"],
       more: { subject: second, artifactType: "application/vnd.dev.cosign.artifact.sig.v1+json" },
@@ -183,8 +152,8 @@ describe("tags", () => {
 
 describe("manifests", () => {
   test("of an index are a tree, in which attestations stand with their image", async () => {
-    const image = await pushImage("team/multi", { config: configOf("amd64"), layers: ["x".repeat(100)] });
-    const attestation = await pushImage("team/multi", { config: "{}", layers: ["provenance"] });
+    const image = await pushImage(registry, "team/multi", { config: configOf("amd64"), layers: ["x".repeat(100)] });
+    const attestation = await pushImage(registry, "team/multi", { config: "{}", layers: ["provenance"] });
     const index = imageIndex([
       { ...image, platform: { os: "linux", architecture: "amd64" } },
       {
@@ -196,7 +165,7 @@ describe("manifests", () => {
         },
       },
     ] as TestDescriptor[]);
-    await push("team/multi/manifests/latest", OCI_INDEX, index);
+    await pushManifest(registry, "team/multi/manifests/latest", OCI_INDEX, index);
     const { body } = await api.get(`/repositories/team/multi/-/manifests/${digestOf(index)}`);
     expect(body).toMatchObject({ kind: "index", platforms: ["linux/amd64"], tags: ["latest"], attestations: [] });
     expect(body.images).toMatchObject([
@@ -217,7 +186,7 @@ describe("manifests", () => {
       { created_by: "COPY app /", created: "2026-01-01T00:00:00Z" },
       { created_by: "RUN make" },
     ];
-    const image = await pushImage("team/lines", {
+    const image = await pushImage(registry, "team/lines", {
       config: configOf("amd64", { history }),
       layers: ["c", "d"],
       tag: "v1",
@@ -236,7 +205,7 @@ describe("manifests", () => {
     ]);
     expect(body.lines[1].layer.manifests).toBe(1);
     // A history that does not fit says nothing.
-    const other = await pushImage("team/lines", {
+    const other = await pushImage(registry, "team/lines", {
       config: configOf("amd64", { history: history.slice(0, 2) }),
       layers: ["c", "d"],
     });

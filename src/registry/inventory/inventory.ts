@@ -14,6 +14,7 @@ import type {
   TagSummary,
   UploadSummary,
 } from "../../metadata/inventory.ts";
+import type { TagEvent } from "../../metadata/tags.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { parseDigest } from "../../oci/digest.ts";
 import { MAX_MANIFEST_SIZE } from "../../oci/manifest.ts";
@@ -82,6 +83,14 @@ export interface ListedTag extends TagSummary, ImageSummary {
   readonly referrerTypes: readonly string[];
 }
 
+/** A time for which a tag pointed at a manifest. */
+export interface TagPeriod extends TagEvent {
+  /** Whether the manifest is here, so that the tag can point there again. */
+  readonly isHere: boolean;
+  /** Until when collection keeps it at the least; undefined when that is without a limit, or the tag still points there. */
+  readonly keptUntil: number | undefined;
+}
+
 export interface TagPage {
   readonly items: readonly ListedTag[];
   /** The tag behind which the next page begins; undefined when there is none. */
@@ -125,11 +134,13 @@ const MAX_LINKS = 200_000;
 export class Inventory {
   readonly #metadata: Metadata;
   readonly #namespace: Namespace;
+  readonly #rules: Backend["rules"];
   readonly #order: TagOrder;
   readonly #summaries = new LruCache<Digest, ImageSummary>(MAX_SUMMARY_BYTES);
 
-  constructor({ metadata }: Pick<Backend, "metadata">, namespace: Namespace) {
+  constructor({ metadata, rules }: Pick<Backend, "metadata" | "rules">, namespace: Namespace) {
     this.#metadata = metadata;
+    this.#rules = rules;
     this.#namespace = namespace;
     this.#order = new TagOrder(namespace);
   }
@@ -207,6 +218,21 @@ export class Inventory {
   /** One tag; undefined when it is not there. */
   async tag(name: RepositoryName, tag: Tag): Promise<ListedTag | undefined> {
     return (await this.#listed(name, [tag]))[0];
+  }
+
+  /** What a tag pointed at, newest first, and whether and until when it can be pointed there again. */
+  async history(name: RepositoryName, tag: Tag, limit: number): Promise<readonly TagPeriod[]> {
+    const periods = await this.#namespace.repository(name).tags.history(tag, limit);
+    const here = await this.#metadata.inventory.present(
+      name,
+      periods.map(({ digest }) => digest),
+    );
+    const { untagged, undoMs } = this.#rules;
+    return periods.map((period) => ({
+      ...period,
+      isHere: here.has(period.digest),
+      keptUntil: untagged && period.until !== undefined ? period.until + undoMs : undefined,
+    }));
   }
 
   /** In the order of `tags`, without those that are gone. */

@@ -1,6 +1,7 @@
 /** The JSON API: finds the operation of a request, validates what it says, and answers. Loaded with the first request to it. */
 import { createHash } from "node:crypto";
 import type { z } from "zod";
+import { nameOf } from "../../auth/policy.ts";
 import { OciError } from "../../oci/error.ts";
 import type { RepositoryName } from "../../oci/repository-name.ts";
 import { apiMethod } from "../api-resources.ts";
@@ -8,10 +9,13 @@ import type { ApiResource, SpelledApiPath } from "../api-resources.ts";
 import type { Context } from "../context.ts";
 import { nextPage } from "../http/links.ts";
 import { json } from "../http/reply.ts";
-import type { Reply } from "../http/reply.ts";
+import type { AuditedReply } from "../audit.ts";
 import { pathOf, targetOf } from "../http/request-target.ts";
 import { jsonText } from "../http/representation.ts";
 import type { Representation } from "../http/representation.ts";
+import { collectionOperations } from "./collection.ts";
+import { copyOperations } from "./copies.ts";
+import { deletionOperations } from "./deletions.ts";
 import { descriptionOperations } from "./description.ts";
 import { eventOperations } from "./events.ts";
 import { manifestOperations } from "./manifests.ts";
@@ -19,6 +23,7 @@ import type { AnyOperation } from "./operation.ts";
 import { repositoryOperations } from "./repositories.ts";
 import { sessionOperations } from "./session.ts";
 import { tagOperations } from "./tags.ts";
+import { uploadOperations } from "./uploads.ts";
 
 /** Every operation there is. */
 export const OPERATIONS: readonly AnyOperation[] = [
@@ -26,6 +31,10 @@ export const OPERATIONS: readonly AnyOperation[] = [
   ...repositoryOperations,
   ...tagOperations,
   ...manifestOperations,
+  ...deletionOperations,
+  ...copyOperations,
+  ...uploadOperations,
+  ...collectionOperations,
   ...eventOperations,
   ...descriptionOperations(() => OPERATIONS),
 ];
@@ -42,7 +51,7 @@ export interface ApiRoute extends SpelledApiPath {
 }
 
 /** Answers a request that is authorized for its resource and method. */
-export async function answerApi(context: Context, route: ApiRoute): Promise<Reply | Representation> {
+export async function answerApi(context: Context, route: ApiRoute): Promise<AuditedReply | Representation> {
   const { request, parameters, options } = context;
   const services = options.api;
   if (!services) throw new OciError("UNSUPPORTED", { status: 404, message: "unknown path" });
@@ -51,7 +60,13 @@ export async function answerApi(context: Context, route: ApiRoute): Promise<Repl
   const body = found.body ? await parsedBody(found.body, context) : undefined;
   const { name = "" as RepositoryName, parts } = route;
   const answer = await found.run({ context, services, name, parts, query, body });
-  if (found.method !== "GET") return json(200, answer.body, { "cache-control": "no-store", ...answer.headers });
+  if (found.method !== "GET") {
+    if (answer.operation !== undefined) {
+      await services.maintenance.recordOperation(nameOf(context.authorization.principal), answer.operation);
+    }
+    const reply = json(200, answer.body, { "cache-control": "no-store", ...answer.headers });
+    return { ...reply, ...(answer.changes && { changes: answer.changes }) };
+  }
   const text = JSON.stringify(answer.body);
   return jsonText(text, {
     digest: createHash("sha256").update(text).digest("base64url").slice(0, 27),

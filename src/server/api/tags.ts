@@ -1,8 +1,10 @@
 /** Tags in the API. */
 import { z } from "zod";
+import { digest as digestOfText } from "../../oci/digest.ts";
 import { manifestUnknown, repositoryUnknown } from "../../oci/unknown.ts";
 import { MAX_ALIASES, TAG_ORDERS } from "../../registry/inventory/inventory.ts";
 import type { ListedTag } from "../../registry/inventory/inventory.ts";
+import { tagCondition } from "../http/conditions.ts";
 import {
   Bytes,
   Count,
@@ -47,6 +49,12 @@ const TagPeriod = z
     digest: DigestText,
     since: Time,
     until: Time.nullable().meta({ description: "Null while the tag still points there." }),
+    canRestore: z
+      .boolean()
+      .meta({ description: "Whether the manifest is here, so that PUT of the tag undoes the change." }),
+    restorableUntil: Time.nullable().meta({
+      description: "Until when garbage collection keeps the manifest at the least; null when there is no limit.",
+    }),
   })
   .meta({ id: "TagPeriod" });
 
@@ -124,14 +132,35 @@ export const tagOperations = [
     query: z.strictObject({ limit: PAGE.limit }),
     answer: z.object({ items: z.array(TagPeriod) }),
     run: async (request) => {
-      const { context, name, query } = request;
-      const history = await context.namespace.repository(name).tags.history(tagOf(request), query.limit);
-      const items = history.map(({ digest, since, until }) => ({
+      const { services, name, query } = request;
+      const history = await (await services.inventory()).history(name, tagOf(request), query.limit);
+      const items = history.map(({ digest, since, until, isHere, keptUntil }) => ({
         digest,
         since: timeText(since),
         until: optionalTime(until),
+        canRestore: isHere,
+        restorableUntil: optionalTime(isHere ? keptUntil : undefined),
       }));
       return { body: { items } };
+    },
+  }),
+  operation({
+    id: "putTag",
+    resource: "tag",
+    method: "PUT",
+    summary: "Point a tag at a manifest of the repository: tag it anew, or undo a change",
+    description: "`If-Match` and `If-None-Match` hold for the digest that the tag points at, as in a push.",
+    body: z.strictObject({ digest: z.string() }).meta({ id: "TagRequest" }),
+    answer: Tag,
+    refusals: [404, 412],
+    run: async (request) => {
+      const { context, services, name, body } = request;
+      const [tag, to] = [tagOf(request), digestOfText(body.digest)];
+      await context.namespace.repository(name).tags.put(tag, to, tagCondition(context.request.headers));
+      const found = await (await services.inventory()).tag(name, tag);
+      if (!found) throw manifestUnknown(name, { tag });
+      const change = { action: "push", object: "manifest", repository: name, digest: to, tags: [tag] } as const;
+      return { body: shown(found), changes: [change] };
     },
   }),
 ];
