@@ -53,7 +53,7 @@ const LOCK = JSON.parse(LOCK_TEXT) as Lock;
 const DECLARED = [...Object.keys(MANIFEST.dependencies), ...Object.keys(MANIFEST.devDependencies)];
 
 const SHIPPED = packagesImportedBy("src", (path) => !path.endsWith(".test.ts") && !path.includes("/testing/"));
-const DEVELOPMENT = ["src", "test", "tools", "bench"].flatMap((folder) => packagesImportedBy(folder, () => true));
+const DEVELOPMENT = ["src", "test", "tools", "bench", "ui"].flatMap((folder) => packagesImportedBy(folder, () => true));
 
 describe("a dependency", () => {
   test("of the program is one that was decided on", () => {

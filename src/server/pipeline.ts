@@ -286,12 +286,28 @@ async function handle(context: Context, route: Route): Promise<AuditedReply | Re
       return await answerApi(context, route);
     }
     case "welcome":
-      return getWelcome(context);
+      return acceptsHtml(context.request) ? await page(context) : getWelcome(context);
+    case "page":
+      return await page(context);
+    case "page-file": {
+      const { getPageFile } = await import("./page/page.ts"); // loaded with the first request to the page
+      return getPageFile(context, route);
+    }
     case "health":
       return getHealth();
     case "ready":
       return await getReady(context);
   }
+}
+
+async function page(context: Context): Promise<Representation> {
+  const { getPage } = await import("./page/page.ts");
+  return getPage(context);
+}
+
+/** Whether a browser asks, which names this type in its navigations alone. */
+function acceptsHtml({ headers }: Request): boolean {
+  return /\btext\/html\b/i.test(headers.get("accept") ?? "");
 }
 
 /** Says once why something failed. A client that went away is no failure. */

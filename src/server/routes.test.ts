@@ -16,6 +16,10 @@ describe("a path", () => {
     ["/", { kind: "welcome" }],
     ["/healthz", { kind: "health" }],
     ["/readyz", { kind: "ready" }],
+    ["/r", { kind: "page" }],
+    ["/r/team/app/-/t/1.0", { kind: "page" }],
+    ["/login", { kind: "page" }],
+    ["/ui/page-0123456789.js", { kind: "page-file", file: "page-0123456789.js" }],
     ["/v2", { kind: "base" }],
     ["/v2/", { kind: "base" }],
     ["/v2/_catalog", { kind: "catalog" }],
@@ -298,6 +302,10 @@ function pathOf(route: SpelledRoute): string {
       );
     case "welcome":
       return "/";
+    case "page":
+      return "/r";
+    case "page-file":
+      return `/ui/${route.file}`;
     case "health":
       return "/healthz";
     case "ready":

@@ -27,6 +27,8 @@ type Endpoint<Name, Digest_, Reference_> =
   | ({ readonly kind: "api" } & SpelledApiPath)
   | ({ readonly kind: "api"; readonly name: Name } & SpelledApiPath)
   | { readonly kind: "welcome" }
+  | { readonly kind: "page" }
+  | { readonly kind: "page-file"; readonly file: string }
   | { readonly kind: "health" }
   | { readonly kind: "ready" };
 
@@ -52,6 +54,8 @@ export const METHODS: Readonly<Record<RouteKind, readonly string[]>> = {
   keys: ["GET", "HEAD"],
   api: ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
   welcome: ["GET", "HEAD"],
+  page: ["GET", "HEAD"],
+  "page-file": ["GET", "HEAD"],
   health: ["GET", "HEAD"],
   ready: ["GET", "HEAD"],
 };
@@ -142,6 +146,9 @@ export function spellRoute(path: string): SpelledRoute | undefined {
       return { kind: "keys" };
     case "/":
       return { kind: "welcome" };
+    case "/r":
+    case "/login":
+      return { kind: "page" };
     case "/healthz":
       return { kind: "health" };
     case "/readyz":
@@ -149,6 +156,8 @@ export function spellRoute(path: string): SpelledRoute | undefined {
     default:
       if (path.startsWith("/v2/")) return spellRepositoryRoute(segmentsAfter("/v2/", path));
       if (isApiPath(path)) return spellApiRoute(path);
+      if (path.startsWith("/r/")) return { kind: "page" };
+      if (path.startsWith(PAGE_FILES)) return { kind: "page-file", file: path.slice(PAGE_FILES.length) };
       return path.startsWith(EXTENSIONS) ? spellExtensionRoute(segmentsAfter(EXTENSIONS, path)) : undefined;
   }
 }
@@ -184,6 +193,9 @@ export function pathBelow(prefix: string, path: string): string | undefined {
   if (path === prefix) return "/";
   return path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : undefined;
 }
+
+/** Where the files of the page are. */
+const PAGE_FILES = "/ui/";
 
 /** Where containers/image looks for signatures. */
 const EXTENSIONS = "/extensions/v2/";

@@ -7,7 +7,7 @@ import { scratchFolder } from "../support/scratch.ts";
 
 const BUILT = "dist/program/stowage.js";
 const SOURCES = "src/main.ts";
-const FILES = [SOURCES, "src/deep/down.ts", "package-lock.json"];
+const FILES = [SOURCES, "src/deep/down.ts", "ui/main.tsx", "tools/build-page.ts", "package-lock.json"];
 
 /** Seconds since 1970 that something was changed at. */
 const BUILT_AT = 1_000_000;
@@ -22,7 +22,7 @@ async function installation(): Promise<string> {
     await age(folder, file, file === BUILT ? 0 : -1);
   }
   await chmod(join(folder, "tools/bun"), 0o755);
-  for (const name of ["src", "src/deep"]) await age(folder, name, -1);
+  for (const name of ["src", "src/deep", "ui"]) await age(folder, name, -1);
   return folder;
 }
 

@@ -24,6 +24,8 @@ export function requiredPermission(request: Request, route: Route | InvalidRoute
   const reads = method === "GET" || method === "HEAD";
   switch (route.kind) {
     case "welcome":
+    case "page":
+    case "page-file":
     case "health":
     case "ready":
     case "token":

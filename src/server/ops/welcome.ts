@@ -1,4 +1,4 @@
-/** The page for people who open the address in a browser. */
+/** What the registry says at its address to programs: a browser gets the page. */
 import type { Context } from "../context.ts";
 import { dockerHost } from "./docker-host.ts";
 import { textBody } from "../http/reply.ts";
@@ -26,6 +26,7 @@ and pull it:
 What it holds:  curl ${asksForLogin ? "-u NAME " : ""}${base}/v2/_catalog
 `;
   return {
+    headers: { vary: "Accept" },
     contentHeaders: { "content-type": "text/plain; charset=utf-8" },
     size: Buffer.byteLength(page),
     body: textBody(page),
