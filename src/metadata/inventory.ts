@@ -157,8 +157,9 @@ const TAGS = query(
 const TAGS_OF = query(
   { name: tagName },
   `
-  select t.name from repo r join manifest m on m.repo = r.id join tag t on t.manifest = m.id
-  where r.name = $1 and m.digest = $2 order by t.name limit $3`,
+  select name from tag where manifest = (
+    select m.id from repo r join manifest m on m.repo = r.id where r.name = $1 and m.digest = $2)
+  order by name limit $3`,
 );
 
 const REFERRER_TYPES = query(

@@ -31,3 +31,12 @@ test("the statements that are replaced in part are found by what they say", asyn
   expect(links.filter((text) => text.includes("repo_blob."))).toEqual([]);
   expect(links.filter((text) => text.includes("b.id = l.blob"))).toHaveLength(1);
 });
+
+test("pages of one repository name it without a join, so that they are read in the order of an index", async () => {
+  const written = [...(await writtenStatements())].filter(
+    (text) => text.includes("from repo r join") && text.includes("order by"),
+  );
+  const translated = written.map(translate).filter((text) => text.includes("(select id from repo where name = $1)"));
+  expect(translated.length).toBeGreaterThan(8);
+  expect(translated.filter((text) => /\br\./.test(text))).toEqual([]);
+});

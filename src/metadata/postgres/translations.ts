@@ -60,6 +60,13 @@ export const REPLACED: ReadonlyMap<string, string> = new Map([
   ],
 ]);
 
+/**
+ * Rows of one repository in the order of an index. In a join with `repo`, PostgreSQL does not see that there is one repository: it would
+ * read all rows that it has, and sort them, for each page.
+ */
+const PAGE_OF_REPOSITORY =
+  /\bfrom repo r join (\w+) (\w) on \2\.repo = r\.id\b((?:(?!\br\.)[^])*?)\bwhere r\.name = \$1 and((?:(?!\br\.)[^])*\border by\b(?:(?!\br\.)[^])*)$/;
+
 /** Rewrites a statement for PostgreSQL. */
 export function translate(text: string): string {
   const replaced = REPLACED.get(text.replaceAll(/\s+/g, " ").trim());
@@ -77,6 +84,7 @@ export function translate(text: string): string {
       .replaceAll(/\(\$(\d+) is null or (\w+) = \$\1\)/g, "(coalesce($$$1, $2) = $2)")
       .replaceAll(/\$(\d+) is null\b/g, "$$$1::text is null")
       .replaceAll(/\bcross join ((?:\w+ )?\w+) on\b/g, "join $1 on")
+      .replace(PAGE_OF_REPOSITORY, "from $1 $2$3where $2.repo = (select id from repo where name = $$1) and$4")
       .replace(
         "coalesce(sum(tags), 0) from repo where name < '~'",
         "coalesce(sum(counted_tags), 0) + (select coalesce(sum(d.tags), 0) " +
