@@ -18,11 +18,10 @@ export const MOVED_TAG = "t0000001";
 /** Fills the tables of a migrated database, without their triggers, in the order of their keys. */
 export async function fillRegistry(url: string, { repositories, manifests, blobs }: LargeRegistry): Promise<void> {
   const all = manifests * blobs;
-  // Of the manifest $1: the first repository has every tenth one.
+  // The first repository has every tenth manifest.
   const repoOf = (manifest: string): string =>
     `case when ${manifest} % 10 = 0 then 1 else 1 + ${manifest} % ${repositories} end`;
   const manifestOf = `((b + ${blobs} - 1) / ${blobs})`;
-  const digest = (of: string): string => `'\\x01'::bytea || sha256((${of})::text::bytea)`;
   const steps = [
     `insert into repo (id, name, created_at, counted_bytes, counted_tags)
      select i, 'big/r' || lpad(i::text, 6, '0'), 1, 1000, 10 from generate_series(1, ${repositories}) i`,
@@ -76,3 +75,8 @@ export async function fillRegistry(url: string, { repositories, manifests, blobs
 }
 
 const LONGEST_MS = 3 * 3_600_000;
+
+/** SQL for the bytes of the SHA-256 of a text. */
+function digest(of: string): string {
+  return `'\\x01'::bytea || sha256((${of})::text::bytea)`;
+}
