@@ -86,7 +86,11 @@ describe("a server with a certificate", () => {
   });
 
   test("takes over a new certificate by itself, and finishes what it has begun with the old one", async () => {
-    await using server = await serverWith("renewed", authority.issue("old", { names: NAMES }));
+    await using server = await serverWith("renewed", authority.issue("old", { names: NAMES }), {
+      REGISTRY_HTTP_DEBUG_ADDR: "127.0.0.1:0",
+      REGISTRY_HTTP_DEBUG_PROMETHEUS_ENABLED: "true",
+    });
+    const [, debugUrl = ""] = await server.printed(/"debugUrl":"([^"]+)"/);
     const begun = await get(server, "/v2/team/app/blobs/uploads/", {});
     expect(begun.status).toBe(405);
     const { url } = server;
@@ -108,6 +112,9 @@ describe("a server with a certificate", () => {
       }),
       tls: { ca: authority.cert },
     } as RequestInit);
+    // A connection that is not accepted yet is closed with the old server.
+    const isBegun = /^registry_http_in_flight_requests\{[^}]*upload[^}]*\} 1$/m;
+    while (!isBegun.test(await (await fetch(`${debugUrl}/metrics`)).text())) await Bun.sleep(5);
     // As tools that renew do it: files beside them, then put into place one after the other.
     const { cert, key } = authority.issue("new", { names: NAMES });
     await rename(await fileOf("next.key", key), join(folder, "renewed.key"));
