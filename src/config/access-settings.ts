@@ -1,5 +1,5 @@
 /** Settings of who may do what. */
-import { z } from "zod";
+import { z } from "./zod.ts";
 import { actions, patterns } from "./auth-settings.ts";
 
 const who = z

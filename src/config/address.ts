@@ -1,6 +1,6 @@
 /** Where to listen, as settings say it. */
 import { isIPv6 } from "node:net";
-import { z } from "zod";
+import { z } from "./zod.ts";
 
 const EXPECTED =
   'expected host:port such as "127.0.0.1:5000", ":5000" for all addresses, "[::1]:5000", or "unix:/run/stowage.sock"';

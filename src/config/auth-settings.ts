@@ -1,6 +1,6 @@
 /** Settings of authentication: users, robots, CI jobs, and an external token server. */
 import { parseUrl } from "../lib/parse-url.ts";
-import { z } from "zod";
+import { z } from "./zod.ts";
 import { isLoopbackHost } from "../lib/network.ts";
 import { duration } from "./values.ts";
 

@@ -1,5 +1,5 @@
 /** Settings of a database on a server. */
-import { z } from "zod";
+import { z } from "./zod.ts";
 import { interval } from "./values.ts";
 
 /** PostgreSQL's own limit is 100 by default, for all processes together. */

@@ -1,5 +1,5 @@
 /** Settings of events: the endpoints that receive them, how long they are kept, and the audit table. */
-import { z } from "zod";
+import { z } from "./zod.ts";
 import { parseUrl } from "../lib/parse-url.ts";
 import { bytes, distributionDuration, duration } from "./values.ts";
 

@@ -1,5 +1,5 @@
 /** Settings of health checks besides those of database and storage, which are always made. */
-import { z } from "zod";
+import { z } from "./zod.ts";
 import { parseUrl } from "../lib/parse-url.ts";
 import { distributionDuration } from "./values.ts";
 

@@ -1,6 +1,6 @@
 /** Settings of how clients reach the registry: TLS, versions of HTTP, and proxies in front. */
 import { parseUrl } from "../lib/parse-url.ts";
-import { z } from "zod";
+import { z } from "./zod.ts";
 import { parseNetwork } from "../lib/network.ts";
 import { address } from "./address.ts";
 import { lowerCase } from "./values.ts";

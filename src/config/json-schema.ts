@@ -1,5 +1,5 @@
 /** The settings file as a JSON schema, by which editors complete, explain and check it. */
-import { z } from "zod";
+import { z } from "./zod.ts";
 import { DESCRIPTIONS } from "./descriptions.ts";
 import { UNBUILT_PATHS, unbuiltSetting } from "./distribution.ts";
 import { SETTING_PATHS, acceptedAt, defaultOf } from "./schema.ts";

@@ -1,5 +1,5 @@
 /** Settings of how much is allowed: reads in a time, unfinished uploads, and what may lie below a prefix. */
-import { z } from "zod";
+import { z } from "./zod.ts";
 import { parseRepositoryName } from "../oci/repository-name.ts";
 import { bytes } from "./values.ts";
 

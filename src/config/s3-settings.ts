@@ -1,5 +1,5 @@
 /** Settings of the bucket that holds the bytes of blobs: distribution's names. */
-import { z } from "zod";
+import { z } from "./zod.ts";
 import { parseUrl } from "../lib/parse-url.ts";
 import { bytes } from "./values.ts";
 

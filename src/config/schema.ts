@@ -1,5 +1,5 @@
 /** The settings: one schema, strict, so that a typo never turns something off in silence. */
-import { z } from "zod";
+import { z } from "./zod.ts";
 import { policiesSetting, protectedTagsSetting } from "./access-settings.ts";
 import { address, isOfNetwork } from "./address.ts";
 import { authSettings } from "./auth-settings.ts";
@@ -17,8 +17,6 @@ import { auditSettings, eventsSettings, notificationsSettings } from "./event-se
 import { limitsSettings, quotasSetting } from "./limit-settings.ts";
 import { s3Settings } from "./s3-settings.ts";
 import { bytes, distributionDuration, duration, interval, lowerCase } from "./values.ts";
-
-z.config({ jitless: true }); // settings are read once: code made for that takes longer than it saves
 
 /** More than this in rows of a database would make it slow for everything else. */
 const MAX_INLINE = 1024 ** 2;

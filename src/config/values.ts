@@ -1,5 +1,5 @@
 /** What values of settings look like, whatever setting they belong to. */
-import { z } from "zod";
+import { z } from "./zod.ts";
 import { parseDuration } from "../lib/duration.ts";
 
 const UNITS: Readonly<Record<string, number>> = { "": 1, b: 1, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3 };
