@@ -1,15 +1,32 @@
 /** The Helm chart: linted, rendered in each combination of its switches, and carried by Stowage itself. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseAllDocuments } from "yaml";
 import manifest from "../../package.json";
 import { loadSettings } from "../../src/config/sources.ts";
+import { cached, make } from "../clients/support/cache.ts";
 import { Client } from "../clients/support/client.ts";
+import { run } from "../clients/support/programs.ts";
 import { WatchedRegistry } from "../clients/support/watched-registry.ts";
 import { ROOT } from "../support/registry.ts";
 
 const CHART = join(ROOT, "deploy/chart");
+
+const VALIDATOR = join(import.meta.dir, "kubernetes-validate");
+
+/** The path of a Python that has the schemas; they are installed when they are not there yet. */
+async function kubernetesValidate(): Promise<`/${string}`> {
+  const pins = await readFile(join(VALIDATOR, "requirements.txt"), "utf8");
+  const folder = await cached(
+    `kubernetes-validate-${/^kubernetes-validate==(.*)$/m.exec(pins)?.[1]}`,
+    async (target) => {
+      await make("python3", ["-m", "venv", target], VALIDATOR);
+      await make(join(target, "bin/pip"), ["install", "--no-deps", "--requirement", "requirements.txt"], VALIDATOR);
+    },
+  );
+  return join(folder, "bin/python") as `/${string}`;
+}
 
 const resources = new AsyncDisposableStack();
 let registry: WatchedRegistry;
@@ -93,6 +110,24 @@ describe("the chart", () => {
       const { settings, warnings } = loadSettings({ file: { path: "config.yml", text }, environment, flags: {} });
       expect(warnings).toEqual([]);
       expect(settings.storage.filesystem.rootdirectory).toBe("/var/lib/registry");
+    }
+  });
+
+  test("renders objects that the schemas of Kubernetes allow, with every switch off and on", async () => {
+    const python = await kubernetesValidate();
+    for (const [values, objects] of [
+      [[], 3],
+      [Object.values(SWITCHES).flat(), 8],
+    ] as const) {
+      const words = values.flatMap((value) => ["--set", value]);
+      await writeFile(helm.file("rendered.yaml"), await helm.says("template", "registry", CHART, ...words));
+      const { stdout } = await run(python, [
+        join(VALIDATOR, "validate.py"),
+        helm.file("rendered.yaml"),
+        "1.25",
+        "1.37",
+      ]);
+      expect(stdout).toBe(`${objects} objects\n`);
     }
   });
 
