@@ -6,9 +6,9 @@
  */
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { randomInt } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createRegistry } from "../../src/create-registry.ts";
 import { FilesystemBlobStore } from "../../src/storage/filesystem/filesystem-blob-store.ts";
@@ -161,6 +161,38 @@ test("replicas that are restarted one after the other collect each thing once", 
   while (deleted() < blobs.size) await sleep(100);
   expect(deleted()).toBe(blobs.size);
   expect(replicas.errors()).toEqual([]);
+});
+
+test("three replicas let a client read, and guess passwords, at most three times as much as one", async () => {
+  const [perMinute, guesses] = [20, 10];
+  const passwords = join(await mkdtemp(join(tmpdir(), "stowage-htpasswd-")), "htpasswd");
+  await writeFile(passwords, `alice:${await Bun.password.hash("right", { algorithm: "bcrypt", cost: 4 })}\n`);
+  await using subject = await openSubject({
+    auth: { htpasswd: { realm: "tests", path: passwords } },
+    limits: { reads: { perminute: perMinute } },
+  });
+  const { url } = subject.replicas;
+  const countOf = async (credentials: string, path: string, status: number, times: number): Promise<number> => {
+    let found = 0;
+    for (let each = 0; each < times; each++) {
+      const headers = { authorization: `Basic ${btoa(credentials)}` };
+      if ((await fetch(`${url}${path}`, { headers })).status === status) found++;
+    }
+    return found;
+  };
+  let started = performance.now();
+  const passed = await countOf("alice:right", "/v2/app/tags/list", 404, 100);
+  const refilled = ((performance.now() - started) / 60_000) * perMinute;
+  expect(passed).toBeGreaterThanOrEqual(perMinute);
+  expect(passed).toBeLessThanOrEqual(3 * (perMinute + refilled + 1));
+
+  started = performance.now();
+  const verified = await countOf("alice:wrong", "/v2/", 401, 100);
+  // However full the buckets are, each process verifies one attempt a second.
+  const seconds = (performance.now() - started) / 1000;
+  expect(verified).toBeGreaterThanOrEqual(guesses);
+  expect(verified).toBeLessThanOrEqual(3 * (guesses + 1.2 * seconds + 1));
+  await rm(dirname(passwords), { recursive: true });
 });
 
 interface Subject extends AsyncDisposable {
