@@ -1,17 +1,23 @@
 /**
  * What collection costs: `tools/bun bench/collection.ts [ROUNDS] [SECONDS]`, with wrk on the machine.
  *
- *   by hand      unreferenced blobs collected per second, with few and with many referenced ones beside them
- *   beside load  latency of manifest GET with collection running and without, in turns
- *   start        from the start of the process to its first answer, with few rows and with a million
+ *   by hand        unreferenced blobs collected per second, with few and with many referenced ones beside them; images without a tag
+ *   beside load    latency of manifest GET with collection running and without, in turns
+ *   beside pushes  latency of pushes of small images, likewise
+ *   start          from the start of the process to its first answer, with few rows and with a million
  *
  * Ratios are what counts: the machine is the same for all rows, and never quiet.
  */
+import { Database } from "bun:sqlite";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createRegistry } from "../src/create-registry.ts";
 import { startRegistry } from "../test/support/registry.ts";
+import { smallImages } from "./loads/bodies.ts";
+import { Connection } from "./loads/connection.ts";
+import { latencyOf } from "./loads/load.ts";
+import { pushImage } from "./loads/pusher.ts";
 import { REPOSITORY, seed } from "./support/seed.ts";
 import type { Contents } from "./support/seed.ts";
 
@@ -49,6 +55,30 @@ async function collectByHand(contents: Contents): Promise<void> {
   });
 }
 
+/** Collects images that no tag points at: manifests, links and blobs. */
+async function collectUntagged(images: number): Promise<void> {
+  await withFolder({ images, unreferenced: 0, files: 0 }, async (folder) => {
+    const database = new Database(join(folder, "registry.db"), { strict: true });
+    database.run("delete from tag");
+    database.run("delete from tag_count");
+    database.close();
+    await using registry = await createRegistry({ storage: { folder } });
+    const started = performance.now();
+    const { manifests, links, blobs } = await registry.collect({
+      ...NOTHING_IS_PROMISED,
+      freshMs: 0,
+      undoMs: 0,
+      untagged: true,
+    });
+    const took = (performance.now() - started) / 1000;
+    if (manifests !== images) throw new Error("not all of it was collected");
+    console.log(
+      `${String(images).padStart(9)} images without a tag  ${took.toFixed(2).padStart(7)} s  ` +
+        `${((manifests + links + blobs) / took).toFixed(0)} manifests, links and blobs a second`,
+    );
+  });
+}
+
 interface Latency {
   readonly p50: number;
   readonly p99: number;
@@ -74,7 +104,28 @@ async function load(url: string): Promise<Latency> {
   };
 }
 
-async function besideLoad(collecting: boolean): Promise<Latency> {
+/** Pushes of small images, so many a second, by several clients. */
+async function pushes(url: string): Promise<Latency> {
+  const images = smallImages(PUSHES_PER_SECOND * seconds);
+  const millis: number[] = [];
+  const started = performance.now();
+  let next = 0;
+  const write = async (writer: number): Promise<void> => {
+    using connection = await Connection.open(Number(new URL(url).port));
+    for (let at = next++; at < images.length; at = next++) {
+      await Bun.sleep(Math.max(0, started + (at * 1000) / PUSHES_PER_SECOND - performance.now()));
+      const begun = performance.now();
+      await pushImage(connection, `push/writer-${writer}`, `v${at}`, images[at]!);
+      millis.push(performance.now() - begun);
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, (_, writer) => write(writer)));
+  return { ...latencyOf(millis), perSecond: (millis.length * 1000) / (performance.now() - started) };
+}
+
+const PUSHES_PER_SECOND = 25;
+
+async function beside(clients: (url: string) => Promise<Latency>, collecting: boolean): Promise<Latency> {
   return await withFolder({ images: 1000, unreferenced: 200_000, files: 20_000 }, async (folder) => {
     const env = {
       REGISTRY_LOG_LEVEL: "warn",
@@ -85,8 +136,31 @@ async function besideLoad(collecting: boolean): Promise<Latency> {
     };
     await using server = await startRegistry({ dataDir: folder, env });
     await Bun.sleep(1500); // the first round has begun
-    return await load(`${server.url}/v2/${REPOSITORY}/manifests/v0000007`);
+    return await clients(server.url);
   });
+}
+
+/** Clients with collection running and without, in turns. */
+async function compareBeside(words: string, clients: (url: string) => Promise<Latency>): Promise<void> {
+  console.log(words);
+  const [without, collecting]: [Latency[], Latency[]] = [[], []];
+  for (let round = 0; round < rounds; round++) {
+    without.push(await beside(clients, false));
+    collecting.push(await beside(clients, true));
+  }
+  const show = (name: string, all: readonly Latency[]): void => {
+    const of = (pick: (one: Latency) => number): number => median(all.map(pick));
+    console.log(
+      `${name.padEnd(20)} p50 ${of(({ p50 }) => p50).toFixed(2)} ms  p99 ${of(({ p99 }) => p99).toFixed(2)} ms  ` +
+        `${of(({ perSecond }) => perSecond).toFixed(0)} a second`,
+    );
+  };
+  show("without collection", without);
+  show("with collection", collecting);
+  const ratios = collecting.map(({ p99 }, round) => p99 / (without[round]?.p99 ?? NaN));
+  console.log(
+    `p99 with / without: median ${median(ratios).toFixed(2)} of ${ratios.map((ratio) => ratio.toFixed(2)).join(", ")}`,
+  );
 }
 
 async function startsWith(contents: Contents): Promise<void> {
@@ -110,26 +184,12 @@ console.log("by hand");
 await collectByHand({ images: 0, unreferenced: 25_000, files: 5000 });
 await collectByHand({ images: 0, unreferenced: 100_000, files: 20_000 });
 await collectByHand({ images: 200_000, unreferenced: 100_000, files: 20_000 });
+await collectUntagged(10_000);
 
-console.log("beside load (manifest GET by tag, 16 connections)");
-const [without, beside]: [Latency[], Latency[]] = [[], []];
-for (let round = 0; round < rounds; round++) {
-  without.push(await besideLoad(false));
-  beside.push(await besideLoad(true));
-}
-const show = (name: string, all: readonly Latency[]): void => {
-  const of = (pick: (one: Latency) => number): number => median(all.map(pick));
-  console.log(
-    `${name.padEnd(20)} p50 ${of(({ p50 }) => p50).toFixed(2)} ms  p99 ${of(({ p99 }) => p99).toFixed(2)} ms  ` +
-      `${of(({ perSecond }) => perSecond).toFixed(0)} requests/s`,
-  );
-};
-show("without collection", without);
-show("with collection", beside);
-const ratios = beside.map(({ p99 }, round) => p99 / (without[round]?.p99 ?? NaN));
-console.log(
-  `p99 with / without: median ${median(ratios).toFixed(2)} of ${ratios.map((ratio) => ratio.toFixed(2)).join(", ")}`,
+await compareBeside("beside load (manifest GET by tag, 16 connections)", (url) =>
+  load(`${url}/v2/${REPOSITORY}/manifests/v0000007`),
 );
+await compareBeside(`beside ${PUSHES_PER_SECOND} pushes of small images a second`, pushes);
 
 console.log("start");
 await startsWith({ images: 10, unreferenced: 0, files: 0 });
