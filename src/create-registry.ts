@@ -210,6 +210,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const userAgent = `stowage/${VERSION}`;
   const maintenance = createMaintenance(backend, { log, metrics }, { adoption, tree, events, userAgent });
   const collections = new CollectionRuns(maintenance, () => clock.now(), log);
+  const [users, robots] = [new Users(metadata), new Robots(metadata, clock)];
   let inventory: Promise<Inventory> | undefined;
   const serverOptions: ServerOptions = {
     live,
@@ -239,6 +240,10 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       },
       maintenance,
       collections,
+      users,
+      robots,
+      explain: (...asked) => access.explain(...asked),
+      quotas: options.quotas ?? [],
     },
     onChange: options.onChange,
     readiness,
@@ -265,8 +270,8 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   };
   return {
     namespace,
-    users: new Users(metadata),
-    robots: new Robots(metadata, clock),
+    users,
+    robots,
     metrics,
     requests,
     readiness,

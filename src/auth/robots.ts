@@ -17,6 +17,11 @@ export function looksLikeRobotToken(password: string): boolean {
   return password.startsWith("stw_");
 }
 
+/** Whether a text can be a pattern of repositories that a token is for, such as `team/**`. */
+export function isRepositoryPattern(text: string): boolean {
+  return /^[a-z0-9*][a-z0-9*._/-]*$/.test(text);
+}
+
 /** What may be shown of a token. */
 export interface RobotToken {
   readonly id: string;

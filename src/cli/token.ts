@@ -1,6 +1,7 @@
 /** `stowage token`: what robots log in with. */
 import { accountNameProblem } from "../auth/account-name.ts";
 import type { Action } from "../auth/identity.ts";
+import { isRepositoryPattern } from "../auth/robots.ts";
 import type { RobotToken, Robots } from "../auth/robots.ts";
 import { systemClock } from "../lib/clock.ts";
 import { parseDuration } from "../lib/duration.ts";
@@ -97,7 +98,7 @@ async function create({ robots, words, robot, patterns, actions: text, expires, 
   }
   const problem = accountNameProblem(robot);
   if (problem !== undefined) throw new CommandError(`${robot} is not a valid robot name: ${problem}`);
-  const wrong = patterns.find((pattern) => !/^[a-z0-9*][a-z0-9*._/-]*$/.test(pattern));
+  const wrong = patterns.find((pattern) => !isRepositoryPattern(pattern));
   if (wrong !== undefined)
     throw new CommandError(`--repo ${wrong} is not a repository pattern: write team/app or 'team/**'`);
   const actions = actionsIn(text);

@@ -55,6 +55,12 @@ export const API_RESOURCES = {
   collection: { path: "/collection", methods: { GET: ADMINISTRATION, POST: ADMINISTRATION } },
   collectionPreview: { path: "/collection/preview", methods: { GET: ADMINISTRATION } },
   jobs: { path: "/jobs", methods: { GET: ADMINISTRATION } },
+  users: { path: "/users", methods: { GET: ADMINISTRATION } },
+  user: { path: "/users/{user}", methods: { PATCH: ADMINISTRATION, DELETE: ADMINISTRATION } },
+  tokens: { path: "/tokens", methods: { GET: ADMINISTRATION, POST: ADMINISTRATION } },
+  token: { path: "/tokens/{id}", methods: { DELETE: ADMINISTRATION } },
+  explain: { path: "/policies/explain", methods: { GET: ADMINISTRATION } },
+  quotas: { path: "/quotas", methods: { GET: ADMINISTRATION } },
   events: { path: "/events", methods: { GET: ADMINISTRATION } },
 } as const satisfies Readonly<Record<string, ApiResourceRecord>>;
 

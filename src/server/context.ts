@@ -1,5 +1,9 @@
 /** What every handler of a request is given. */
 import type { Authorization } from "../auth/authorization.ts";
+import type { Action } from "../auth/identity.ts";
+import type { Decision } from "../auth/policy.ts";
+import type { Robots } from "../auth/robots.ts";
+import type { Users } from "../auth/users.ts";
 import type { TokenService } from "../auth/token-service.ts";
 import type { EventReader } from "../registry/events/events.ts";
 import type { PullEvents } from "../registry/events/pulls.ts";
@@ -69,6 +73,14 @@ export interface ServerOptions {
   readonly version: string;
 }
 
+/** A quota of the settings; absent bounds are none. */
+export interface ApiQuota {
+  readonly prefix: string;
+  readonly bytes?: number | undefined;
+  readonly tags?: number | undefined;
+  readonly repositories?: number | undefined;
+}
+
 /** What operations of the API work with, beside the namespace. */
 export interface ApiServices {
   /** What it lists; loaded when it is first asked for. */
@@ -77,7 +89,12 @@ export interface ApiServices {
   deletions(name: RepositoryName, cause: Cause | undefined): Promise<Deletions>;
   /** Deletes a repository; false when nothing is in it. */
   deleteRepository(name: RepositoryName, cause: Cause | undefined): Promise<boolean>;
-  readonly maintenance: Pick<Maintenance, "backlog" | "collectable" | "jobs" | "recordOperation">;
+  readonly maintenance: Pick<Maintenance, "backlog" | "collectable" | "jobs" | "quotaUsage" | "recordOperation">;
+  readonly users: Users;
+  readonly robots: Robots;
+  /** Whether a principal may do something; undefined when none of that name is known. */
+  explain(name: string, action: Action, repository: RepositoryName): Promise<Decision | undefined>;
+  readonly quotas: readonly ApiQuota[];
   readonly collections: CollectionRuns;
 }
 

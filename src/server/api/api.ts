@@ -13,6 +13,7 @@ import type { AuditedReply } from "../audit.ts";
 import { pathOf, targetOf } from "../http/request-target.ts";
 import { jsonText } from "../http/representation.ts";
 import type { Representation } from "../http/representation.ts";
+import { administrationOperations } from "./administration.ts";
 import { collectionOperations } from "./collection.ts";
 import { copyOperations } from "./copies.ts";
 import { deletionOperations } from "./deletions.ts";
@@ -35,6 +36,7 @@ export const OPERATIONS: readonly AnyOperation[] = [
   ...copyOperations,
   ...uploadOperations,
   ...collectionOperations,
+  ...administrationOperations,
   ...eventOperations,
   ...descriptionOperations(() => OPERATIONS),
 ];

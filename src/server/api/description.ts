@@ -38,6 +38,7 @@ const PARTS: Readonly<Record<string, string>> = {
   tag: "A tag.",
   digest: "A digest, such as `sha256:…`.",
   id: "An id.",
+  user: "The name of a user.",
 };
 
 const STATUSES: Readonly<Record<number, string>> = {
