@@ -67,6 +67,12 @@ export const REPLACED: ReadonlyMap<string, string> = new Map([
 const PAGE_OF_REPOSITORY =
   /\bfrom repo r join (\w+) (\w) on \2\.repo = r\.id\b((?:(?!\br\.)[^])*?)\bwhere r\.name = \$1 and((?:(?!\br\.)[^])*\border by\b(?:(?!\br\.)[^])*)$/;
 
+/**
+ * Rows of a repository whose keys are in a list. PostgreSQL takes a repository for one of average size, and may read all that it has to
+ * look for the few of the list in it; with an array it looks for each in the index.
+ */
+const LISTED_OF_REPOSITORY = /\b(m\.digest|t\.name) in \((select (?:value|unhex\(value\)) from json_each\(\$\d\))\)/g;
+
 /** Rewrites a statement for PostgreSQL. */
 export function translate(text: string): string {
   const replaced = REPLACED.get(text.replaceAll(/\s+/g, " ").trim());
@@ -75,6 +81,7 @@ export function translate(text: string): string {
   const elements = text.includes("value ->>") ? "jsonb_array_elements" : "jsonb_array_elements_text";
   return (
     text
+      .replaceAll(LISTED_OF_REPOSITORY, "$1 = any (array($2))")
       .replaceAll(
         /\bjson_each\(\s*(\$\d+)\s*\)/g,
         (_, value: string) => `${elements}(${value}::text::jsonb) as json_each(value)`,
