@@ -1,24 +1,28 @@
 /** `stowage backup`: a copy of everything, made while the registry serves. */
+import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { folderPath } from "../lib/folder-path.ts";
 import { formatSize } from "../lib/size.ts";
-import { silentLogger } from "../observe/logger.ts";
-import { refuseBucket } from "./s3-storage.ts";
 import { CommandError, failingWith2 } from "./command-error.ts";
 import { readCopyCommand } from "./copy-command.ts";
-import { UNFINISHED_COPY } from "../metadata/database-file.ts";
+import { DATABASE, UNFINISHED_COPY } from "../metadata/database-file.ts";
 import { copyFiles, makeEmptyFolder } from "./copy-registry.ts";
 import type { CopyReport } from "./copy-registry.ts";
+import { copyBlobsOf } from "./copied-blobs.ts";
+import { showCopyProgress } from "./copy-progress.ts";
+import type { CopyProgress } from "./copy-progress.ts";
+import type { HeldLease } from "../registry/gc/lease.ts";
 import { accessByOthers } from "./folder-access.ts";
-import { openRegistry } from "./open-registry.ts";
 import { print } from "./print.ts";
-import { showProgress } from "./progress.ts";
+import { openSource } from "./registry-source.ts";
+import type { LiveSource } from "./registry-source.ts";
 import { recordOperation } from "./record-operation.ts";
 import { SETTINGS_HELP } from "./settings-options.ts";
 
 const HELP = `stowage backup FOLDER [options]: copies the registry into a folder; the server may be running
 
-The backup is a snapshot: the database at one moment, and the files it references. On the same file system the files
+The backup is a snapshot: the database at one moment, as SQLite, and the blobs it references, as files, wherever the registry has
+both: restore takes it to any database and store. Blobs out of a bucket are verified by their digests. On the same file system the files
 are hard links, which take no time and no space. Because hard links share their bytes, use --copy or another disk to
 be safe from a broken disk.
 
@@ -39,19 +43,21 @@ export function backup(
     if (folder === undefined) {
       throw new CommandError("backup takes one folder: stowage backup /var/backups/stowage-1");
     }
-    refuseBucket(settings, "backup");
     const [from, to] = [folderPath(settings.storage.filesystem.rootdirectory), folderPath(folder)];
-    const { LiveDatabase } = await import("../metadata/sqlite/snapshot.ts");
-    await using database = new LiveDatabase(from); // before the registry, because it is to be disposed of after it
-    await using registry = await openRegistry(settings, silentLogger(), { mustExist: true });
+    await using source = await openSource(settings);
+    const { registry } = source;
     makeEmptyFolder(to, from);
     await using held = await registry.holdUnlinking();
-    const progress = showProgress("copied of the database");
-    const copying = database.copyTo(join(to, UNFINISHED_COPY), {
+    const progress = showCopyProgress({ json: false });
+    const database = join(to, UNFINISHED_COPY);
+    const copying = source.takeSnapshot(database, {
       signal: held.lost,
-      onStep: (bytes) => progress.update(bytes, undefined, formatSize),
+      onStep: (done) => progress.step("database", done),
     });
-    const copied = copying.then(() => copyFiles(from, to, { copy, held }));
+    const copied = copying.then(() => {
+      progress.end();
+      return settings.storage.s3 ? copyObjects(to, { source, held, progress }) : copyFiles(from, to, { copy, held });
+    });
     const report = await copied.catch((error: unknown) => {
       if (!held.lost.aborted) throw error;
       throw new CommandError(
@@ -69,6 +75,33 @@ export function backup(
     print(missingText(report));
     return 1;
   });
+}
+
+/** Copies the blobs of a bucket into files of the backup, verifies them, and finishes the backup. */
+async function copyObjects(
+  to: string,
+  {
+    source,
+    held,
+    progress,
+  }: { readonly source: LiveSource; readonly held: HeldLease; readonly progress: CopyProgress },
+): Promise<CopyReport> {
+  const { finishCopy } = await import("../metadata/sqlite/snapshot.ts");
+  const { FilesystemBlobStore } = await import("../storage/filesystem/filesystem-blob-store.ts");
+  const database = join(to, UNFINISHED_COPY);
+  const { blobs, bytes, stored, problems } = await copyBlobsOf({
+    database,
+    source: source.blobs,
+    target: await FilesystemBlobStore.open(to),
+    copy: randomUUID(),
+    signal: held.lost,
+    progress,
+    report: print,
+  });
+  if (!(await held.confirm())) throw new Error("the objects were not held to the end");
+  await finishCopy(database, join(to, DATABASE));
+  const what = `${blobs} blobs (${formatSize(bytes)}), ${stored - problems} of them files, and the database`;
+  return { what, missing: problems };
 }
 
 function accessTo(folder: string): string {

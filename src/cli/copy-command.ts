@@ -1,6 +1,5 @@
 /** What `backup` and `restore` are told: a folder, whether bytes are copied, and the settings of the server. */
 import type { Settings } from "../config/schema.ts";
-import { CommandError } from "./command-error.ts";
 import { readCommandLine } from "./command-line.ts";
 import type { CopyOptions } from "./copy-registry.ts";
 import { SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
@@ -28,11 +27,5 @@ export function readCopyCommand(
   if (!line) return undefined;
   const { values, positionals } = line;
   const { settings } = settingsFrom(values, environment);
-  if (settings.database.url !== undefined) {
-    throw new CommandError(
-      "backup and restore are for a registry with its metadata in the data folder: with database.url, use pg_dump and " +
-        "pg_restore, and copy the folder after the dump was made (docs/scale-out.md)",
-    );
-  }
   return { folder: positionals[0], copy: values.copy, settings };
 }

@@ -79,7 +79,7 @@ export function makeEmptyFolder(to: string, from: string): void {
   if (existsSync(to) && readdirSync(to).length > 0) {
     throw new CommandError(`${to} is not empty: give an empty or new folder, such as ${join(to, "new")}`);
   }
-  const [source, target] = [realpathSync(from), realPathOf(to)];
+  const [source, target] = [realPathOf(from), realPathOf(to)];
   const path = relative(source, target);
   if (path !== ".." && !path.startsWith("../")) {
     throw new CommandError(`${to} is inside the data folder ${from}: give a folder outside of it`);

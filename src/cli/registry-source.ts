@@ -1,11 +1,18 @@
 /** A registry that is copied while it serves: its database as of one moment, and the bytes of its blobs. */
+import { join } from "node:path";
 import type { Settings } from "../config/schema.ts";
 import type { Registry } from "../create-registry.ts";
 import { folderPath } from "../lib/folder-path.ts";
+import { pause } from "../lib/pause.ts";
+import { DATABASE } from "../metadata/database-file.ts";
+import { OciError } from "../oci/error.ts";
+import type { HeldLease } from "../registry/gc/lease.ts";
+import type { BlobStore } from "../storage/blob-store.ts";
 import { silentLogger } from "../observe/logger.ts";
 import { openDrivers } from "../open-drivers.ts";
-import type { Drivers } from "../open-drivers.ts";
 import { explained, openRegistry, storageOf } from "./open-registry.ts";
+import { printError } from "./print.ts";
+import { recordOperation } from "./record-operation.ts";
 
 export interface SnapshotSteps {
   /** Called with how much is copied so far, such as `manifest: 1,000 rows`. */
@@ -14,8 +21,15 @@ export interface SnapshotSteps {
 }
 
 export interface RegistrySource extends AsyncDisposable {
-  readonly registry: Registry;
-  readonly drivers: Drivers;
+  readonly blobs: Pick<BlobStore, "read" | "stat">;
+  /** Whether clients push nothing to it. */
+  readonly isReadOnly: boolean;
+  /** What a person does when it is copied. */
+  readonly next: string;
+  /** Until it is disposed of, or lost, the source removes no bytes that are recorded now. */
+  holdUnlinking(): Promise<HeldLease>;
+  /** Records in the audit of the source that it was copied. */
+  recordMigration(where: string): Promise<void>;
   /**
    * Makes a SQLite database at `path` out of all that is recorded at one moment, whatever the database of the registry is. Returns
    * what says whether nothing has changed since that readers of the registry could see.
@@ -23,8 +37,13 @@ export interface RegistrySource extends AsyncDisposable {
   takeSnapshot(path: string, steps: SnapshotSteps): Promise<() => Promise<boolean>>;
 }
 
+/** A source that servers use. */
+export interface LiveSource extends RegistrySource {
+  readonly registry: Registry;
+}
+
 /** Opens a registry that is there. Throws `CommandError` when it cannot be opened. */
-export async function openSource(settings: Settings): Promise<RegistrySource> {
+export async function openSource(settings: Settings): Promise<LiveSource> {
   const storage = storageOf(settings, { mustExist: true, adopts: false });
   await using closing = new AsyncDisposableStack();
   // Before the registry, because it is to be disposed of after it.
@@ -35,7 +54,11 @@ export async function openSource(settings: Settings): Promise<RegistrySource> {
   const opened = closing.move();
   return {
     registry,
-    drivers,
+    blobs: drivers.blobs,
+    isReadOnly: settings.storage.maintenance.readonly.enabled,
+    next: "Start the servers with these settings, and end those of the source, which stays as it is.",
+    holdUnlinking: () => holdUnlinking(registry),
+    recordMigration: (where) => recordOperation(registry, "migrate", where).catch(() => undefined),
     async takeSnapshot(path, { onStep, signal }) {
       const { metadata: engine } = drivers;
       if (live) {
@@ -54,5 +77,48 @@ export async function openSource(settings: Settings): Promise<RegistrySource> {
       return () => isUnchangedSince(engine, moment);
     },
     [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
+  };
+}
+
+/** The lease of a process that died ends after a minute. */
+const LEASE_TRIES = 70;
+const LEASE_TRY_MS = 1000;
+
+/** Waits for the lease of a run that was killed, or of a backup. */
+async function holdUnlinking(registry: Registry): Promise<HeldLease> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await registry.holdUnlinking();
+    } catch (error) {
+      if (!(error instanceof OciError) || error.code !== "UNAVAILABLE" || tries === LEASE_TRIES) throw error;
+      if (tries === 0) {
+        printError(
+          "stowage: waiting for another backup or migration of the source, or for the lease of one that was interrupted\n",
+        );
+      }
+      await pause(LEASE_TRY_MS);
+    }
+  }
+}
+
+/** Opens a backup, which is only read. */
+export async function openBackup(folder: string): Promise<RegistrySource> {
+  const { FilesystemBlobStore } = await import("../storage/filesystem/filesystem-blob-store.ts");
+  const { copyDatabase } = await import("../metadata/sqlite/snapshot.ts");
+  return {
+    blobs: FilesystemBlobStore.reading(folder),
+    isReadOnly: true,
+    next: "Start the servers with these settings.",
+    holdUnlinking: async () => ({
+      lost: new AbortController().signal,
+      confirm: async () => true,
+      [Symbol.asyncDispose]: async () => {},
+    }),
+    recordMigration: async () => {},
+    async takeSnapshot(path) {
+      await copyDatabase(join(folder, DATABASE), path);
+      return async () => true;
+    },
+    [Symbol.asyncDispose]: async () => {},
   };
 }

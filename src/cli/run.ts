@@ -27,7 +27,7 @@ export const HELP = `Stowage ${VERSION}: an OCI registry for container images
   stowage garbage-collect CONFIG  the same with the options of distribution: [-d] [-m] [-q]
   stowage check [--deep]          integrity check: compare the database with the files
   stowage backup FOLDER           copy the registry into a folder
-  stowage restore FOLDER          create a data folder from a backup
+  stowage restore FOLDER          create a registry from a backup
   stowage migrate --from --to     copy the registry to another database or store
   stowage import SOURCE [REPO…]   copy images from another registry, an OCI image layout, docker save
   stowage export --to PATH        copy images into an OCI image layout, or an archive for docker load

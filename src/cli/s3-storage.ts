@@ -2,7 +2,6 @@
 import { endpointUrl } from "../config/s3-settings.ts";
 import type { S3Settings } from "../config/s3-settings.ts";
 import type { Settings } from "../config/schema.ts";
-import { CommandError } from "./command-error.ts";
 import type { S3Options } from "../storage/s3-options.ts";
 
 /** Undefined when blobs lie in the data folder. */
@@ -52,13 +51,4 @@ function objectHeaders({ encrypt, keyid, storageclass, objectacl }: S3Settings):
     ...(storageclass !== "NONE" && storageclass !== "STANDARD" && { "x-amz-storage-class": storageclass }),
     ...(objectacl !== undefined && { "x-amz-acl": objectacl }),
   };
-}
-
-/** Refuses a command that copies the files of blobs, where they are objects in a bucket. */
-export function refuseBucket({ storage: { s3, filesystem } }: Settings, command: string): void {
-  if (!s3) return;
-  throw new CommandError(
-    `${command} copies files, but the blobs of this registry are in the bucket ${s3.bucket} (storage.s3): stop the server and copy ` +
-      `${filesystem.rootdirectory}/registry.db, and keep copies of the bucket by versioning or replication`,
-  );
 }

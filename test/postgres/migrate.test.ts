@@ -2,7 +2,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { openRegistry } from "../../src/cli/open-registry.ts";
 import { openSource } from "../../src/cli/registry-source.ts";
 import { settingsFrom } from "../../src/cli/settings-options.ts";
 import { emptyPostgres, isUsed, loadIntoPostgres } from "../../src/metadata/postgres/database-copy.ts";
@@ -10,18 +9,15 @@ import { openPostgres } from "../../src/metadata/postgres/open-postgres.ts";
 import { CopyFile } from "../../src/metadata/sqlite/copy-file.ts";
 import { sharedServer } from "./support/postgres-server.ts";
 import { BACKUP_LEASE } from "../../src/metadata/leases.ts";
-import { silentLogger } from "../../src/observe/logger.ts";
-import type { Registry } from "../../src/create-registry.ts";
-import { pushBlob, pushImage, putManifest } from "../support/client.ts";
-import { OCI_INDEX, bytesOf, imageIndex } from "../support/content.ts";
+import { pushBlob, pushImage } from "../support/client.ts";
+import { bytesOf } from "../support/content.ts";
 import { queryFolder } from "../support/data-folder.ts";
 import { runProgram, startGroup } from "../support/program.ts";
-import { Random } from "../support/random.ts";
 import { scratchFolder } from "../support/scratch.ts";
 import { MIN_PART_BYTES } from "../../src/storage/s3-options.ts";
 import { FaultyS3 } from "../s3/support/faulty-s3.ts";
 import { startS3 } from "../s3/support/s3-server.ts";
-import { newPlace, rowsIn } from "./support/places.ts";
+import { fillPlace, newPlace, openPlace, rowsIn } from "./support/places.ts";
 import type { Engine, Place, Store } from "./support/places.ts";
 
 setDefaultTimeout(120_000);
@@ -37,52 +33,10 @@ function migrate(from: string, to: string, ...more: readonly string[]) {
   return runProgram(root, ["migrate", "--from", from, "--to", to, ...more]);
 }
 
-async function opened({ config }: Place): Promise<Registry> {
-  return await openRegistry(settingsFrom({ config }, {}).settings, silentLogger());
-}
-
 /** The settings of `config` in another file, with another data folder. */
 async function copyWithOtherFolder(config: string, to: string): Promise<void> {
   const text = await readFile(config, "utf8");
   await writeFile(to, text.replace(/"rootdirectory":"[^"]*"/, `"rootdirectory":"${to}.data"`));
-}
-
-/** Pushes, moves, deletes and names, as the seed says. */
-async function fill(to: Place, seed: number): Promise<void> {
-  const random = new Random(seed);
-  await using registry = await opened(to);
-  await using listener = await registry.listen({ otherSites: "served" });
-  const { url } = listener;
-  for (let step = 0; step < 12; step++) {
-    const repository = random.pick(["app", "team/app", "team/web", "deep/er/name"]) ?? "app";
-    const tag = `v${random.between(1, 3)}`;
-    const image = await pushImage(url, repository, tag, random.between(1, 6));
-    if (random.chance(0.4)) await pushBlob(url, repository, bytesOf(`large ${step}`, random.between(5000, 50_000)));
-    if (random.chance(0.3)) {
-      const subject = {
-        mediaType: "application/vnd.oci.image.manifest.v1+json",
-        digest: image.digest,
-        size: image.body.length,
-      };
-      await pushImage(url, repository, undefined, `signature ${step}`, {
-        subject,
-        artifactType: "application/vnd.test",
-        annotations: { step: `${step}` },
-      });
-    }
-    if (random.chance(0.3)) {
-      const index = imageIndex([
-        { mediaType: "application/vnd.oci.image.manifest.v1+json", digest: image.digest, size: image.body.length },
-      ]);
-      await putManifest(url, repository, `index-${step}`, index, OCI_INDEX);
-    }
-    if (random.chance(0.2)) await fetch(`${url}/v2/${repository}/manifests/${tag}`, { method: "DELETE" });
-    if (random.chance(0.1)) await fetch(`${url}/v2/${repository}/manifests/${image.digest}`, { method: "DELETE" });
-  }
-  await registry.users.add(`user-${seed}`, "$2b$05$abcdefghijklmnopqrstuuOmC1FWkEcYdQPQhWdKLYqrWj8e0gFNa", ["staff"]);
-  await registry.robots.create(`robot-${seed}`, [{ repositories: "team/**", actions: ["pull"] }] as never, undefined);
-  await fetch(`${url}/v2/app/blobs/uploads/`, { method: "POST" }); // stays open, and is not copied
-  await registry.finishJobs();
 }
 
 test.each([
@@ -97,7 +51,7 @@ test.each([
       await place(engine, store),
       await place("sqlite", "files"),
     ];
-    await fill(first, seed);
+    await fillPlace(first, seed);
     expect(await migrate(first.readOnly, there.config)).toMatchObject({ exitCode: 0, stderr: "" });
     expect(await runProgram(there.folder, ["check", "--deep", "--config", there.config])).toMatchObject({
       exitCode: 0,
@@ -116,11 +70,11 @@ function withoutCommands(tables: Readonly<Record<string, readonly unknown[]>>) {
 
 test("a migration of a registry that takes pushes copies blobs and does not finish; what is pushed then comes over too", async () => {
   const [from, to] = [await place("sqlite", "files"), await place("postgres", "s3")];
-  await fill(from, 11);
+  await fillPlace(from, 11);
   const first = await migrate(from.config, to.config, "--json");
   expect(first.exitCode).toBe(3);
   expect(JSON.parse(first.stdout)).toMatchObject({ result: "not finished", missing: 0 });
-  await using source = await opened(from);
+  await using source = await openPlace(from);
   await using listener = await source.listen({ otherSites: "served" });
   const image = await pushImage(listener.url, "team/late", "v1", "late");
   await pushBlob(listener.url, "team/late", bytesOf("late and large", 40_000));
@@ -130,7 +84,7 @@ test("a migration of a registry that takes pushes copies blobs and does not fini
     stderr: expect.stringContaining("the bucket belongs to another database"),
   });
   expect(await migrate(from.readOnly, to.config)).toMatchObject({ exitCode: 0 });
-  await using target = await opened(to);
+  await using target = await openPlace(to);
   await using served = await target.listen({ otherSites: "served" });
   expect(await (await fetch(`${served.url}/v2/team/late/manifests/v1`)).text()).toBe(image.body);
   await pushImage(served.url, "team/late", "v2", "later"); // ids go on where they were
@@ -138,8 +92,8 @@ test("a migration of a registry that takes pushes copies blobs and does not fini
 
 test("a migration that is killed before its first blob brings over what was pushed since", async () => {
   const from = await place("postgres", "files");
-  await fill(from, 12);
-  await using source = await opened(from);
+  await fillPlace(from, 12);
+  await using source = await openPlace(from);
   await using listener = await source.listen({ otherSites: "served" });
   await using proxied = await FaultyS3.open(s3.url);
   const slow = await newPlace(
@@ -155,7 +109,7 @@ test("a migration that is killed before its first blob brings over what was push
   proxied.reset();
   await pushImage(listener.url, "app", "pushed-meanwhile", "meanwhile");
   expect(await migrate(from.readOnly, slow.config)).toMatchObject({ exitCode: 0 });
-  await using target = await opened(slow);
+  await using target = await openPlace(slow);
   await using served = await target.listen({ otherSites: "served" });
   expect((await fetch(`${served.url}/v2/app/manifests/pushed-meanwhile`)).status).toBe(200);
 });
@@ -164,9 +118,9 @@ test("a migration that is killed in the middle of a large blob goes on, and leav
   await using proxy = await FaultyS3.open(s3.url);
   const from = await place("sqlite", "files");
   const to = await newPlace(root, { options: (more) => s3.options({ ...more, endpoint: proxy.url }) }, "sqlite", "s3");
-  await fill(from, 13);
+  await fillPlace(from, 13);
   const large = bytesOf("of several parts", 2 * MIN_PART_BYTES + 12_345);
-  await using source = await opened(from);
+  await using source = await openPlace(from);
   await using listener = await source.listen({ otherSites: "served" });
   const digest = await pushBlob(listener.url, "app", large);
   const dying = proxy.held("POST complete");
@@ -183,7 +137,7 @@ test("a migration that is killed in the middle of a large blob goes on, and leav
     stored + 2,
   );
   expect(await runProgram(to.folder, ["check", "--deep", "--config", to.config])).toMatchObject({ exitCode: 0 });
-  await using target = await opened(to);
+  await using target = await openPlace(to);
   await using served = await target.listen({ otherSites: "served" });
   expect(await (await fetch(`${served.url}/v2/app/blobs/${digest}`)).bytes()).toEqual(large);
   expect(proxy.count("POST create")).toBeGreaterThan(0);
@@ -191,7 +145,7 @@ test("a migration that is killed in the middle of a large blob goes on, and leav
 
 test("a registry in a bucket gets another database, and its blobs stay where they are", async () => {
   const from = await place("sqlite", "s3");
-  await fill(from, 19);
+  await fillPlace(from, 19);
   const to = await place("postgres", "s3");
   const { s3: bucket } = (JSON.parse(await readFile(from.config, "utf8")) as { storage: { s3: object } }).storage;
   const settings = JSON.parse(await readFile(to.config, "utf8")) as { storage: object };
@@ -208,7 +162,7 @@ test("a blob whose bytes are wrong in the source is named, and marked in the tar
   const [from, to] = [await place("postgres", "files"), await place("sqlite", "s3")];
   let digest = "";
   {
-    await using source = await opened(from);
+    await using source = await openPlace(from);
     await using listener = await source.listen({ otherSites: "served" });
     digest = await pushBlob(listener.url, "app", bytesOf("to be harmed", 30_000));
   }
@@ -219,7 +173,7 @@ test("a blob whose bytes are wrong in the source is named, and marked in the tar
   const result = await migrate(from.readOnly, to.config);
   expect(result.exitCode).toBe(1);
   expect(result.stdout).toContain(`wrong content   ${digest}`);
-  await using target = await opened(to);
+  await using target = await openPlace(to);
   await using served = await target.listen({ otherSites: "served" });
   expect((await fetch(`${served.url}/v2/app/blobs/${digest}`)).status).toBe(404);
   expect(await pushBlob(served.url, "app", bytesOf("to be harmed", 30_000))).toBe(digest);
@@ -228,11 +182,11 @@ test("a blob whose bytes are wrong in the source is named, and marked in the tar
 
 test("a target with a registry, the source itself, and a target that cannot be reached are refused in words", async () => {
   const [from, used] = [await place("sqlite", "files"), await place("sqlite", "files")];
-  await fill(from, 14);
-  await fill(used, 15);
+  await fillPlace(from, 14);
+  await fillPlace(used, 15);
   const [usedPostgres, usedBucket] = [await place("postgres", "files"), await place("sqlite", "s3")];
-  await fill(usedPostgres, 16);
-  await fill(usedBucket, 17);
+  await fillPlace(usedPostgres, 16);
+  await fillPlace(usedBucket, 17);
   for (const [to, words] of [
     [used.config, "not empty, it holds"],
     [usedPostgres.config, "not empty, it holds"],
@@ -267,7 +221,7 @@ test("a target with a registry, the source itself, and a target that cannot be r
 
 test("rows that were loaded are taken out again when the source changed meanwhile", async () => {
   const [from, to] = [await place("postgres", "files"), await place("postgres", "files")];
-  await fill(from, 18);
+  await fillPlace(from, 18);
   await using source = await openSource(settingsFrom({ config: from.config }, {}).settings);
   const path = join(root, "copy.db");
   const event = "insert into new_event (at, bytes, payload) values (7, 2, '{}')"; // which has no number yet

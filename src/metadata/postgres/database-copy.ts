@@ -2,7 +2,7 @@
 import { integer, query, text, truth } from "../columns.ts";
 import { COPIED_TABLES, CopyMismatchError, RowsHash, hashOfTable, nextRows, pagesOf } from "../copied-tables.ts";
 import type { CopiedTable, TableFile, TableProgress } from "../copied-tables.ts";
-import { first, rows, statement } from "../sql.ts";
+import { any, first, rows, statement } from "../sql.ts";
 import type { Row, SqlEngine, Transaction } from "../sql.ts";
 
 /** The moment that a copy is of, to compare with later ones. */
@@ -100,6 +100,11 @@ export async function isUnchangedSince(engine: SqlEngine, { snapshot, revisions 
 /** Whether the database has the rows of a registry that was used. */
 export async function isUsed(engine: SqlEngine): Promise<boolean> {
   return (await engine.read(() => first(IS_USED)))?.isUsed ?? true;
+}
+
+/** Whether the database has this secret of this name. */
+export async function hasSecret(engine: SqlEngine, name: string, value: Uint8Array): Promise<boolean> {
+  return await engine.read(() => any("select 1 from secret where name = $1 and value = $2", name, value));
 }
 
 /**
