@@ -111,6 +111,7 @@ export class Trouble {
       async () => {
         s3.harm(fault, (call) => matches(call) && random.chance(0.5), times);
         await sleep(1000);
+        s3.reset(); // a server that starts refuses a bucket that denies its id
       };
     return [
       ["S3 asks to slow down", next({ kind: "slow down" }, 10)],
