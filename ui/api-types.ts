@@ -35,6 +35,11 @@ export interface Tag {
   readonly isSigned: boolean;
 }
 
+export interface TagPage {
+  readonly items: readonly Tag[];
+  readonly next: string | null;
+}
+
 export interface Descriptor {
   readonly digest: string;
   readonly mediaType: string;
@@ -95,12 +100,40 @@ export interface Referrers {
   readonly isComplete: boolean;
 }
 
+export interface TagPeriod {
+  readonly digest: string;
+  readonly since: string;
+  /** Null while the tag still points there. */
+  readonly until: string | null;
+  readonly canRestore: boolean;
+  readonly restorableUntil: string | null;
+}
+
 export interface TagHistory {
-  readonly items: readonly { readonly digest: string; readonly since: string; readonly until: string | null }[];
+  readonly items: readonly TagPeriod[];
+}
+
+export interface TagTarget {
+  readonly name: string;
+  readonly digest: string;
+}
+
+export interface Deletion {
+  readonly tags: readonly TagTarget[];
+  readonly manifests: readonly string[];
+  readonly stays: readonly { readonly what: string; readonly why: "absent" | "moved" | "immutable" | "tagged" }[];
+  readonly referrers: readonly string[];
+  readonly freedBytes: number;
+  readonly keptBytes: number;
+  readonly freedAt: string | null;
+  readonly undo: { readonly isPossible: boolean; readonly until: string | null };
+  readonly isComplete: boolean;
+  readonly more: boolean;
 }
 
 export interface Session {
   readonly name: string;
   readonly kind: string;
   readonly mayLogIn: boolean;
+  readonly registry: { readonly readOnly: boolean; readonly deleteEnabled: boolean };
 }

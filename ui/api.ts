@@ -30,24 +30,50 @@ export function basicCredentials(user: string, password: string): string {
 
 /** Returns what the registry answers at a path below `/api/v1`; rejects with a `RefusedError`. */
 export async function get<Value>(path: string, signal_?: AbortSignal): Promise<Value> {
-  const response = await request(`api/v1${path}`, signal_);
+  const response = await request(`api/v1${path}`, { signal: signal_ });
+  return (await response.json()) as Value;
+}
+
+/** Asks for a change, and returns the answer; rejects with a `RefusedError`. */
+export async function send<Value>(
+  method: "POST" | "PUT",
+  path: string,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Value> {
+  const response = await request(`api/v1${path}`, {
+    method,
+    body: JSON.stringify(body),
+    headers: { ...headers, "content-type": "application/json" },
+  });
   return (await response.json()) as Value;
 }
 
 /** Returns the text of a manifest, byte for byte as it was pushed. */
 export async function getText(path: string, signal_?: AbortSignal): Promise<string> {
-  const accept = "application/json, */*";
-  return await (await request(path, signal_, accept)).text();
+  return await (await request(path, { signal: signal_, headers: { accept: "application/json, */*" } })).text();
 }
 
-async function request(path: string, signal_: AbortSignal | undefined, accept = "application/json"): Promise<Response> {
+interface Asked {
+  readonly method?: string;
+  readonly body?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+async function request(path: string, { headers, signal: ending, ...asked }: Asked): Promise<Response> {
   const response = await fetch(new URL(path, document.baseURI), {
+    ...asked,
     // The browser's own dialog for passwords never opens, and no other credentials than those of the page are sent.
     credentials: "omit",
-    headers: { accept, ...(credentials.value !== undefined && { authorization: credentials.value }) },
-    ...(signal_ && { signal: signal_ }),
+    headers: {
+      accept: "application/json",
+      ...(credentials.value !== undefined && { authorization: credentials.value }),
+      ...headers,
+    },
+    ...(ending && { signal: ending }),
   }).catch((error: unknown) => {
-    throw signal_?.aborted ? error : new RefusedError({ status: undefined, detail: "" });
+    throw ending?.aborted ? error : new RefusedError({ status: undefined, detail: "" });
   });
   if (response.ok) return response;
   throw new RefusedError(await problemIn(response));

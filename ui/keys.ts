@@ -31,6 +31,8 @@ export function followKeys(): void {
         return moveRow(1);
       case "k":
         return moveRow(-1);
+      case "x":
+        return selectRow();
       case "?":
         areKeysShown.value = true;
         return;
@@ -49,4 +51,9 @@ function moveRow(by: number): void {
   const next = links[at < 0 ? 0 : Math.min(Math.max(at + by, 0), links.length - 1)];
   next?.focus();
   next?.scrollIntoView({ block: "nearest" });
+}
+
+/** Selects the row whose link has the focus, where rows can be selected. */
+function selectRow(): void {
+  document.activeElement?.closest("[role=row]")?.querySelector<HTMLInputElement>("input[type=checkbox]")?.click();
 }

@@ -10,6 +10,7 @@ import type { Page } from "playwright-core";
 import { builtPage } from "../../tools/build-page.ts";
 import { ROOT, startRegistry } from "../support/registry.ts";
 import type { RunningRegistry } from "../support/registry.ts";
+import { RepositoryClient } from "../support/repository-client.ts";
 import { startBrowser } from "./support/browser.ts";
 import type { Browser, OpenPage } from "./support/browser.ts";
 import { Pusher, SCRIPT } from "./support/pushed.ts";
@@ -195,6 +196,87 @@ describe("a reader", () => {
     await page.getByText("Entrypoint").waitFor();
   });
 });
+
+describe("who may delete", () => {
+  test("sees first what goes, deletes the selected tags, and puts them back", async () => {
+    const pusher = new Pusher(registry.url, "tidy/selected");
+    const image = await pusher.image("selected");
+    for (const tag of ["1", "2", "3"]) await pusher.manifest(tag, image);
+    await using open = await browser.open();
+    const page = await look("/r/tidy/selected/-/", open);
+    for (const tag of ["1", "3"]) await page.getByLabel(`Select ${tag}`).check();
+    await page.getByRole("button", { name: "Delete …" }).click();
+    await page.getByRole("dialog").getByText("You can undo it").waitFor();
+    expect(await violations(page)).toEqual([]);
+    expect(await tagsOf("tidy/selected")).toEqual(["1", "2", "3"]);
+    await page.getByRole("button", { name: "Delete", exact: true }).click();
+    await page.getByText("2 tags deleted").waitFor();
+    expect(await tagsOf("tidy/selected")).toEqual(["2"]);
+    await page.getByRole("button", { name: "Undo" }).click();
+    await page.getByText("2 tags put back").waitFor();
+    expect(await tagsOf("tidy/selected")).toEqual(["1", "2", "3"]);
+    expect(open.complaints).toEqual([]);
+  });
+
+  test("deletes all that a filter matches, after typing how many they are", async () => {
+    const pusher = new Pusher(registry.url, "tidy/many");
+    const image = await pusher.image("many");
+    for (let at = 0; at < 12; at++) await pusher.manifest(`old.${at}`, image);
+    await pusher.manifest("new", image);
+    await using open = await browser.open();
+    const page = await look("/r/tidy/many/-/?q=old.*", open);
+    await page.getByRole("button", { name: "Select all 12" }).click();
+    await page.getByRole("button", { name: "Delete …" }).click();
+    const confirm = page.getByRole("button", { name: "Delete", exact: true });
+    await page.getByRole("dialog").getByText("You can undo it").waitFor();
+    expect(await confirm.isDisabled()).toBeTrue();
+    await page.getByLabel("Type 12 to confirm").fill("12");
+    await confirm.click();
+    await page.getByText("12 tags deleted").waitFor();
+    expect(await tagsOf("tidy/many")).toEqual(["new"]);
+  });
+
+  test("deletes their manifests too, where that is asked, and is told that it is for good", async () => {
+    const pusher = new Pusher(registry.url, "tidy/manifests");
+    const image = await pusher.manifest("1", await pusher.image("manifests"));
+    await using open = await browser.open();
+    const page = await look("/r/tidy/manifests/-/", open);
+    await page.getByLabel("Select 1").check();
+    await page.getByRole("button", { name: "Delete …" }).click();
+    await page.getByLabel(/Also delete their manifests/).check();
+    await page.getByText("It cannot be undone.").waitFor();
+    await page.getByRole("button", { name: "Delete", exact: true }).click();
+    await page.getByText("1 tag deleted").waitFor();
+    const reply = await fetch(`${registry.url}/v2/tidy/manifests/manifests/${image.digest}`);
+    expect(reply.status).toBe(404);
+  });
+
+  test("puts a tag back to what it pointed at, by its history", async () => {
+    const pusher = new Pusher(registry.url, "tidy/history");
+    const first = await pusher.manifest("1", await pusher.image("first"));
+    await pusher.manifest("1", await pusher.image("second"));
+    await using open = await browser.open();
+    const page = await look("/r/tidy/history/-/history/1", open);
+    await page.getByRole("button", { name: "Put back" }).click();
+    await page.getByRole("row").nth(3).waitFor();
+    const reply = await fetch(`${registry.url}/v2/tidy/history/manifests/1`, { method: "HEAD" });
+    expect(reply.headers.get("docker-content-digest")).toBe(first.digest);
+  });
+
+  test("cannot, where deleting is switched off", async () => {
+    await using server = await startRegistry({ env: { REGISTRY_STORAGE_DELETE_ENABLED: "false" } });
+    const pusher = new Pusher(server.url, "app");
+    await pusher.manifest("1", await pusher.image("app"));
+    await using open = await browser.open();
+    await open.page.goto(`${server.url}/r/app/-/`);
+    await open.page.getByRole("link", { name: "1", exact: true }).waitFor();
+    expect(await open.page.getByRole("checkbox").count()).toBe(0);
+  });
+});
+
+async function tagsOf(name: string): Promise<readonly string[]> {
+  return await new RepositoryClient(registry.url, name).tags();
+}
 
 test("an empty registry teaches the first push, and shows it when it has come", async () => {
   await using empty = await startRegistry();

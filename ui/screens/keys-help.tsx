@@ -1,24 +1,23 @@
 /** The list of keys. */
-import { useEffect, useRef } from "preact/hooks";
 import { areKeysShown } from "../keys.ts";
+import { Dialog } from "../parts/dialog.tsx";
 import { TEXTS } from "../texts.ts";
 
+function close(): void {
+  areKeysShown.value = false;
+}
+
 export function KeysHelp() {
-  const dialog = useRef<HTMLDialogElement>(null);
-  const isShown = areKeysShown.value;
-  useEffect(() => {
-    if (isShown) dialog.current?.showModal();
-    else dialog.current?.close();
-  }, [isShown]);
+  if (!areKeysShown.value) return null;
   return (
-    <dialog ref={dialog} aria-label={TEXTS.keys} onClose={() => (areKeysShown.value = false)}>
+    <Dialog label={TEXTS.keys} onClose={close}>
       <h2>{TEXTS.keys}</h2>
       <dl class="facts">
         {TEXTS.keysHelp.map(([key, text]) => [<dt key={key}>{key}</dt>, <dd key={text}>{text}</dd>])}
       </dl>
-      <button type="button" onClick={() => (areKeysShown.value = false)}>
+      <button type="button" onClick={close}>
         {TEXTS.close}
       </button>
-    </dialog>
+    </Dialog>
   );
 }

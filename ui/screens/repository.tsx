@@ -1,7 +1,7 @@
 /** One repository: its tags, and how to pull from it. */
 import { addressOf, repositoryScreen, tagScreen } from "../address.ts";
 import { repositoryPath, useApi } from "../api.ts";
-import type { RepositoryDetails, Tag } from "../api-types.ts";
+import type { RepositoryDetails, Session, Tag } from "../api-types.ts";
 import { counted } from "../format.ts";
 import { goTo } from "../navigation.ts";
 import { usePagedList } from "../paged-list.ts";
@@ -11,6 +11,8 @@ import { Rows } from "../parts/rows.tsx";
 import { Select } from "../parts/select.tsx";
 import { Age, Bytes } from "../parts/values.tsx";
 import { TEXTS } from "../texts.ts";
+import { LastDeletion } from "./delete-tags.tsx";
+import { SelectTag, SelectionLine, useSelection } from "./selection.tsx";
 
 interface Parts {
   readonly name: string;
@@ -25,7 +27,8 @@ export function RepositoryScreen({ name, q, sort }: Parts) {
       {(repository) => (
         <>
           <Summary repository={repository} />
-          <Tags name={name} q={q} sort={sort} />
+          <LastDeletion name={name} />
+          <Tags name={name} q={q} sort={sort} mayDelete={repository.permissions.includes("delete")} />
         </>
       )}
     </WhenLoaded>
@@ -51,10 +54,18 @@ function Summary({ repository }: { readonly repository: RepositoryDetails }) {
   );
 }
 
-function Tags({ name, q, sort }: Parts) {
+function Tags({ name, q, sort, mayDelete }: Parts & { readonly mayDelete: boolean }) {
   const list = usePagedList<Tag>(repositoryPath(name, `tags?${new URLSearchParams({ sort, ...(q !== "" && { q }) })}`));
   const [first] = list.items.value;
   const total = list.total.value;
+  const session = useApi<Session>("/me").value;
+  const canDelete =
+    mayDelete &&
+    session.state === "here" &&
+    session.value.registry.deleteEnabled &&
+    !session.value.registry.readOnly &&
+    first !== undefined;
+  const selection = useSelection(`${name} ${q}`);
   return (
     <>
       {first && (
@@ -78,14 +89,23 @@ function Tags({ name, q, sort }: Parts) {
           {total === undefined ? "" : counted(total, "tag")}
         </span>
       </div>
+      {canDelete && <SelectionLine name={name} letters={q} total={total ?? 0} selection={selection} />}
       <Rows
         list={list}
         label={TEXTS.tags}
-        layout="tags"
-        head={[TEXTS.tag, TEXTS.platforms, TEXTS.size, TEXTS.pushed, TEXTS.notes]}
+        layout={canDelete ? "tags selectable" : "tags"}
+        head={[
+          ...(canDelete ? [TEXTS.selectColumn] : []),
+          TEXTS.tag,
+          TEXTS.platforms,
+          TEXTS.size,
+          TEXTS.pushed,
+          TEXTS.notes,
+        ]}
         keyOf={(tag) => tag.name}
         none={q === "" ? TEXTS.noTags : TEXTS.noTagMatches(q)}
         row={(tag) => [
+          ...(canDelete ? [<SelectTag tag={tag} selection={selection} />] : []),
           <TagName name={name} tag={tag} />,
           <Platforms platforms={tag.platforms} />,
           <Bytes bytes={tag.bytes} />,
