@@ -80,6 +80,8 @@ export interface AdoptedManifest {
   /** Blobs that it names, linked in the repository or not, and manifests. */
   readonly blobs: readonly string[];
   readonly children: readonly string[];
+  /** Those of the blobs that the repository does not link. */
+  readonly unlinked: readonly string[];
 }
 
 export interface AdoptedTag {
@@ -480,6 +482,7 @@ function* addManifests(repo: number, manifests: readonly AdoptedManifest[]): Tra
   const inserts: Statement[] = [];
   const blobs: Pair[] = [];
   const children: Pair[] = [];
+  const unlinked: Pair[] = [];
   for (const manifest of manifests) {
     const { mediaType, artifactType = null, annotations = null, payload, pushedAt } = manifest;
     const own = digestBytes(manifest.digest);
@@ -488,13 +491,16 @@ function* addManifests(repo: number, manifests: readonly AdoptedManifest[]): Tra
     inserts.push(statement(ADD_MANIFEST, repo, own, ...row));
     for (const blob of manifest.blobs) blobs.push([manifest.digest, blob]);
     for (const child of manifest.children) children.push([manifest.digest, child]);
+    for (const blob of manifest.unlinked) unlinked.push([manifest.digest, blob]);
   }
   yield* batch(...inserts);
   // BuildKit's caches are indexes whose children are layers.
   const named = listedPairs([...blobs, ...children]);
   yield* run(NEED_BLOBS, repo, named);
   if (children.length > 0) yield* run(NEED_CHILDREN, repo, listedPairs(children));
-  yield* run(MISS, repo, named);
+  // All other blobs came with this part or an earlier one.
+  const doubtful = [...unlinked, ...children];
+  if (doubtful.length > 0) yield* run(MISS, repo, listedPairs(doubtful));
   yield* run(NOT_MISSING, repo, listedDigests(manifests.map((manifest) => manifest.digest)));
 }
 

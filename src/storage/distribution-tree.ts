@@ -195,34 +195,35 @@ export class DistributionTree {
     };
   }
 
-  /** Lists all of a repository. */
+  /** Lists all of a repository. Links whose place and size say what they lead to are not read. */
   async content(name: RepositoryName): Promise<RepositoryContent> {
-    if (this.#files.listAll) return await this.#listedContent(name);
-    const [tags, revisions, layers] = await Promise.all([this.tags(name), this.revisions(name), this.layers(name)]);
-    return { tags, revisions, layers, links: this.links(name) };
-  }
-
-  /** As `content`, from a listing that says the size and time of each link: so few of them are read. */
-  async #listedContent(name: RepositoryName): Promise<RepositoryContent> {
+    const links = this.links(name);
+    const linksBy = (statOfRevision: StatOf, statOfLayer: StatOf): Omit<RepositoryLinks, "tagLink"> => ({
+      revisionLink: (digest) =>
+        linkBySize(statOfRevision(revisionLinkPath(name, digest)), digest, () => links.revisionLink(digest)),
+      layerLink: (digest) =>
+        linkBySize(statOfLayer(layerLinkPath(name, digest)), digest, () => links.layerLink(digest)),
+    });
+    if (!this.#files.listAll) {
+      const [tags, revisions, layers] = await Promise.all([this.tags(name), this.revisions(name), this.layers(name)]);
+      const statOf: StatOf = (path) => this.#files.stat(path);
+      return { tags, revisions, layers, links: { ...links, ...linksBy(statOf, statOf) } };
+    }
     const folder = repositoryFolder(name);
-    const [manifests, layers] = await Promise.all([
+    const [manifests, blobs] = await Promise.all([
       this.#listed(`${folder}/_manifests`),
       this.#listed(`${folder}/_layers`),
     ]);
-    const digests = (files: Files, below: string): readonly Listed<Digest>[] =>
-      foldersIn(files, below, 2).map((path) =>
-        digestIn(path.slice(0, path.indexOf("/")), path.slice(path.indexOf("/") + 1)),
-      );
-    const links = this.links(name);
     return {
       tags: foldersIn(manifests, tagsFolder(name), 1).map(listedTag),
-      revisions: digests(manifests, `${folder}/_manifests/revisions`),
-      layers: digests(layers, `${folder}/_layers`),
+      revisions: foldersIn(manifests, `${folder}/_manifests/revisions`, 2).map(listedDigest),
+      layers: foldersIn(blobs, `${folder}/_layers`, 2).map(listedDigest),
       links: {
         tagLink: async (tag) => (manifests.has(tagLinkPath(name, tag)) ? await links.tagLink(tag) : { kind: "absent" }),
-        revisionLink: (digest) =>
-          listedLink(manifests, revisionLinkPath(name, digest), digest, () => links.revisionLink(digest)),
-        layerLink: (digest) => listedLink(layers, layerLinkPath(name, digest), digest, () => links.layerLink(digest)),
+        ...linksBy(
+          (path) => manifests.get(path),
+          (path) => blobs.get(path),
+        ),
       },
     };
   }
@@ -355,13 +356,20 @@ function foldersIn(files: Files, below: string, depth: number): readonly string[
   return [...new Set(folders)].toSorted();
 }
 
-/** What a link says. It is read when its size and place do not tell that. */
-async function listedLink(files: Files, path: string, digest: Digest, read: () => Promise<Link>): Promise<Link> {
-  const found = files.get(path);
+type StatOf = (path: string) => TreeFileStat | undefined | Promise<TreeFileStat | undefined>;
+
+/** What a link says. It is read when its size does not tell that. */
+async function linkBySize(stat: ReturnType<StatOf>, digest: Digest, read: () => Promise<Link>): Promise<Link> {
+  const found = await stat;
   if (!found) return { kind: "absent" };
   // What is under a SHA-256 is linked under that alone; a link that has another size is damaged.
   if (algorithmOf(digest) !== "sha256" || found.size !== digest.length) return await read();
   return { kind: "link", digest, writtenAt: wholeTime(found) };
+}
+
+function listedDigest(path: string): Listed<Digest> {
+  const slash = path.indexOf("/");
+  return digestIn(path.slice(0, slash), path.slice(slash + 1));
 }
 
 function listedTag(name: string): Listed<Tag> {

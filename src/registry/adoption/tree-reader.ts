@@ -121,12 +121,15 @@ export class RepositoryReader {
     if (!content) return false;
     const { config, layers, children } = content.manifest;
     const named = [...(config ? [config] : []), ...layers];
+    const unlinked: string[] = [];
     await readEach(
       named,
       async ({ digest: text, size, ...more }) => {
         const blob = parseDigest(text);
         const isLinked = blob !== undefined && (await this.blob(blob, part, size));
-        if (isLinked || isElsewhere({ digest: text, size, ...more })) return;
+        if (isLinked) return;
+        unlinked.push(text);
+        if (isElsewhere({ digest: text, size, ...more })) return;
         if (blob === undefined) this.#find(part, "unsupported digest", text.slice(0, 255), `${digest} names it`);
         else this.#find(part, "missing blob", text, `${digest} needs it, and it is not in the repository`);
       },
@@ -154,6 +157,7 @@ export class RepositoryReader {
       pushedAt,
       blobs: named.map((each) => each.digest),
       children: children.map((each) => each.digest),
+      unlinked,
     });
     return true;
   }

@@ -343,6 +343,7 @@ async function adoption(subject: Subject): Promise<void> {
     pushedAt: 1,
     blobs: [layer],
     children: [textDigest("child")],
+    unlinked: [layer],
   };
   const part = { blobs: [], manifests: [manifest], tags: [], findings: [], isLast: false };
   await adoptions.adopt(APP, part);
