@@ -67,6 +67,13 @@ test("import copies all repositories with platforms, tags and referrers, and cop
   const second = await runProgram(scratch, words, {}, "a long password\n");
   expect(JSON.parse(second.stdout)).toMatchObject({ tags: 4, unchanged: 4, manifests: 0, blobs: 0, failures: 0 });
   expect(source.blobReads()).toBe(reads);
+  // What refers to one platform of an index that is here already comes too.
+  const [child] = JSON.parse(
+    await (await source.registry.fetch(new Request(`http://source/v2/team/app/manifests/multi`))).text(),
+  ).manifests as [{ mediaType: string; digest: string; size: number }];
+  const late = await pushImage(namespace, "team/app", { subject: child, artifactType: "application/x.sbom" });
+  const third = await runProgram(scratch, words, {}, "a long password\n");
+  expect(JSON.parse(third.stdout)).toMatchObject({ tags: 4, unchanged: 4, manifests: 1, failures: 0 });
 
   await using target = await createRegistry({ storage: { folder: scratch } });
   const get = (path: string): Promise<Response> => target.fetch(new Request(`http://registry/v2/${path}`));
@@ -83,6 +90,8 @@ test("import copies all repositories with platforms, tags and referrers, and cop
     manifests: { digest: string }[];
   };
   expect(referrers.manifests.map(({ digest }) => digest)).toEqual([signature.digest]);
+  const ofChild = await (await get(`mirror/team/app/referrers/${child.digest}`)).json();
+  expect(ofChild).toMatchObject({ manifests: [{ digest: late.digest }] });
 });
 
 test("import names what it cannot copy, copies the rest and exits with 1; a wrong word exits before anything is done", async () => {

@@ -107,8 +107,8 @@ export class Importer {
     const isUnchanged = isHere && (tag === undefined || (await target.tags.stat(tag))?.digest === said);
     if (isHere && !isUnchanged && tag !== undefined) await target.tags.put(tag, said);
     const tags = tag === undefined ? [] : [tag];
-    const digest = isHere ? said : await this.#manifest(from, target, reference, { tags });
-    await this.#referrers(from, target, digest, 0);
+    if (isHere) await this.#referrersOfAll(from, target, said, 0);
+    else await this.#referrers(from, target, await this.#manifest(from, target, reference, { tags }), 0);
     if (tag !== undefined) this.#count({ tags: 1, unchanged: isUnchanged ? 1 : 0 });
   }
 
@@ -139,8 +139,10 @@ export class Importer {
       const isThere = (await this.#source.digestOf(from, digest)) !== undefined;
       const child = parseDigest(digest);
       if (isThere) {
+        const isHere = child !== undefined && (await target.manifests.exists(child));
         const copied = await this.#manifest(from, target, digest, { depth: depth + 1 });
-        await this.#referrers(from, target, copied, depth + 1);
+        if (isHere) await this.#referrersOfAll(from, target, copied, depth + 1);
+        else await this.#referrers(from, target, copied, depth + 1);
       } else if (child !== undefined) await this.#blob(from, target, child, false);
     }
     const digest = wanted ?? digestOf(payload);
@@ -176,6 +178,19 @@ export class Importer {
     for (const digest of await this.#source.referrers(from, subject)) {
       await this.#manifest(from, target, digest, { depth });
       await this.#referrers(from, target, digest, depth + 1);
+    }
+  }
+
+  /** Copies what refers to a manifest that was here before, and to those that it lists: new ones may have come. */
+  async #referrersOfAll(from: string, target: Repository, digest: Digest, depth: number): Promise<void> {
+    if (depth > MAX_DEPTH) return;
+    await this.#referrers(from, target, digest, depth);
+    const manifest = await target.manifests.find(digest);
+    if (!manifest) return;
+    for (const { digest: text } of readManifest(manifest.payload, manifest.mediaType, ignoreDeviations).children) {
+      const child = parseDigest(text);
+      if (child === undefined || !(await target.manifests.exists(child))) continue;
+      await this.#referrersOfAll(from, target, child, depth + 1);
     }
   }
 
