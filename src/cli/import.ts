@@ -1,6 +1,5 @@
 /** `stowage import`: copies images of another registry, of a folder or of a file into this one. */
 import { existsSync } from "node:fs";
-import { text } from "node:stream/consumers";
 import { formatSize } from "../lib/size.ts";
 import { TarError } from "../lib/tar-archive.ts";
 import { parseRepositoryName } from "../oci/repository-name.ts";
@@ -19,6 +18,7 @@ import { openRegistry } from "./open-registry.ts";
 import { repositoryIn } from "./parsed-names.ts";
 import { print, printError } from "./print.ts";
 import { showProgress } from "./progress.ts";
+import { readForeignPassword } from "./read-password.ts";
 import { recordOperation } from "./record-operation.ts";
 import { SETTINGS_HELP, SETTINGS_OPTIONS, settingsFrom } from "./settings-options.ts";
 
@@ -78,9 +78,7 @@ async function importImages(
   }
   const prefix = values.below === undefined ? "" : `${repositoryIn(values.below)}/`;
   const credentials =
-    values.username === undefined
-      ? undefined
-      : { username: values.username, password: (await text(process.stdin)).replace(/\r?\n$/, "") };
+    values.username === undefined ? undefined : { username: values.username, password: await readForeignPassword() };
   const origin = await originOf(address, { wanted, prefix, credentials });
   await using registry = await openRegistry(settings, silentLogger());
   const progress = showProgress("imported:");

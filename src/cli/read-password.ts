@@ -5,9 +5,19 @@ import { CommandError } from "./command-error.ts";
 const SHORTEST = 8;
 const LONGEST = 1024;
 
+/** Characters of a password of another registry, which may be a token, and of all that is read. */
+const MOST_READ = 64 * 1024;
+
+/** Returns a password of another registry, whose rules are its own, from standard input. Throws `CommandError` when it is too long. */
+export async function readForeignPassword(): Promise<string> {
+  const password = await readAll(process.stdin);
+  if (password.length > MOST_READ) throw new CommandError(`a password may have at most ${MOST_READ} characters`);
+  return password;
+}
+
 /** Throws `CommandError` when the password is too short, too long or unusable, or when there is no terminal. */
 export async function readPassword(who: string, { fromStdin }: { readonly fromStdin: boolean }): Promise<string> {
-  if (fromStdin) return checked((await readAll(process.stdin)).replace(/\r?\n$/, ""));
+  if (fromStdin) return checked(await readAll(process.stdin));
   if (!process.stdin.isTTY) {
     throw new CommandError("no terminal to read a password from: use --password-stdin");
   }
@@ -26,13 +36,14 @@ function checked(password: string): string {
   return password;
 }
 
+/** Reads to the end, or until it is too long, without the end of the last line. */
 async function readAll(stream: NodeJS.ReadStream): Promise<string> {
   let text = "";
   for await (const piece of stream.setEncoding("utf8")) {
     text += String(piece);
-    if (text.length > 2 * LONGEST) break;
+    if (text.length > MOST_READ + 2) break;
   }
-  return text;
+  return text.replace(/\r?\n$/, "");
 }
 
 const ENTER = /[\r\n]/;
