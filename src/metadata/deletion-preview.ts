@@ -67,13 +67,13 @@ const REFERRERS = query(
   where s.id in ${IDS} limit $2`,
 );
 
+/** Asked for each blob by itself: PostgreSQL reads a whole table at once to answer `exists` for some of its rows. */
 const BLOBS = query(
   { size: integer, isNeeded: truth },
   `
   select b.size,
-    (exists (
-        select 1 from manifest_blob o where o.blob = b.id and o.repo = $2 and o.manifest not in ${IDS})
-      or exists (select 1 from repo_blob l where l.blob = b.id and l.repo <> $2)) as is_needed
+    ((select 1 from manifest_blob o where o.blob = b.id and o.repo = $2 and o.manifest not in ${IDS} limit 1) is not null
+      or (select 1 from repo_blob l where l.blob = b.id and l.repo <> $2 limit 1) is not null) as is_needed
   from blob b where b.id in (select e.blob from manifest_blob e where e.manifest in ${IDS}) limit $3`,
 );
 
