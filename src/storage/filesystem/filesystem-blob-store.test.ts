@@ -144,6 +144,20 @@ describe("files: what others do to the tree", () => {
       expect(await here.store.putInto(there.store, key, { copy, size: 9 })).toBe("missing");
     });
 
+    test.each(["part of it", "all of it", "a link to it"])(
+      `a blob of which an interrupted call left %s is put there again (${copy ? "copy" : "link"})`,
+      async (left) => {
+        const [here, there] = [await openFresh(), await openFresh()];
+        const key = await push(here.store, Buffer.from("backed up"), randomUUID());
+        const [from, to] = [join(here.folder, key), join(there.folder, key)];
+        await here.store.putInto(there.store, key, { copy: left !== "a link to it", size: 9 });
+        if (left === "part of it") await writeFile(to, "backed");
+        expect(await here.store.putInto(there.store, key, { copy, size: 9 })).toBeUndefined();
+        expect(await readFile(to, "utf8")).toBe("backed up");
+        expect((await stat(to)).ino === (await stat(from)).ino).toBe(!copy);
+      },
+    );
+
     test(`a file that is too short is put into another folder as it is, and reported (${copy ? "copy" : "link"})`, async () => {
       const [here, there] = [await openFresh(), await openFresh()];
       const key = await push(here.store, Buffer.from("short"), randomUUID());

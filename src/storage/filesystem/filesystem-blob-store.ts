@@ -34,6 +34,9 @@ import { BLOBS, BLOB_FOLDERS, UPLOADS, partKey, storageKey } from "./layout.ts";
 /** Files that are unlinked at the same time: some threads of the pool are left to requests. */
 const UNLINKS_AT_ONCE = 4;
 
+/** Behind the name of a file that is being copied. */
+const UNFINISHED = ".copying";
+
 export interface FilesystemOptions {
   /** Whether large uploads are written past the page cache, where the file system allows it; false when absent. */
   readonly directWrites?: boolean;
@@ -208,8 +211,9 @@ export class FilesystemBlobStore implements BlobStore {
 
   /**
    * Puts a blob of `size` bytes into another store under the same key; durable when it resolves. A hard link where the file
-   * system allows and `copy` is false: both then share the bytes, and any damage to them. Returns what is wrong with the file
-   * in this store, if anything is. Rejects when the other one cannot take it.
+   * system allows and `copy` is false: both then share the bytes, and any damage to them. A file that an interrupted call left
+   * under the key is replaced. Returns what is wrong with the file in this store, if anything is. Rejects when the other one
+   * cannot take it.
    */
   async putInto(
     other: FilesystemBlobStore,
@@ -229,12 +233,21 @@ export class FilesystemBlobStore implements BlobStore {
   async #putInto(other: FilesystemBlobStore, key: StorageKey, copy: boolean): Promise<void> {
     const [from, to] = [this.#path(key), other.#path(key)];
     await other.#folders.ensure(dirname(to));
-    const linked = !copy && (await link(from, to).then(() => true, ignoreNoLink));
-    if (!linked) {
-      await copyFile(from, to, constants.COPYFILE_FICLONE);
-      await syncFile(to, (made) => other.#permissions.applyToCopy(made));
-    }
+    if (copy || !(await linkFile(from, to))) await other.#putCopy(from, to);
     await other.#folders.sync(dirname(to));
+  }
+
+  /** Copies a file of another store; under its name it is whole, or not there. */
+  async #putCopy(from: string, to: string): Promise<void> {
+    const unfinished = `${to}${UNFINISHED}`;
+    try {
+      await copyFile(from, unfinished, constants.COPYFILE_FICLONE);
+      await syncFile(unfinished, (made) => this.#permissions.applyToCopy(made));
+      await rename(unfinished, to);
+    } catch (error) {
+      await unlink(unfinished).catch(() => undefined); // the first error says more
+      throw error;
+    }
   }
 
   async #isReadable(key: StorageKey): Promise<boolean> {
@@ -317,6 +330,18 @@ async function syncFile(path: string, change?: (file: FileHandle) => Promise<voi
   } finally {
     await handle.close();
   }
+}
+
+/** Makes a hard link, in the place of another file if one is there. False where there can be none. */
+async function linkFile(from: string, to: string): Promise<boolean> {
+  const make = (): Promise<boolean> => link(from, to).then(() => true, ignoreNoLink);
+  return await make().catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EEXIST") throw error;
+    const [source, found] = [await stat(from), await stat(to)];
+    if (found.ino === source.ino && found.dev === source.dev) return true;
+    await unlink(to);
+    return await make();
+  });
 }
 
 /** False when two folders cannot share a file: they lie on different file systems, or theirs has no links. */
