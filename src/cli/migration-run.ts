@@ -1,5 +1,5 @@
 /** Copies a whole registry into an empty database and store, in as many runs as it takes. */
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, realpathSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -186,9 +186,22 @@ export class MigrationRun {
   /** Whether the target has its database. */
   async #isFinished(id: Buffer): Promise<boolean> {
     const { postgres, folder } = this.#target;
-    if (!postgres) return existsSync(join(folder, DATABASE));
-    const { hasSecret } = await import("../metadata/postgres/database-copy.ts");
-    return await hasSecret(postgres, STORE_ID_SECRET, id);
+    if (postgres) {
+      const { hasSecret } = await import("../metadata/postgres/database-copy.ts");
+      return await hasSecret(postgres, STORE_ID_SECRET, id);
+    }
+    const database = join(folder, DATABASE);
+    if (!existsSync(database)) return false;
+    const { hasSecret } = await import("../metadata/sqlite/snapshot.ts");
+    return hasSecret(database, STORE_ID_SECRET, id);
+  }
+
+  /** Takes the rows out of the target of which the run before did not learn whether the source had changed meanwhile. */
+  async #removeUnconfirmed(id: Buffer): Promise<void> {
+    const { postgres } = this.#target;
+    if (!postgres) return;
+    const { emptyPostgres, hasSecret } = await import("../metadata/postgres/database-copy.ts");
+    if (await hasSecret(postgres, STORE_ID_SECRET, unconfirmedId(id))) await emptyPostgres(postgres);
   }
 
   /** Finds the migration that goes on, or begins one in an empty target. Returns the id that the target gets. */
@@ -207,6 +220,7 @@ export class MigrationRun {
     }
     const copy = found ? Buffer.from(found.copy) : randomBytes(32);
     if (found && (await this.#isFinished(copy))) return { copyId: copy, isFinished: true };
+    if (found) await this.#removeUnconfirmed(copy);
     const id = copy.toString("hex");
     await this.#refuseUsedTarget(found === undefined, isSameStore ? undefined : id);
     if (!found) journal.begin({ ...names, copy });
@@ -258,10 +272,10 @@ export class MigrationRun {
     const { CopyFile } = await import("../metadata/sqlite/copy-file.ts");
     {
       using file = CopyFile.open(database);
-      file.setSecret(STORE_ID_SECRET, id);
+      file.setSecret(STORE_ID_SECRET, postgres ? unconfirmedId(id) : id);
       file.checkPages();
       if (postgres) {
-        const { emptyPostgres, loadIntoPostgres } = await import("../metadata/postgres/database-copy.ts");
+        const { emptyPostgres, loadIntoPostgres, setSecret } = await import("../metadata/postgres/database-copy.ts");
         const onRows = (table: string, rows: number): void => onStep(`${table}: ${rows.toLocaleString("en")} rows`);
         if (!(await loadIntoPostgres(postgres, file, { onRows }))) {
           throw new CommandError(
@@ -272,6 +286,7 @@ export class MigrationRun {
           await emptyPostgres(postgres);
           return false;
         }
+        await setSecret(postgres, STORE_ID_SECRET, id);
       }
     }
     if (!postgres) {
@@ -298,6 +313,11 @@ export class MigrationRun {
   #print(record: object, text: () => string): void {
     print(this.#json ? `${JSON.stringify(record)}\n` : text());
   }
+}
+
+/** The id of a target whose rows are written, until it is known that the source did not change meanwhile: it fits no store. */
+function unconfirmedId(id: Buffer): Buffer {
+  return createHash("sha256").update("unconfirmed ").update(id).digest();
 }
 
 /** Hard links, where both stores are files. */

@@ -2,6 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { MigrationRun, openTarget } from "../../src/cli/migration-run.ts";
 import { openSource } from "../../src/cli/registry-source.ts";
 import { settingsFrom } from "../../src/cli/settings-options.ts";
 import { emptyPostgres, isUsed, loadIntoPostgres } from "../../src/metadata/postgres/database-copy.ts";
@@ -17,7 +18,7 @@ import { scratchFolder } from "../support/scratch.ts";
 import { MIN_PART_BYTES } from "../../src/storage/s3-options.ts";
 import { FaultyS3 } from "../s3/support/faulty-s3.ts";
 import { startS3 } from "../s3/support/s3-server.ts";
-import { fillPlace, newPlace, openPlace, rowsIn } from "./support/places.ts";
+import { fillPlace, newPlace, openPlace, rowsIn, servedFrom } from "./support/places.ts";
 import type { Engine, Place, Store } from "./support/places.ts";
 
 setDefaultTimeout(120_000);
@@ -141,6 +142,50 @@ test("a migration that is killed in the middle of a large blob goes on, and leav
   await using served = await target.listen({ otherSites: "served" });
   expect(await (await fetch(`${served.url}/v2/app/blobs/${digest}`)).bytes()).toEqual(large);
   expect(proxy.count("POST create")).toBeGreaterThan(0);
+});
+
+test("rows that were written before the source was known not to have changed are written anew", async () => {
+  const [from, to] = [await place("sqlite", "files"), await place("postgres", "s3")];
+  await fillPlace(from, 20);
+  const ends = {
+    from: settingsFrom({ config: from.readOnly }, {}).settings,
+    to: settingsFrom({ config: to.config }, {}).settings,
+  };
+  {
+    await using source = await openSource(ends.from);
+    await using target = await openTarget(ends.to);
+    const dying: typeof source = {
+      ...source,
+      async takeSnapshot(...given) {
+        const isUnchanged = await source.takeSnapshot(...given);
+        let asked = 0;
+        return async () => {
+          if (++asked > 1) throw new Error("killed"); // the first time was before the rows were written
+          return await isUnchanged();
+        };
+      },
+    };
+    await expect(new MigrationRun(ends, dying, target).run()).rejects.toThrow("killed");
+  }
+  {
+    await using served = await servedFrom(from);
+    await pushImage(served.url, "app", "pushed-meanwhile", "meanwhile");
+  }
+  expect(await runProgram(to.folder, ["status", "--config", to.config])).toMatchObject({ exitCode: 1 });
+  expect(await migrate(from.readOnly, to.config)).toMatchObject({ exitCode: 0 });
+  await using target = await servedFrom(to);
+  expect((await fetch(`${target.url}/v2/app/manifests/pushed-meanwhile`)).status).toBe(200);
+});
+
+test("a database that something else made in the target is not taken for that of the migration", async () => {
+  const [from, to] = [await place("sqlite", "files"), await place("sqlite", "s3")];
+  await fillPlace(from, 21);
+  expect(await migrate(from.config, to.config)).toMatchObject({ exitCode: 3 });
+  await expect(openPlace(to)).rejects.toThrow("belongs to another database"); // a server that is started too early
+  expect(await migrate(from.readOnly, to.config)).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringContaining("not empty, it holds"),
+  });
 });
 
 test("a registry in a bucket gets another database, and its blobs stay where they are", async () => {

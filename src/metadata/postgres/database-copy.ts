@@ -2,7 +2,7 @@
 import { integer, query, text, truth } from "../columns.ts";
 import { COPIED_TABLES, CopyMismatchError, RowsHash, hashOfTable, nextRows, pagesOf } from "../copied-tables.ts";
 import type { CopiedTable, TableFile, TableProgress } from "../copied-tables.ts";
-import { any, first, rows, statement } from "../sql.ts";
+import { any, first, rows, run, statement } from "../sql.ts";
 import type { Row, SqlEngine, Transaction } from "../sql.ts";
 
 /** The moment that a copy is of, to compare with later ones. */
@@ -105,6 +105,11 @@ export async function isUsed(engine: SqlEngine): Promise<boolean> {
 /** Whether the database has this secret of this name. */
 export async function hasSecret(engine: SqlEngine, name: string, value: Uint8Array): Promise<boolean> {
   return await engine.read(() => any("select 1 from secret where name = $1 and value = $2", name, value));
+}
+
+/** Replaces a secret that all processes on the database share. */
+export async function setSecret(engine: SqlEngine, name: string, value: Uint8Array): Promise<void> {
+  await engine.write(() => run("update secret set value = $2 where name = $1", name, value));
 }
 
 /**

@@ -16,6 +16,8 @@ const FORGET = [`delete from upload`, `delete from holder`, `delete from trash`,
 
 const RELOCATE = `update blob set storage_key = $2, fingerprint = $3, state = $4 where digest = $1`;
 
+const HAS_SECRET = `select 1 from secret where name = $1 and value = $2`;
+
 const MOMENT = `
   select coalesce((select max(number) from change), 0) || ' ' || (select sum(number) from revision) as moment`;
 
@@ -224,6 +226,16 @@ export async function blobTotals(copy: SqlEngine): Promise<{ readonly blobs: num
 export function* momentOf(): Transaction<string> {
   const [row] = (yield { text: MOMENT, values: [] }) as readonly Row[];
   return String(row?.["moment"]);
+}
+
+/** Whether a database has this secret of this name. */
+export function hasSecret(path: string, name: string, value: Uint8Array): boolean {
+  const connection = Connection.open(path, ["busy_timeout = 1000"]);
+  try {
+    return connection.read({ text: HAS_SECRET, values: [name, value] }).length > 0;
+  } finally {
+    connection.close();
+  }
 }
 
 /** Gives a copy that is closed its final name, durable: from then on the folder holds a registry. */
