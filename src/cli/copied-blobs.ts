@@ -70,7 +70,7 @@ export async function copyBlobsOf(options: CopiedBlobsOptions): Promise<CopyCoun
         report(findingText({ kind, digest, key, images }));
       },
     });
-    if (target) await removeUnnamed(metadata, target);
+    if (target) await removeUnnamed(metadata, target, (keys) => journal?.forget(keys));
     progress.end();
     return counts;
   } finally {

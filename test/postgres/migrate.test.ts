@@ -188,6 +188,23 @@ test("a database that something else made in the target is not taken for that of
   });
 });
 
+test("a blob that goes between two runs and comes again before the third comes over", async () => {
+  const [from, to] = [await place("sqlite", "files"), await place("sqlite", "s3")];
+  await fillPlace(from, 22);
+  const push = async (): Promise<string> => {
+    await using served = await servedFrom(from);
+    return await pushBlob(served.url, "app", bytesOf("comes and goes", 30_000));
+  };
+  const digest = await push();
+  expect(await migrate(from.config, to.config)).toMatchObject({ exitCode: 3 });
+  queryFolder(from.folder, "delete from repo_blob where blob = (select id from blob where digest = ?)", digest);
+  queryFolder(from.folder, "delete from blob where digest = ?", digest); // as if it was collected
+  expect(await migrate(from.config, to.config)).toMatchObject({ exitCode: 3 });
+  await push();
+  expect(await migrate(from.readOnly, to.config)).toMatchObject({ exitCode: 0 });
+  expect(await runProgram(to.folder, ["check", "--deep", "--config", to.config])).toMatchObject({ exitCode: 0 });
+});
+
 test("a registry in a bucket gets another database, and its blobs stay where they are", async () => {
   const from = await place("sqlite", "s3");
   await fillPlace(from, 19);

@@ -36,8 +36,8 @@ export class CopyJournal implements Disposable {
 
   /** Opens the journal at `path`, which is made when it is not there. */
   constructor(path: string) {
-    // Where the last entries are lost, the blobs are found by their keys.
-    this.#connection = Connection.open(path, ["journal_mode = wal", "synchronous = normal"]);
+    // Bytes are removed once their entry is, also after a power loss.
+    this.#connection = Connection.open(path, ["journal_mode = wal", "synchronous = full"]);
     this.#connection.exec(SCHEMA);
   }
 
@@ -62,6 +62,11 @@ export class CopyJournal implements Disposable {
       );
     }
     this.#connection.exec("commit");
+  }
+
+  /** Removes what was copied under these keys; durable when it returns. */
+  forget(keys: readonly string[]): void {
+    this.#run("delete from copied where storage_key in (select value from json_each($1))", JSON.stringify(keys));
   }
 
   /** Those that were copied. */

@@ -125,13 +125,21 @@ async function copyBlob(copy: BlobsCopy, blob: RecordedBlob): Promise<CopiedBlob
 /** Keys that are looked up at once. */
 const KEYS_AT_ONCE = 1000;
 
-/** Removes what the target has and the copy does not name: of blobs whose copying was interrupted, or that went meanwhile. */
-export async function removeUnnamed({ blobs }: Metadata, target: BlobStore): Promise<number> {
+/**
+ * Removes what the target has and the copy does not name: of blobs whose copying was interrupted, or that went meanwhile. `forget` is
+ * called with keys before their bytes are removed.
+ */
+export async function removeUnnamed(
+  { blobs }: Metadata,
+  target: BlobStore,
+  forget: (keys: readonly StorageKey[]) => void = () => {},
+): Promise<number> {
   let removed = 0;
   let waiting: StorageKey[] = [];
   const removeWaiting = async (): Promise<void> => {
     const named = await blobs.namedKeys(waiting);
     const unnamed = waiting.filter((key) => !named.has(key));
+    if (unnamed.length > 0) forget(unnamed);
     await target.delete(unnamed);
     removed += unnamed.length;
     waiting = [];
