@@ -149,13 +149,6 @@ export interface TableProgress {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The hash of all rows of a table in a file. */
-export function hashOfTable(file: TableFile, table: CopiedTable, columns: readonly string[]): string {
-  const hash = new RowsHash();
-  for (const rows of pagesOf(file, table, columns)) hash.add(columns, rows);
-  return hash.end();
-}
-
 /** All rows of a table in a file. */
 export function* pagesOf(file: TableFile, table: CopiedTable, columns: readonly string[]): Generator<readonly Row[]> {
   for (let after: Row | undefined; ;) {

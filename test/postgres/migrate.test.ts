@@ -5,8 +5,16 @@ import { join } from "node:path";
 import { MigrationRun, openTarget } from "../../src/cli/migration-run.ts";
 import { openSource } from "../../src/cli/registry-source.ts";
 import { settingsFrom } from "../../src/cli/settings-options.ts";
-import { emptyPostgres, isUsed, loadIntoPostgres } from "../../src/metadata/postgres/database-copy.ts";
+import {
+  copyFromPostgres,
+  emptyPostgres,
+  isUsed,
+  loadIntoPostgres,
+} from "../../src/metadata/postgres/database-copy.ts";
+import { COPIED_TABLES, pagesOf } from "../../src/metadata/copied-tables.ts";
+import type { TableFile } from "../../src/metadata/copied-tables.ts";
 import { openPostgres } from "../../src/metadata/postgres/open-postgres.ts";
+import type { SqlEngine, Transaction } from "../../src/metadata/sql.ts";
 import { CopyFile } from "../../src/metadata/sqlite/copy-file.ts";
 import { sharedServer } from "./support/postgres-server.ts";
 import { BACKUP_LEASE } from "../../src/metadata/leases.ts";
@@ -304,4 +312,48 @@ test("rows that were loaded are taken out again when the source changed meanwhil
     { at: "7", payload: "{}" },
   ]);
   await engine.close();
+});
+
+test("of a file with many rows a page is read between two statements", async () => {
+  const secrets = COPIED_TABLES.find(({ name }) => name === "secret");
+  if (!secrets) throw new Error("no table");
+  const { database } = await place("postgres", "files");
+  await using closing = new AsyncDisposableStack();
+  const engine = await openPostgres({ url: (await sharedServer()).url(database) });
+  closing.defer(() => engine.close());
+  using file = await CopyFile.create(join(root, "many.db"));
+  const rows = Array.from({ length: 4500 }, (_, at) => ({ name: `secret ${at}`, value: new Uint8Array([at % 256]) }));
+  file.add(secrets, ["name", "value"], rows);
+
+  let [read, mostRead] = [0, 0];
+  const counted: TableFile = {
+    columnsOf: (table) => file.columnsOf(table),
+    clear: () => file.clear(),
+    add: (...given) => file.add(...given),
+    next(...given) {
+      const found = file.next(...given);
+      mostRead = Math.max(mostRead, (read += found.length));
+      return found;
+    },
+    lastNumber: (table) => file.lastNumber(table),
+    setLastNumber: (...given) => file.setLastNumber(...given),
+  };
+  function* counting<Result>(steps: Transaction<Result>): Transaction<Result> {
+    let step = steps.next();
+    while (!step.done) {
+      read = 0;
+      step = steps.next(yield step.value);
+    }
+    return step.value;
+  }
+  const observed = {
+    read: (work) => engine.read(() => counting(work())),
+    write: (work, durability) => engine.write(() => counting(work()), durability),
+  } as SqlEngine;
+  expect(await loadIntoPostgres(observed, counted)).toBe(true);
+  expect(mostRead).toBe(1000);
+  mostRead = 0;
+  await copyFromPostgres(observed, counted);
+  expect(mostRead).toBe(1000);
+  expect([...pagesOf(file, secrets, ["name"])].flat()).toHaveLength(rows.length);
 });

@@ -1,6 +1,6 @@
 /** Copies a whole registry out of a PostgreSQL database into a file, and out of a file into a PostgreSQL database. */
 import { integer, query, text, truth } from "../columns.ts";
-import { COPIED_TABLES, CopyMismatchError, RowsHash, hashOfTable, nextRows, pagesOf } from "../copied-tables.ts";
+import { COPIED_TABLES, CopyMismatchError, RowsHash, nextRows, pagesOf } from "../copied-tables.ts";
 import type { CopiedTable, TableFile, TableProgress } from "../copied-tables.ts";
 import { any, first, rows, run, statement } from "../sql.ts";
 import type { Row, SqlEngine, Transaction } from "../sql.ts";
@@ -59,18 +59,20 @@ export async function copyFromPostgres(
     for (const table of COPIED_TABLES) {
       const columns = file.columnsOf(table.name);
       if (!(yield* hasTable(table, columns))) continue;
-      const hash = new RowsHash();
+      // Page by page: a file that is read whole keeps the server waiting, which ends the transaction, and leases from being renewed.
+      const [source, target] = [new RowsHash(), new RowsHash()];
       for (let after: Row | undefined; ;) {
         signal?.throwIfAborted();
         const found = yield* nextRows(table, columns, after);
         if (found.length === 0) break;
         file.add(table, columns, found);
-        hash.add(columns, found);
+        source.add(columns, found);
+        target.add(columns, file.next(table, columns, after));
         after = found.at(-1);
-        onRows?.(table.name, hash.count);
+        onRows?.(table.name, source.count);
       }
       if (table.isNumbered) file.setLastNumber(table, yield* lastNumber(table));
-      compare(table, hash.end(), hashOfTable(file, table, columns));
+      compare(table, source.end(), target.end());
       if (table.name === "event") yield* copyNewEvents(table, file);
     }
     return moment;
@@ -135,13 +137,16 @@ export async function loadIntoPostgres(
     // What the triggers count is copied too.
     for (const [{ name }] of tables) yield statement(`alter table ${name} disable trigger user`);
     for (const [{ name }] of tables.toReversed()) yield statement(`delete from ${name}`);
+    const written = new Map<CopiedTable, RowsHash>();
     for (const [table, columns] of tables) {
-      let count = 0;
+      const hash = new RowsHash();
       for (const found of pagesOf(file, table, columns)) {
         signal?.throwIfAborted();
         yield insertion(table, columns, found);
-        onRows?.(table.name, (count += found.length));
+        hash.add(columns, found);
+        onRows?.(table.name, hash.count);
       }
+      written.set(table, hash);
       if (table.isNumbered) yield* setLastNumber(table, file.lastNumber(table));
     }
     yield statement("delete from usage_delta");
@@ -156,7 +161,7 @@ export async function loadIntoPostgres(
         hash.add(columns, found);
         after = found.at(-1);
       }
-      compare(table, hashOfTable(file, table, columns), hash.end());
+      compare(table, written.get(table)?.end() ?? "", hash.end());
     }
     return true;
   });
