@@ -13,6 +13,7 @@ import { openBlobs } from "../open-drivers.ts";
 import type { TransferProblem } from "../registry/copying/blob-transfer.ts";
 import { STORE_ID_SECRET } from "../registry/store-identity.ts";
 import type { BlobStore, StorageKey } from "../storage/blob-store.ts";
+import { TREE } from "../storage/distribution-tree.ts";
 import type { StoreIdentity } from "../storage/store-identity.ts";
 import { CommandError } from "./command-error.ts";
 import { copyBlobsOf } from "./copied-blobs.ts";
@@ -28,6 +29,9 @@ const NOT_FINISHED = 3;
 /** In the data folder of the target. */
 const STATE = "migration";
 const JOURNAL = "journal.db";
+
+/** Holds the blobs of an adopted source, which keep their keys. */
+const [TREE_FOLDER = ""] = TREE.split("/");
 
 /** How long a statement may take that writes or reads many rows. */
 const STATEMENT_MS = 600_000;
@@ -233,7 +237,7 @@ export class MigrationRun {
     const { folder, hasFolder, identity, postgres } = this.#target;
     const again = "give an empty target, or, to go on with a migration, the same source and target as before";
     if (hasFolder) {
-      const ours = new Set([STATE, "uploads", "blobs", ...(isNew ? [] : [UNFINISHED_COPY, "store-id"])]);
+      const ours = new Set([STATE, "uploads", "blobs", ...(isNew ? [] : [UNFINISHED_COPY, "store-id", TREE_FOLDER])]);
       const other = readdirSync(folder).find((name) => !ours.has(name) && !name.startsWith(UNFINISHED_COPY));
       if (other !== undefined)
         throw new CommandError(`the target folder ${folder} is not empty, it holds ${other}: ${again}`);

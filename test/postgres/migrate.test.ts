@@ -18,6 +18,8 @@ import type { SqlEngine, Transaction } from "../../src/metadata/sql.ts";
 import { CopyFile } from "../../src/metadata/sqlite/copy-file.ts";
 import { sharedServer } from "./support/postgres-server.ts";
 import { BACKUP_LEASE } from "../../src/metadata/leases.ts";
+import { createRegistry } from "../../src/create-registry.ts";
+import { TreeWriter } from "../adoption/support/tree-writer.ts";
 import { pushBlob, pushImage } from "../support/client.ts";
 import { bytesOf } from "../support/content.ts";
 import { queryFolder } from "../support/data-folder.ts";
@@ -211,6 +213,26 @@ test("a blob that goes between two runs and comes again before the third comes o
   await push();
   expect(await migrate(from.readOnly, to.config)).toMatchObject({ exitCode: 0 });
   expect(await runProgram(to.folder, ["check", "--deep", "--config", to.config])).toMatchObject({ exitCode: 0 });
+});
+
+test("an adopted registry is migrated to another folder in two runs", async () => {
+  const [tree, from, to] = [
+    new TreeWriter(join(root, "adopted")),
+    await place("sqlite", "files"),
+    await place("sqlite", "files"),
+  ];
+  tree.image("app", "1", ["v1"]);
+  {
+    await using registry = await createRegistry({ storage: { folder: tree.root, adopts: true } });
+    await registry.adoptInBackground(new AbortController().signal);
+  }
+  const settings = (await readFile(from.readOnly, "utf8")).replaceAll(from.folder, tree.root);
+  await writeFile(from.readOnly, settings);
+  expect(await migrate(tree.root, to.config)).toMatchObject({ exitCode: 3 });
+  expect(await migrate(from.readOnly, to.config)).toMatchObject({ exitCode: 0 });
+  expect(await runProgram(to.folder, ["check", "--deep", "--config", to.config])).toMatchObject({ exitCode: 0 });
+  await using served = await servedFrom(to);
+  expect((await fetch(`${served.url}/v2/app/manifests/v1`)).status).toBe(200);
 });
 
 test("a registry in a bucket gets another database, and its blobs stay where they are", async () => {
