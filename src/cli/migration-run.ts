@@ -171,7 +171,7 @@ export class MigrationRun {
       { result: "complete", ...what },
       () =>
         `${databaseName(to)} and ${storeName(to)} hold ${blobs} blobs (${formatSize(bytes)}), and the database, whose rows ` +
-        `were compared. ${this.#source.next}\n` +
+        `were compared. ${this.#next}\n` +
         (problems === 0
           ? ""
           : `${problems} blobs are missing in it, as in the source: a push of the images that need them puts that right.\n`),
@@ -183,7 +183,7 @@ export class MigrationRun {
   async #clear(id: Buffer): Promise<number> {
     await this.#target.identity?.write(id.toString("hex"));
     await rm(this.#state, { recursive: true, force: true });
-    this.#print({ result: "complete" }, () => `The run before had copied everything. ${this.#source.next}\n`);
+    this.#print({ result: "complete" }, () => `The run before had copied everything. ${this.#next}\n`);
     return 0;
   }
 
@@ -300,6 +300,15 @@ export class MigrationRun {
     }
     await identity?.write(id.toString("hex"));
     return true;
+  }
+
+  /** What a person does when all is copied. */
+  get #next(): string {
+    if (storeName(this.#ends.from) !== storeName(this.#ends.to)) return this.#source.next;
+    return (
+      "End the servers of the source first, because they go on collecting garbage in the bucket that both have; then start the " +
+      "servers with these settings."
+    );
   }
 
   async #unfinished(what: object, why: string): Promise<number> {

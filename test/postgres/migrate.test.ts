@@ -242,7 +242,10 @@ test("a registry in a bucket gets another database, and its blobs stay where the
   const { s3: bucket } = (JSON.parse(await readFile(from.config, "utf8")) as { storage: { s3: object } }).storage;
   const settings = JSON.parse(await readFile(to.config, "utf8")) as { storage: object };
   await writeFile(to.config, JSON.stringify({ ...settings, storage: { ...settings.storage, s3: bucket } }));
-  expect(await migrate(from.readOnly, to.config)).toMatchObject({ exitCode: 0 });
+  expect(await migrate(from.readOnly, to.config)).toMatchObject({
+    exitCode: 0,
+    stdout: expect.stringContaining("End the servers of the source first"),
+  });
   expect(await runProgram(to.folder, ["check", "--deep", "--config", to.config])).toMatchObject({ exitCode: 0 });
   expect(await runProgram(from.folder, ["status", "--config", from.config])).toMatchObject({
     exitCode: 1,
