@@ -275,6 +275,19 @@ test("a blob whose bytes are wrong in the source is named, and marked in the tar
   expect((await fetch(`${served.url}/v2/app/blobs/${digest}`)).status).toBe(200);
 });
 
+test("a blob whose bytes in the database are wrong is named and counted", async () => {
+  const [from, to] = [await place("sqlite", "files"), await place("sqlite", "files")];
+  let digest = "";
+  {
+    await using served = await servedFrom(from);
+    digest = await pushBlob(served.url, "app", bytesOf("small", 100));
+  }
+  queryFolder(from.folder, "update blob set payload = zeroblob(100) where digest = ?", digest);
+  const result = await migrate(from.readOnly, to.config);
+  expect(result.exitCode).toBe(1);
+  expect(result.stdout).toContain(`wrong content   ${digest}`);
+});
+
 test("a target with a registry, the source itself, and a target that cannot be reached are refused in words", async () => {
   const [from, used] = [await place("sqlite", "files"), await place("sqlite", "files")];
   await fillPlace(from, 14);

@@ -51,9 +51,16 @@ export interface CopyCounts {
 }
 
 /** Copies what is not copied yet. Rejects when the target does not take it. */
-export async function copyBlobs(copy: BlobsCopy): Promise<CopyCounts> {
-  const { metadata, signal } = copy;
+export async function copyBlobs(given: BlobsCopy): Promise<CopyCounts> {
+  const { metadata, signal } = given;
   let [blobs, bytes, stored, problems] = [0, 0, 0, 0];
+  const copy: BlobsCopy = {
+    ...given,
+    async onProblem(...problem) {
+      problems++;
+      await given.onProblem(...problem);
+    },
+  };
   const pages = pagesOf(
     {},
     (page) => metadata.blobs.list(page),
@@ -73,7 +80,6 @@ export async function copyBlobs(copy: BlobsCopy): Promise<CopyCounts> {
         const now = before && !before.corrupt ? before : await copyBlob(copy, blob);
         if (now === before) copy.onProgress?.(0, blob.size);
         if (now) copied.push(now);
-        if (now?.corrupt) problems++;
         copy.onProgress?.(1, 0);
       }
     };
