@@ -53,8 +53,10 @@ export async function copyFiles(from: string, to: string, { copy, held }: CopyOp
       blobs++;
       bytes += blob.size;
       const { size, location } = blob;
-      if (location.kind === "inline" || blob.corrupt) continue;
-      const kind = await source.putInto(target, location.storageKey as StorageKey, { size, copy });
+      if (location.kind === "inline") continue;
+      const kind = blob.corrupt
+        ? "marked damaged"
+        : await source.putInto(target, location.storageKey as StorageKey, { size, copy });
       if (kind === undefined) {
         progress.update(++files);
         continue;

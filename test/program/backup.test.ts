@@ -68,13 +68,13 @@ test.each([[], ["--copy"]])("a backup made while serving is restored whole (%p)"
   await rm(folder, { recursive: true });
 });
 
-test("a backup goes on behind blobs whose files are gone or too short, names them and what needs them, and ends with 1", async () => {
+test("a backup goes on behind blobs whose files are gone, too short or marked, names them and what needs them, and ends with 1", async () => {
   const scratch = await freshFolder();
   await using original = await startRegistry();
   const layers = await Promise.all(
-    ["gone", "short", "whole"].map((seed) => pushBlob(original.url, "team/app", bytesOf(seed, 100_000))),
+    ["gone", "short", "marked", "whole"].map((seed) => pushBlob(original.url, "team/app", bytesOf(seed, 100_000))),
   );
-  const [gone, short, whole] = layers as [string, string, string];
+  const [gone, short, marked, whole] = layers as [string, string, string, string];
   const manifest = {
     schemaVersion: 2,
     mediaType: "application/vnd.oci.image.index.v1+json",
@@ -88,12 +88,14 @@ test("a backup goes on behind blobs whose files are gone or too short, names the
   expect(pushed.status).toBe(201);
   await rm(await fileOf(original.dataDir, gone));
   await truncate(await fileOf(original.dataDir, short), 99_999);
+  queryFolder(original.dataDir, "update blob set state = 'damaged' where digest = ?", marked);
 
   const kept = join(scratch, "kept");
   const backup = await run(scratch, "backup", kept, "--copy", "--data", original.dataDir);
   expect(backup.exitCode).toBe(1);
   expect(backup.stdout).toMatch(new RegExp(`^missing +${gone} `, "m"));
   expect(backup.stdout).toMatch(new RegExp(`^wrong size +${short} `, "m"));
+  expect(backup.stdout).toMatch(new RegExp(`^marked damaged +${marked} `, "m"));
   expect(backup.stdout).toContain("team/app:v1");
   expect(backup.stdout).toContain("stowage check --repair");
 
@@ -101,7 +103,7 @@ test("a backup goes on behind blobs whose files are gone or too short, names the
   expect((await run(scratch, "restore", kept, "--data", restored)).exitCode).toBe(1);
   await using copy = await startRegistry({ dataDir: restored });
   const statuses = layers.map(async (digest) => (await fetch(`${copy.url}/v2/team/app/blobs/${digest}`)).status);
-  expect(await Promise.all(statuses)).toEqual([404, 404, 200]);
+  expect(await Promise.all(statuses)).toEqual([404, 404, 404, 200]);
   expect(whole).toBe(digestOf(bytesOf("whole", 100_000)));
 });
 
