@@ -4,12 +4,23 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { createRegistry } from "../../src/create-registry.ts";
 import type { Registry } from "../../src/create-registry.ts";
 import type { ChangeEvent } from "../../src/server/change-event.ts";
-import { OCI_INDEX, digestOf, imageIndex } from "../support/content.ts";
+import {
+  OCI_CONFIG,
+  OCI_INDEX,
+  OCI_MANIFEST,
+  descriptorOf,
+  digestOf,
+  imageIndex,
+  imageManifest,
+} from "../support/content.ts";
 import type { TestDescriptor } from "../support/content.ts";
 import { ApiClient } from "./support/api-client.ts";
-import { configOf, pushImage, pushManifest } from "./support/content.ts";
+import { configOf, pushBlob, pushImage, pushManifest } from "./support/content.ts";
 
 setDefaultTimeout(30_000);
+
+/** Of layers that registries need not have (image-spec, layer.md). */
+const FOREIGN_LAYER = "application/vnd.oci.image.layer.nondistributable.v1.tar";
 
 let registry: Registry;
 let api: ApiClient;
@@ -139,6 +150,16 @@ test("an image is copied with its referrers, without a transfer", async () => {
   expect((await bytesStored()) - before).toBeLessThan(2000); // two manifests, and no blob
   const absent = { ...body, reference: "none" };
   expect((await api.send("POST", "/repositories/copy/to/-/copies", { body: absent })).status).toBe(404);
+});
+
+test("a foreign layer that is not there is left out of a copy", async () => {
+  await pushBlob(registry, "copy/foreign", "{}");
+  const foreign = descriptorOf(FOREIGN_LAYER, "nowhere");
+  const image = imageManifest(descriptorOf(OCI_CONFIG, "{}"), [foreign]);
+  await pushManifest(registry, "copy/foreign/manifests/v1", OCI_MANIFEST, image);
+  const body = { from: "copy/foreign", reference: "v1" };
+  const copied = await api.send("POST", "/repositories/copy/of-foreign/-/copies", { body });
+  expect(copied.body).toEqual({ digest: digestOf(image), manifests: 1 });
 });
 
 test("uploads are listed and cancelled", async () => {

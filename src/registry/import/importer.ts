@@ -1,4 +1,5 @@
 /** Copies images of another registry or of a file into this one, byte by byte; what is here already is not transferred again. */
+import { BrokenBodyError } from "../../lib/broken-body-error.ts";
 import { parseDigest, digestOf } from "../../oci/digest.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { ignoreDeviations } from "../../oci/deviation.ts";
@@ -167,8 +168,9 @@ export class Importer {
       await upload.finish([digest], counted);
     } catch (error) {
       await upload.cancel().catch(() => undefined); // it has ended, or expires
-      if (isOptional && error instanceof SourceError) return; // foreign layers lie at their urls
-      throw error;
+      const cause = error instanceof BrokenBodyError && error.cause instanceof SourceError ? error.cause : error;
+      if (isOptional && cause instanceof SourceError) return; // foreign layers lie at their urls
+      throw cause;
     }
     this.#count({ blobs: 1, bytes });
   }
