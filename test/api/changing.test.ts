@@ -162,6 +162,29 @@ test("a foreign layer that is not there is left out of a copy", async () => {
   expect(copied.body).toEqual({ digest: digestOf(image), manifests: 1 });
 });
 
+test("a copy mounts no blob that the other repository does not have", async () => {
+  await pushBlob(registry, "secret/app", "secret");
+  await pushBlob(registry, "copy/lure", "{}");
+  const foreign = descriptorOf(FOREIGN_LAYER, "secret");
+  const lure = imageManifest(descriptorOf(OCI_CONFIG, "{}"), [foreign]);
+  await pushManifest(registry, "copy/lure/manifests/v1", OCI_MANIFEST, lure);
+  const body = { from: "copy/lure", reference: "v1" };
+  expect((await api.send("POST", "/repositories/copy/thief/-/copies", { body })).status).toBe(200);
+  const manifest = `http://registry.test/v2/copy/thief/manifests/${digestOf(lure)}`;
+  expect((await registry.fetch(new Request(manifest))).status).toBe(200);
+  const blob = `http://registry.test/v2/copy/thief/blobs/${digestOf("secret")}`;
+  expect((await registry.fetch(new Request(blob))).status).toBe(404);
+});
+
+test("a copy of an image whose layer was deleted is refused with 409", async () => {
+  const { digest } = await pushImage(registry, "copy/broken", { config: "{}", layers: ["deleted"], tag: "v1" });
+  const layer = `http://registry.test/v2/copy/broken/blobs/${digestOf("deleted")}`;
+  expect((await registry.fetch(new Request(layer, { method: "DELETE" }))).status).toBe(202);
+  const body = { from: "copy/broken", reference: digest };
+  expect((await api.send("POST", "/repositories/copy/of-broken/-/copies", { body })).status).toBe(409);
+  expect((await api.get(`/repositories/copy/of-broken/-/manifests/${digest}`)).status).toBe(404);
+});
+
 test("uploads are listed and cancelled", async () => {
   const begun = await registry.fetch(
     new Request("http://registry.test/v2/open/app/blobs/uploads/", { method: "POST" }),

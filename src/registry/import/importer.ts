@@ -16,6 +16,8 @@ import type { ImageSource } from "./image-source.ts";
 export interface ImportOptions {
   /** Images of a repository that are copied at the same time. */
   readonly parallel: number;
+  /** The only repository that blobs are mounted from; any of this registry when absent, as operators may read all of them. */
+  readonly mountFrom?: RepositoryName;
   /** Called after each tag and each blob. */
   readonly onStep?: (counts: ImportCounts) => void;
   /** Called when a tag, or the tags of a repository, could not be copied; the others are. */
@@ -154,7 +156,7 @@ export class Importer {
 
   async #blob(from: string, target: Repository, digest: Digest, isOptional: boolean): Promise<void> {
     if (await target.blobs.exists(digest)) return;
-    if (await target.blobs.mount(digest)) return;
+    if (await target.blobs.mount(digest, this.#options.mountFrom)) return;
     const upload = await target.blobs.upload();
     let bytes = 0;
     const source = this.#source;

@@ -58,7 +58,8 @@ export const copyOperations = [
           blob: (_, of) => source.blob(from, of),
           referrers: (_, of) => source.referrers(from, of),
         },
-        { parallel: 1, onFailure: (_, error) => failures.push(error) },
+        // A manifest may name foreign layers that its repository does not have: another repository may be a secret one.
+        { parallel: 1, mountFrom: from, onFailure: (_, error) => failures.push(error) },
       );
       await importer.image(name, digest, to);
       const [failure] = failures;
