@@ -121,7 +121,10 @@ export interface TagTarget {
 export interface Deletion {
   readonly tags: readonly TagTarget[];
   readonly manifests: readonly string[];
-  readonly stays: readonly { readonly what: string; readonly why: "absent" | "moved" | "immutable" | "tagged" }[];
+  readonly stays: readonly {
+    readonly what: string;
+    readonly why: "absent" | "moved" | "immutable" | "tagged" | "needed";
+  }[];
   readonly referrers: readonly string[];
   readonly freedBytes: number;
   readonly keptBytes: number;

@@ -82,6 +82,7 @@ export const TEXTS = {
     moved: "it points at something else now",
     immutable: "it is immutable",
     tagged: "a tag needs it",
+    needed: "an index or a pin needs it",
   },
   canUndo: "You can undo it",
   canUndoUntil: "You can undo it until",

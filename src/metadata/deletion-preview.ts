@@ -23,7 +23,7 @@ export interface GoingManifest {
 }
 
 export interface DeletionPreview {
-  /** Those that were named and are there. */
+  /** Those that are there and that nothing keeps. */
   readonly manifests: readonly GoingManifest[];
   /** Manifests of indexes that nothing else needs. */
   readonly children: readonly GoingManifest[];
@@ -44,6 +44,15 @@ const NAMED = query(
   `
   select m.id, m.digest, m.size from repo r join manifest m on m.repo = r.id
   where r.name = $1 and m.digest in (select unhex(value) from json_each($2))`,
+);
+
+/** Those of the manifests that are pinned, or that an index lists which is none of them. */
+const HELD = query(
+  { id: integer },
+  `
+  select m.id from manifest m where m.id in ${IDS} and (exists (select 1 from pin p where p.manifest = m.id)
+    or exists (
+      select 1 from manifest_child o where o.repo = m.repo and o.child = m.digest and o.parent not in ${IDS}))`,
 );
 
 /** Of an index that goes. Each has its other parents. */
@@ -80,6 +89,19 @@ const BLOBS = query(
 /** Manifests that are followed, and blobs that are added up. */
 const [MAX_MANIFESTS, MAX_BLOBS] = [2000, 20_000];
 
+/** Without those that are held: what one of them holds is held too. Those of `certain` go whatever needs them. */
+function* withoutHeld(
+  found: readonly GoingManifest[],
+  certain: ReadonlySet<Digest>,
+): Transaction<readonly GoingManifest[]> {
+  for (let going = found; ;) {
+    const held = new Set((yield* rows(HELD, listedIds(going.map(({ id }) => id)))).map(({ id }) => id));
+    const left = going.filter(({ id, digest: of }) => !held.has(id) || certain.has(of));
+    if (left.length === going.length) return going;
+    going = left;
+  }
+}
+
 /** What goes with the manifests. */
 function* follow(
   repo: number,
@@ -110,11 +132,19 @@ export class DeletionPreviews {
     this.#database = database;
   }
 
-  /** What deleting the manifests, with all that follows them, would free. */
-  manifests(name: RepositoryName, digests: readonly Digest[]): Promise<DeletionPreview> {
+  /**
+   * What deleting manifests, with all that follows them, would free: those that are named, and those that lose their last tag,
+   * unless an index that stays lists them or they are pinned.
+   */
+  manifests(
+    name: RepositoryName,
+    named: readonly Digest[],
+    untagged: readonly Digest[] = [],
+  ): Promise<DeletionPreview> {
     return this.#database.engine.read(function* (): Transaction<DeletionPreview> {
       const repo = yield* findRepository(name);
-      const manifests = repo === undefined ? [] : yield* rows(NAMED, name, listedDigests(digests));
+      const found = repo === undefined ? [] : yield* rows(NAMED, name, listedDigests([...named, ...untagged]));
+      const manifests = yield* withoutHeld(found, new Set(named));
       if (repo === undefined || manifests.length === 0) return NOTHING;
       const followers = yield* follow(repo, manifests);
       const all = [...manifests, ...followers.children, ...followers.referrers];

@@ -18,8 +18,8 @@ import { writeWithin } from "./quotas.ts";
 import type { QuotaProblem } from "./quotas.ts";
 import { beginRepository, findManifest, findRepository } from "./repositories.ts";
 import { moveRepository } from "./revisions.ts";
-import { keepManifests } from "./locks.ts";
-import { any, batch, bound, first, locked, rows, rowsOf, rowsOfBoth, run, statement } from "./sql.ts";
+import { keepManifests, lockManifests } from "./locks.ts";
+import { any, batch, bound, first, listedIds, locked, rows, rowsOf, rowsOfBoth, run, statement } from "./sql.ts";
 import type { BoundQuery, Transaction } from "./sql.ts";
 import { conditionHolds, pointTags, removeTagsOf, tagsOf, targetsOf, targetsQuery } from "./tags.ts";
 import type { TagTargets } from "./tags.ts";
@@ -196,6 +196,16 @@ const ADOPT = `delete from former_subject where repo = $1 and digest = $2`;
 const FORGET_SUBJECT = `
   delete from former_subject where repo = $1 and digest = $2
   and not exists (select 1 from manifest where repo = $1 and subject = $2)`;
+
+/** What garbage collection keeps a manifest for: a tag, or a pin or an index. */
+const HELD = query(
+  { isTagged: truth, isNeeded: truth },
+  `
+  select exists (select 1 from tag_count t where t.manifest = m.id) as is_tagged,
+    (exists (select 1 from pin p where p.manifest = m.id)
+      or exists (select 1 from manifest_child c where c.repo = m.repo and c.child = m.digest)) as is_needed
+  from manifest m where m.id = $1`,
+);
 
 const REMOVE = query({ subject: optional(bytes) }, `delete from manifest where id = $1 returning subject`);
 
@@ -427,21 +437,26 @@ export class Manifests {
 
   /**
    * Removes the manifest and every tag that points at it, unless an immutable tag needs it: one that matches a pattern, such as
-   * `v*`. With `unlessTagged` it stays when any tag points at it.
+   * `v*`. With `unlessHeld` it stays when any tag points at it, and when an index lists it or it is pinned.
    */
   delete(
     name: RepositoryName,
     manifest: Digest,
     immutableTags: readonly string[] = [],
     cause?: Cause,
-    { unlessTagged = false }: { readonly unlessTagged?: boolean } = {},
-  ): Promise<DeleteResult | "tagged"> {
+    { unlessHeld = false }: { readonly unlessHeld?: boolean } = {},
+  ): Promise<DeleteResult | "tagged" | "needed"> {
     const { engine, clock, periods, recorder } = this.#database;
-    return engine.write(function* (): Transaction<DeleteResult | "tagged"> {
+    return engine.write(function* (): Transaction<DeleteResult | "tagged" | "needed"> {
       const repo = yield* findRepository(name);
       const id = repo === undefined ? undefined : yield* findManifest(repo, manifest);
       if (repo === undefined || id === undefined) return "absent";
-      if (unlessTagged && (yield* tagsOf(id, { limit: 1 })).tags.length > 0) return "tagged";
+      if (unlessHeld) {
+        const [held] = yield* rowsOf(locked([lockManifests(listedIds([id]))], bound(HELD, id)));
+        if (!held) return "absent"; // deleted while this waited for it
+        if (held.isTagged) return "tagged";
+        if (held.isNeeded) return "needed";
+      }
       const hold = yield* holdOnManifest(repo, id, immutableTags);
       if (hold !== undefined) return hold;
       const now = clock.now();

@@ -129,7 +129,7 @@ export class LocalManifests implements ManifestService {
     const { metadata, limits, cause } = this.#backend;
     const result = await metadata.manifests.delete(this.#name, digest, limits.immutableTagsOf(this.#name), cause);
     if (result === "absent") throw manifestUnknown(this.#name, { digest });
-    if (result !== "done" && result !== "tagged") throw isHeld(result, digest);
+    if (result !== "done" && result !== "tagged" && result !== "needed") throw isHeld(result, digest);
   }
 
   /** Where manifests without a tag are collected, one that a client is told of stays for a while. */

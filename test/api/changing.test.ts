@@ -110,6 +110,26 @@ test("a tag that moved meanwhile, and one that is immutable, stay", async () => 
   expect((await api.get("/repositories/fixed/app/-/tags")).body.total).toBe(2);
 });
 
+test("an image that an index lists stays while the index does, and goes with it", async () => {
+  const image = await pushImage(registry, "arch/app", { config: configOf("amd64"), layers: ["1"], tag: "1.0-amd64" });
+  const index = imageIndex([image]);
+  await pushManifest(registry, "arch/app/manifests/1.0", OCI_INDEX, index);
+  const only = { tags: [{ name: "1.0-amd64" }], manifests: true };
+  const stays = { tags: [{ name: "1.0-amd64" }], manifests: [], stays: [{ what: image.digest, why: "needed" }] };
+  for (const body of [{ ...only, dryRun: true }, only]) {
+    const answer = await api.send("POST", "/repositories/arch/app/-/deletions", { body });
+    expect(answer.body).toMatchObject({ ...stays, freedBytes: 0, freedAt: null, undo: { isPossible: true } });
+  }
+  const path = `/repositories/arch/app/-/manifests/${image.digest}`;
+  expect((await api.get(path)).status).toBe(200);
+  const back = { body: { digest: image.digest } };
+  expect((await api.send("PUT", "/repositories/arch/app/-/tags/1.0-amd64", back)).status).toBe(200);
+  const both = { tags: [...only.tags, { name: "1.0" }], manifests: true };
+  const gone = (await api.send("POST", "/repositories/arch/app/-/deletions", { body: both })).body;
+  expect(gone.manifests.toSorted()).toEqual([image.digest, digestOf(index)].toSorted());
+  expect((await api.get(path)).status).toBe(404);
+});
+
 test("tags that match a pattern go together", async () => {
   for (const tag of ["1.0", "1.1", "2.0"]) {
     await pushImage(registry, "many/app", { config: configOf("a"), layers: [tag], tag });

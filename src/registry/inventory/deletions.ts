@@ -16,12 +16,15 @@ export interface DeletionRequest {
   readonly tags: readonly TagToDelete[];
   /** Manifests that go with all their tags. */
   readonly digests: readonly Digest[];
-  /** Whether manifests go too that lose their last tag by this, and those of indexes that nothing else needs. */
+  /**
+   * Whether manifests go too that lose their last tag by this, and those of indexes that go. What an index lists that stays, and
+   * what is pinned, stays.
+   */
   readonly withManifests: boolean;
 }
 
 /** Why something stays. */
-export type Stay = "absent" | "moved" | "immutable" | "tagged";
+export type Stay = "absent" | "moved" | "immutable" | "tagged" | "needed";
 
 /** What a deletion does, or did. */
 export interface Deletion {
@@ -82,12 +85,23 @@ export class Deletions {
         }),
       );
     }
-    const manifests: Digest[] = [];
-    for (const { digest } of plan.order) {
-      const result = await this.#deleteManifest(digest, !direct.has(digest));
-      if (result === "done") manifests.push(digest);
-      else stay(digest, result === "tagged" || result === "absent" ? result : "immutable");
+    const gone = new Set<Digest>();
+    // An index goes before the manifests that it lists: those that are needed are tried again while others go.
+    for (let left = plan.order.map(({ digest }) => digest); left.length > 0;) {
+      const needed: Digest[] = [];
+      for (const digest of left) {
+        const result = await this.#deleteManifest(digest, !direct.has(digest));
+        if (result === "done") gone.add(digest);
+        else if (result === "needed") needed.push(digest);
+        else stay(digest, result === "tagged" || result === "absent" ? result : "immutable");
+      }
+      if (needed.length === left.length) {
+        for (const digest of needed) stay(digest, "needed");
+        break;
+      }
+      left = needed;
     }
+    const manifests = plan.manifests.filter((digest) => gone.has(digest));
     return { ...plan, tags: tags.filter(({ name }) => !kept.has(name)), manifests, stays };
   }
 
@@ -97,9 +111,9 @@ export class Deletions {
     return metadata.tags.delete(this.#name, name, rules, cause);
   }
 
-  #deleteManifest(digest: Digest, unlessTagged: boolean): ReturnType<Backend["metadata"]["manifests"]["delete"]> {
+  #deleteManifest(digest: Digest, unlessHeld: boolean): ReturnType<Backend["metadata"]["manifests"]["delete"]> {
     const { metadata, limits, cause } = this.#backend;
-    return metadata.manifests.delete(this.#name, digest, limits.immutableTagsOf(this.#name), cause, { unlessTagged });
+    return metadata.manifests.delete(this.#name, digest, limits.immutableTagsOf(this.#name), cause, { unlessHeld });
   }
 
   async #plan({ tags: asked, digests, withManifests }: DeletionRequest): Promise<Plan> {
@@ -126,18 +140,22 @@ export class Deletions {
     const untagged = withoutTags(tags).filter((digest) => !named.includes(digest));
     // Where manifests without a tag are not collected, deleting tags alone frees nothing.
     const isFreed = withManifests || rules.untagged;
-    const going = [...named, ...(isFreed ? untagged : [])];
+    const going = isFreed ? untagged : [];
     const preview: DeletionPreview | undefined =
-      going.length > 0 ? await metadata.deletionPreviews.manifests(this.#name, going) : undefined;
+      named.length + going.length > 0 ? await metadata.deletionPreviews.manifests(this.#name, named, going) : undefined;
     const order = (preview?.manifests ?? []).filter(({ digest }) => withManifests || named.includes(digest));
     const children = withManifests ? (preview?.children ?? []) : [];
+    if (withManifests) {
+      const gone = new Set(order.map(({ digest }) => digest));
+      for (const digest of untagged) if (!gone.has(digest)) stays.push({ what: digest, why: "needed" });
+    }
     const aliases = await metadata.inventory.aliases(this.#name, named, MAX_TAGS);
     const already = new Set(tags.map(({ name }) => name));
     const withDigests = named.flatMap((digest, at) =>
       (aliases[at] ?? []).filter((name) => !already.has(name)).map((name) => ({ name, digest })),
     );
     const now = clock.now();
-    const isUndoable = tags.length > 0 && !withManifests;
+    const isUndoable = tags.length > 0 && order.length + children.length === 0;
     return {
       tags: [...tags.map(({ name, digest }) => ({ name, digest })), ...withDigests],
       manifests: [...order, ...children].map(({ digest }) => digest),
@@ -146,7 +164,8 @@ export class Deletions {
       referrers: (preview?.referrers ?? []).map(({ digest }) => digest),
       freedBytes: preview?.freedBytes ?? 0,
       keptBytes: preview?.keptBytes ?? 0,
-      freedAt: preview && now + (order.length > 0 ? rules.graceMs : rules.undoMs),
+      freedAt:
+        preview && preview.manifests.length > 0 ? now + (order.length > 0 ? rules.graceMs : rules.undoMs) : undefined,
       undoUntil: isUndoable && rules.untagged ? now + rules.undoMs : undefined,
       isComplete: preview?.isComplete ?? true,
     };

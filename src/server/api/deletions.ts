@@ -20,7 +20,7 @@ const Deletion = z
       .array(DigestText)
       .meta({ description: "Manifests that go at once. None of them can be brought back." }),
     stays: z
-      .array(z.object({ what: z.string(), why: z.enum(["absent", "moved", "immutable", "tagged"]) }))
+      .array(z.object({ what: z.string(), why: z.enum(["absent", "moved", "immutable", "tagged", "needed"]) }))
       .meta({ description: "What was named and stays, and why." }),
     referrers: z
       .array(DigestText)
@@ -111,7 +111,8 @@ const DeletionBody = z
       .meta({ description: "Letters, or a pattern such as `1.*`, of tags that go, as `q` of the list of tags." }),
     digests: z.array(z.string()).max(100).default([]).meta({ description: "Manifests, which go with all their tags." }),
     manifests: z.boolean().default(false).meta({
-      description: "Also deletes manifests that lose their last tag, and images of indexes that nothing else needs.",
+      description:
+        "Also deletes manifests that lose their last tag, and images of indexes that go; not what an index lists that stays, or what is pinned.",
     }),
     dryRun: z.boolean().default(false).meta({ description: "Only says what would go." }),
   })

@@ -199,9 +199,9 @@ async function inventory(subject: Subject): Promise<void> {
   await lists.usersOf([layer.digest], 10);
   await lists.uploads(APP, "", 10);
   await lists.present(APP, [image]);
-  await subject.store.deletionPreviews.manifests(APP, [image]);
+  await subject.store.deletionPreviews.manifests(APP, [image], [image]);
   await subject.store.deletionPreviews.hold(APP, image, ["v*"]);
-  await subject.store.manifests.delete(APP, image, [], undefined, { unlessTagged: true });
+  await subject.store.manifests.delete(APP, image, [], undefined, { unlessHeld: true });
 }
 
 async function quotas({ store, engine, clock }: Subject): Promise<void> {
