@@ -248,6 +248,8 @@ test("wrong bodies are refused and change nothing", async () => {
   for (const [body, status] of statuses) expect((await api.send("POST", path, { body })).status).toBe(status);
   const typed = { body: "{}", headers: { "content-type": "text/plain" } };
   expect((await api.send("POST", path, typed)).status).toBe(415);
+  const untyped = { method: "POST", body: new Blob(['{"matching":"*"}']) };
+  expect((await registry.fetch(new Request(`http://registry.test/api/v1${path}`, untyped))).status).toBe(415);
   expect((await api.send("POST", path, { body: " ".repeat(1024 * 1024 + 1) })).status).toBe(413);
   expect((await api.get("/repositories/room/keep/-/tags")).body.total).toBe(1);
 });

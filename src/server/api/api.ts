@@ -102,14 +102,18 @@ function parsedQuery(schema: z.ZodType, parameters: URLSearchParams): unknown {
 }
 
 async function parsedBody(schema: z.ZodType, { request, body }: Context): Promise<unknown> {
-  const type = (request.headers.get("content-type") ?? "application/json").split(";")[0]?.trim().toLowerCase();
-  if (type !== "application/json") {
-    throw new OciError("REQUEST_INVALID", { status: 415, message: "the body must be of the type application/json" });
-  }
+  const type = request.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
+  const mustBeJson = new OciError("REQUEST_INVALID", {
+    status: 415,
+    message: "the body must be of the type application/json (Content-Type)",
+  });
+  if (type !== undefined && type !== "application/json") throw mustBeJson;
   const bytes = await body.readSmall(MAX_BODY_BYTES, () => {
     const message = `the body may have at most ${MAX_BODY_BYTES} bytes`;
     return new OciError("REQUEST_INVALID", { status: 413, message });
   });
+  // Pages of other sites send bodies without a type unasked; for this type browsers ask before (Fetch, "CORS-safelisted").
+  if (type === undefined && bytes.length > 0) throw mustBeJson;
   let value: unknown;
   try {
     value = bytes.length === 0 ? {} : JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
