@@ -110,11 +110,14 @@ test("administrators manage users and tokens, and ask what is allowed", async ()
   expect(asked.body).toMatchObject({ allowed: false });
 });
 
-test("without a login no accounts are made, and quotas show what is used", async () => {
+test("without a login no accounts are changed, and quotas show what is used", async () => {
   await using registry = await createRegistry({ storage: "memory", quotas: [{ prefix: "*", bytes: 1000 }] });
   const api = new ApiClient(registry);
   const body = { robot: "ci", repositories: ["**"], actions: ["admin"] };
   expect((await api.send("POST", "/tokens", { body })).status).toBe(409);
   expect((await api.send("PATCH", "/users/root", { body: { groups: ["admin"] } })).status).toBe(409);
+  expect((await api.send("DELETE", "/users/root")).status).toBe(409);
+  const { id } = await registry.robots.create("ci", [{ repositories: "**", actions: ["pull"] }], undefined);
+  expect((await api.send("DELETE", `/tokens/${id}`)).status).toBe(409);
   expect((await api.get("/quotas")).body.items).toMatchObject([{ prefix: "*", limits: { bytes: 1000, tags: null } }]);
 });

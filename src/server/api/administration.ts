@@ -51,7 +51,7 @@ const AccountName = z.string().superRefine((text, check) => {
   if (problem !== undefined) check.addIssue({ code: "custom", message: problem });
 });
 
-/** Without a login every client is an administrator: none of them makes accounts for the time when there is one. */
+/** Without a login every client is an administrator: none of them changes accounts, which are for the time when there is one. */
 function refuseWithoutLogin({ options }: Context): void {
   if (options.asksForLogin) return;
   const message =
@@ -168,8 +168,9 @@ export const administrationOperations = [
     method: "DELETE",
     summary: "Revoke a token, at once and everywhere",
     answer: z.object({ id: z.string() }),
-    refusals: [404],
-    run: async ({ services, parts }) => {
+    refusals: [404, 409],
+    run: async ({ context, services, parts }) => {
+      refuseWithoutLogin(context);
       const id = parts["id"] ?? "";
       if (!/^[\w-]{1,64}$/.test(id) || !(await services.robots.revoke(id))) throw unknown("token of this id");
       return { body: { id }, operation: `token revoke ${id}` };
