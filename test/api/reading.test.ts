@@ -95,10 +95,14 @@ describe("repositories", () => {
       "shares/a/-/tags?unknown=1": 400,
       "shares/a/-/tags?cursor=x": 400,
       "shares/a/-/tags?sort=x": 400,
+      "shares/a/-/tags?q=%00": 400,
     };
     for (const [path, status] of Object.entries(statuses)) {
       expect([path, (await api.get(`/repositories/${path}`)).status]).toEqual([path, status]);
     }
+    const cursor = Buffer.from(JSON.stringify({ value: 0, name: "a\0" })).toString("base64url");
+    expect((await api.get(`/repositories?cursor=${cursor}`)).status).toBe(400);
+    expect((await api.send("DELETE", "/users/%00")).status).toBe(400);
     expect((await api.send("POST", "/repositories")).headers.get("allow")).toBe("GET, HEAD");
   });
 });

@@ -20,6 +20,7 @@ import { deletionOperations } from "./deletions.ts";
 import { descriptionOperations } from "./description.ts";
 import { eventOperations } from "./events.ts";
 import { manifestOperations } from "./manifests.ts";
+import { hasNul } from "./operation.ts";
 import type { AnyOperation } from "./operation.ts";
 import { repositoryOperations } from "./repositories.ts";
 import { sessionOperations } from "./session.ts";
@@ -58,6 +59,7 @@ export async function answerApi(context: Context, route: ApiRoute): Promise<Audi
   const services = options.api;
   if (!services) throw new OciError("UNSUPPORTED", { status: 404, message: "unknown path" });
   const found = operationOf(route.resource, request.method);
+  if (Object.values(route.parts).some(hasNul)) throw invalid("the path must not contain NUL");
   const query = found.query ? parsedQuery(found.query, parameters) : undefined;
   const body = found.body ? await parsedBody(found.body, context) : undefined;
   const { name = "" as RepositoryName, parts } = route;
@@ -96,6 +98,7 @@ function parsedQuery(schema: z.ZodType, parameters: URLSearchParams): unknown {
   const given: Record<string, string> = {};
   for (const [key, value] of parameters) {
     if (Object.hasOwn(given, key)) throw invalid(`the parameter ${key.slice(0, 64)} is given twice`);
+    if (hasNul(value)) throw invalid(`the parameter ${key.slice(0, 64)} must not contain NUL`);
     if (value !== "") given[key] = value;
   }
   return checked(schema, given, "parameter");

@@ -113,10 +113,18 @@ export function cursorOf(position: unknown): string {
 export function positionIn<Position>(cursor: string | undefined, schema: z.ZodType<Position>): Position | undefined {
   if (cursor === undefined || cursor === "") return undefined;
   try {
-    return schema.parse(JSON.parse(Buffer.from(cursor, "base64url").toString("utf8")));
+    const position = schema.parse(JSON.parse(Buffer.from(cursor, "base64url").toString("utf8")));
+    if (!hasNul(position)) return position;
   } catch {
-    throw new OciError("REQUEST_INVALID", { message: "cursor must be the `next` of an earlier page of this list" });
+    // It is refused below.
   }
+  throw new OciError("REQUEST_INVALID", { message: "cursor must be the `next` of an earlier page of this list" });
+}
+
+/** Whether a text, or one in a position of a list, has NUL, which PostgreSQL refuses in texts. */
+export function hasNul(value: unknown): boolean {
+  if (typeof value === "string") return value.includes("\0");
+  return typeof value === "object" && value !== null && Object.values(value).some(hasNul);
 }
 
 /** Returns the tag of the path; refused with `TAG_INVALID`. */
