@@ -45,6 +45,10 @@ test("any path is the address of some screen, or of none", () => {
     "/r/a/-/t/",
     "/r/a/-/t/1/nonsense",
     "/r/a/-/t/1/raw/more",
+    "/r/a/-/t/1%3Fq=%3B%20rm%20-rf%20~",
+    "/r/a/-/t/..%2F..%2Fother%2F-%2Ftags%2F1",
+    "/r/a/-/history/..%2F..%2Fother%2F-%2Ftags%2F1",
+    "/r/a/-/d/sha256:a%3Fx",
     "/elsewhere",
   ]) {
     expect([path, screenAt(path).kind]).toEqual([path, "unknown"]);

@@ -43,16 +43,23 @@ export function screenAt(path: string, search = ""): Screen {
   const [word, ...more] = rest.split("/");
   const [value = "", tab = "overview", ...tooMuch] = more;
   if (value === "" || tooMuch.length > 0) return { kind: "unknown" };
-  if (word === "history" && more.length === 1) return { kind: "history", name, tag: decoded(value) };
+  if (word === "history" && more.length === 1) {
+    const tag = decoded(value);
+    return TAG.test(tag) ? { kind: "history", name, tag } : { kind: "unknown" };
+  }
   const reference = referenceIn(word, decoded(value));
   const known = IMAGE_TABS.find((each) => each === tab);
   if (!reference || !known) return { kind: "unknown" };
   return { kind: "image", name, reference, tab: known, platform: query.get("platform") ?? undefined };
 }
 
+/** What a tag and a digest may be (OCI distribution specification): commands and requests are made of them. */
+const TAG = /^\w[\w.-]{0,127}$/;
+const DIGEST = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/;
+
 function referenceIn(word: string | undefined, value: string): ImageReference | undefined {
-  if (word === "t") return { kind: "tag", tag: value };
-  return word === "d" ? { kind: "digest", digest: value } : undefined;
+  if (word === "t" && TAG.test(value)) return { kind: "tag", tag: value };
+  return word === "d" && DIGEST.test(value) ? { kind: "digest", digest: value } : undefined;
 }
 
 function decoded(text: string): string {
