@@ -13,6 +13,7 @@ import {
   imageManifest,
 } from "../support/content.ts";
 import type { TestDescriptor } from "../support/content.ts";
+import { repositoryName } from "../../src/oci/repository-name.ts";
 import { ApiClient } from "./support/api-client.ts";
 import { configOf, pushImage, pushManifest } from "./support/content.ts";
 
@@ -182,6 +183,24 @@ describe("manifests", () => {
     expect(rest.body).toMatchObject({ items: [{ digest: expect.any(String) }], next: null });
     const untagged = await api.get("/repositories/team/multi/-/manifests?show=untagged");
     expect(untagged.body.items).toHaveLength(2);
+  });
+
+  test("are read some at a time, however many a page and an index have", async () => {
+    const { manifests } = registry.namespace.repository(repositoryName("team/many"));
+    const put = async (index: string): Promise<TestDescriptor> => {
+      await manifests.put(Buffer.from(index));
+      return descriptorOf(OCI_INDEX, index);
+    };
+    const children: TestDescriptor[] = [];
+    for (let at = 0; at < 201; at++) children.push(await put(imageIndex([], { annotations: { at: `${at}` } })));
+    const index = imageIndex(children);
+    await put(index);
+    const page = await api.get("/repositories/team/many/-/manifests?limit=1000");
+    expect(page.body.items).toHaveLength(202);
+    const unread = page.body.items.filter(({ bytes }: { bytes: number | null }) => bytes === null);
+    expect(unread).toMatchObject([{ digest: digestOf(index) }]); // it has too many entries to add their sizes up
+    const { images } = (await api.get(`/repositories/team/many/-/manifests/${digestOf(index)}`)).body;
+    expect(images.map(({ bytes }: { bytes: number }) => bytes)).toEqual(children.map(({ size }) => size));
   });
 
   test("of images have their config, and layers with the commands that made them", async () => {

@@ -125,6 +125,9 @@ export const MAX_USERS = 100;
 /** Images of an index whose sizes are added up. */
 const MAX_CHILDREN = 64;
 
+/** Manifests whose bytes are in memory at the same time, of up to `MAX_READ_BYTES` each. */
+const READ_AT_ONCE = 100;
+
 /** Bytes of the cache of what was read in manifests. A digest always means the same, so nothing in it becomes invalid. */
 const MAX_SUMMARY_BYTES = 16 * 1024 ** 2;
 
@@ -294,11 +297,8 @@ export class Inventory {
     const children = content?.children.slice(0, MAX_SHOWN_CHILDREN) ?? [];
     const here = new Set<string>();
     const sizes = new Map<string, number>();
-    for (const { digest: child, mediaType, payload } of await inventory.payloads(
-      name,
-      children.map((each) => each.digest),
-      MAX_READ_BYTES,
-    )) {
+    const digests = children.map((each) => each.digest);
+    for await (const { digest: child, mediaType, payload } of this.#payloads(name, digests)) {
       here.add(child);
       const parsed = contentOf(payload, mediaType);
       if (parsed) sizes.set(child, bytesOf(payload.length, parsed));
@@ -347,7 +347,7 @@ export class Inventory {
       else unknown.push(digest);
     }
     if (unknown.length === 0) return known;
-    for (const read of await this.#metadata.inventory.payloads(name, unknown, MAX_READ_BYTES)) {
+    for await (const read of this.#payloads(name, unknown)) {
       const summary = await this.#read(name, read);
       known.set(read.digest, summary);
       // What is incomplete here may be whole in another repository, or after the next push.
@@ -356,6 +356,13 @@ export class Inventory {
       this.#summaries.set(read.digest, summary, bytes + SUMMARY_BYTES);
     }
     return known;
+  }
+
+  /** The bytes of those of the manifests that are there and not too long, some of them at a time. */
+  async *#payloads(name: RepositoryName, digests: readonly string[]): AsyncGenerator<ManifestPayload, void> {
+    for (let at = 0; at < digests.length; at += READ_AT_ONCE) {
+      yield* await this.#metadata.inventory.payloads(name, digests.slice(at, at + READ_AT_ONCE), MAX_READ_BYTES);
+    }
   }
 
   async #read(name: RepositoryName, { mediaType, payload }: ManifestPayload): Promise<ImageSummary> {
