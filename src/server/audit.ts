@@ -8,8 +8,8 @@ import type { Reason } from "../auth/verifier.ts";
 import { escapeControls } from "../lib/control-characters.ts";
 import type { Logger } from "../observe/logger.ts";
 import type { Cause } from "../registry/namespace.ts";
-import type { RepositoryName } from "../oci/repository-name.ts";
 import type { AccessRefusal, RefusedPermission } from "./access/access-refusal.ts";
+import type { RequiredAction } from "./access/required-permission.ts";
 import type { ChangeEvent } from "./change-event.ts";
 import type { Context } from "./context.ts";
 import type { Reply } from "./http/reply.ts";
@@ -55,17 +55,17 @@ function auditOne(context: Context, change: Change, log: Logger): void {
   }
 }
 
-/** Who makes the changes of a request, for events and the audit table. */
+/** Who makes the changes of a request, and what allows them, for events and the audit table. */
 export function causeOf(
   { request, caller, options }: AuditedRequest,
   authorization: Authorization,
-  repository: RepositoryName,
+  { action, repository }: RequiredAction,
 ): Cause {
   const { principal } = authorization;
   const { method, headers } = request;
   return {
     who: nameOf(principal),
-    rule: authorization.decide(method === "DELETE" ? "delete" : "push", repository).by,
+    rule: authorization.decide(action, repository).by,
     request: {
       id: randomUUID(),
       address: caller.address,

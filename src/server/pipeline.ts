@@ -6,7 +6,6 @@ import type { Authorization } from "../auth/authorization.ts";
 import { nameOf } from "../auth/policy.ts";
 import type { Logger } from "../observe/logger.ts";
 import { BrokenBodyError } from "../lib/broken-body-error.ts";
-import type { RepositoryName } from "../oci/repository-name.ts";
 import type { Namespace } from "../registry/namespace.ts";
 import { AccessRefusal } from "./access/access-refusal.ts";
 import { auditChange, auditRefusal, causeOf } from "./audit.ts";
@@ -149,14 +148,15 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
     authorization: Authorization,
   ): Promise<Reply> {
     const { request, caller } = asked;
-    const { route } = parsed;
+    const { route, required } = parsed;
     if (route.kind === "preflight") return empty(204, crossOrigin?.preflightHeaders(route.methods));
     if ("refusal" in route) throw route.refusal;
     const body = bodyOf(asked);
     body.begin();
     const madeFrom = isRead(request) ? await cache.currentRevision(parsed) : undefined;
     const parameters = parametersOf(targetOf(request.url));
-    const cause = isRecorded(asked, route) ? causeOf(asked, authorization, route.name) : undefined;
+    const isRecorded = options.recordsChanges && !isRead(request);
+    const cause = isRecorded && required.kind === "action" ? causeOf(asked, authorization, required) : undefined;
     const changed = cause ? namespace.causedBy(cause) : namespace;
     const context: Context = { namespace: changed, options, request, caller, authorization, cause, body, parameters };
     const made = await handle(context, route);
@@ -221,14 +221,6 @@ export function createHandler({ namespace, options, log }: HandlerParts): Handle
     const repository = route && "name" in route ? route.name : undefined;
     return { ...reply, headers, handler: route?.kind, repository, received: body?.received };
   }
-}
-
-/** Whether the request may make changes that are recorded. */
-function isRecorded(
-  { request, options }: PendingRequest,
-  route: Route,
-): route is Extract<Route, { readonly name: RepositoryName }> {
-  return options.recordsChanges && !isRead(request) && "name" in route;
 }
 
 /** Whether the response may be cached: a write asks for no revision. */

@@ -4,7 +4,11 @@ import { createRegistry } from "../../src/create-registry.ts";
 import { OPERATIONS } from "../../src/server/api/api.ts";
 import { API_RESOURCES, apiMethod } from "../../src/server/api-resources.ts";
 import { basic, startGuarded } from "../auth/support/guarded-registry.ts";
-import { digestOf } from "../support/content.ts";
+import { ListedAccounts } from "../../src/auth/testing/listed-accounts.ts";
+import { collect } from "../../src/lib/collect.ts";
+import { repositoryName } from "../../src/oci/repository-name.ts";
+import { tag } from "../../src/oci/tag.ts";
+import { digestOf, imageIndex } from "../support/content.ts";
 import { ApiClient } from "./support/api-client.ts";
 
 setDefaultTimeout(30_000);
@@ -108,6 +112,25 @@ test("administrators manage users and tokens, and ask what is allowed", async ()
   expect((await root.send("DELETE", `/tokens/${made.body.id}`)).status).toBe(404);
   const asked = await root.get("/policies/explain?who=anonymous&action=pull&repository=team/app");
   expect(asked.body).toMatchObject({ allowed: false });
+});
+
+test("the audit names the rule that allowed a deletion", async () => {
+  await using registry = await createRegistry({
+    storage: "memory",
+    access: {
+      kind: "accounts",
+      authenticator: () => new ListedAccounts(ACCOUNTS),
+      policies: [{ who: ["alice"], repositories: ["team/**"], actions: ["delete"] }],
+    },
+    audit: { ageMs: 3_600_000, rows: 100 },
+  });
+  const payload = Buffer.from(imageIndex([]));
+  await registry.namespace.repository(repositoryName("team/app")).manifests.put(payload, { tags: [tag("v1")] });
+  const alice = new ApiClient(registry, basic("alice", "alice's"));
+  const body = { tags: [{ name: "v1" }] };
+  expect((await alice.send("POST", "/repositories/team/app/-/deletions", { body })).status).toBe(200);
+  const [last] = await collect(registry.auditRecords());
+  expect(last).toMatchObject({ who: "alice", rule: "policies.0 (alice: delete on team/**)" });
 });
 
 test("without a login no accounts are changed, and quotas show what is used", async () => {

@@ -10,13 +10,15 @@ import type { InvalidRoute, Route } from "../routes.ts";
 /** None, valid credentials or none at all, any login, an action in a repository, or all actions everywhere. */
 export type RequiredPermission =
   | { readonly kind: "nothing" | "anyone" | "credentials" | "catalog" | "administration" }
-  | {
-      readonly kind: "action";
-      readonly action: Action;
-      readonly repository: RepositoryName;
-      /** Where a blob is to be mounted from. */
-      readonly from?: RepositoryName | undefined;
-    };
+  | RequiredAction;
+
+export interface RequiredAction {
+  readonly kind: "action";
+  readonly action: Action;
+  readonly repository: RepositoryName;
+  /** Where a blob is to be mounted from. */
+  readonly from?: RepositoryName | undefined;
+}
 
 /** Returns the permission that a route requires. It depends on the repository's name, and on nothing else of the path. */
 export function requiredPermission(request: Request, route: Route | InvalidRoute<RepositoryName>): RequiredPermission {
@@ -69,7 +71,7 @@ function permissionOfApi({ method }: Request, route: Route | InvalidRoute<Reposi
   }
 }
 
-function rightTo(repository: RepositoryName, action: Action): Extract<RequiredPermission, { readonly kind: "action" }> {
+function rightTo(repository: RepositoryName, action: Action): RequiredAction {
   return { kind: "action", action, repository };
 }
 
