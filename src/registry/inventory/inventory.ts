@@ -260,7 +260,7 @@ export class Inventory {
     }));
   }
 
-  /** Manifests, the one that was pushed last first; with `untagged` those alone that no tag points at. */
+  /** Manifests, the one that was pushed last first. */
   async manifests(
     name: RepositoryName,
     { after, limit }: { readonly after?: PushPosition | undefined; readonly limit: number },
@@ -331,11 +331,6 @@ export class Inventory {
   async uploads(name: RepositoryName, after: string, limit: number): Promise<Page<UploadSummary>> {
     const found = await this.#metadata.inventory.uploads(name, after, limit + 1);
     return { items: found.slice(0, limit), more: found.length > limit };
-  }
-
-  /** For each of the blobs, how many manifests of all repositories reference it, counted up to `limit`. */
-  usersOf(blobs: readonly string[], limit: number): Promise<readonly number[]> {
-    return this.#metadata.inventory.usersOf(blobs, limit);
   }
 
   async #summariesOf(name: RepositoryName, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, ImageSummary>> {

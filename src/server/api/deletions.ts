@@ -6,7 +6,8 @@ import type { RepositoryName } from "../../oci/repository-name.ts";
 import { tag } from "../../oci/tag.ts";
 import { manifestUnknown, repositoryUnknown } from "../../oci/unknown.ts";
 import type { Deletion as DeletionReport, DeletionRequest } from "../../registry/inventory/deletions.ts";
-import type { ApiRequest, ReportedChange } from "./operation.ts";
+import type { Change } from "../audit.ts";
+import type { ApiRequest } from "./operation.ts";
 import { Bytes, Count, DigestText, Time, digestIn, operation, optionalTime, tagOf } from "./operation.ts";
 
 /** Tags and manifests of one request. */
@@ -64,7 +65,7 @@ async function answerDeletion(
   { dryRun, more = false }: { readonly dryRun: boolean; readonly more?: boolean },
 ): Promise<{
   readonly body: z.infer<typeof Deletion>;
-  readonly changes: readonly ReportedChange[];
+  readonly changes: readonly Change[];
   readonly report: DeletionReport;
 }> {
   const deletions = await services.deletions(name, context.cause);
@@ -89,7 +90,7 @@ async function answerDeletion(
   };
 }
 
-function changesOf(repository: RepositoryName, { tags, manifests }: DeletionReport): readonly ReportedChange[] {
+function changesOf(repository: RepositoryName, { tags, manifests }: DeletionReport): readonly Change[] {
   return [
     ...tags.map(({ name }) => ({ action: "delete", object: "tag", repository, tags: [name] }) as const),
     ...manifests.map((each) => ({ action: "delete", object: "manifest", repository, digest: each }) as const),

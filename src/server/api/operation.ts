@@ -8,7 +8,7 @@ import { OciError } from "../../oci/error.ts";
 import type { RepositoryName } from "../../oci/repository-name.ts";
 import { tag } from "../../oci/tag.ts";
 import type { ApiMethodName, ApiResource } from "../api-resources.ts";
-import type { ChangeEvent } from "../change-event.ts";
+import type { Change } from "../audit.ts";
 import type { ApiServices, Context } from "../context.ts";
 import type { HeaderMap } from "../http/common-headers.ts";
 
@@ -29,13 +29,10 @@ export interface ApiAnswer<Result> {
   readonly body: Result;
   readonly headers?: HeaderMap;
   /** What was changed in repositories, for the audit. */
-  readonly changes?: readonly ReportedChange[];
+  readonly changes?: readonly Change[];
   /** What an administrator changed besides, as a command that would do the same: for the audit. */
   readonly operation?: string;
 }
-
-/** A change of which the audit is told. */
-export type ReportedChange = Pick<ChangeEvent, "action" | "object" | "repository" | "digest" | "tags">;
 
 export interface Operation<Query = never, Body = never, Result = unknown> {
   /** As generated clients call it. */
