@@ -10,6 +10,7 @@ import { repositoryName } from "../../src/oci/repository-name.ts";
 import { tag } from "../../src/oci/tag.ts";
 import { digestOf, imageIndex } from "../support/content.ts";
 import { ApiClient } from "./support/api-client.ts";
+import { pushImage } from "./support/content.ts";
 
 setDefaultTimeout(30_000);
 
@@ -112,6 +113,29 @@ test("administrators manage users and tokens, and ask what is allowed", async ()
   expect((await root.send("DELETE", `/tokens/${made.body.id}`)).status).toBe(404);
   const asked = await root.get("/policies/explain?who=anonymous&action=pull&repository=team/app");
   expect(asked.body).toMatchObject({ allowed: false });
+});
+
+test("counts of manifests that reference a layer are for clients that may pull from all repositories", async () => {
+  await using guarded = await startGuarded({
+    accounts: ACCOUNTS,
+    policies: [
+      { who: ["root"], repositories: ["**"], actions: ["pull", "push"] },
+      { who: ["alice"], repositories: ["team/**"], actions: ["pull"] },
+    ],
+  });
+  const [root, alice] = [basic("root", "root's"), basic("alice", "alice's")];
+  const asRoot = {
+    fetch: async (request: Request) => {
+      for (const [name, value] of Object.entries(root)) request.headers.set(name, value);
+      return await guarded.registry.fetch(request);
+    },
+  };
+  const image = await pushImage(asRoot, "team/app", { config: "{}", layers: ["layer"], tag: "v1" });
+  const path = `/repositories/team/app/-/manifests/${image.digest}/image`;
+  const countFor = async (headers: typeof root): Promise<unknown> =>
+    (await new ApiClient(guarded.registry, headers).get(path)).body.lines[0].layer.manifests;
+  expect(await countFor(root)).toBe(1);
+  expect(await countFor(alice)).toBeNull();
 });
 
 test("the audit names the rule that allowed a deletion", async () => {

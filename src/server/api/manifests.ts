@@ -95,7 +95,7 @@ const Image = z
           created: z.string().nullable(),
           layer: Descriptor_.extend({
             manifests: Count.nullable().meta({
-              description: `Manifests of the registry that reference it, counted up to ${MAX_USERS}.`,
+              description: `Manifests of the registry that reference it, counted up to ${MAX_USERS}; null where the client may not pull from all repositories.`,
             }),
           }).nullable(),
         }),
@@ -226,7 +226,9 @@ export const manifestOperations = [
     answer: Image,
     refusals: [404],
     run: async (request) => {
-      const { services, name } = request;
+      const { services, name, context } = request;
+      const { listFilter, mayListSome } = context.authorization;
+      const seesAll = mayListSome && listFilter === undefined;
       const digest = digestIn(request);
       const image = await (await services.inventory()).image(name, digest);
       if (!image) throw manifestUnknown(name, { digest });
@@ -239,7 +241,7 @@ export const manifestOperations = [
             command,
             comment,
             created,
-            layer: layer ? { ...described(layer), manifests: layer.users ?? null } : null,
+            layer: layer ? { ...described(layer), manifests: seesAll ? (layer.users ?? null) : null } : null,
           })),
         },
       };
