@@ -3,6 +3,8 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { createRegistry } from "../../src/create-registry.ts";
 import type { Registry } from "../../src/create-registry.ts";
+import { repositoryName } from "../../src/oci/repository-name.ts";
+import { tag as tagOf } from "../../src/oci/tag.ts";
 import type { ChangeEvent } from "../../src/server/change-event.ts";
 import {
   OCI_CONFIG,
@@ -137,6 +139,16 @@ test("tags that match a pattern go together", async () => {
   const answer = await api.send("POST", "/repositories/many/app/-/deletions", { body: { matching: "1.*" } });
   expect(answer.body.tags.map(({ name }: { name: string }) => name)).toEqual(["1.0", "1.1"]);
   expect((await api.get("/repositories/many/app/-/tags")).body.items).toMatchObject([{ name: "2.0" }]);
+});
+
+test("a request of which every tag stays does not ask to be sent again", async () => {
+  const tags = Array.from({ length: 1001 }, (_, at) => tagOf(`v${at}`));
+  await registry.namespace
+    .repository(repositoryName("fixed/many"))
+    .manifests.put(Buffer.from(imageIndex([])), { tags });
+  const path = "/repositories/fixed/many/-/deletions";
+  expect((await api.send("POST", path, { body: { matching: "v*", dryRun: true } })).body.more).toBe(true);
+  expect((await api.send("POST", path, { body: { matching: "v*" } })).body).toMatchObject({ tags: [], more: false });
 });
 
 test("a manifest is deleted with its tags, and a repository with all of it", async () => {

@@ -38,7 +38,9 @@ const Deletion = z
     isComplete: z.boolean().meta({ description: "False when the sums are of the first manifests and blobs alone." }),
     more: z
       .boolean()
-      .meta({ description: `Whether more tags match: send the request again. It takes ${MOST} of them.` }),
+      .meta({
+        description: `Whether more tags match: send the request again. It takes ${MOST} of them; false too when all of these stay.`,
+      }),
   })
   .meta({ id: "Deletion" });
 
@@ -85,7 +87,7 @@ async function answerDeletion(
       freedAt: optionalTime(freedAt),
       undo: { isPossible: tags.length > 0 && manifests.length === 0, until: optionalTime(undoUntil) },
       isComplete,
-      more,
+      more: more && (dryRun || tags.length > 0),
     },
   };
 }
