@@ -136,6 +136,9 @@ describe("tags", () => {
     expect(matching.body).toMatchObject({ total: 1, items: [{ name: "1.10" }] });
     const byName = await api.get("/repositories/team/app/-/tags?sort=name");
     expect(byName.body.items.map(({ name }: { name: string }) => name)).toEqual(["1.10", "1.8", "1.9"]);
+    const last = await api.get("/repositories/team/app/-/tags?sort=-name&limit=1");
+    const rest = await api.get(`/repositories/team/app/-/tags?sort=-name&cursor=${last.body.next}`);
+    expect(rest.body.items.map(({ name }: { name: string }) => name)).toEqual(["1.8", "1.10"]);
   });
 
   test("have a history, and signatures show beside them", async () => {

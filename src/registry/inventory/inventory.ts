@@ -204,10 +204,11 @@ export class Inventory {
   /** Tags of a repository, and how many the letters match. */
   async tags(name: RepositoryName, query: TagQuery): Promise<TagPage> {
     const { letters, order, after, limit } = query;
-    const all = await this.#order.of(name);
+    const { byVersion, byName } = await this.#order.of(name);
+    const all = order.endsWith("version") ? byVersion : byName;
     const matches = matcherOf(letters);
     const chosen = letters === "" ? all : all.filter(({ tag }) => matches(tag));
-    const sorted = sortedBy(order, chosen);
+    const sorted = order.startsWith("-") ? chosen.toReversed() : chosen;
     const start = after === undefined ? 0 : positionBehind(sorted, after, order);
     const page = sorted.slice(start, start + limit);
     const items = await this.#listed(
@@ -457,19 +458,6 @@ function matcherOf(letters: string): (tag: string) => boolean {
   if (letters.includes("*")) return glob(letters);
   const lower = letters.toLowerCase();
   return (tag) => tag.toLowerCase().includes(lower);
-}
-
-function sortedBy(order: TagOrderName, tags: readonly OrderedTag[]): readonly OrderedTag[] {
-  switch (order) {
-    case "version":
-      return tags;
-    case "-version":
-      return tags.toReversed();
-    case "name":
-      return tags.toSorted((a, b) => compareTexts(a.tag, b.tag));
-    case "-name":
-      return tags.toSorted((a, b) => compareTexts(b.tag, a.tag));
-  }
 }
 
 /** Where the first tag stands that comes behind `after`, which may be gone. */
