@@ -206,6 +206,21 @@ describe("manifests", () => {
     expect(images.map(({ bytes }: { bytes: number }) => bytes)).toEqual(children.map(({ size }) => size));
   });
 
+  test("that are too large to be read in lists are here, and of their kind", async () => {
+    const image = await pushImage(registry, "team/large", {
+      config: configOf("amd64"),
+      layers: ["l"],
+      tag: "amd64",
+      more: { annotations: { large: "x".repeat(300_000) } },
+    });
+    const index = imageIndex([image]);
+    await pushManifest(registry, "team/large/manifests/latest", OCI_INDEX, index);
+    const tree = await api.get(`/repositories/team/large/-/manifests/${digestOf(index)}`);
+    expect(tree.body.images).toMatchObject([{ digest: image.digest, isHere: true, bytes: null }]);
+    expect((await api.get("/repositories/team/large/-/tags/amd64")).body).toMatchObject({ kind: "image", bytes: null });
+    expect((await api.get(`/repositories/team/large/-/manifests/${image.digest}`)).body.kind).toBe("image");
+  });
+
   test("of images have their config, and layers with the commands that made them", async () => {
     const history = [
       { created_by: "FROM scratch", empty_layer: true },

@@ -17,6 +17,7 @@ import type {
 import type { TagEvent } from "../../metadata/tags.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { parseDigest } from "../../oci/digest.ts";
+import { MANIFEST_SHAPES, isManifestMediaType } from "../../oci/media-type.ts";
 import { MAX_MANIFEST_SIZE } from "../../oci/manifest.ts";
 import type { RepositoryName } from "../../oci/repository-name.ts";
 import type { Tag } from "../../oci/tag.ts";
@@ -255,7 +256,7 @@ export class Inventory {
     const typesOf = new Map(digests.map((digest, at) => [digest, types[at] ?? []]));
     return listed.map((tag) => ({
       ...tag,
-      ...(summaries.get(tag.digest) ?? UNREAD),
+      ...(summaries.get(tag.digest) ?? unread(tag.mediaType)),
       aliases: (aliasesOf.get(tag.digest) ?? []).filter((each) => each !== tag.name).slice(0, MAX_ALIASES),
       referrerTypes: [...new Set(typesOf.get(tag.digest))],
     }));
@@ -274,7 +275,7 @@ export class Inventory {
       page.map(({ digest }) => digest),
     );
     return {
-      items: page.map((each) => ({ ...each, ...(summaries.get(each.digest) ?? UNREAD) })),
+      items: page.map((each) => ({ ...each, ...(summaries.get(each.digest) ?? unread(each.mediaType)) })),
       more: found.length > limit,
     };
   }
@@ -284,7 +285,7 @@ export class Inventory {
     const found = await this.#metadata.inventory.manifest(name, digest);
     if (!found) return undefined;
     const summaries = await this.#summariesOf(name, [digest]);
-    return { ...found, ...(summaries.get(digest) ?? UNREAD) };
+    return { ...found, ...(summaries.get(digest) ?? unread(found.mediaType)) };
   }
 
   /** What is in a manifest and below it; undefined when the repository does not have it. */
@@ -296,15 +297,18 @@ export class Inventory {
     const content = read && contentOf(read.payload, read.mediaType);
     const [tags = []] = await inventory.aliases(name, [digest], MAX_ALIASES);
     const children = content?.children.slice(0, MAX_SHOWN_CHILDREN) ?? [];
-    const here = new Set<string>();
     const sizes = new Map<string, number>();
     const digests = children.map((each) => each.digest);
+    const here = await inventory.present(
+      name,
+      digests.flatMap((each) => parseDigest(each) ?? []),
+    );
     for await (const { digest: child, mediaType, payload } of this.#payloads(name, digests)) {
-      here.add(child);
       const parsed = contentOf(payload, mediaType);
       if (parsed) sizes.set(child, bytesOf(payload.length, parsed));
     }
-    return { ...found, tagNames: tags, content, ...foldedChildren(children, here, sizes) };
+    const kind = content ? kindOf(content) : found.kind;
+    return { ...found, kind, tagNames: tags, content, ...foldedChildren(children, here, sizes) };
   }
 
   /** The config and the layers of an image; undefined when the repository has no such manifest, or it is no image. */
@@ -406,7 +410,10 @@ export class Inventory {
 const SUMMARY_BYTES = 200;
 
 /** Of a manifest that is too large to be read in a list. */
-const UNREAD: ImageSummary = { kind: "index", platforms: [], bytes: undefined };
+function unread(mediaType: string): ImageSummary {
+  const kind = isManifestMediaType(mediaType) ? MANIFEST_SHAPES[mediaType] : "image";
+  return { kind, platforms: [], bytes: undefined };
+}
 
 type Comparison = (a: RepositorySummary, b: RepositorySummary) => number;
 
