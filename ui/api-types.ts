@@ -38,6 +38,8 @@ export interface Tag {
 export interface TagPage {
   readonly items: readonly Tag[];
   readonly next: string | null;
+  /** On all pages. */
+  readonly total: number;
 }
 
 export interface Descriptor {

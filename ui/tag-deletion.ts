@@ -1,6 +1,7 @@
 /** Deleting tags, as many as a filter matches, and putting them back. */
 import { RefusedError, get, repositoryPath, send } from "./api.ts";
 import type { Deletion, Tag, TagPage, TagTarget } from "./api-types.ts";
+import { TEXTS } from "./texts.ts";
 
 /** The tags that are meant: those that were selected, or all that match a filter. */
 export type ChosenTags =
@@ -39,7 +40,7 @@ export async function deleteTags(
   return gone;
 }
 
-/** The tags with what they point at: one that is pushed meanwhile stays. */
+/** The tags with what they point at: one that is pushed meanwhile stays. Rejects when another number matches than was confirmed. */
 async function* partsOf(name: string, chosen: ChosenTags): AsyncGenerator<readonly TagTarget[]> {
   if (chosen.kind === "selected") {
     for (let from = 0; from < chosen.tags.length; from += AT_ONCE) yield chosen.tags.slice(from, from + AT_ONCE);
@@ -50,6 +51,9 @@ async function* partsOf(name: string, chosen: ChosenTags): AsyncGenerator<readon
   while (cursor !== null) {
     const parameters = new URLSearchParams({ ...query, ...(cursor !== "" && { cursor }) });
     const page: TagPage = await get(repositoryPath(name, `tags?${parameters}`));
+    if (cursor === "" && page.total !== chosen.count) {
+      throw new RefusedError({ status: 409, detail: TEXTS.matchesChanged });
+    }
     yield page.items.map(({ name: tag, digest }) => ({ name: tag, digest }));
     cursor = page.next;
   }

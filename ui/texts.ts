@@ -87,6 +87,7 @@ export const TEXTS = {
   canUndo: "You can undo it",
   canUndoUntil: "You can undo it until",
   cannotUndo: "It cannot be undone.",
+  matchesChanged: "Another number of tags matches now than you confirmed. Nothing was deleted: look at them again.",
   typeNumber: (number: number) => `Type ${number} to confirm`,
   delete: "Delete",
   deleting: (number: number) => `Deleting … ${number.toLocaleString("en-US")}`,

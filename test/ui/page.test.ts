@@ -236,6 +236,22 @@ describe("who may delete", () => {
     expect(await tagsOf("tidy/many")).toEqual(["new"]);
   });
 
+  test("deletes nothing when more tags match than were confirmed", async () => {
+    const pusher = new Pusher(registry.url, "tidy/changed");
+    const image = await pusher.image("changed");
+    for (const tag of ["old.1", "old.2"]) await pusher.manifest(tag, image);
+    await using open = await browser.open();
+    const page = await look("/r/tidy/changed/-/?q=old.*", open);
+    await page.getByLabel("Select old.1").check();
+    await page.getByRole("button", { name: "Select all 2" }).click();
+    await page.getByRole("button", { name: "Delete …" }).click();
+    await page.getByRole("dialog").getByText("You can undo it").waitFor();
+    await pusher.manifest("old.3", image);
+    await page.getByRole("button", { name: "Delete", exact: true }).click();
+    await page.getByRole("alert").waitFor();
+    expect(await tagsOf("tidy/changed")).toEqual(["old.1", "old.2", "old.3"]);
+  });
+
   test("deletes their manifests too, where that is asked, and is told that it is for good", async () => {
     const pusher = new Pusher(registry.url, "tidy/manifests");
     const image = await pusher.manifest("1", await pusher.image("manifests"));
