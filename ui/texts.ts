@@ -103,7 +103,6 @@ export const TEXTS = {
   emptyTitle: "This registry is empty. Push the first image:",
   emptyPlain: (host: string) =>
     `Docker pushes over plain HTTP only to hosts that it is told of. Add this to /etc/docker/daemon.json and restart docker: { "insecure-registries": ["${host}"] }`,
-  emptyDone: "Here it is.",
   tabs: { overview: "Overview", layers: "Layers", referrers: "Referrers", raw: "Raw" },
   digest: "Digest",
   type: "Type",
@@ -124,7 +123,6 @@ export const TEXTS = {
   now: "now",
   from: "From",
   until: "Until",
-  layer: "Layer",
   sharedBy: (manifests: number) => (manifests > 1 ? `in ${manifests} manifests` : ""),
   noConfig: "The config of this image is not here, or cannot be read.",
   files: "Files",
@@ -132,7 +130,6 @@ export const TEXTS = {
   noReferrers: "Nothing refers to it: it has no signature, attestation or SBOM.",
   moreReferrers: "There are more than are shown.",
   sparse: "not in this registry",
-  attestations: "Attestations",
   unknownPlatform: "unknown platform",
   rawSize: "Bytes of the manifest",
 } as const;
