@@ -228,16 +228,15 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     pulls: events.pulls,
     events: events.forReaders ? metadata.outbox : undefined,
     api: {
+      async whenAdopted(name) {
+        await adoption?.addRepository(name);
+      },
       inventory: () => (inventory ??= loadInventory(backend, namespace)),
       async deletions(name, by) {
-        await adoption?.addRepository(name);
         const loaded = await import("./registry/inventory/deletions.ts");
         return new loaded.Deletions({ ...backend, cause: by }, name);
       },
-      async deleteRepository(name, by) {
-        await adoption?.addRepository(name);
-        return await metadata.repositories.delete(name, by);
-      },
+      deleteRepository: (name, by) => metadata.repositories.delete(name, by),
       maintenance,
       collections,
       users,

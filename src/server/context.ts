@@ -83,6 +83,8 @@ export interface ApiQuota {
 
 /** What operations of the API work with, beside the namespace. */
 export interface ApiServices {
+  /** Resolves once the database has all of a repository, where a tree is being adopted. */
+  whenAdopted(name: RepositoryName): Promise<void>;
   /** What it lists; loaded when it is first asked for. */
   inventory(): Promise<Inventory>;
   /** Deletes in a repository; `cause` is recorded. */

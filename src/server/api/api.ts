@@ -63,6 +63,7 @@ export async function answerApi(context: Context, route: ApiRoute): Promise<Audi
   const query = found.query ? parsedQuery(found.query, parameters) : undefined;
   const body = found.body ? await parsedBody(found.body, context) : undefined;
   const { name = "" as RepositoryName, parts } = route;
+  if (route.name !== undefined) await services.whenAdopted(route.name);
   const answer = await found.run({ context, services, name, parts, query, body });
   if (found.method !== "GET") {
     if (answer.operation !== undefined) {

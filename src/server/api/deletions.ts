@@ -36,11 +36,9 @@ const Deletion = z
       until: Time.nullable().meta({ description: "Null when there is no limit." }),
     }),
     isComplete: z.boolean().meta({ description: "False when the sums are of the first manifests and blobs alone." }),
-    more: z
-      .boolean()
-      .meta({
-        description: `Whether more tags match: send the request again. It takes ${MOST} of them; false too when all of these stay.`,
-      }),
+    more: z.boolean().meta({
+      description: `Whether more tags match: send the request again. It takes ${MOST} of them; false too when all of these stay.`,
+    }),
   })
   .meta({ id: "Deletion" });
 

@@ -88,6 +88,22 @@ export function adoptionSuite(place: string, storageOf: (tree: TreeWriter) => Pr
       expect(existsSync(join(tree.root, "blobs/sha256"))).toBe(false);
     });
 
+    test("shows by the API what is not indexed yet, and deletes it", async () => {
+      for (const [method, path] of [
+        ["GET", ""],
+        ["GET", "/-/tags/v1"],
+        ["GET", "/-/manifests/DIGEST"],
+        ["DELETE", ""],
+      ] as const) {
+        const tree = newTree();
+        const { digest } = tree.image("team/app", "1", ["v1"]);
+        await using registry = await openOn(tree);
+        const url = `http://registry/api/v1/repositories/team/app${path.replace("DIGEST", digest)}`;
+        expect([path, (await registry.fetch(new Request(url, { method }))).status]).toEqual([path, 200]);
+        expect(await statusOf(registry, "team/app/manifests/v1")).toBe(method === "GET" ? 200 : 404);
+      }
+    });
+
     test("takes pushes: a new tag wins over the tree, blobs of the tree count, and mounts from it work", async () => {
       const tree = newTree();
       const old = tree.image("app", "old", ["latest"]);
