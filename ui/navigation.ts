@@ -1,4 +1,4 @@
-/** Where the reader is, and how he gets elsewhere: the address of the browser is the state of the page. */
+/** Which screen is shown, and how links lead to others: the address of the browser is the state of the page. */
 import { signal } from "@preact/signals";
 import { addressOf, screenAt } from "./address.ts";
 import type { Screen } from "./address.ts";

@@ -39,7 +39,7 @@ interface RepositoryResponses extends Pick<CachedResponse, "madeFrom">, Omit<Par
 }
 
 export class TagResponses {
-  /** By what comes before the tag in the URL: whoever asks for a tag there asks for the same, with the same permission. */
+  /** By what comes before the tag in the URL: all requests for a tag there require the same permission. */
   readonly #repositories = new LruCache<string, RepositoryResponses>(MAX_BYTES);
 
   /** Bytes that all of them cost together. */

@@ -164,7 +164,7 @@ describe("a reader", () => {
     expect(await page.locator("ol.layers").innerText()).not.toBe(amd64);
   });
 
-  test("copies the command of his client over plain HTTP", async () => {
+  test("copies the command of the chosen client over plain HTTP", async () => {
     await using open = await browser.open({ permissions: ["clipboard-read"] });
     const page = await look("/r/team/app/-/t/1.9.0", open);
     await page.getByRole("button", { name: "podman" }).click();
@@ -306,7 +306,7 @@ test("an empty registry teaches the first push, and shows it when it has come", 
   await open.page.getByRole("link", { name: "hello" }).waitFor();
 });
 
-test("who must log in does so, is refused with a wrong password, and sees what he may pull", async () => {
+test("logging in with a wrong password is refused, and with the right one shows what the user may pull", async () => {
   const folder = await mkdtemp(join(tmpdir(), "stowage-ui-"));
   const htpasswd = join(folder, "htpasswd");
   await writeFile(htpasswd, `alice:${await Bun.password.hash("sécret:1", { algorithm: "bcrypt", cost: 4 })}\n`);

@@ -77,7 +77,7 @@ export function Pairs({ title, pairs }: { readonly title: string; readonly pairs
   );
 }
 
-/** A text that is a link where it is the address of a page, which anybody may have written: it is told nothing of this one. */
+/** A text, as a link where it is the address of a page. Publishers of images write it: that page is told nothing of this one. */
 function Linked({ text }: { readonly text: string }) {
   if (!/^https?:\/\/[^\s]+$/.test(text)) return <>{text}</>;
   return (
