@@ -125,7 +125,7 @@ export const DESCRIPTIONS: Readonly<Record<string, string>> = {
   protectedtags: "Immutable tags: once they exist, they cannot be moved or deleted over HTTP, by anyone.",
   "limits.reads.perminute":
     "Read rate limit: how many manifests, blobs and lists a user may get per minute. More get 429 " +
-    "`TOOMANYREQUESTS` with `Retry-After`. `HEAD` and pushes are not limited. Each process counts separately: " +
+    "`TOOMANYREQUESTS` with `Retry-After`. Pushes are not limited, nor is `HEAD` below `/v2/`. Each process counts separately: " +
     "with four `workers`, up to four times as many pass.",
   "limits.reads.anonymousperminute":
     "Read rate limit of anonymous clients, per address (IPv6: per /64 network). Behind a reverse proxy, set " +

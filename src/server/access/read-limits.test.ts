@@ -61,6 +61,9 @@ describe("reading is bounded", () => {
     for (const [method, path] of free) expect(reads(limits, "1.2.3.4", undefined, method, path)).toBe("read");
     const bounded = [MANIFEST, `/v2/team/app/blobs/${digest}`, "/v2/team/app/tags/list", "/v2/_catalog"];
     for (const path of bounded) expect(reads(limits, "1.2.3.4", undefined, "GET", path)).toContain("refused");
+    for (const method of ["GET", "HEAD"]) {
+      expect(reads(limits, "1.2.3.4", undefined, method, "/api/v1/repositories")).toContain("refused");
+    }
   });
 
   test("count a request once, however often its response is made", () => {

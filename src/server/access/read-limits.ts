@@ -53,8 +53,9 @@ export function createReadLimits(options: ReadLimitOptions | undefined, clock: C
   return new ReadLimits(options, clock);
 }
 
-/** HEAD is not limited, because pushes use it to check for blobs, and it costs little. */
+/** HEAD is not limited, because pushes use it to check for blobs, and it costs little; in the API it costs as much as GET. */
 function isRead(method: string, { kind }: { readonly kind: string }): boolean {
+  if (kind === "api") return method === "GET" || method === "HEAD";
   if (method !== "GET") return false;
   switch (kind) {
     case "blob":
@@ -63,7 +64,6 @@ function isRead(method: string, { kind }: { readonly kind: string }): boolean {
     case "referrers":
     case "signatures":
     case "catalog":
-    case "api":
       return true;
     default:
       return false;
