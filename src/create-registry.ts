@@ -236,7 +236,12 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
         const loaded = await import("./registry/inventory/deletions.ts");
         return new loaded.Deletions({ ...backend, cause: by }, name);
       },
-      deleteRepository: (name, by) => metadata.repositories.delete(name, by),
+      async deleteRepository(name, by, { dryRun }) {
+        const immutableTags = backend.limits.immutableTagsOf(name);
+        if (!dryRun) return await metadata.repositories.delete(name, by, immutableTags);
+        const immutable = await metadata.repositories.immutableTag(name, immutableTags);
+        return immutable === undefined || { immutable };
+      },
       maintenance,
       collections,
       users,

@@ -41,6 +41,20 @@ const IMMUTABLE_AMONG = query(
   limit 1`,
 );
 
+const IMMUTABLE_IN = query(
+  { name: tagName },
+  `
+  select t.name from tag t where t.repo = $1
+  and exists (select 1 from json_each($2) where t.name like value escape '!')
+  limit 1`,
+);
+
+/** A tag of a repository that matches one of `patterns`; undefined when none does. */
+export function* immutableTagIn(repo: number, patterns: readonly string[]): Transaction<Tag | undefined> {
+  if (patterns.length === 0) return undefined;
+  return (yield* first(IMMUTABLE_IN, repo, likePatterns(patterns)))?.name;
+}
+
 /** What keeps a blob in a repository, where tags that match one of `patterns` are immutable; undefined when none does. */
 export function* holdOnBlob(repo: number, blob: number, patterns: readonly string[]): Transaction<Hold | undefined> {
   if (patterns.length === 0) return undefined;

@@ -1,12 +1,14 @@
 /** Repositories: their names and ids, and how much is in each. */
 import { BEHIND_ALL_NAMES } from "../oci/repository-name.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import type { Tag } from "../oci/tag.ts";
 import { record } from "./changes.ts";
 import type { Cause } from "./changes.ts";
 import { integer, query, repositoryName, truth } from "./columns.ts";
 import type { Database } from "./database.ts";
 import { digestBytes } from "./digest-bytes.ts";
 import { deleteRepository } from "./deleted-repositories.ts";
+import { immutableTagIn } from "./holds.ts";
 import { STEP_ROWS } from "./jobs.ts";
 import type { Page } from "./page.ts";
 import { any, batch, first, listedIds, rows, statement } from "./sql.ts";
@@ -159,15 +161,30 @@ export class Repositories {
     return this.#database.engine.read(() => any(EXISTS, name));
   }
 
+  /** A tag of the repository that matches one of `patterns`; undefined when none does. */
+  immutableTag(name: RepositoryName, patterns: readonly string[]): Promise<Tag | undefined> {
+    return this.#database.engine.read(function* (): Transaction<Tag | undefined> {
+      const repo = yield* findRepository(name);
+      return repo === undefined ? undefined : yield* immutableTagIn(repo, patterns);
+    });
+  }
+
   /**
-   * Deletes the repository with all that is in it, also what immutable tags need: it is not found from then on, and a push to its
-   * name begins a new one. A job removes the rows, and garbage collection what they leave. False when nothing is in it.
+   * Deletes the repository with all that is in it, unless one of its tags is immutable: one that matches a pattern, such as `v*`.
+   * It is not found from then on, and a push to its name begins a new one. A job removes the rows, and garbage collection what
+   * they leave. False when nothing is in it.
    */
-  delete(name: RepositoryName, cause?: Cause): Promise<boolean> {
+  delete(
+    name: RepositoryName,
+    cause?: Cause,
+    immutableTags: readonly string[] = [],
+  ): Promise<boolean | { readonly immutable: Tag }> {
     const { engine, clock, recorder } = this.#database;
-    return engine.write(function* (): Transaction<boolean> {
+    return engine.write(function* (): Transaction<boolean | { readonly immutable: Tag }> {
       const repo = (yield* any(EXISTS, name)) ? yield* findRepository(name) : undefined;
       if (repo === undefined) return false;
+      const immutable = yield* immutableTagIn(repo, immutableTags);
+      if (immutable !== undefined) return { immutable };
       const now = clock.now();
       yield* deleteRepository(repo, name, now);
       yield* record(recorder, cause, now, { action: "delete", object: "repository", repository: name });

@@ -166,7 +166,7 @@ export function createMaintenance(
     usageOf: (repository) => metadata.repositories.usageOf(repository),
     async deleteRepository(repository) {
       await adoption?.addRepository(repository);
-      return await metadata.repositories.delete(repository, backend.cause);
+      return (await metadata.repositories.delete(repository, backend.cause)) === true;
     },
     jobs: () =>
       paged(

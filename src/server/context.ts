@@ -13,6 +13,7 @@ import type { Inventory } from "../registry/inventory/inventory.ts";
 import type { Maintenance } from "../registry/maintenance.ts";
 import type { Cause, Namespace } from "../registry/namespace.ts";
 import type { RepositoryName } from "../oci/repository-name.ts";
+import type { Tag } from "../oci/tag.ts";
 import type { ReadinessWatch } from "../registry/readiness.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -89,8 +90,12 @@ export interface ApiServices {
   inventory(): Promise<Inventory>;
   /** Deletes in a repository; `cause` is recorded. */
   deletions(name: RepositoryName, cause: Cause | undefined): Promise<Deletions>;
-  /** Deletes a repository; false when nothing is in it. */
-  deleteRepository(name: RepositoryName, cause: Cause | undefined): Promise<boolean>;
+  /** Deletes a repository, or says only whether it would; false when nothing is in it. One with an immutable tag stays. */
+  deleteRepository(
+    name: RepositoryName,
+    cause: Cause | undefined,
+    options: { readonly dryRun: boolean },
+  ): Promise<boolean | { readonly immutable: Tag }>;
   readonly maintenance: Pick<Maintenance, "backlog" | "collectable" | "jobs" | "quotaUsage" | "recordOperation">;
   readonly users: Users;
   readonly robots: Robots;

@@ -109,6 +109,9 @@ test("a tag that moved meanwhile, and one that is immutable, stay", async () => 
   });
   expect((await api.send("DELETE", "/repositories/fixed/app/-/tags/v1")).status).toBe(403);
   expect((await api.send("DELETE", `/repositories/fixed/app/-/manifests/${image.digest}`)).status).toBe(403);
+  for (const query of ["?dryRun=true", ""]) {
+    expect((await api.send("DELETE", `/repositories/fixed/app${query}`)).status).toBe(403);
+  }
   expect((await api.get("/repositories/fixed/app/-/tags")).body.total).toBe(2);
 });
 

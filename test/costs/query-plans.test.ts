@@ -67,6 +67,7 @@ const WALKS: readonly RegExp[] = [
 /** Statements that may walk, by a part of them, and why they may. */
 const MAY_WALK: Readonly<Record<string, string>> = {
   "select distinct parent from manifest_child": "it ends at the limit",
+  "select t.name from tag t where t.repo = $1 and exists": "all tags of a repository that is to be deleted, up to one",
   "select 1 as found from repo where name = $1 and (": "each `exists` ends at its first row",
   "select name, exists (select 1 from manifest": "`exists` ends at its first row",
   "not exists (select 1 from job) or": "`exists` ends at its first row",

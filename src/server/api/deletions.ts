@@ -195,7 +195,7 @@ export const deletionOperations = [
     resource: "repository",
     method: "DELETE",
     summary: "Delete a repository with all that is in it, or say what would go",
-    description: "Also what immutable tags need. It cannot be undone. A job removes the rows.",
+    description: "Unless one of its tags is immutable. It cannot be undone. A job removes the rows.",
     query: z.strictObject({ dryRun: DRY_RUN }),
     answer: RepositoryDeletion,
     refusals: [404],
@@ -204,7 +204,12 @@ export const deletionOperations = [
       const found = await inventory.repository(name);
       if (!found || found.manifests + found.blobs + found.uploads === 0) throw repositoryUnknown(name);
       const { ownBytes, sharedBytes, isComplete } = await inventory.shares(name);
-      if (!dryRun && !(await services.deleteRepository(name, context.cause))) throw repositoryUnknown(name);
+      const result = await services.deleteRepository(name, context.cause, { dryRun });
+      if (result === false) throw repositoryUnknown(name);
+      if (result !== true) {
+        const message = `${name} cannot be deleted: its tag ${result.immutable} is immutable (protectedtags)`;
+        throw new OciError("DENIED", { message });
+      }
       const { tags, manifests } = found;
       return {
         body: { dryRun, tags, manifests, freedBytes: ownBytes, keptBytes: sharedBytes, isComplete },

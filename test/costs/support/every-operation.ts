@@ -287,6 +287,7 @@ async function jobs(subject: Subject): Promise<void> {
   await subject.image("index", { children: [needs({ digest: image, size: 5 })] });
   await store.signatures.put(APP, image, signatures, { maxBytes: 1000, taken: "skip" });
   await store.repositories.usageOf(APP);
+  await store.repositories.immutableTag(APP, ["v*"]);
   await store.repositories.delete(APP);
   await store.jobs.last();
   for (let [job] = await store.jobs.list(PAGE); job; [job] = await store.jobs.list(PAGE)) await store.jobs.step(job.id);
