@@ -41,6 +41,14 @@ test("every operation has a summary, its parameters and its responses", () => {
   }
 });
 
+test("headers with conditions are described where they are obeyed", () => {
+  for (const { method, operation } of described) {
+    const headers = operation.parameters.filter((each) => each.in === "header").map(({ name }) => name);
+    const expected = method === "GET" ? ["If-None-Match"] : [];
+    expect(headers).toEqual(operation.operationId === "putTag" ? ["If-Match", "If-None-Match"] : expected);
+  }
+});
+
 test("every reference leads to a schema, and every schema is used", () => {
   const used = new Set(
     Array.from(JSON.stringify(description).matchAll(/#\/components\/schemas\/(\w+)/g), ([, id = ""]) => id),

@@ -52,7 +52,7 @@ const STATUSES: Readonly<Record<number, string>> = {
   412: "A condition of the request does not hold.",
   413: "The body is too large.",
   415: "The body is not JSON.",
-  429: "The read rate limit is exceeded.",
+  429: "The read rate limit is exceeded, or too many passwords were tried.",
   503: "The registry is busy, or its storage fails.",
 };
 
@@ -130,7 +130,7 @@ function problemResponse(status: number): object {
 function statusesOf({ body, refusals = [], method }: AnyOperation, permission: ApiPermission): readonly number[] {
   const of = new Set<number>([400, 503, ...refusals]);
   if (permission !== "nothing") for (const status of [401, 403, 429]) of.add(status);
-  if (method !== "GET") of.add(405);
+  of.add(method === "GET" ? 429 : 405);
   if (body) for (const status of [413, 415]) of.add(status);
   return [...of].toSorted((a, b) => a - b);
 }
@@ -163,9 +163,9 @@ function queryParameters(
   }));
 }
 
-function headerParameters({ method }: AnyOperation): readonly object[] {
-  if (method !== "GET") return [];
-  return [{ name: "If-None-Match", in: "header", required: false, schema: { type: "string" } }];
+function headerParameters({ method, conditions = [] }: AnyOperation): readonly object[] {
+  const names = method === "GET" ? ["If-None-Match", ...conditions] : conditions;
+  return names.map((name) => ({ name, in: "header", required: false, schema: { type: "string" } }));
 }
 
 /** References to definitions lead to the components of the description. */

@@ -44,6 +44,8 @@ export interface Operation<Query = never, Body = never, Result = unknown> {
   readonly query?: z.ZodType<Query>;
   readonly body?: z.ZodType<Body>;
   readonly answer: z.ZodType<Result>;
+  /** Headers with conditions that it obeys beside `If-None-Match` of GET. */
+  readonly conditions?: readonly ("If-Match" | "If-None-Match")[];
   /** Statuses of refusals beside those that every operation may have. */
   readonly refusals?: readonly number[];
   readonly run: (request: ApiRequest<Query, Body>) => Promise<ApiAnswer<Result>> | ApiAnswer<Result>;

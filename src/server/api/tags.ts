@@ -152,6 +152,7 @@ export const tagOperations = [
     description: "`If-Match` and `If-None-Match` hold for the digest that the tag points at, as in a push.",
     body: z.strictObject({ digest: z.string() }).meta({ id: "TagRequest" }),
     answer: Tag,
+    conditions: ["If-Match", "If-None-Match"],
     refusals: [404, 412],
     run: async (request) => {
       const { context, services, name, body } = request;
