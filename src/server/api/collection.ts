@@ -25,7 +25,10 @@ const Collection = z
       nextUnlinkAt: Time.nullable(),
       isHeldByBackup: z.boolean(),
     }),
-    run: Run.nullable().meta({ description: "The last collection that the API of this server started." }),
+    run: Run.nullable().meta({
+      description:
+        "The last collection that the API started in the process that answers: each of several workers or servers knows its own.",
+    }),
   })
   .meta({ id: "Collection" });
 
