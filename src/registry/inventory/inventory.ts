@@ -2,7 +2,6 @@
  * What people look for in a registry: lists of repositories, tags and manifests with what stands beside them. It only reads, and
  * reads as much as it gives, but for searches and orders that no index has: these look at all names, in steps.
  */
-import { glob } from "../../lib/glob.ts";
 import { LruCache, textBytes } from "../../lib/lru.ts";
 import type { Metadata } from "../../metadata/metadata.ts";
 import type {
@@ -31,6 +30,7 @@ import { foldedChildren, linesOf } from "./image-tree.ts";
 import type { ImageDetails, ManifestTree } from "./image-tree.ts";
 import { referrerTree } from "./referrer-tree.ts";
 import type { ReferrerTree } from "./referrer-tree.ts";
+import { tagFilter } from "./tag-filter.ts";
 import { TagOrder } from "./tag-order.ts";
 import type { OrderedTag } from "./tag-order.ts";
 import { compareTexts, versionKey } from "./version-order.ts";
@@ -207,7 +207,7 @@ export class Inventory {
     const { letters, order, after, limit } = query;
     const { byVersion, byName } = await this.#order.of(name);
     const all = order.endsWith("version") ? byVersion : byName;
-    const matches = matcherOf(letters);
+    const matches = tagFilter(letters);
     const chosen = letters === "" ? all : all.filter(({ tag }) => matches(tag));
     const sorted = order.startsWith("-") ? chosen.toReversed() : chosen;
     const start = after === undefined ? 0 : positionBehind(sorted, after, order);
@@ -459,12 +459,6 @@ const REPOSITORY_COMPARISONS: Readonly<Record<RepositoryOrder, Comparison>> = {
 /** A repository that compares as the one at the position did. */
 function positioned({ value, name }: RepositoryPosition): RepositorySummary {
   return { name: name as RepositoryName, bytes: value, tags: value, lastPush: value, createdAt: 0 };
-}
-
-function matcherOf(letters: string): (tag: string) => boolean {
-  if (letters.includes("*")) return glob(letters);
-  const lower = letters.toLowerCase();
-  return (tag) => tag.toLowerCase().includes(lower);
 }
 
 /** Where the first tag stands that comes behind `after`, which may be gone. */
