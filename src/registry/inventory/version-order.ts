@@ -15,7 +15,8 @@ export function versionKey(tag: string): string {
   const words = tag.replace(/^v(?=\d)/i, "").replaceAll(BEFORE_RELEASE, `${EARLIER}$1`);
   const numbered = words.replaceAll(/\d+/g, (digits) => {
     const number = digits.replace(/^0+(?=\d)/, "");
-    return `${String.fromCharCode(0x30 + Math.min(number.length, 9))}${number}`;
+    const { length } = number;
+    return `${"9".repeat(Math.floor(length / 9))}${length % 9}${number}`; // a length of 10 is "91", and comes behind "8"
   });
   return `${numbered}${END}${tag}`;
 }
