@@ -2,15 +2,9 @@
 import { effect, signal } from "@preact/signals";
 import type { Signal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
+import type { Page } from "./api-types.ts";
 import { attempt, credentials, get, problemOf } from "./api.ts";
 import type { Problem } from "./api.ts";
-
-/** A page as the API gives it. */
-interface Page<Item> {
-  readonly items: readonly Item[];
-  readonly next: string | null;
-  readonly total?: number;
-}
 
 /** Items of a page: a screen shows some 30 of them. */
 const PAGE = 200;

@@ -2,7 +2,7 @@
 import { useEffect } from "preact/hooks";
 import { addressOf, repositoriesScreen, repositoryScreen } from "../address.ts";
 import { attempt, useApi } from "../api.ts";
-import type { Repository, RepositoryPage } from "../api-types.ts";
+import type { Page, Repository } from "../api-types.ts";
 import { counted } from "../format.ts";
 import { isPlainHttp, registryHost } from "../navigation.ts";
 import { CommandLine } from "../parts/commands.tsx";
@@ -13,7 +13,7 @@ import { TEXTS } from "../texts.ts";
 const LAST_PUSHED = 10;
 
 export function Home() {
-  const loaded = useApi<RepositoryPage>(`/repositories?sort=-pushed&limit=${LAST_PUSHED}`);
+  const loaded = useApi<Page<Repository>>(`/repositories?sort=-pushed&limit=${LAST_PUSHED}`);
   return (
     <WhenLoaded of={loaded.value}>
       {({ items }) => (items.length === 0 ? <FirstPush /> : <LastPushed repositories={items} />)}

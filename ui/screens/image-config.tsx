@@ -1,7 +1,7 @@
 /** What the config of an image says, and its layers with the commands that made them. */
 import type { ComponentChildren } from "preact";
 import { repositoryPath, useApi } from "../api.ts";
-import type { ImageConfig, ImageDetails, ImageLine } from "../api-types.ts";
+import type { Image, ImageConfig, ImageLine } from "../api-types.ts";
 import { WhenLoaded } from "../parts/load-state.tsx";
 import { Age, Bytes, ShortDigest } from "../parts/values.tsx";
 import { TEXTS } from "../texts.ts";
@@ -12,7 +12,7 @@ interface Parts {
 }
 
 function useImage({ name, digest }: Parts) {
-  return useApi<ImageDetails>(repositoryPath(name, `manifests/${digest}/image`));
+  return useApi<Image>(repositoryPath(name, `manifests/${digest}/image`));
 }
 
 export function ImageOverview(parts: Parts) {

@@ -1,13 +1,13 @@
 /** What refers to a manifest, and to that in turn. */
 import { addressOf, digestScreen } from "../address.ts";
 import { repositoryPath, useApi } from "../api.ts";
-import type { Referrer, Referrers } from "../api-types.ts";
+import type { Referrer, ReferrerTree as Answer } from "../api-types.ts";
 import { WhenLoaded } from "../parts/load-state.tsx";
 import { Bytes, ShortDigest } from "../parts/values.tsx";
 import { TEXTS } from "../texts.ts";
 
 export function ReferrerTree({ name, digest }: { readonly name: string; readonly digest: string }) {
-  const loaded = useApi<Referrers>(repositoryPath(name, `manifests/${digest}/referrers`));
+  const loaded = useApi<Answer>(repositoryPath(name, `manifests/${digest}/referrers`));
   return (
     <WhenLoaded of={loaded.value}>
       {({ referrers, isComplete }) => (

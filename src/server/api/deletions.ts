@@ -41,6 +41,7 @@ const Deletion = z
     }),
   })
   .meta({ id: "Deletion" });
+export type Deletion = z.infer<typeof Deletion>;
 
 const DRY_RUN = z
   .enum(["true", "false"])

@@ -64,6 +64,7 @@ const OneManifest = Manifest.extend({
     .meta({ description: "The entries of an index, attestations with their image." }),
   attestations: z.array(Child_).meta({ description: "Attestations of an index that are about none of its entries." }),
 }).meta({ id: "ManifestDetails" });
+export type ManifestDetails = z.infer<typeof OneManifest>;
 
 const Image = z
   .object({
@@ -103,12 +104,14 @@ const Image = z
       .meta({ description: "The history with the layers that it made, the base first." }),
   })
   .meta({ id: "Image" });
+export type Image = z.infer<typeof Image>;
 
 const Referrer = Descriptor_.extend({
   get referrers() {
     return z.array(Referrer);
   },
 }).meta({ id: "Referrer" });
+export type Referrer = z.infer<typeof Referrer>;
 
 const Referrers = z
   .object({
@@ -116,6 +119,7 @@ const Referrers = z
     isComplete: z.boolean().meta({ description: "False when there are more, or deeper ones, than are shown." }),
   })
   .meta({ id: "ReferrerTree" });
+export type ReferrerTree = z.infer<typeof Referrers>;
 
 const Position = z.object({ pushedAt: z.int(), id: z.int() });
 

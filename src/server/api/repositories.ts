@@ -27,6 +27,7 @@ const Repository = z
     pushedAt: Time.nullable().meta({ description: "When a manifest was last pushed." }),
   })
   .meta({ id: "Repository" });
+export type Repository = z.infer<typeof Repository>;
 
 const OneRepository = Repository.extend({
   manifests: Count.meta({ description: "Counted up to 10,000." }),
@@ -36,6 +37,7 @@ const OneRepository = Repository.extend({
     .array(z.enum(["pull", "push", "delete", "admin"]))
     .meta({ description: "What the client may do with it." }),
 }).meta({ id: "RepositoryDetails" });
+export type RepositoryDetails = z.infer<typeof OneRepository>;
 
 const Shares = z
   .object({
@@ -51,7 +53,7 @@ const Position = z.object({ value: z.number(), name: z.string() });
 
 const ACTIONS = ["pull", "push", "delete", "admin"] as const;
 
-function shown({ name, tags, bytes, createdAt, lastPush }: RepositorySummary): z.infer<typeof Repository> {
+function shown({ name, tags, bytes, createdAt, lastPush }: RepositorySummary): Repository {
   return { name, tags, bytes, createdAt: timeText(createdAt), pushedAt: optionalTime(lastPush) };
 }
 

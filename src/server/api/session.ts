@@ -18,6 +18,7 @@ const Session = z
     }),
   })
   .meta({ id: "Session" });
+export type Session = z.infer<typeof Session>;
 
 export const sessionOperations = [
   operation({

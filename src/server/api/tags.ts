@@ -43,6 +43,7 @@ const Tag = z
     isSigned: z.boolean().meta({ description: "Whether a signature refers to the manifest. It is not verified." }),
   })
   .meta({ id: "Tag" });
+export type Tag = z.infer<typeof Tag>;
 
 const TagPeriod = z
   .object({
@@ -58,6 +59,12 @@ const TagPeriod = z
   })
   .meta({ id: "TagPeriod" });
 
+const TagHistory = z.object({ items: z.array(TagPeriod) });
+export type TagHistory = z.infer<typeof TagHistory>;
+
+const TagPage = pageOf(Tag).extend({ total: Count.meta({ description: "How many tags there are on all pages." }) });
+export type TagPage = z.infer<typeof TagPage>;
+
 const Position = z.object({ tag: z.string() });
 
 /** Types of artifacts that are signatures (cosign, sigstore bundles, notation). */
@@ -67,7 +74,7 @@ const SIGNATURES: readonly RegExp[] = [
   /^application\/vnd\.cncf\.notary\.signature/,
 ];
 
-function shown(tag: ListedTag): z.infer<typeof Tag> {
+function shown(tag: ListedTag): Tag {
   const { name, digest, mediaType, artifactType = null, kind, platforms, bytes = null } = tag;
   return {
     name,
@@ -98,7 +105,7 @@ export const tagOperations = [
       q: z.string().max(128).default("").meta({ description: "Letters of the tags, or a pattern such as `1.*`." }),
       sort: z.enum(TAG_ORDERS).default("-version"),
     }),
-    answer: pageOf(Tag).extend({ total: Count.meta({ description: "How many tags there are on all pages." }) }),
+    answer: TagPage,
     refusals: [404],
     run: async ({ services, context: { namespace }, name, query: { limit, cursor, q, sort } }) => {
       if (!(await namespace.repository(name).exists())) throw repositoryUnknown(name);
@@ -130,7 +137,7 @@ export const tagOperations = [
     summary: "What a tag pointed at, the newest first",
     description: "Also of a tag that was deleted. Entries are kept as the setting `gc.history` says.",
     query: z.strictObject({ limit: PAGE.limit }),
-    answer: z.object({ items: z.array(TagPeriod) }),
+    answer: TagHistory,
     run: async (request) => {
       const { services, name, query } = request;
       const history = await (await services.inventory()).history(name, tagOf(request), query.limit);

@@ -74,7 +74,7 @@ export function textBody(body: string): Body {
 
 /** Bytes as a body. */
 export function bytesBody(bytes: Uint8Array): Blob {
-  return new Blob([bytes]);
+  return new Blob([bytes as Uint8Array<ArrayBuffer>]); // none of them is shared with another thread
 }
 
 /**
