@@ -74,7 +74,8 @@ export function textBody(body: string): Body {
 
 /** Bytes as a body. */
 export function bytesBody(bytes: Uint8Array): Blob {
-  return new Blob([bytes as Uint8Array<ArrayBuffer>]); // none of them is shared with another thread
+  // oxlint-disable-next-line typescript/no-unnecessary-type-assertion -- the types of browsers, which ui/ is checked with, need it
+  return new Blob([bytes as Uint8Array<ArrayBuffer>]);
 }
 
 /**
