@@ -5,9 +5,7 @@ import { isRepositoryPattern } from "../../auth/robots.ts";
 import { OciError } from "../../oci/error.ts";
 import { repositoryName } from "../../oci/repository-name.ts";
 import type { Context } from "../context.ts";
-import { Bytes, Count, Time, operation, optionalTime, timeText } from "./operation.ts";
-
-const Action = z.enum(["pull", "push", "delete", "admin"]);
+import { Action, Bytes, Count, Time, operation, optionalTime, timeText } from "./operation.ts";
 
 const User = z
   .object({ name: z.string(), groups: z.array(z.string()), createdAt: Time, changedAt: Time })

@@ -167,13 +167,7 @@ export const deletionOperations = [
     refusals: [404],
     run: async (request) => {
       const name = tagOf(request);
-      const answer = await answerDeletion(
-        request,
-        { tags: [{ name }], digests: [], withManifests: false },
-        request.query,
-      );
-      refuseStaying(request.name, answer.report, name);
-      return answer;
+      return await answerDeletionOf(name, { tags: [{ name }], digests: [] }, request);
     },
   }),
   operation({
@@ -186,9 +180,7 @@ export const deletionOperations = [
     refusals: [404],
     run: async (request) => {
       const named = digestIn(request);
-      const answer = await answerDeletion(request, { tags: [], digests: [named], withManifests: false }, request.query);
-      refuseStaying(request.name, answer.report, named);
-      return answer;
+      return await answerDeletionOf(named, { tags: [], digests: [named] }, request);
     },
   }),
   operation({
@@ -219,6 +211,17 @@ export const deletionOperations = [
     },
   }),
 ];
+
+/** Deletes the one thing that a path names, or refuses because it stays. */
+async function answerDeletionOf(
+  what: string,
+  named: Pick<DeletionRequest, "tags" | "digests">,
+  request: ApiRequest<{ readonly dryRun: boolean }, unknown>,
+): ReturnType<typeof answerDeletion> {
+  const answer = await answerDeletion(request, { ...named, withManifests: false }, request.query);
+  refuseStaying(request.name, answer.report, what);
+  return answer;
+}
 
 /** Refuses a deletion of one thing that stays. */
 function refuseStaying(name: RepositoryName, { stays, tags, manifests }: DeletionReport, what: string): void {

@@ -72,6 +72,9 @@ export function optionalTime(milliseconds: number | undefined): string | null {
   return milliseconds === undefined ? null : timeText(milliseconds);
 }
 
+/** What may be done in a repository. */
+export const Action = z.enum(["pull", "push", "delete", "admin"]);
+
 export const Bytes = z.int().min(0).meta({ description: "Bytes." });
 export const Count = z.int().min(0);
 export const DigestText = z.string().meta({ description: "A content digest.", examples: [`sha256:${"0".repeat(64)}`] });

@@ -4,6 +4,7 @@ import { repositoryUnknown } from "../../oci/unknown.ts";
 import { REPOSITORY_ORDERS, valueIn } from "../../registry/inventory/inventory.ts";
 import type { RepositorySummary } from "../../registry/inventory/inventory.ts";
 import {
+  Action,
   Bytes,
   Count,
   PAGE,
@@ -33,9 +34,7 @@ const OneRepository = Repository.extend({
   manifests: Count.meta({ description: "Counted up to 10,000." }),
   blobs: Count.meta({ description: "Counted up to 10,000." }),
   uploads: Count.meta({ description: "Unfinished uploads, counted up to 10,000." }),
-  permissions: z
-    .array(z.enum(["pull", "push", "delete", "admin"]))
-    .meta({ description: "What the client may do with it." }),
+  permissions: z.array(Action).meta({ description: "What the client may do with it." }),
 }).meta({ id: "RepositoryDetails" });
 export type RepositoryDetails = z.infer<typeof OneRepository>;
 
@@ -50,8 +49,6 @@ const Shares = z
   .meta({ id: "RepositoryShares" });
 
 const Position = z.object({ value: z.number(), name: z.string() });
-
-const ACTIONS = ["pull", "push", "delete", "admin"] as const;
 
 function shown({ name, tags, bytes, createdAt, lastPush }: RepositorySummary): Repository {
   return { name, tags, bytes, createdAt: timeText(createdAt), pushedAt: optionalTime(lastPush) };
@@ -98,7 +95,7 @@ export const repositoryOperations = [
       const found = await (await services.inventory()).repository(name);
       if (!found || found.manifests + found.blobs + found.uploads === 0) throw repositoryUnknown(name);
       const { manifests, blobs, uploads } = found;
-      const permissions = ACTIONS.filter((action) => authorization.may(action, name));
+      const permissions = Action.options.filter((action) => authorization.may(action, name));
       return { body: { ...shown(found), manifests, blobs, uploads, permissions } };
     },
   }),
